@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+
+# The build stage runs on the builder's own machine and cross-compiles: the
+# binary has no C in it.
+FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+ARG VERSION=dev
+ARG TARGETOS
+ARG TARGETARCH
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/cache,id=go-build \
+    GOCACHE=/cache CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/unireel/unireel/internal/app.version=$VERSION" -o /unireel ./cmd/unireel
+
+FROM debian:bookworm-slim
+# ffmpeg renders previews and looks into every reference; the font writes their
+# captions, Chinese ones too.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates ffmpeg fonts-noto-cjk \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin unireel \
+    && install -d -o unireel -g unireel -m 0700 /data
+COPY --from=build /unireel /usr/local/bin/unireel
+COPY LICENSE /usr/share/doc/unireel/LICENSE
+
+USER unireel
+ENV UNIREEL_DATA=/data \
+    UNIREEL_ADDR=:8080
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Ready to work, asked by bash itself: no curl is needed for it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /readyz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [[ $status == 200 ]]"]
+ENTRYPOINT ["unireel"]
+CMD ["serve"]

@@ -1,0 +1,188 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Admin is the operator's side of the API. It is reached through the data
+// folder's socket (see WithUnixSocket), never over the network.
+type Admin struct{ c *Client }
+
+// Admin gives the operator's calls.
+func (c *Client) Admin() Admin { return Admin{c} }
+
+// Account is one payer. CreatedAt is in unix seconds.
+type Account struct {
+	ID        string  `json:"id"`
+	Name      string  `json:"name"`
+	Weight    int64   `json:"weight"` // share in the fair order; 1 is normal
+	Cap       int64   `json:"cap"`    // tasks running at once; 0 is no cap
+	CreatedAt int64   `json:"created_at"`
+	Balance   Balance `json:"balance"`
+}
+
+// NewAccount is what an account is made from.
+type NewAccount struct {
+	Name   string `json:"name"`
+	Weight int64  `json:"weight,omitempty"`
+	Cap    int64  `json:"cap,omitempty"`
+	Credit string `json:"credit,omitempty"` // a decimal; "" is none
+}
+
+// CreateAccount makes an account.
+func (a Admin) CreateAccount(ctx context.Context, n NewAccount) (Account, error) {
+	var made Account
+	return made, a.post(ctx, "/admin/v1/accounts", n, &made)
+}
+
+// Accounts lists the accounts with their balances.
+func (a Admin) Accounts(ctx context.Context) ([]Account, error) {
+	var list struct {
+		Data []Account `json:"data"`
+	}
+	err := a.c.get(ctx, "/admin/v1/accounts", nil, &list)
+	return list.Data, err
+}
+
+// APIKey is one API key. Times are unix seconds, 0 for never.
+type APIKey struct {
+	ID        string   `json:"id"`
+	Account   string   `json:"account"`
+	Name      string   `json:"name"`
+	Hint      string   `json:"hint"` // the first letters of the secret
+	Scopes    []string `json:"scopes"`
+	CreatedAt int64    `json:"created_at"`
+	ExpiresAt int64    `json:"expires_at"`
+	RevokedAt int64    `json:"revoked_at"`
+	Secret    string   `json:"secret,omitempty"` // only in the answer to CreateKey
+}
+
+// NewKey is what a key is made from.
+type NewKey struct {
+	Name      string   `json:"name"`
+	Scopes    []string `json:"scopes,omitempty"`     // "read", "write"; none is all
+	ExpiresAt int64    `json:"expires_at,omitempty"` // unix seconds; 0 is never
+}
+
+// CreateKey makes a key for an account, named by id or name. Its secret is shown
+// this once.
+func (a Admin) CreateKey(ctx context.Context, account string, n NewKey) (APIKey, error) {
+	var made APIKey
+	return made, a.post(ctx, accountPath(account, "keys"), n, &made)
+}
+
+// Keys lists an account's keys.
+func (a Admin) Keys(ctx context.Context, account string) ([]APIKey, error) {
+	var list struct {
+		Data []APIKey `json:"data"`
+	}
+	err := a.c.get(ctx, accountPath(account, "keys"), nil, &list)
+	return list.Data, err
+}
+
+// RevokeKey ends a key at once.
+func (a Admin) RevokeKey(ctx context.Context, id string) error {
+	_, _, err := a.c.ask(ctx, call{method: http.MethodDelete, path: "/admin/v1/keys/" + url.PathEscape(id), safe: true}, nil)
+	return err
+}
+
+// Grant gives an account credit, a decimal. ref makes it happen once: the same
+// ref again changes nothing.
+func (a Admin) Grant(ctx context.Context, account, amount, ref string) (Balance, error) {
+	var b Balance
+	body := map[string]string{"amount": amount, "ref": ref}
+	return b, a.post(ctx, accountPath(account, "credit"), body, &b)
+}
+
+// Entry is one line of an account's ledger.
+type Entry struct {
+	ID     string `json:"id"`
+	Task   string `json:"task"`
+	Kind   string `json:"kind"` // grant, hold, capture, release
+	Amount string `json:"amount"`
+	Ref    string `json:"ref"`
+	At     int64  `json:"at"` // unix seconds
+}
+
+// Entries lists an account's newest ledger lines.
+func (a Admin) Entries(ctx context.Context, account string, limit int) ([]Entry, error) {
+	var list struct {
+		Data []Entry `json:"data"`
+	}
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	err := a.c.get(ctx, accountPath(account, "entries"), query, &list)
+	return list.Data, err
+}
+
+// Upstream is how an account at a supplier stands.
+type Upstream struct {
+	Name        string         `json:"name"`
+	Provider    string         `json:"provider"`
+	Models      []string       `json:"models"`
+	InProgress  int64          `json:"in_progress"`
+	Waiting     int64          `json:"waiting"`
+	Limits      UpstreamLimits `json:"limits"`
+	ParkedUntil int64          `json:"parked_until"` // unix seconds; 0 is not parked
+	Gate        string         `json:"gate"`         // "open", or why nothing is submitted
+	LastError   string         `json:"last_error"`
+}
+
+// UpstreamLimits are what a supplier account takes for one model.
+type UpstreamLimits struct {
+	SubmitsPerSecond float64 `json:"submits_per_second"`
+	InProgress       int     `json:"in_progress"`
+	QueriesPerSecond float64 `json:"queries_per_second"`
+}
+
+// Upstreams lists them.
+func (a Admin) Upstreams(ctx context.Context) ([]Upstream, error) {
+	var list struct {
+		Data []Upstream `json:"data"`
+	}
+	err := a.c.get(ctx, "/admin/v1/upstreams", nil, &list)
+	return list.Data, err
+}
+
+// Check is one thing that was looked at.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix"` // what to do when it is not ok
+}
+
+// TestUpstream asks a supplier whether it would serve us; nothing is ordered.
+func (a Admin) TestUpstream(ctx context.Context, name string) (Check, error) {
+	var check Check
+	return check, a.post(ctx, "/admin/v1/upstreams/"+url.PathEscape(name)+"/test", nil, &check)
+}
+
+// Health is what doctor found.
+type Health struct {
+	OK     bool    `json:"ok"`
+	Checks []Check `json:"checks"`
+}
+
+// Doctor looks the installation over: ledger, tasks, blobs, upstreams.
+func (a Admin) Doctor(ctx context.Context) (Health, error) {
+	var h Health
+	err := a.c.get(ctx, "/admin/v1/doctor", nil, &h)
+	return h, err
+}
+
+func accountPath(account, part string) string {
+	return "/admin/v1/accounts/" + url.PathEscape(account) + "/" + part
+}
+
+// post sends a body that is not safe to send twice.
+func (a Admin) post(ctx context.Context, path string, body, v any) error {
+	call, err := jsonCall(http.MethodPost, path, body)
+	if err != nil {
+		return err
+	}
+	_, _, err = a.c.ask(ctx, call, v)
+	return err
+}

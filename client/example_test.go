@@ -1,0 +1,81 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/unireel/unireel/client"
+)
+
+// server stands in for a Unireel server.
+func server() *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "POST /v1/video/generations":
+			_, _ = io.WriteString(w, `{"id":"task_1","status":"queued"}`)
+		case "GET /v1/videos/task_1":
+			_, _ = io.WriteString(w, `{"id":"task_1","status":"completed","progress":100,"usage":{"billed_seconds":5,"cost":"0.25","currency":"USD"}}`)
+		case "GET /v1/videos":
+			_, _ = io.WriteString(w, `{"data":[{"id":"task_1","status":"completed"}],"has_more":false}`)
+		case "GET /v1/balance":
+			_, _ = io.WriteString(w, `{"free":"99.75","held":"0.00","currency":"USD"}`)
+		}
+	}))
+}
+
+func Example() {
+	s := server()
+	defer s.Close()
+	c, err := client.New(s.URL, "sk-ur-...")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	task, err := c.CreateAndWait(context.Background(), client.Request{
+		Model:  "wan2.6-r2v-flash-720p-audio",
+		Prompt: "character1 walks on through the rain",
+		Videos: []string{"https://example.com/reference-shot-1.mp4"},
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(task.Status, task.Usage.Cost, task.Usage.Currency)
+	// Output: completed 0.25 USD
+}
+
+func ExampleClient_List() {
+	s := server()
+	defer s.Close()
+	c, err := client.New(s.URL, "sk-ur-...")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for task, err := range c.List(context.Background(), client.Filter{Status: client.Completed}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(task.ID)
+	}
+	// Output: task_1
+}
+
+func ExampleClient_Balance() {
+	s := server()
+	defer s.Close()
+	c, err := client.New(s.URL, "sk-ur-...")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	balance, err := c.Balance(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(balance.Free, balance.Currency)
+	// Output: 99.75 USD
+}

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/unireel/unireel/internal/account"
+	"github.com/unireel/unireel/internal/blob"
+	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// videoContent is GET and HEAD /v1/videos/{id}/content.
+func (a *API) videoContent(c *call) error { return a.artifact(c, contentPart, task.Video) }
+
+// videoThumbnail is GET and HEAD /v1/videos/{id}/thumbnail.
+func (a *API) videoThumbnail(c *call) error { return a.artifact(c, thumbnailPart, task.Thumbnail) }
+
+// artifact gives one of a task's files to who has a key of its account or a
+// signed link.
+func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
+	id := c.r.PathValue("id")
+	signed, err := a.signed(c.r.URL.Query(), id, part)
+	if err != nil {
+		return err
+	}
+	if !signed {
+		if err := a.authorize(c, account.ScopeRead); err != nil {
+			return err
+		}
+	}
+	t, err := a.Store.Task(c.ctx(), id)
+	if err == nil && (t.HiddenAt != 0 || !signed && t.Account != c.key.Account) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return noTask(err)
+	}
+	switch {
+	case t.State == task.Completed && !kept(t, a.Now().UnixMilli()):
+		return expired()
+	case t.State != task.Completed && t.State.Final():
+		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("There is no video: its task is %s.", status(t.State)))
+	case t.State != task.Completed:
+		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("The video is not finished yet: its task is %s. Poll the task, or get it with ?wait=60.", status(t.State)))
+	}
+	file, err := a.Store.Artifact(c.ctx(), id, kind)
+	if errors.Is(err, store.ErrNotFound) && kind == task.Thumbnail {
+		if err = a.Engine.Thumbnail(c.ctx(), id); err == nil {
+			file, err = a.Store.Artifact(c.ctx(), id, kind)
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("This task has no %s.", kind))
+	}
+	if err != nil {
+		return fmt.Errorf("read artifact of %s: %w", id, err)
+	}
+	return a.blob(c, bytesOf{blob: file.Blob, mediaType: file.Type, sum: file.SHA256, name: id + ending(file.Type), made: t.CompletedAt})
+}
+
+func expired() *fault.Fault {
+	return fault.New(fault.CodeVideoExpired, "id", "The video's retention time is over and its file was deleted. Create it again.")
+}
+
+func ending(mediaType string) string {
+	switch mediaType {
+	case "video/mp4":
+		return ".mp4"
+	case "video/quicktime":
+		return ".mov"
+	case "image/jpeg":
+		return ".jpg"
+	case "image/png":
+		return ".png"
+	case "image/webp":
+		return ".webp"
+	}
+	return ""
+}
+
+// bytesOf is a blob with what its receiver is told of it.
+type bytesOf struct {
+	blob, mediaType, sum, name string
+	made                       int64 // unix milliseconds
+}
+
+// mediaPolicy keeps a customer's file from doing anything in a browser but play.
+const mediaPolicy = "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; sandbox"
+
+// blob serves bytes: ranges, conditions and HEAD are http.ServeContent's.
+func (a *API) blob(c *call, b bytesOf) error {
+	link, err := a.Blobs.URL(c.ctx(), b.blob, 15*time.Minute)
+	if err != nil {
+		return fmt.Errorf("link to blob: %w", err)
+	}
+	h := c.Header()
+	h.Set("Cache-Control", "private, max-age=3600")
+	if link != "" {
+		http.Redirect(&c.answered, c.r, link, http.StatusTemporaryRedirect)
+		return nil
+	}
+	r, err := a.Blobs.Open(c.ctx(), b.blob)
+	if errors.Is(err, blob.ErrNotFound) {
+		h.Del("Cache-Control")
+		return expired().Because(err)
+	}
+	if err != nil {
+		return fmt.Errorf("open blob: %w", err)
+	}
+	defer func() { _ = r.Close() }()
+	h.Set("Content-Type", b.mediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", mediaPolicy)
+	if disposition := mime.FormatMediaType("inline", map[string]string{"filename": b.name}); disposition != "" {
+		h.Set("Content-Disposition", disposition)
+	}
+	if b.sum != "" {
+		h.Set("ETag", `"`+b.sum+`"`)
+	}
+	http.ServeContent(&c.answered, c.r, "", time.UnixMilli(b.made), r)
+	return nil
+}
+
+// fileContent is GET and HEAD /v1/files/{id}/content.
+func (a *API) fileContent(c *call) error {
+	f, err := a.file(c)
+	if err != nil {
+		return err
+	}
+	if s, ok := a.Checkout.Sample(f.ID); ok {
+		return serveSample(c, s)
+	}
+	return a.blob(c, bytesOf{blob: f.Blob, mediaType: f.Type, sum: f.SHA256, name: f.Name, made: f.CreatedAt})
+}
+
+func serveSample(c *call, s checkout.Sample) error {
+	r, err := s.Open()
+	if err != nil {
+		return fmt.Errorf("open sample %s: %w", s.ID, err)
+	}
+	defer func() { _ = r.Close() }()
+	c.Header().Set("Content-Type", s.Type)
+	c.Header().Set("ETag", `"`+strings.TrimPrefix(s.ID, checkout.SamplePrefix)+`"`)
+	http.ServeContent(&c.answered, c.r, "", time.Time{}, r)
+	return nil
+}

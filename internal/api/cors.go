@@ -1,0 +1,41 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+)
+
+// exposed is what a web page may read of an answer beside its body.
+const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, X-Should-Retry, Allow, ETag, Content-Range, Content-Disposition"
+
+// cors lets web pages of the allowed origins call with a key. There are no
+// cookies, so nothing is ever allowed that a key does not open.
+func (a *API) cors(next http.Handler) http.Handler {
+	all := slices.Contains(a.CORS, "*")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		if origin == "" || !all && !slices.Contains(a.CORS, origin) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h := w.Header()
+		if all {
+			h.Set("Access-Control-Allow-Origin", "*")
+		} else {
+			h.Set("Access-Control-Allow-Origin", origin)
+			h.Add("Vary", "Origin")
+		}
+		h.Set("Access-Control-Expose-Headers", exposed)
+		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
+		h.Set("Access-Control-Max-Age", "86400")
+		h.Add("Vary", "Access-Control-Request-Headers")
+		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+			h.Set("Access-Control-Allow-Headers", asked) // SDKs add many of their own
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+}

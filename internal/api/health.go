@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+const readyWait = 5 * time.Second
+
+type health struct {
+	Status  string `json:"status"`
+	Version string `json:"version"`
+}
+
+// healthz is GET /healthz: the process answers.
+func (a *API) healthz(c *call) error { return c.json(http.StatusOK, health{"ok", a.Version}) }
+
+// readyz is GET /readyz: it can also do its work. Why not is for the log.
+func (a *API) readyz(c *call) error {
+	ctx, cancel := context.WithTimeout(c.ctx(), readyWait)
+	defer cancel()
+	if err := a.Ready(ctx); err != nil {
+		a.Log.Warn("not ready", "error", err)
+		return c.json(http.StatusServiceUnavailable, health{"unavailable", a.Version})
+	}
+	select {
+	case <-a.draining:
+		return c.json(http.StatusServiceUnavailable, health{"ending", a.Version})
+	default:
+		return c.json(http.StatusOK, health{"ok", a.Version})
+	}
+}
+
+// openAPI is GET /openapi.json.
+func (a *API) openAPI(c *call) error {
+	c.Header().Set("Content-Type", "application/json")
+	c.Header().Set("Cache-Control", "public, max-age=300")
+	_, _ = c.Write(a.spec)
+	return nil
+}
+
+func specJSON() ([]byte, error) {
+	var spec map[string]any
+	if err := yaml.Unmarshal(openapi, &spec); err != nil {
+		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("write openapi.json: %w", err)
+	}
+	return text, nil
+}

@@ -1,0 +1,67 @@
+package api
+
+import "github.com/unireel/unireel/internal/account"
+
+// endpoint is one method of one path, what its caller needs, and who answers.
+type endpoint struct {
+	method, path string
+	needs        need
+	answer       func(*call) error
+}
+
+// need is what an endpoint asks of its caller.
+type need string
+
+const (
+	open   need = ""                       // nothing
+	read        = need(account.ScopeRead)  // a key with this scope
+	write       = need(account.ScopeWrite) //
+	linked need = "a key or a signed link" // the handler looks itself
+)
+
+func (a *API) routes() []endpoint {
+	return []endpoint{
+		{"POST", "/v1/video/generations", write, a.createVideo},
+		{"POST", "/v1/videos/generations", write, a.createVideo},
+		{"POST", "/v1/video/generations/estimate", read, a.estimateVideo},
+		{"GET", "/v1/videos", read, a.listVideos},
+		{"GET", "/v1/videos/{id}", read, a.getVideo},
+		{"GET", "/v1/video/generations/{id}", read, a.getVideo},
+		{"GET", "/v1/videos/generations/{id}", read, a.getVideo},
+		{"DELETE", "/v1/videos/{id}", write, a.deleteVideo},
+		{"POST", "/v1/videos/{id}/cancel", write, a.cancelVideo},
+		{"GET", "/v1/videos/{id}/content", linked, a.videoContent},
+		{"GET", "/v1/videos/{id}/thumbnail", linked, a.videoThumbnail},
+
+		{"POST", "/v1/files", write, a.uploadFile},
+		{"GET", "/v1/files", read, a.listFiles},
+		{"GET", "/v1/files/{id}", read, a.getFile},
+		{"GET", "/v1/files/{id}/content", read, a.fileContent},
+		{"DELETE", "/v1/files/{id}", write, a.deleteFile},
+
+		{"GET", "/v1/models", read, a.listModels},
+		{"GET", "/v1/models/{id}", read, a.getModel},
+		{"GET", "/v1/balance", read, a.getBalance},
+
+		{"GET", "/{$}", open, a.home},
+		{"GET", "/openapi.json", open, a.openAPI},
+		{"GET", "/healthz", open, a.healthz},
+		{"GET", "/readyz", open, a.readyz},
+		{"GET", "/metrics", open, a.metrics},
+	}
+}
+
+func (a *API) adminRoutes() []endpoint {
+	return []endpoint{
+		{"POST", "/admin/v1/accounts", open, a.openAccount},
+		{"GET", "/admin/v1/accounts", open, a.listAccounts},
+		{"POST", "/admin/v1/accounts/{id}/keys", open, a.issueKey},
+		{"GET", "/admin/v1/accounts/{id}/keys", open, a.listKeys},
+		{"DELETE", "/admin/v1/keys/{id}", open, a.revokeKey},
+		{"POST", "/admin/v1/accounts/{id}/credit", open, a.grantCredit},
+		{"GET", "/admin/v1/accounts/{id}/entries", open, a.listEntries},
+		{"GET", "/admin/v1/upstreams", open, a.listUpstreams},
+		{"POST", "/admin/v1/upstreams/{name}/test", open, a.testUpstream},
+		{"GET", "/admin/v1/doctor", open, a.doctor},
+	}
+}

@@ -1,0 +1,262 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/unireel/unireel/internal/api"
+	"github.com/unireel/unireel/internal/blob"
+	"github.com/unireel/unireel/internal/blob/fs"
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/config"
+	"github.com/unireel/unireel/internal/dispatch"
+	"github.com/unireel/unireel/internal/fetch"
+	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/all"
+	"github.com/unireel/unireel/internal/sample"
+	"github.com/unireel/unireel/internal/store"
+)
+
+// embedded is the name of the provider, and of its one upstream, that renders
+// previews on this machine.
+const embedded = "animatic"
+
+// house is the program, built: every room with what it needs.
+type house struct {
+	cfg      config.Config
+	folder   folder
+	log      *slog.Logger
+	ids      *ids
+	store    *store.Store
+	blobs    blob.Store
+	fetch    *fetch.Fetcher
+	catalog  *catalog.Catalog
+	dispatch *dispatch.Dispatch
+	checkout *checkout.Checkout
+	api      *api.API
+	secret   string // of the first key, at the first start only
+	standIn  bool
+	closers  []func() error // in the order of building
+}
+
+// build opens the data folder and builds the house in it: whole to serve, or
+// only what the operator's commands need. What was opened is closed again when a
+// room cannot be built.
+func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h *house, err error) {
+	h = &house{cfg: cfg, log: newLog(cfg, out), ids: newIDs(time.Now)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.close())
+		}
+	}()
+	if h.folder, err = lockFolder(cfg.Data); err != nil {
+		return h, err
+	}
+	h.later(h.folder.unlock)
+	if h.catalog, err = loadCatalog(cfg); err != nil {
+		return h, err
+	}
+	if h.fetch, err = newFetch(cfg); err != nil {
+		return h, err
+	}
+	h.later(h.fetch.Close)
+	if h.store, err = store.Open(ctx, store.Options{Path: h.folder.database(), Now: time.Now, Log: h.log}); err != nil {
+		return h, fmt.Errorf("open the database in %s: %w", h.folder.path, err)
+	}
+	h.later(h.store.Close)
+	blobs, err := fs.Open(h.folder.blobs(), time.Now)
+	if err != nil {
+		return h, fmt.Errorf("open the blobs in %s: %w", h.folder.path, err)
+	}
+	h.blobs = blobs
+	h.later(blobs.Close)
+	linkSecret, err := settle(ctx, h.store, h.cfg.Currency)
+	if err != nil {
+		return h, err
+	}
+	if whole {
+		return h, h.furnish(ctx, linkSecret)
+	}
+	return h, h.furnishOffice(linkSecret)
+}
+
+// furnishOffice builds what the operator's commands need while no server runs:
+// no dispatch, no supplier, no first account.
+func (h *house) furnishOffice(linkSecret []byte) (err error) {
+	h.checkout = checkout.New(checkout.Options{Store: h.store, Catalog: h.catalog, Blobs: h.blobs, Fetch: h.fetch, Now: time.Now, NewID: h.ids.New, Log: h.log})
+	h.api, err = api.New(api.Options{
+		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: stopped{h.cfg.Upstreams},
+		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, Version: Version(),
+	})
+	return err
+}
+
+// furnish builds the rooms over what is open.
+func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
+	if h.secret, err = h.firstAccount(ctx); err != nil {
+		return err
+	}
+	upstreams, err := h.upstreams(ctx)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h.dispatch, err = dispatch.New(dispatch.Options{
+		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams,
+		StandIn: h.standIn, Alone: true, Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
+		Retention: h.cfg.Retention, TaskTimeout: h.cfg.TaskTimeout, Point: failPoint, Haste: haste(),
+	})
+	if err != nil {
+		return err
+	}
+	h.checkout = checkout.New(checkout.Options{
+		Store: h.store, Catalog: h.catalog, Blobs: h.blobs, Fetch: h.fetch, Samples: shipped(),
+		Route: h.dispatch.Route, StandIn: func(catalog.Request) bool { return h.standIn }, Now: time.Now, NewID: h.ids.New, FileRetention: h.cfg.FileRetention, Log: h.log, Point: failPoint,
+	})
+	options := api.Options{
+		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: engine{h.dispatch}, PublicURL: h.cfg.PublicURL,
+		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
+	}
+	if h.cfg.Metrics {
+		options.Registry = registry
+	}
+	if h.standIn {
+		options.PreviewNote = standInNote
+	}
+	h.api, err = api.New(options)
+	return err
+}
+
+// standInNote is said wherever somebody could take previews for the real thing.
+const standInNote = "No supplier is configured: the embedded renderer makes previews of the Wan models. Set DASHSCOPE_API_KEY to make real videos."
+
+// upstreams makes every configured upstream, and the embedded one. Previews
+// stand in for the real thing only as long as no supplier was ever configured.
+func (h *house) upstreams(ctx context.Context) ([]dispatch.Upstream, error) {
+	had, err := h.store.Upstreams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.standIn = len(h.cfg.Upstreams) == 0 && !slices.ContainsFunc(had, func(u store.Upstream) bool { return u.ID != embedded })
+	list := []config.Upstream{{Name: embedded, Provider: embedded, Limits: config.Limits{InProgress: h.cfg.Renders}, Settings: map[string]string{
+		"parallel": fmt.Sprint(h.cfg.Renders), "ffmpeg": h.cfg.FFmpeg, "ffprobe": beside(h.cfg.FFmpeg, "ffprobe"), "font": h.cfg.Font,
+	}}}
+	var made []dispatch.Upstream
+	for _, u := range append(list, h.cfg.Upstreams...) {
+		up, err := h.upstream(u)
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		made = append(made, up)
+	}
+	return made, nil
+}
+
+func (h *house) upstream(u config.Upstream) (dispatch.Upstream, error) {
+	var names []string
+	for _, kind := range all.Kinds() {
+		names = append(names, kind.Name)
+		if kind.Name != u.Provider {
+			continue
+		}
+		private := filepath.Join(h.folder.scratch(), "upstream-"+u.Name)
+		if err := os.MkdirAll(private, 0o700); err != nil {
+			return dispatch.Upstream{}, err
+		}
+		client, submit := provider.NewClients(nil)
+		p, err := kind.New(provider.Options{
+			Upstream: u.Name, BaseURL: u.BaseURL, Secret: u.APIKey.Reveal(), Settings: u.Settings, Client: client, Submit: submit,
+			Folder: private, Now: time.Now, Log: h.log.With("upstream", u.Name),
+		})
+		if err != nil {
+			return dispatch.Upstream{}, err
+		}
+		if c, ok := p.(provider.Closer); ok {
+			h.later(c.Close)
+		}
+		return dispatch.Upstream{Name: u.Name, Kind: kind, Provider: p, Models: u.Models, Limits: dispatch.Limits(u.Limits)}, nil
+	}
+	return dispatch.Upstream{}, fmt.Errorf("no provider is called %q; there are %v", u.Provider, names)
+}
+
+func (h *house) later(f func() error) { h.closers = append(h.closers, f) }
+
+// close gives everything back, the last built first.
+func (h *house) close() error {
+	var failed error
+	for _, f := range slices.Backward(h.closers) {
+		failed = errors.Join(failed, f())
+	}
+	h.closers = nil
+	return failed
+}
+
+func loadCatalog(cfg config.Config) (*catalog.Catalog, error) {
+	o := catalog.Options{Currency: cfg.Currency, Markup: cfg.Markup}
+	if cfg.PriceTable != "" {
+		data, err := os.ReadFile(cfg.PriceTable)
+		if err != nil {
+			return nil, fmt.Errorf("price_table: %w", err)
+		}
+		if o.Prices, err = catalog.ParsePrices(cfg.PriceTable, data); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Models == "" {
+		return catalog.Load(o)
+	}
+	return catalog.Load(o, os.DirFS(cfg.Models))
+}
+
+func newFetch(cfg config.Config) (*fetch.Fetcher, error) {
+	o := fetch.Options{FFmpeg: cfg.FFmpeg, FFprobe: beside(cfg.FFmpeg, "ffprobe")}
+	for _, a := range cfg.FetchAllow {
+		o.Allow = append(o.Allow, a.String())
+	}
+	for _, m := range cfg.FetchMap {
+		o.Map = append(o.Map, fetch.Mapping{Prefix: m.Prefix, Folder: m.Dir})
+	}
+	return fetch.New(o)
+}
+
+// beside is a program next to another one: by name when that is only a name.
+func beside(program, name string) string {
+	if filepath.Base(program) == program {
+		return name
+	}
+	return filepath.Join(filepath.Dir(program), name)
+}
+
+func newLog(cfg config.Config, out io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel))
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(out, o))
+	}
+	return slog.New(slog.NewTextHandler(out, o))
+}
+
+// samples gives dispatch the references that ship with the program.
+type samples struct{}
+
+func (samples) Sample(id string) (string, func() (blob.Reader, error), bool) {
+	for _, s := range sample.List() {
+		if s.ID == id {
+			return s.Name, func() (blob.Reader, error) { return openSample(s) }, true
+		}
+	}
+	return "", nil, false
+}

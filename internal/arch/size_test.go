@@ -1,0 +1,130 @@
+package arch
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/token"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The limits watch the tails: medians do not tell good code from bad.
+const (
+	maxFile    = 500 // lines, tests too
+	maxFunc    = 60  // lines, from func to the closing brace
+	maxParams  = 5
+	maxMethods = 6 // of an interface, what it embeds counting one each
+)
+
+func TestSizes(t *testing.T) {
+	report(t, "sizes", sizes(sources(t)))
+}
+
+func sizes(all []source) []finding {
+	var found []finding
+	for _, s := range all {
+		if lines := bytes.Count(s.text, []byte("\n")); lines > maxFile {
+			found = append(found, s.finding(s.file.Package, "", "%d lines: more than %d", lines, maxFile))
+		}
+		if !s.test {
+			found = append(found, functions(s)...)
+			found = append(found, interfaces(s)...)
+		}
+	}
+	return found
+}
+
+func functions(s source) []finding {
+	var found []finding
+	check := func(name string, begin, end token.Pos, shape *ast.FuncType) {
+		if lines := s.line(end) - s.line(begin) + 1; lines > maxFunc {
+			found = append(found, s.finding(begin, name, "%s has %d lines: more than %d", name, lines, maxFunc))
+		}
+		if n := shape.Params.NumFields(); n > maxParams {
+			found = append(found, s.finding(begin, name, "%s takes %d parameters: more than %d", name, n, maxParams))
+		}
+	}
+	within := "a function"
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch f := n.(type) {
+		case *ast.FuncDecl:
+			within = funcName(f)
+			check(within, f.Pos(), f.End(), f.Type)
+		case *ast.FuncLit:
+			check("a function in "+within, f.Pos(), f.End(), f.Type)
+		}
+		return true
+	})
+	return found
+}
+
+// funcName is "Hold", or "Store.Open" for a method.
+func funcName(f *ast.FuncDecl) string {
+	if f.Recv == nil || len(f.Recv.List) == 0 {
+		return f.Name.Name
+	}
+	of := f.Recv.List[0].Type
+	for {
+		switch x := of.(type) {
+		case *ast.StarExpr:
+			of = x.X
+			continue
+		case *ast.IndexExpr:
+			of = x.X
+			continue
+		case *ast.Ident:
+			return x.Name + "." + f.Name.Name
+		}
+		return f.Name.Name
+	}
+}
+
+func interfaces(s source) []finding {
+	var found []finding
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		if shape, ok := spec.Type.(*ast.InterfaceType); ok && shape.Methods.NumFields() > maxMethods {
+			found = append(found, s.finding(spec.Pos(), spec.Name.Name, "interface %s has %d methods: more than %d",
+				spec.Name.Name, shape.Methods.NumFields(), maxMethods))
+		}
+		return true
+	})
+	return found
+}
+
+func TestSizesRule(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("\t_ = 1\n", n) }
+	cases := map[string]struct {
+		path, text string
+		want       []string
+	}{
+		"a long file":           {"a/x.go", "package x\n" + strings.Repeat("\n", maxFile), []string{""}},
+		"a file just so":        {"a/x.go", "package x\n" + strings.Repeat("\n", maxFile-1), nil},
+		"a long test file":      {"a/x_test.go", "package x\n" + strings.Repeat("\n", maxFile), []string{""}},
+		"a long function":       {"a/x.go", "package x\nfunc (s *S[T]) F() {\n" + long(maxFunc-1) + "}\n", []string{"S.F"}},
+		"a function just so":    {"a/x.go", "package x\nfunc F() {\n" + long(maxFunc-2) + "}\n", nil},
+		"a long test":           {"a/x_test.go", "package x\nfunc F() {\n" + long(maxFunc) + "}\n", nil},
+		"a long value":          {"a/x.go", "package x\nvar f = func() {\n" + long(maxFunc) + "}\n", []string{"a function in a function"}},
+		"six parameters":        {"a/x.go", "package x\nfunc F(a, b, c int, d, e, f string) {}\n", []string{"F"}},
+		"five parameters":       {"a/x.go", "package x\nfunc F(a, b, c int, d, e string) {}\n", nil},
+		"an interface too wide": {"a/x.go", "package x\ntype I interface { A(); B(); C(); D(); E(); F(); G() }\n", []string{"I"}},
+		"an interface just so":  {"a/x.go", "package x\ntype I interface { A(); B(); C(); D(); E(); F() }\n", nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, names(sizes([]source{parse(t, c.path, c.text)}))); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+	got := sizes([]source{parse(t, "a/x.go", "package x\n\n\nfunc F(a, b, c, d, e, f int) {}\n")})
+	if want := "a/x.go:4: F takes 6 parameters: more than 5"; len(got) != 1 || fmt.Sprint(got[0]) != want {
+		t.Errorf("said %v, want %q", got, want)
+	}
+}

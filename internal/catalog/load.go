@@ -1,0 +1,251 @@
+package catalog
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/shopspring/decimal"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/unireel/unireel/internal/money"
+)
+
+//go:embed models/*.yaml
+var embedded embed.FS
+
+// Catalog is the models that are offered, with their prices. It is never changed
+// after Load and may be used by many goroutines.
+type Catalog struct {
+	currency string
+	list     []*Model // by id
+	models   map[string]*Model
+	families map[string]*family
+}
+
+// family is a name that stands for several models of one mode, which differ in
+// tier and sound.
+type family struct {
+	name    string
+	mode    Mode
+	members []*Model // by id
+}
+
+// Options says in what and how dearly an installation sells.
+type Options struct {
+	Currency string // "USD" when empty
+	Markup   string // decimal factor on the list prices, "1.2"; "1" when empty
+	// Prices has an operator's own prices per second by model id. They are final:
+	// the mark-up does not change them. See ParsePrices.
+	Prices map[string]string
+}
+
+// ParsePrices reads an operator's own price table, a YAML mapping of model id to
+// price per second as a decimal. name is the file's, for what is wrong with it.
+func ParsePrices(name string, data []byte) (map[string]string, error) {
+	prices := map[string]string{}
+	if err := decodeStrictly(data, &prices); err != nil {
+		return nil, fmt.Errorf("price table %s: %w", name, err)
+	}
+	return prices, nil
+}
+
+// Load reads the models that ship with the program, then every *.yaml of the
+// operator's folders in turn: a file whose id is known already replaces that
+// model whole. What a file must not say, and files that contradict each other,
+// are an error that names file and field.
+func Load(o Options, folders ...fs.FS) (*Catalog, error) {
+	shipped, err := fs.Sub(embedded, "models")
+	if err != nil {
+		return nil, fmt.Errorf("open models: %w", err)
+	}
+	models := map[string]*Model{}
+	for _, folder := range append([]fs.FS{shipped}, folders...) {
+		if err := readFolder(folder, models); err != nil {
+			return nil, err
+		}
+	}
+	if o.Currency == "" {
+		o.Currency = "USD"
+	}
+	if err := setPrices(models, o); err != nil {
+		return nil, err
+	}
+	c := &Catalog{currency: o.Currency, models: models, families: map[string]*family{}}
+	for _, id := range slices.Sorted(maps.Keys(models)) {
+		c.list = append(c.list, models[id])
+	}
+	if err := c.gatherFamilies(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func readFolder(folder fs.FS, models map[string]*Model) error {
+	entries, err := fs.ReadDir(folder, ".")
+	if err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if path.Ext(name) == ".yml" {
+			return fmt.Errorf("model %s: name the file %s", name, strings.TrimSuffix(name, ".yml")+".yaml")
+		}
+		if entry.IsDir() || path.Ext(name) != ".yaml" {
+			continue
+		}
+		data, err := fs.ReadFile(folder, name)
+		if err != nil {
+			return fmt.Errorf("read model %s: %w", name, err)
+		}
+		m, err := parseModel(name, data)
+		if err != nil {
+			return fmt.Errorf("model %s: %w", name, err)
+		}
+		models[m.ID] = m
+	}
+	return nil
+}
+
+func parseModel(name string, data []byte) (*Model, error) {
+	m := &Model{file: name}
+	if err := decodeStrictly(data, m); err != nil {
+		return nil, err
+	}
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	if m.ID+".yaml" != name {
+		return nil, fmt.Errorf("id: %q stands in a file of another name; call it %s.yaml", m.ID, m.ID)
+	}
+	return m, nil
+}
+
+// decodeStrictly reads exactly one YAML document; unknown and doubled keys are
+// errors that name their line.
+func decodeStrictly(data []byte, into any) error {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(into); errors.Is(err, io.EOF) {
+		return errors.New("the file is empty")
+	} else if err != nil {
+		return err
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("there is more than one YAML document in the file")
+	}
+	return nil
+}
+
+var one = decimal.NewFromInt(1)
+
+// maxPrice bounds a price per second, so that no hold can overflow.
+const maxPrice = 1_000_000
+
+func setPrices(models map[string]*Model, o Options) error {
+	markup := one
+	if o.Markup != "" {
+		var err error
+		if markup, err = parseDecimal(o.Markup); err != nil || markup.Sign() <= 0 || markup.GreaterThan(decimal.NewFromInt(1000)) {
+			return fmt.Errorf("mark-up %q: want a decimal above 0 and at most 1000, like 1.2", o.Markup)
+		}
+	}
+	for id := range o.Prices {
+		if _, ok := models[id]; !ok {
+			return fmt.Errorf("price table: there is no model %q", id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(models)) {
+		m := models[id]
+		text, own := o.Prices[id]
+		factor := one
+		if !own {
+			text, factor = m.Price.PerSecond[o.Currency], markup
+		}
+		if text == "" {
+			return fmt.Errorf("model %s: price.per_second: it has no price in %s, and the price table has none either", m.file, o.Currency)
+		}
+		price, err := parsePrice(text, factor)
+		if err != nil {
+			return fmt.Errorf("model %s: price per second in %s: %w", m.file, o.Currency, err)
+		}
+		m.UnitPrice = price
+	}
+	return nil
+}
+
+// parsePrice multiplies exactly and rounds once, half up, to a micro-unit.
+func parsePrice(text string, factor decimal.Decimal) (money.Amount, error) {
+	d, err := parseDecimal(text)
+	if err != nil || d.Sign() < 0 || d.GreaterThan(decimal.NewFromInt(maxPrice)) {
+		return 0, fmt.Errorf("%q: want a decimal from 0 to %d, like 0.075", text, maxPrice)
+	}
+	return money.Amount(d.Mul(factor).Shift(6).Round(0).IntPart()), nil
+}
+
+// parseDecimal takes plain decimals only: an exponent could ask for a number of
+// a billion digits.
+func parseDecimal(text string) (decimal.Decimal, error) {
+	if len(text) > 40 || strings.ContainsAny(text, "eE") {
+		return decimal.Decimal{}, errors.New("not a plain decimal")
+	}
+	return decimal.NewFromString(text)
+}
+
+// gatherFamilies makes each family of its members and refuses two that no
+// request could tell apart.
+func (c *Catalog) gatherFamilies() error {
+	for _, m := range c.list {
+		for _, mode := range m.ModeList() {
+			name := m.Modes[mode].Family
+			if name == "" {
+				continue
+			}
+			if _, taken := c.models[name]; taken {
+				return fmt.Errorf("model %s: modes.%s.family: %q is a model's id already", m.file, mode, name)
+			}
+			f := c.families[name]
+			if f == nil {
+				f = &family{name: name, mode: mode}
+				c.families[name] = f
+			}
+			if f.mode != mode {
+				return fmt.Errorf("model %s: modes.%s.family: %q is a family of mode %s in %s", m.file, mode, name, f.mode, f.members[0].file)
+			}
+			for _, other := range f.members {
+				if other.Tier == m.Tier && other.Sound == m.Sound {
+					return fmt.Errorf("model %s: modes.%s.family: %s has the same tier and sound in the family %q", m.file, mode, other.file, name)
+				}
+			}
+			f.members = append(f.members, m)
+		}
+	}
+	return nil
+}
+
+// Models is all models, by id.
+func (c *Catalog) Models() []*Model { return slices.Clone(c.list) }
+
+// Model is the model with exactly this id, and false when there is none. Family
+// names are no ids.
+func (c *Catalog) Model(id string) (*Model, bool) {
+	m, ok := c.models[id]
+	return m, ok
+}
+
+// Families is all family names, sorted.
+func (c *Catalog) Families() []string { return slices.Sorted(maps.Keys(c.families)) }
+
+// Currency is what all prices are in, "USD".
+func (c *Catalog) Currency() string { return c.currency }
+
+func (c *Catalog) names() []string {
+	return append(slices.Sorted(maps.Keys(c.models)), c.Families()...)
+}

@@ -1,0 +1,170 @@
+package catalog
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheModelsThatShip(t *testing.T) {
+	c := load(t)
+	var ids []string
+	for _, m := range c.Models() {
+		ids = append(ids, m.ID)
+		if m.Sizes[0] != "1280*720" && m.Sizes[0] != "1920*1080" {
+			t.Errorf("%s: the default size %s is not 16:9", m.ID, m.Sizes[0])
+		}
+		for _, mode := range m.ModeList() {
+			if _, ok := m.Supplier("dashscope", mode); !ok {
+				t.Errorf("%s: no supplier's name in mode %s", m.ID, mode)
+			}
+		}
+	}
+	want := []string{
+		"wan2.6-i2v-flash-1080p-audio", "wan2.6-i2v-flash-1080p-silent", "wan2.6-i2v-flash-720p-audio", "wan2.6-i2v-flash-720p-silent",
+		"wan2.6-r2v-1080p", "wan2.6-r2v-720p",
+		"wan2.6-r2v-flash-1080p-audio", "wan2.6-r2v-flash-1080p-silent", "wan2.6-r2v-flash-720p-audio", "wan2.6-r2v-flash-720p-silent",
+		"wan2.6-video-1080p", "wan2.6-video-720p",
+	}
+	if diff := cmp.Diff(want, ids); diff != "" {
+		t.Error(diff)
+	}
+	families := []string{"wan2.6-i2v", "wan2.6-i2v-flash", "wan2.6-r2v", "wan2.6-r2v-flash", "wan2.6-t2v"}
+	if diff := cmp.Diff(families, c.Families()); diff != "" {
+		t.Error(diff)
+	}
+	if c.Currency() != "USD" {
+		t.Errorf("currency %s", c.Currency())
+	}
+}
+
+// shipped is the text of a model that ships, for tests to change.
+func shipped(t testing.TB, id string) string {
+	t.Helper()
+	data, err := embedded.ReadFile("models/" + id + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func folder(name, text string) fstest.MapFS {
+	return fstest.MapFS{name: {Data: []byte(text)}, "README.md": {Data: []byte("no model")}}
+}
+
+func TestAnOperatorAddsAndReplacesModels(t *testing.T) {
+	added := strings.NewReplacer("wan2.6-r2v-720p", "studio-r2v", "family: wan2.6-r2v\n", "family: studio\n").Replace(shipped(t, "wan2.6-r2v-720p"))
+	replaced := strings.ReplaceAll(shipped(t, "wan2.6-r2v-720p"), "max: 10,", "max: 8,")
+	c, err := Load(Options{}, folder("studio-r2v.yaml", added), folder("wan2.6-r2v-720p.yaml", replaced))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, ok := c.Model("studio-r2v"); !ok || m.Seconds.Max != 10 || !slices.Contains(c.Families(), "studio") {
+		t.Errorf("added: %+v", m)
+	}
+	if m, _ := c.Model("wan2.6-r2v-720p"); m.Seconds.Max != 8 {
+		t.Errorf("replaced: %+v", m)
+	}
+}
+
+func TestFilesThatAreRefused(t *testing.T) {
+	const id = "wan2.6-r2v-720p"
+	sound := shipped(t, id)
+	for name, tt := range map[string]struct{ old, new, want string }{
+		"an unknown key":         {"tier:", "teir: x\ntier:", "line 9: field teir not found"},
+		"a key twice":            {"tier: 720p", "tier: 720p\ntier: 720p", "already"},
+		"another type":           {"sound: true", "sound: loud", "line 11"},
+		"not YAML":               {"id:", "\tid:", "yaml"},
+		"two documents":          {"tier:", "---\ntier:", "more than one"},
+		"another id":             {"id: " + id, "id: other", "file of another name"},
+		"a size that is none":    {"1280*720", "1280x720", "sizes[0]"},
+		"a size twice":           {"720*1280", "1280*720", "sizes[1]"},
+		"a default out of range": {"default: 5", "default: 11", "seconds.default"},
+		"no length":              {"{min: 2, max: 10", "{min: 20, max: 10", "seconds"},
+		"an unknown shot":        {"[single, multi]", "[single, double]", "shot_types[1]"},
+		"an unknown mode":        {"  r2v:", "  v2v:", "modes.v2v"},
+		"an unknown format":      {"jpeg, png", "jpeg, tiff", `media.image.formats[1]: "tiff"`},
+		"media missing":          {"  video:\n    formats: [mp4, mov]\n    max_megabytes: 100\n    min_seconds: 1\n    max_seconds: 30\n", "", "media.video is missing"},
+		"an unknown billing":     {"input+output", "gifts", "price.billing"},
+		"too many to bill":       {"max: 5, images: 5", "max: 6, images: 5", "references.max"},
+		"a price that is none":   {`USD: "0.10"`, `USD: "1e9"`, "price.per_second.USD"},
+		"a price below zero":     {`USD: "0.10"`, `USD: "-0.10"`, "price.per_second.USD"},
+		"no price":               {`USD: "0.10", `, "", "no price in USD"},
+		"a guide for the silent": {"sound: true", "sound: false", "guide_audio"},
+		"a family of two modes":  {"family: wan2.6-r2v", "family: wan2.6-t2v", "is a family of mode"},
+		"a family that is a model": {
+			"family: wan2.6-r2v", "family: wan2.6-video-720p", "is a model's id already",
+		},
+		"a family with a double": {"tier: 720p", "tier: 1080p", "same tier and sound"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(sound, tt.old, tt.new, 1)
+			if text == sound {
+				t.Fatalf("the file has no %q", tt.old)
+			}
+			_, err := Load(Options{}, folder(id+".yaml", text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), ".yaml") {
+				t.Errorf("%v; want %q and the file", err, tt.want)
+			}
+		})
+	}
+	if _, err := Load(Options{}, folder("a.yml", sound)); err == nil {
+		t.Error("a .yml is passed over in silence")
+	}
+	if _, err := Load(Options{}, folder("a.yaml", "")); err == nil {
+		t.Error("an empty file is a model")
+	}
+}
+
+func TestOptionsThatAreRefused(t *testing.T) {
+	for _, o := range []Options{
+		{Currency: "EUR"},
+		{Markup: "0"},
+		{Markup: "-1"},
+		{Markup: "much"},
+		{Markup: "1e9"},
+		{Prices: map[string]string{"wan2.6": "1"}},
+		{Prices: map[string]string{"wan2.6-r2v-720p": "dear"}},
+	} {
+		if _, err := Load(o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
+
+func TestParsePrices(t *testing.T) {
+	got, err := ParsePrices("prices.yaml", []byte("wan2.6-r2v-720p: 0.12\nwan2.6-r2v-1080p: \"0.20\"\n"))
+	if diff := cmp.Diff(map[string]string{"wan2.6-r2v-720p": "0.12", "wan2.6-r2v-1080p": "0.20"}, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if _, err := ParsePrices("prices.yaml", []byte("a: [1]")); err == nil || !strings.Contains(err.Error(), "prices.yaml") {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for _, id := range []string{"wan2.6-r2v-720p", "wan2.6-video-720p"} {
+		f.Add(shipped(f, id))
+	}
+	f.Add("id: a\nmodes: {r2v: {}}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := parseModel("wan2.6-r2v-720p.yaml", []byte(text))
+		if err != nil {
+			return
+		}
+		c, err := Load(Options{}, folder(m.ID+".yaml", text))
+		if err != nil {
+			return
+		}
+		ask := pageOne()
+		ask.Model.Value = m.ID
+		if r, err := c.Validate(ask); err == nil {
+			if _, err := c.Price(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package catalog
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/unireel/unireel/internal/fault"
+)
+
+// resolve finds the model that is billed, its mode, and the size.
+func (v *validation) resolve() {
+	g := v.ask.Model
+	if !g.Fit() || g.Value == "" {
+		if !g.Wrong {
+			v.missing("model", "Say in `model` which model to use; GET /v1/models lists them.")
+		}
+		v.sizeWithoutModel()
+		return
+	}
+	v.out.Model = g.Value
+	if m, ok := v.catalog.models[g.Value]; ok {
+		v.model = m
+		v.out.Mode = v.modeOf(m)
+		v.fixed()
+	} else if f, ok := v.catalog.families[g.Value]; ok {
+		v.out.Mode = f.mode
+		v.model = v.pick(f)
+	} else {
+		hint := "GET /v1/models lists them."
+		if near, ok := Nearest(g.Value, v.catalog.names()); ok {
+			hint = "Did you mean " + near + "?"
+		}
+		v.wrong(g, fault.CodeUnknownModel, "There is no model %s. %s", quote(g.Value), hint)
+		v.sizeWithoutModel()
+		return
+	}
+	v.out.Resolved, v.out.Sound = v.model.ID, v.model.Sound
+	v.size()
+}
+
+// modeOf decides between a model's modes by what was given to it.
+func (v *validation) modeOf(m *Model) Mode {
+	list := m.ModeList()
+	has := func(mode Mode) bool { return slices.Contains(list, mode) }
+	refs := len(v.ask.Videos.Value)+len(v.ask.Images.Value)+len(v.ask.References.Value) > 0
+	switch {
+	case v.ask.Image.Has() && has(I2V):
+		return I2V
+	case refs && has(R2V):
+		return R2V
+	case has(T2V):
+		return T2V
+	}
+	return list[0]
+}
+
+// fixed checks that nothing contradicts what the model's id says.
+func (v *validation) fixed() {
+	if g := v.ask.Sound; g.Fit() && g.Value != v.model.Sound {
+		made := "always makes videos with sound"
+		if !v.model.Sound {
+			made = "always makes silent videos"
+		}
+		v.wrong(g, fault.CodeConflict, "%s %s%s.", v.model.ID, made, v.sibling(func(m *Model) bool {
+			return m.Tier == v.model.Tier && m.Sound == g.Value
+		}))
+	}
+	if g := v.ask.Tier; g.Fit() && !strings.EqualFold(g.Value, v.model.Tier) {
+		v.wrong(g, fault.CodeConflict, "%s makes %s only%s.", v.model.ID, v.model.Tier, v.sibling(func(m *Model) bool {
+			return m.Sound == v.model.Sound && strings.EqualFold(m.Tier, g.Value)
+		}))
+	}
+}
+
+// sibling suggests the family's member that fits, "; ask for x instead", or nothing.
+func (v *validation) sibling(fits func(*Model) bool) string {
+	if f := v.catalog.families[v.sheet().Family]; f != nil {
+		for _, m := range f.members {
+			if fits(m) {
+				return "; ask for " + m.ID + " instead"
+			}
+		}
+	}
+	return ""
+}
+
+// defaultTier is a family's when neither size nor tier is asked.
+const defaultTier = "1080p"
+
+// pick chooses a family's member by tier, size and sound. What cannot be had is
+// reported, and the choice falls on what comes nearest, so that the rest of the
+// request can still be checked.
+func (v *validation) pick(f *family) *Model {
+	left := v.pickTier(f)
+	sound := !v.ask.Sound.Fit() || v.ask.Sound.Value
+	for _, m := range left {
+		if m.Sound == sound {
+			return m
+		}
+	}
+	if v.ask.Sound.Fit() {
+		v.wrong(v.ask.Sound, fault.CodeInvalidValue, "%s makes no such videos: those of %s always come %s.", f.name, left[0].ID,
+			map[bool]string{true: "with sound", false: "silent"}[left[0].Sound])
+	}
+	return left[0]
+}
+
+func (v *validation) pickTier(f *family) []*Model {
+	only := func(fits func(*Model) bool) []*Model {
+		return slices.DeleteFunc(slices.Clone(f.members), func(m *Model) bool { return !fits(m) })
+	}
+	if g := v.ask.Tier; g.Fit() {
+		if left := only(func(m *Model) bool { return strings.EqualFold(m.Tier, g.Value) }); len(left) > 0 {
+			return left
+		}
+		v.wrong(g, fault.CodeInvalidValue, "%s makes %s.", f.name, either(f.tiers()))
+	} else if g := v.ask.Size; g.Fit() {
+		if w, h, ok := splitSize(g.Value); ok {
+			if left := only(func(m *Model) bool { return slices.Contains(m.Sizes, sizeText(w, h)) }); len(left) > 0 {
+				return left
+			}
+		}
+		v.wrong(g, fault.CodeInvalidValue, "%s is no size of %s, which makes %s.", quote(g.Value), f.name, either(f.sizes()))
+	}
+	if left := only(func(m *Model) bool { return m.Tier == defaultTier }); len(left) > 0 {
+		return left
+	}
+	return f.members
+}
+
+func (f *family) tiers() []string {
+	var list []string
+	for _, m := range f.members {
+		list = append(list, m.Tier)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// sizes is every size of the family, tier by tier, each tier's in its own order.
+func (f *family) sizes() []string {
+	byTier := slices.SortedStableFunc(slices.Values(f.members), func(a, b *Model) int {
+		return cmp.Or(cmp.Compare(len(a.Tier), len(b.Tier)), cmp.Compare(a.Tier, b.Tier))
+	})
+	var list []string
+	for _, m := range byTier {
+		for _, size := range m.Sizes {
+			if !slices.Contains(list, size) {
+				list = append(list, size)
+			}
+		}
+	}
+	return list
+}
+
+// size settles width and height. A family that does not have the size has said
+// so already.
+func (v *validation) size() {
+	g := v.ask.Size
+	asked := v.model.Sizes[0]
+	if g.Fit() {
+		asked = g.Value
+	}
+	w, h, ok := splitSize(asked)
+	size := sizeText(w, h)
+	if !ok || !slices.Contains(v.model.Sizes, size) {
+		if v.model.ID == v.out.Model || v.ask.Tier.Fit() {
+			v.wrong(g, fault.CodeInvalidValue, "%s is no size of %s, which makes %s%s.", quote(asked), v.model.ID, either(v.model.Sizes),
+				v.sibling(func(m *Model) bool { return m.Sound == v.model.Sound && slices.Contains(m.Sizes, size) }))
+		}
+		return
+	}
+	v.out.Size, v.out.SizeAsked, v.out.Width, v.out.Height = size, asked, w, h
+	if g.Fit() && v.sheet().SizeFromPicture {
+		v.warn(g, fault.CodeSizeFromPicture, "The picture's shape decides the size of this video; only its tier, %s, is kept.", v.model.Tier)
+	}
+}
+
+func (v *validation) sizeWithoutModel() {
+	if g := v.ask.Size; g.Fit() {
+		if _, _, ok := splitSize(g.Value); !ok {
+			v.wrong(g, fault.CodeInvalidValue, "A size looks like 1280*720.")
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package checkout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/credit"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/fetch"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// Order is one request for a video.
+type Order struct {
+	Ask            catalog.Ask
+	Object         string // what the answer calls the task: "video.generation.job" or "video"
+	IdempotencyKey string // "" is none
+	BodyHash       string // hex SHA-256 of the canonical body
+}
+
+// Submit makes a task of an order: validated, priced, its hold taken, written
+// with its first event. replayed says that the order's Idempotency-Key already
+// stood for this task. What is wrong with the order is a *fault.Fault, and then
+// nothing was written or held.
+func (c *Checkout) Submit(ctx context.Context, who Caller, o Order) (t task.Task, replayed bool, err error) {
+	if o.IdempotencyKey == "" {
+		return c.submit(ctx, who, o)
+	}
+	if len(o.IdempotencyKey) > maxKey {
+		return t, false, wrong("Idempotency-Key", "An Idempotency-Key has at most %d bytes.", maxKey)
+	}
+	leave, err := c.board(ctx, flight{who.Account, o.IdempotencyKey})
+	if err != nil {
+		return t, false, err
+	}
+	defer leave()
+	if t, replayed, err = c.replay(ctx, who, o); replayed || err != nil {
+		return t, replayed && err == nil, explain(err)
+	}
+	return c.submit(ctx, who, o)
+}
+
+// Estimate is what an order would be and cost. Nothing is written.
+func (c *Checkout) Estimate(ctx context.Context, who Caller, ask catalog.Ask) (catalog.Request, catalog.Quote, error) {
+	ask.Now = c.Now().Unix()
+	r, err := c.Catalog.Validate(ask)
+	if err != nil {
+		return r, catalog.Quote{}, err
+	}
+	if err := c.checkInputs(ctx, who, r); err != nil {
+		return r, catalog.Quote{}, explain(err)
+	}
+	if g := ask.WebhookURL; g.Has() {
+		r.Warnings = append(r.Warnings, catalog.Warning{
+			Code: string(fault.CodeUnused), Param: g.Param,
+			Message: "This server does not send webhooks; poll the task, or get it with ?wait.",
+		})
+	}
+	q, err := c.Catalog.Price(r)
+	return r, q, err
+}
+
+func (c *Checkout) submit(ctx context.Context, who Caller, o Order) (t task.Task, replayed bool, err error) {
+	r, q, err := c.Estimate(ctx, who, o.Ask)
+	if err != nil {
+		return t, false, err
+	}
+	lane, refused := c.Route(r)
+	if refused != nil {
+		return t, false, refused
+	}
+	kept, err := c.keepInline(ctx, who, &r)
+	if err != nil {
+		return t, false, explain(err)
+	}
+	if t, replayed, err = c.write(ctx, who, o, c.draft(who, r, q, lane), &draftFiles{request: r, files: kept}); err != nil || replayed {
+		c.dropBlobs(ctx, kept)
+	}
+	return t, replayed, explain(err)
+}
+
+// draft is the task as it will be written first.
+func (c *Checkout) draft(who Caller, r catalog.Request, q catalog.Quote, lane string) task.Task {
+	now := c.millis()
+	t := task.Task{
+		ID: c.NewID("task"), Account: who.Account, Key: who.Key, Version: 1, State: task.Preparing,
+		Model: r.Model, Resolved: r.Resolved, Prompt: r.Prompt, Size: r.SizeAsked, Seconds: int64(r.Seconds),
+		Preview: r.Preview || c.StandIn(r), Metadata: r.Metadata,
+		Hold: q.Hold, UnitPrice: q.UnitPrice, Billing: string(q.Billing), CreatedAt: now, StartBy: r.StartBy * 1000,
+	}
+	if len(r.References) == 0 && r.Audio == nil {
+		t.State, t.Lane, t.QueuedAt = task.Queued, lane, now
+	}
+	for _, w := range r.Warnings {
+		t.Warnings = append(t.Warnings, task.Warning(w))
+	}
+	return t
+}
+
+// draftFiles is what stands beside a draft: its request, and the files that came
+// inside it.
+type draftFiles struct {
+	request catalog.Request
+	files   []store.File
+}
+
+// write puts everything into one transaction: the key, the files, the hold, the
+// task and its event.
+func (c *Checkout) write(ctx context.Context, who Caller, o Order, t task.Task, with *draftFiles) (task.Task, bool, error) {
+	t.Object = o.Object
+	body, err := json.Marshal(with.request)
+	if err != nil {
+		return t, false, fmt.Errorf("write request: %w", err)
+	}
+	key := store.Idempotency{Account: who.Account, Key: o.IdempotencyKey, BodyHash: o.BodyHash, Task: t.ID, Expires: t.CreatedAt + keyLife.Milliseconds()}
+	entry := credit.Entry{ID: c.NewID("entry"), Account: who.Account, Task: t.ID, Kind: credit.KindHold, Amount: t.Hold, At: t.CreatedAt}
+	var taken *store.Idempotency
+	err = c.Store.Write(ctx, func(tx *store.Tx) error {
+		taken = nil
+		if key.Key != "" {
+			other, ok, err := tx.TakeIdempotency(ctx, key, t.CreatedAt)
+			if err != nil {
+				return fmt.Errorf("take idempotency key: %w", err)
+			}
+			if !ok {
+				taken = &other
+				return nil
+			}
+		}
+		if err := c.hold(ctx, tx, entry); err != nil {
+			return err
+		}
+		for _, f := range with.files {
+			if err := tx.InsertFile(ctx, f); err != nil {
+				return fmt.Errorf("insert file: %w", err)
+			}
+		}
+		if err := tx.InsertTask(ctx, t, body); err != nil {
+			return err
+		}
+		c.Point("before-create-commit")
+		return nil
+	})
+	if err == nil && taken == nil {
+		c.Point("after-create-commit")
+	}
+	if err != nil || taken == nil {
+		return t, false, err
+	}
+	t, err = c.same(ctx, *taken, o)
+	return t, err == nil, err
+}
+
+// hold sets the most that the task can cost aside. A task that costs nothing
+// leaves no line in the ledger.
+func (c *Checkout) hold(ctx context.Context, tx *store.Tx, e credit.Entry) error {
+	if e.Amount == 0 {
+		return nil
+	}
+	b, err := tx.LockBalance(ctx, e.Account)
+	if err != nil {
+		return fmt.Errorf("balance of %s: %w", e.Account, err)
+	}
+	next, err := credit.Hold(b, e.Amount)
+	if errors.Is(err, credit.ErrInsufficient) {
+		currency := c.Catalog.Currency()
+		return fault.New(fault.CodeCredit, "", fmt.Sprintf("This video can cost up to %s %s; the account has %s %s free. Ask the operator for credit, or ask for a shorter or smaller video.",
+			e.Amount, currency, b.Free(), currency))
+	}
+	if err != nil {
+		return err
+	}
+	return tx.SaveBalance(ctx, e.Account, next, e)
+}
+
+// checkInputs looks at every reference as far as it can be without a network:
+// file ids must be the account's own or samples, URLs must be possible.
+func (c *Checkout) checkInputs(ctx context.Context, who Caller, r catalog.Request) error {
+	var faults []fault.Fault
+	for _, ref := range inputs(&r) {
+		switch {
+		case strings.HasPrefix(ref.Input, "file_"):
+			f, err := c.File(ctx, who.Account, ref.Input)
+			if errors.Is(err, store.ErrNotFound) {
+				faults = append(faults, *fault.New(fault.CodeInvalidValue, ref.Param, "This account has no file "+ref.Input+". POST /v1/files uploads one and answers with its id."))
+			} else if err != nil {
+				return fmt.Errorf("look up file: %w", err)
+			} else if ref.Kind != "" && string(ref.Kind) != f.Kind {
+				faults = append(faults, *wrong(ref.Param, "This should be %s; the file %s is %s.", article(string(ref.Kind)), ref.Input, article(f.Kind)))
+			}
+		case fetch.IsDataURI(ref.Input):
+		default:
+			if f := c.Fetch.Check(ref.Input); f != nil {
+				f.Param = ref.Param
+				faults = append(faults, *f)
+			}
+		}
+	}
+	if f := fault.Join(faults); f != nil {
+		return f
+	}
+	return nil
+}
+
+func article(kind string) string {
+	return map[string]string{"image": "a picture", "video": "a video", "audio": "a sound"}[kind]
+}
+
+// inputs points at every reference of a request, guide audio last.
+func inputs(r *catalog.Request) []*catalog.Reference {
+	var list []*catalog.Reference
+	for i := range r.References {
+		list = append(list, &r.References[i])
+	}
+	if r.Audio != nil {
+		list = append(list, r.Audio)
+	}
+	return list
+}

@@ -1,0 +1,11 @@
+package cli
+
+import (
+	"github.com/unireel/unireel/internal/app"
+	"github.com/unireel/unireel/internal/sample"
+)
+
+// Built is the real house.
+func Built() House {
+	return House{Serve: app.Run, Operator: app.Operator, Samples: sample.Files()}
+}

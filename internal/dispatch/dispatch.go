@@ -1,0 +1,326 @@
+// Package dispatch carries a task from its creation to its end: it fetches and
+// measures references (prepare), takes the next task of a lane in fair order
+// when a supplier has room (claim), orders the video (submit), asks until it is
+// rendered (poll), makes the bytes ours (collect), and finds out after a crash
+// or a lost answer what the supplier took (rescue). checkout comes before it,
+// the api's reads and the webhooks after it. It changes a task only through
+// task.Advance and the store's claim, and never decides a price or a right.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/unireel/unireel/internal/blob"
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/fetch"
+	"github.com/unireel/unireel/internal/limit"
+	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// Limits are what a supplier account takes.
+type Limits struct {
+	SubmitsPerSecond float64 // for each model
+	InProgress       int     // for each model
+	QueriesPerSecond float64 // all models together
+}
+
+// Upstream is one configured account at a supplier, ready to use. Its name
+// stands for the supplier account too: one key for each.
+type Upstream struct {
+	Name     string
+	Kind     provider.Kind
+	Provider provider.Provider
+	Models   []string // the supplier's models that it may serve; none is all
+	Limits   Limits
+}
+
+// Source is how references that no network brings are read.
+type Source interface {
+	// Sample opens a reference that ships with the program, or returns false.
+	Sample(id string) (name string, open func() (blob.Reader, error), ok bool)
+}
+
+// Options is what dispatch gets of the world.
+type Options struct {
+	Store     *store.Store
+	Blobs     blob.Store
+	Fetch     *fetch.Fetcher
+	Catalog   *catalog.Catalog
+	Samples   Source
+	Upstreams []Upstream
+	// StandIn says that previews may serve requests for real videos: true only
+	// while no real upstream was ever configured.
+	StandIn bool
+	// Alone says that no other process can serve these upstreams: leases that a
+	// dead one left are void at once.
+	Alone       bool
+	Scratch     string // a folder for files on their way; emptied at start by its owner
+	Now         func() time.Time
+	NewID       func(prefix string) string
+	Log         *slog.Logger
+	Registry    prometheus.Registerer
+	Retention   time.Duration // of videos
+	TaskTimeout time.Duration // from the first ticket
+	// Point is called at each line of the crash table; tests make it kill the
+	// process. nil does nothing.
+	Point func(name string)
+	// Haste divides the times of a rescue, so that a test need not wait for
+	// minutes; 0 and 1 are the real ones.
+	Haste int64
+}
+
+// How much is done at the same time.
+const (
+	preparers  = 8
+	collectors = 8
+	drawers    = 2
+	pollers    = 64
+)
+
+// Dispatch is the running engine.
+type Dispatch struct {
+	Options
+	owner     string // whose leases they are: random for each process start
+	upstreams []*upstream
+	slots     *limit.Slots
+	stats     *stats
+	paces     *paces
+	live      *live
+	lanes     *lanes
+	prepares  *feed
+	collects  *feed
+
+	mu    sync.Mutex
+	gates map[string]*gate // by route
+	// drawings are thumbnails that are being made, by task; drawers their places.
+	drawings map[string]chan struct{}
+	drawers  chan struct{}
+	ended    sync.WaitGroup
+}
+
+// upstream is an Upstream at work.
+type upstream struct {
+	Upstream
+	polls *polls
+
+	mu        sync.Mutex
+	fence     int64
+	renewed   time.Time // before the last renewal of the lease was sent
+	keyID     string    // the supplier's id of our key, once a ticket of ours showed it
+	parked    time.Time
+	parkedWhy string
+	lastErr   string
+}
+
+// New makes the engine; Run starts it.
+func New(o Options) (*Dispatch, error) {
+	if len(o.Upstreams) == 0 {
+		return nil, errors.New("dispatch: no upstream to send tasks to")
+	}
+	if o.Point == nil {
+		o.Point = func(string) {}
+	}
+	d := &Dispatch{
+		Options: o, owner: o.NewID("owner"), slots: limit.NewSlots(5*time.Second, 30*time.Second),
+		live: newLive(), lanes: newLanes(), gates: map[string]*gate{},
+		drawings: map[string]chan struct{}{}, drawers: make(chan struct{}, drawers),
+	}
+	d.paces = newPaces(o.Store)
+	d.stats = newStats(o.Registry)
+	d.prepares, d.collects = newFeed(), newFeed()
+	seen := map[string]bool{}
+	for _, u := range o.Upstreams {
+		if seen[u.Name] || strings.ContainsAny(u.Name, "/|") || u.Name == "" {
+			return nil, fmt.Errorf("dispatch: upstream name %q stands twice or has a / or |", u.Name)
+		}
+		seen[u.Name] = true
+		up := &upstream{Upstream: u}
+		up.polls = newPolls(d, up)
+		d.upstreams = append(d.upstreams, up)
+	}
+	return d, nil
+}
+
+// Run works until ctx ends; then it takes nothing new, lets what is on the wire
+// be answered, gives up its leases and returns.
+func (d *Dispatch) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	// Leases outlive ctx: what is on the wire then still wants decisions.
+	leases, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	var renewing sync.WaitGroup
+	err := d.takeLeases(working)
+	if err == nil {
+		renewing.Go(func() { d.keepLeases(leases) })
+		err = d.work(working)
+	}
+	stop()
+	d.ended.Wait()
+	giveUp()
+	renewing.Wait()
+	if ctx.Err() != nil {
+		err = nil // asked to stop, not failed
+	}
+	return errors.Join(err, d.dropLeases(context.WithoutCancel(ctx)))
+}
+
+// work takes up what an earlier process left and carries tasks until ctx ends.
+func (d *Dispatch) work(ctx context.Context) error {
+	changes, stop := d.Store.WatchAll(4096)
+	defer stop()
+	if err := d.recover(ctx); err != nil {
+		return fmt.Errorf("take up unfinished tasks: %w", err)
+	}
+	d.start(ctx, func(ctx context.Context) { d.listen(ctx, changes) })
+	d.start(ctx, d.snapshots)
+	d.start(ctx, d.sweeps)
+	for _, up := range d.upstreams {
+		d.start(ctx, up.polls.run)
+		d.start(ctx, func(ctx context.Context) { d.orphans(ctx, up) })
+	}
+	for range preparers {
+		d.start(ctx, func(ctx context.Context) { d.prepares.work(ctx, d.prepare) })
+	}
+	for range collectors {
+		d.start(ctx, func(ctx context.Context) { d.collects.work(ctx, d.collect) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (d *Dispatch) start(ctx context.Context, f func(context.Context)) {
+	d.ended.Go(func() { f(ctx) })
+}
+
+// listen hears every committed step and wakes who has work by it.
+func (d *Dispatch) listen(ctx context.Context, changes <-chan store.Change) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-changes:
+			d.hear(ctx, c)
+		}
+	}
+}
+
+func (d *Dispatch) hear(ctx context.Context, c store.Change) {
+	switch {
+	case c.State == task.Preparing:
+		d.prepares.add(c.Task)
+	case c.State == task.Queued:
+		d.openGates(ctx) // its lane may be new
+	case c.State == task.Running:
+		d.heedCancel(ctx, c.Task)
+	case c.State.Final():
+		d.live.forget(c.Task)
+		d.wakeGates()
+	}
+}
+
+// gate returns the gate of a route and starts it when it is new.
+func (d *Dispatch) gate(ctx context.Context, route string) *gate {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g := d.gates[route]; g != nil {
+		return g
+	}
+	name, model, _ := strings.Cut(route, "/")
+	i := slices.IndexFunc(d.upstreams, func(u *upstream) bool { return u.Name == name })
+	if i < 0 || !d.upstreams[i].serves(model) {
+		return nil
+	}
+	g := newGate(d, d.upstreams[i], model)
+	d.gates[route] = g
+	d.slots.Resize(g.route, g.up.Limits.InProgress)
+	d.ended.Go(func() { g.run(ctx) })
+	return g
+}
+
+func (d *Dispatch) wakeGates() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, g := range d.gates {
+		g.wake()
+	}
+}
+
+func (d *Dispatch) upstream(name string) *upstream {
+	for _, up := range d.upstreams {
+		if up.Name == name {
+			return up
+		}
+	}
+	return nil
+}
+
+func (u *upstream) serves(model string) bool {
+	return len(u.Models) == 0 || slices.Contains(u.Models, model)
+}
+
+// Route says which lane a request's task waits in: the exact set of routes that
+// can serve it, as their sorted names. A fault says that none can.
+func (d *Dispatch) Route(r catalog.Request) (string, *fault.Fault) {
+	var routes []string
+	for _, up := range d.upstreams {
+		model, ok := d.supplierModel(up, r)
+		if ok {
+			routes = append(routes, up.Name+"/"+model)
+		}
+	}
+	if len(routes) == 0 {
+		return "", fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("No supplier is configured here that has %s; GET /v1/models lists what can be asked.", r.Resolved))
+	}
+	slices.Sort(routes)
+	lane := strings.Join(routes, "|")
+	d.lanes.note(lane)
+	return lane, nil
+}
+
+// previewModel is the one model of suppliers whose videos only stand in.
+const previewModel = "preview"
+
+// supplierModel is an upstream's own name for what is asked, and false when it
+// cannot serve it. A preview upstream serves what asks for a preview, and
+// everything while it stands in; a real one never serves previews.
+func (d *Dispatch) supplierModel(up *upstream, r catalog.Request) (string, bool) {
+	if up.Kind.Traits.Preview {
+		return previewModel, r.Preview || d.StandIn
+	}
+	if r.Preview {
+		return "", false
+	}
+	m, ok := d.Catalog.Model(r.Resolved)
+	if !ok {
+		return "", false
+	}
+	model, ok := m.Supplier(up.Kind.Name, r.Mode)
+	return model, ok && up.serves(model)
+}
+
+func (d *Dispatch) millis() int64 { return d.Now().UnixMilli() }
+
+// wait sleeps, and returns false when ctx ended first.
+func wait(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,139 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/money"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// stage is how tasks in one state go on: take hands an unfinished task of the
+// database to who carries it.
+type stage struct {
+	state task.State
+	take  func(d *Dispatch, ctx context.Context, t task.Task) error
+}
+
+// stages is the table: no state without a way on.
+var stages = []stage{
+	{task.Preparing, func(d *Dispatch, _ context.Context, t task.Task) error { d.prepares.add(t.ID); return nil }},
+	{task.Queued, nil}, // the lanes are the queue: gates claim from them
+	{task.Submitting, (*Dispatch).takeSubmitting},
+	{task.Running, (*Dispatch).takeRunning},
+	{task.Collecting, (*Dispatch).takeCollecting},
+}
+
+// recover hands every unfinished task to its stage, oldest first, and only then
+// lets gates claim: what is in progress is counted before anything is added.
+func (d *Dispatch) recover(ctx context.Context) error {
+	for _, s := range stages {
+		if s.take == nil {
+			continue
+		}
+		after := ""
+		for {
+			list, err := d.Store.Unfinished(ctx, s.state, after, 1000)
+			if err != nil {
+				return err
+			}
+			for _, t := range list {
+				if err := s.take(d, ctx, t); err != nil {
+					return fmt.Errorf("%s %s: %w", s.state, t.ID, err)
+				}
+				after = t.ID
+			}
+			if len(list) < 1000 {
+				break
+			}
+		}
+	}
+	lanes, err := d.Store.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lanes {
+		d.lanes.note(l.ID)
+	}
+	d.openGates(ctx)
+	return nil
+}
+
+// errDecided says that the task is no longer where the step wanted it: somebody
+// else decided meanwhile, and there is nothing to do.
+var errDecided = errors.New("decided meanwhile")
+
+// step is one change that dispatch wants of a task.
+type step struct {
+	from   task.State
+	note   string
+	edit   func(*task.Task)
+	with   func(ctx context.Context, tx *store.Tx) error // what else belongs into the transaction
+	used   money.Amount
+	fenced *upstream // decisions are made only by the upstream's owner
+}
+
+// advance changes a task that is expected in a state: it reads the row, edits it
+// through task.Advance, and does so again when somebody was faster. errDecided
+// says that the task has left the state.
+func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, error) {
+	entries := [2]string{d.NewID("entry"), d.NewID("entry")}
+	var next task.Task
+	err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+		now := d.millis()
+		if s.fenced != nil {
+			if err := tx.Holds(ctx, s.fenced.Name, d.owner, s.fenced.lease(), now); err != nil {
+				return err
+			}
+		}
+		t, err := tx.Task(ctx, id)
+		if err != nil {
+			return err
+		}
+		if t.State != s.from {
+			return fmt.Errorf("%s is %s, not %s: %w", id, t.State, s.from, errDecided)
+		}
+		if s.with != nil {
+			if err := s.with(ctx, tx); err != nil {
+				return err
+			}
+		}
+		next, err = task.Advance(ctx, tx, t, task.Step{At: now, Note: s.note, Edit: func(t *task.Task) {
+			s.edit(t)
+			if t.State.Final() && t.HiddenAt > 0 && t.State == task.Completed {
+				t.ExpiresAt = now // deleted by its owner: the sweep takes the bytes
+			}
+		}, Entries: entries, Used: s.used})
+		return err
+	})
+	return next, err
+}
+
+// fail ends a task with what its customer is told.
+func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, note string, with func(context.Context, *store.Tx) error) error {
+	_, err := d.advance(ctx, t.ID, step{from: t.State, note: note, with: with, edit: func(t *task.Task) {
+		t.State, t.Error = task.Failed, &task.Error{Code: string(f.Code), Message: f.Detail, Param: f.Param}
+	}})
+	if err == nil {
+		d.Log.Info("task failed", "task", t.ID, "code", f.Code, "note", note)
+	}
+	return err
+}
+
+// insist repeats a write that must not be lost until it is on disk, it turns out
+// to be decided already or not ours to decide, or ctx ends.
+func (d *Dispatch) insist(ctx context.Context, what, id string, f func() error) error {
+	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
+		err := f()
+		if err == nil || errors.Is(err, errDecided) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotOwner) || errors.Is(err, store.ErrClosed) {
+			return err
+		}
+		d.Log.Error("cannot write, trying again", "what", what, "task", id, "error", err)
+		if !wait(ctx, pause) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/unireel/unireel/internal/store"
+)
+
+// stats are the engine's metrics.
+type stats struct {
+	claims, submits, polls, rescues, orphans, parked, completed *prometheus.CounterVec
+	shut, queued                                                *prometheus.GaugeVec
+	submitSeconds                                               *prometheus.HistogramVec
+	excess                                                      prometheus.Counter
+}
+
+func newStats(r prometheus.Registerer) *stats {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "unireel", Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "unireel", Name: name, Help: help}, labels)
+	}
+	s := &stats{
+		claims:        counter("claims_total", "Tasks claimed for submission.", "route"),
+		submits:       counter("submissions_total", "Submissions by what became of them.", "route", "outcome"),
+		polls:         counter("polls_total", "Questions to suppliers by answer.", "upstream", "answer"),
+		rescues:       counter("rescues_total", "Lost submissions by how they were resolved.", "result"),
+		orphans:       counter("orphans_total", "Supplier tasks of our key that nobody ordered.", "upstream"),
+		parked:        counter("parked_total", "Times an upstream was parked for key or money trouble.", "upstream"),
+		completed:     counter("completed_total", "Tasks completed.", "upstream"),
+		shut:          gauge("gate_shut", "1 while it is unknown whether a submission was taken.", "route"),
+		queued:        gauge("lane_queued", "Tasks queued in a lane.", "lane"),
+		submitSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "unireel", Name: "submit_seconds", Help: "Time of a submission."}, []string{"upstream"}),
+		excess:        prometheus.NewCounter(prometheus.CounterOpts{Namespace: "unireel", Name: "excess_micro_units_total", Help: "What suppliers billed above holds: never charged to customers."}),
+	}
+	if r != nil {
+		r.MustRegister(s.claims, s.submits, s.polls, s.rescues, s.orphans, s.parked, s.completed, s.shut, s.queued, s.submitSeconds, s.excess)
+	}
+	return s
+}
+
+// Status is how an upstream stands, for the operator.
+type Status struct {
+	Name        string
+	Provider    string
+	Models      []string // the supplier's models that it has gates for
+	InProgress  int
+	Waiting     int64 // queued in lanes that it serves
+	Limits      Limits
+	ParkedUntil int64  // unix milliseconds; 0 is not parked
+	ParkedWhy   string // for the operator
+	Shut        bool   // a submission is unsure: a gate waits for its rescue
+	LastError   string
+}
+
+// Upstreams says how each upstream stands.
+func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
+	lanes, err := d.Store.Lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []Status
+	for _, up := range d.upstreams {
+		s := Status{Name: up.Name, Provider: up.Kind.Name, Limits: up.Limits, InProgress: up.polls.size()}
+		for _, g := range d.gatesOf(up) {
+			s.Models = append(s.Models, g.model)
+			_, shut := g.shutBy()
+			s.Shut = s.Shut || shut
+		}
+		for _, lane := range lanes {
+			if slices.ContainsFunc(strings.Split(lane.ID, "|"), func(route string) bool { return strings.HasPrefix(route, up.Name+"/") }) {
+				s.Waiting += lane.Queued
+			}
+		}
+		up.mu.Lock()
+		s.LastError = up.lastErr
+		if up.parked.After(d.Now()) {
+			s.ParkedUntil, s.ParkedWhy = up.parked.UnixMilli(), up.parkedWhy
+		}
+		up.mu.Unlock()
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// TestUpstream asks an upstream about a ticket that does not exist: an answer
+// proves address and key. It opens a parked upstream again.
+func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
+	up := d.upstream(name)
+	if up == nil {
+		return store.ErrNotFound
+	}
+	ctx, done := context.WithTimeout(ctx, pollTime)
+	defer done()
+	if _, err := up.Provider.Poll(ctx, "00000000-0000-0000-0000-000000000000"); err != nil {
+		return errors.Join(errors.New("the supplier did not answer as it should"), err)
+	}
+	if err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error { return tx.Park(ctx, name, 0, "") }); err != nil {
+		return err
+	}
+	return d.renewLease(ctx, up)
+}

@@ -1,0 +1,167 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/unireel/unireel/internal/blob"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+const (
+	sweepEvery   = 15 * time.Second
+	strayEvery   = time.Hour
+	strayAge     = 24 * time.Hour // what nothing names is deleted after
+	attemptsKept = 48 * time.Hour
+	sweepAtOnce  = 200
+)
+
+// sweeps takes away what is past its time: tasks that were not begun in time,
+// videos and files after their retention, old idempotency keys and attempts,
+// blobs that nothing names.
+func (d *Dispatch) sweeps(ctx context.Context) {
+	stray := d.Now()
+	for wait(ctx, sweepEvery) {
+		for _, sweep := range []struct {
+			what string
+			do   func(context.Context) error
+		}{{"missed changes", d.sweepMissed}, {"late tasks", d.sweepLate}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}} {
+			if err := sweep.do(ctx); err != nil && ctx.Err() == nil {
+				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
+			}
+		}
+		if d.Now().Sub(stray) < strayEvery {
+			continue
+		}
+		stray = d.Now()
+		if err := d.sweepStray(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Warn("cannot sweep", "what", "stray blobs", "error", err)
+		}
+	}
+}
+
+// sweepLate fails tasks that were not submitted by their start_by.
+func (d *Dispatch) sweepLate(ctx context.Context) error {
+	late, err := d.Store.TooLate(ctx, d.millis(), sweepAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, t := range late {
+		err := d.fail(ctx, t, expired(), "start_by is past", nil)
+		if err != nil && !errors.Is(err, errDecided) {
+			return err
+		}
+	}
+	return nil
+}
+
+// expired is what a customer hears whose task was not submitted by its start_by.
+func expired() *fault.Fault {
+	return fault.New(fault.CodeExpired, "start_by", "The task could not be submitted before its start_by time. Nothing was charged.")
+}
+
+// sweepMissed takes up what no change told of: who listens may fall behind.
+func (d *Dispatch) sweepMissed(ctx context.Context) error {
+	preparing, err := d.Store.Unfinished(ctx, task.Preparing, "", sweepAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, t := range preparing {
+		d.prepares.add(t.ID)
+	}
+	for after := ""; ; {
+		running, err := d.Store.Unfinished(ctx, task.Running, after, sweepAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, t := range running {
+			if after = t.ID; t.CancelRequestedAt > 0 {
+				d.heedCancel(ctx, t.ID)
+			}
+		}
+		if len(running) < sweepAtOnce {
+			return nil
+		}
+	}
+}
+
+// sweepVideos deletes the files of tasks whose retention is over. The row is
+// written first: what is then left of the blobs is stray.
+func (d *Dispatch) sweepVideos(ctx context.Context) error {
+	list, err := d.Store.Sweepable(ctx, d.millis(), sweepAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		artifacts, err := d.Store.Artifacts(ctx, t.ID)
+		if err != nil {
+			return err
+		}
+		_, err = d.advance(ctx, t.ID, step{
+			from: t.State, note: "swept",
+			with: func(ctx context.Context, tx *store.Tx) error { return tx.DeleteArtifacts(ctx, t.ID) },
+			edit: func(t *task.Task) { t.SweptAt = d.millis() },
+		})
+		if err != nil && !errors.Is(err, errDecided) {
+			return err
+		}
+		for _, a := range artifacts {
+			if err := d.Blobs.Delete(ctx, a.Blob); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *Dispatch) sweepFiles(ctx context.Context) error {
+	list, err := d.Store.ExpiredFiles(ctx, d.millis(), sweepAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+			_, err := tx.DeleteFile(ctx, f.Account, f.ID, d.millis())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := d.Blobs.Delete(ctx, f.Blob); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Dispatch) sweepRows(ctx context.Context) error {
+	return d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+		if _, err := tx.DeleteIdempotency(ctx, d.millis(), sweepAtOnce); err != nil {
+			return err
+		}
+		_, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce)
+		return err
+	})
+}
+
+// sweepStray deletes blobs that are a day old and that nothing names.
+func (d *Dispatch) sweepStray(ctx context.Context) error {
+	var failed error
+	err := d.Blobs.List(ctx, func(info blob.Info) bool {
+		if d.Now().Sub(info.ModTime) < strayAge {
+			return true
+		}
+		owner, _, _ := strings.Cut(info.Key, "/")
+		named, err := d.Store.BlobNamed(ctx, info.Key, owner)
+		if err == nil && !named {
+			err = d.Blobs.Delete(ctx, info.Key)
+		}
+		failed = errors.Join(failed, err)
+		return failed == nil
+	})
+	return errors.Join(err, failed)
+}

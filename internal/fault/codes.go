@@ -1,0 +1,112 @@
+package fault
+
+// Codes of refused requests.
+const (
+	CodeMalformedBody   Code = "malformed_body"
+	CodeUnknownField    Code = "unknown_field"
+	CodeWrongJSONType   Code = "wrong_type"
+	CodeMissingField    Code = "missing_field"
+	CodeInvalidValue    Code = "invalid_value"
+	CodeConflict        Code = "conflicting_fields"
+	CodeUnknownModel    Code = "unknown_model"
+	CodeMismatch        Code = "idempotency_mismatch"
+	CodeNoKey           Code = "missing_api_key"
+	CodeBadKey          Code = "invalid_api_key"
+	CodeCredit          Code = "insufficient_credit"
+	CodeScope           Code = "insufficient_scope"
+	CodeLinkExpired     Code = "link_expired"
+	CodeBadSignature    Code = "invalid_signature"
+	CodeNoPage          Code = "unknown_path"
+	CodeNoTask          Code = "video_not_found"
+	CodeNoFile          Code = "file_not_found"
+	CodeNotReady        Code = "video_not_ready"
+	CodeMethod          Code = "method_not_allowed"
+	CodeSlowBody        Code = "request_timeout"
+	CodeVideoExpired    Code = "video_expired"
+	CodeTooLarge        Code = "body_too_large"
+	CodeContentType     Code = "unsupported_content_type"
+	CodeFileType        Code = "unsupported_file_type"
+	CodeRate            Code = "rate_limit_exceeded"
+	CodeInternal        Code = "internal_error"
+	CodeUnavailable     Code = "unavailable"
+	CodeDiskFull        Code = "storage_full"
+	CodeNoAccount       Code = "account_not_found"
+	CodeNoAPIKey        Code = "key_not_found"
+	CodeNotDocumented   Code = "undocumented_by_supplier"
+	CodeSizeFromPicture Code = "size_from_picture"
+	CodeNoSuchCharacter Code = "no_such_character"
+	CodeCancelRefused   Code = "cancel_refused"
+	CodeResultMismatch  Code = "result_mismatch"
+	CodeUnused          Code = "value_not_used"
+)
+
+// Codes of tasks that ended in failure.
+const (
+	CodeUnreachable     Code = "reference_unreachable"
+	CodeBadReference    Code = "reference_invalid"
+	CodeModerated       Code = "content_rejected"
+	CodeRefused         Code = "supplier_rejected"
+	CodeSupplier        Code = "supplier_failed"
+	CodeUpstreamUnknown Code = "upstream_unknown"
+	CodeUpstreamLost    Code = "upstream_lost"
+	CodeResultLost      Code = "result_lost"
+	CodeExpired         Code = "expired"
+	CodeRender          Code = "render_failed"
+	CodeTimedOut        Code = "task_timed_out"
+)
+
+type info struct {
+	kind    Kind
+	meaning string
+}
+
+var codes = map[Code]info{
+	CodeMalformedBody:   {Invalid, "The body is not valid JSON (or not valid multipart). Mend it at the place named."},
+	CodeUnknownField:    {Invalid, "A field that does not exist. The message suggests the nearest one."},
+	CodeWrongJSONType:   {Invalid, "A field has another JSON type than it should."},
+	CodeMissingField:    {Invalid, "A required field is absent or empty."},
+	CodeInvalidValue:    {Invalid, "A field's value is out of its bounds; the message lists them."},
+	CodeConflict:        {Invalid, "Two fields contradict each other, or the same one stands twice with different values."},
+	CodeUnknownModel:    {Invalid, "No such model. GET /v1/models lists them."},
+	CodeMismatch:        {Invalid, "This Idempotency-Key was used with another body within 24 hours. Use a new key."},
+	CodeNoKey:           {Unauthenticated, "The request has no API key. Send Authorization: Bearer with your key."},
+	CodeBadKey:          {Unauthenticated, "The API key is unknown, revoked or expired."},
+	CodeCredit:          {Unpaid, "The account's free credit is below the most that this task can cost."},
+	CodeScope:           {Forbidden, "This API key may not do this; ask for a key with the scope named."},
+	CodeLinkExpired:     {Forbidden, "The signed link is past its time. Get the task again for a fresh one."},
+	CodeBadSignature:    {Forbidden, "The link's signature is wrong: it was changed or cut. Get the task again for a fresh one."},
+	CodeNoPage:          {NotFound, "No such path. The message lists what is near."},
+	CodeNoTask:          {NotFound, "This account has no video with this id."},
+	CodeNoFile:          {NotFound, "This account has no file with this id."},
+	CodeNotReady:        {NotFound, "The video is not finished yet; poll the task."},
+	CodeNoAccount:       {NotFound, "No such account."},
+	CodeNoAPIKey:        {NotFound, "No such key."},
+	CodeMethod:          {NotAllowed, "The path exists but takes other methods; see the Allow header."},
+	CodeSlowBody:        {TimedOut, "The body did not arrive in time."},
+	CodeVideoExpired:    {Gone, "The video's retention time is over and its file was deleted."},
+	CodeTooLarge:        {TooLarge, "The body is larger than is taken; send big media by POST /v1/files."},
+	CodeContentType:     {WrongType, "The Content-Type is not one that this path takes."},
+	CodeFileType:        {WrongType, "The file's bytes are not a picture, video or sound that is taken, whatever its name says."},
+	CodeRate:            {Limited, "Your own limit is reached; repeat after the time in Retry-After."},
+	CodeInternal:        {Internal, "Our mistake. Repeat; name the request id if it goes on."},
+	CodeUnavailable:     {Unavailable, "Not possible at this moment; nothing was accepted or charged. Repeat after Retry-After."},
+	CodeDiskFull:        {Unavailable, "The server has no room left to keep what you send; nothing was accepted or charged."},
+	CodeUnreachable:     {Invalid, "A reference could not be fetched: its host, its address or its answer was not usable."},
+	CodeBadReference:    {Invalid, "A reference was fetched, but is not what the model takes (type, bytes, pixels, seconds)."},
+	CodeModerated:       {Invalid, "The supplier's content inspection refused the prompt, a reference or the result."},
+	CodeRefused:         {Invalid, "The supplier refused the request as it stands."},
+	CodeSupplier:        {Unavailable, "The supplier failed at it, also when asked again. Create the task again later."},
+	CodeUpstreamUnknown: {Unavailable, "It could not be found out whether the supplier took the task. Its hold was released."},
+	CodeUpstreamLost:    {Unavailable, "The supplier no longer knows the task. Its hold was released."},
+	CodeResultLost:      {Unavailable, "The supplier rendered the video but its file could not be fetched before it expired."},
+	CodeExpired:         {Invalid, "The task was not submitted before its start_by time."},
+	CodeRender:          {Internal, "The embedded renderer failed."},
+	CodeTimedOut:        {Unavailable, "The task did not end within the time that a task may take."},
+
+	CodeNotDocumented:   {Invalid, "Warning: the supplier does not document this field for this model; it was sent all the same."},
+	CodeSizeFromPicture: {Invalid, "Warning: the picture's shape decides the size of this model's videos."},
+	CodeNoSuchCharacter: {Invalid, "Warning: the prompt names a character beyond the references."},
+	CodeCancelRefused:   {Invalid, "Warning: the supplier could not stop the task; it runs on and is charged."},
+	CodeResultMismatch:  {Invalid, "Warning: the video differs from what was asked in the way named."},
+	CodeUnused:          {Invalid, "Warning: the value has no effect here."},
+}

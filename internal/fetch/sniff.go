@@ -1,0 +1,147 @@
+package fetch
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// Kind is a kind of media.
+type Kind string
+
+// The kinds.
+const (
+	Image Kind = "image"
+	Video Kind = "video"
+	Audio Kind = "audio"
+)
+
+// SniffBytes is how much of a file's start Sniff looks at.
+const SniffBytes = 64
+
+// Type is what a file's first bytes say that it is.
+type Type struct {
+	Kind   Kind
+	Name   string // the media type, "video/mp4"
+	Ending string // of a file name, ".mp4"
+
+	demuxer string // what ffmpeg is told to read it as; "" for pictures
+	family  string // every demuxer name that stands for the same, for ffmpeg's whitelist
+}
+
+const movFamily = "mov,mp4,m4a,3gp,3g2,mj2"
+
+var (
+	png       = Type{Image, "image/png", ".png", "", ""}
+	jpeg      = Type{Image, "image/jpeg", ".jpg", "", ""}
+	webp      = Type{Image, "image/webp", ".webp", "", ""}
+	bmp       = Type{Image, "image/bmp", ".bmp", "", ""}
+	gif       = Type{Image, "image/gif", ".gif", "", ""}
+	mp4       = Type{Video, "video/mp4", ".mp4", "mov", movFamily}
+	quicktime = Type{Video, "video/quicktime", ".mov", "mov", movFamily}
+	matroska  = Type{Video, "video/x-matroska", ".mkv", "matroska", "matroska,webm"}
+	webm      = Type{Video, "video/webm", ".webm", "matroska", "matroska,webm"}
+	m4a       = Type{Audio, "audio/mp4", ".m4a", "mov", movFamily}
+	mp3       = Type{Audio, "audio/mpeg", ".mp3", "mp3", "mp3"}
+	wav       = Type{Audio, "audio/wav", ".wav", "wav", "wav"}
+	aac       = Type{Audio, "audio/aac", ".aac", "aac", "aac"}
+	flac      = Type{Audio, "audio/flac", ".flac", "flac", "flac"}
+	ogg       = Type{Audio, "audio/ogg", ".ogg", "ogg", "ogg"}
+)
+
+// Sniff says what a file is by its first bytes (SniffBytes are enough) and by
+// nothing else: neither its name nor what a server calls it. Text is never media,
+// so playlists and scripts that would make a player open other files are not.
+func Sniff(head []byte) (Type, bool) {
+	has := func(at int, magic string) bool {
+		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
+	}
+	switch {
+	case has(0, "\x89PNG\r\n\x1a\n"):
+		return png, true
+	case has(0, "\xff\xd8\xff"):
+		return jpeg, true
+	case has(0, "RIFF") && has(8, "WEBPVP8"):
+		return webp, true
+	case has(0, "RIFF") && has(8, "WAVE"), has(0, "RF64") && has(8, "WAVEds64"):
+		return wav, true
+	case has(0, "GIF87a"), has(0, "GIF89a"):
+		return gif, true
+	case has(0, "BM") && isBMP(head):
+		return bmp, true
+	case has(0, "\x1aE\xdf\xa3"):
+		if bytes.Contains(head[:min(len(head), SniffBytes)], []byte("webm")) {
+			return webm, true
+		}
+		return matroska, true
+	case has(0, "fLaC"):
+		return flac, true
+	case has(0, "OggS\x00"):
+		return ogg, true
+	case has(0, "ID3") && len(head) > 9 && head[3] < 0xff && head[4] < 0xff && head[6]|head[7]|head[8]|head[9] < 0x80:
+		return mp3, true
+	}
+	if t, ok := sniffBoxes(head); ok {
+		return t, true
+	}
+	return sniffFrames(head)
+}
+
+func isBMP(head []byte) bool {
+	if len(head) < 18 || binary.LittleEndian.Uint32(head[6:]) != 0 {
+		return false
+	}
+	switch binary.LittleEndian.Uint32(head[14:]) {
+	case 12, 40, 52, 56, 64, 108, 124:
+		return true
+	}
+	return false
+}
+
+// sniffBoxes knows ISO media by the brand of its first box, and older QuickTime
+// by a first box that only it begins with.
+func sniffBoxes(head []byte) (Type, bool) {
+	if len(head) < 12 {
+		return Type{}, false
+	}
+	size := binary.BigEndian.Uint32(head)
+	switch string(head[4:8]) {
+	case "ftyp":
+		if size < 16 || size > 4096 {
+			return Type{}, false
+		}
+		return brand(string(head[8:12]))
+	case "moov", "mdat", "wide", "pnot", "free", "skip":
+		// A size of text would be about a billion; mdat's may be in 64 bits.
+		if size == 1 || (size >= 8 && size < 0x20000000) {
+			return quicktime, true
+		}
+	}
+	return Type{}, false
+}
+
+func brand(name string) (Type, bool) {
+	switch name {
+	case "qt  ":
+		return quicktime, true
+	case "M4A ", "M4B ":
+		return m4a, true
+	case "isom", "iso2", "iso3", "iso4", "iso5", "iso6", "iso7", "iso8", "iso9", "mp41", "mp42", "mp71", "avc1", "hvc1", "hev1",
+		"M4V ", "M4VH", "M4VP", "MSNV", "XAVC", "dash", "msdh", "f4v ", "F4V ", "mmp4", "cmfc", "cmf2", "NDSC", "NDSH", "NDSM", "NDSP", "NDSS", "NDXC", "NDXH", "NDXM", "NDXP", "NDXS",
+		"3gp4", "3gp5", "3gp6", "3gp7", "3g2a", "3g2b", "3g2c", "av01":
+		return mp4, true
+	}
+	return Type{}, false // pictures in boxes (HEIC, AVIF) and what nobody knows
+}
+
+// sniffFrames knows MPEG sound by its first frame's header.
+func sniffFrames(head []byte) (Type, bool) {
+	if len(head) < 4 || head[0] != 0xff || head[1]&0xe0 != 0xe0 {
+		return Type{}, false
+	}
+	layer, version := head[1]>>1&3, head[1]>>3&3
+	if layer == 0 && head[1]&0xf0 == 0xf0 { // ADTS
+		return aac, head[2]>>2&0xf < 13
+	}
+	rate, frequency := head[2]>>4, head[2]>>2&3
+	return mp3, layer == 1 && version != 1 && rate != 0 && rate != 15 && frequency != 3
+}

@@ -1,0 +1,18 @@
+// Package all lists the providers: one line each. config and app choose an
+// upstream's kind from it by name; dispatch never sees it. There is no
+// registration: what is not written here does not exist.
+package all
+
+import (
+	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/animatic"
+	"github.com/unireel/unireel/internal/provider/dashscope"
+)
+
+// Kinds are all providers.
+func Kinds() []provider.Kind {
+	return []provider.Kind{
+		animatic.Kind(),
+		dashscope.Kind(),
+	}
+}

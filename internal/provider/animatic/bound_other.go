@@ -1,0 +1,7 @@
+//go:build !linux
+
+package animatic
+
+// bound does nothing where a process cannot be limited from outside; its time
+// limit and the bounds on pictures and lengths remain.
+func bound(int) error { return nil }

@@ -1,0 +1,174 @@
+package dashscopesim
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+func tooMany() reply {
+	return refusal(http.StatusTooManyRequests, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
+}
+
+// query answers how a task stands: always 200, also for one that nobody knows.
+func (s *Sim) query(c *call) reply {
+	if !s.allow("query "+c.key.Account, s.o.Limits.Queries, c.now) {
+		return tooMany()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(c.now)
+	output := map[string]any{"task_id": c.PathValue("id"), "task_status": "UNKNOWN"}
+	body := map[string]any{"request_id": c.id, "output": output}
+	t := s.tasks[c.PathValue("id")]
+	if t == nil || t.key.Account != c.key.Account {
+		return answer(http.StatusOK, body)
+	}
+	output["task_status"] = t.status
+	output["submit_time"] = stamp(t.made)
+	if !t.started.IsZero() {
+		output["scheduled_time"] = stamp(t.started)
+	}
+	if !t.ended.IsZero() {
+		output["end_time"] = stamp(t.ended)
+	}
+	switch t.status {
+	case succeeded:
+		output["orig_prompt"] = t.prompt
+		output["video_url"] = s.link(c.Request, t)
+		body["usage"] = t.usage()
+	case failed:
+		if t.code != "" {
+			output["code"] = t.code
+		}
+		if t.message != "" {
+			output["message"] = t.message
+		}
+	}
+	return answer(http.StatusOK, body)
+}
+
+// usage is what the task is billed for: seconds.
+func (t *task) usage() map[string]any {
+	number := func(v float64) any {
+		v = math.Round(v*1000) / 1000
+		if t.text {
+			return strconv.FormatFloat(v, 'f', -1, 64)
+		}
+		return v
+	}
+	tier := 1080.0
+	if t.spec.Width*t.spec.Height <= 1280*720 {
+		tier = 720
+	}
+	u := map[string]any{
+		"duration": number(t.input + float64(t.spec.Seconds)), "input_video_duration": number(t.input),
+		"output_video_duration": number(float64(t.spec.Seconds)), "video_count": 1, "SR": number(tier),
+	}
+	if t.size != "" {
+		u["size"] = t.size
+	}
+	return u
+}
+
+// cancel takes a PENDING task out of the queue.
+func (s *Sim) cancel(c *call) reply {
+	if !s.allow("query "+c.key.Account, s.o.Limits.Queries, c.now) {
+		return tooMany()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(c.now)
+	t := s.tasks[c.PathValue("id")]
+	if t == nil || t.key.Account != c.key.Account || t.status != pending {
+		return refusal(http.StatusBadRequest, "UnsupportedOperation", "Failed to cancel the task, please confirm if the task is in PENDING status.")
+	}
+	if q := s.lanes[lane{t.key.Account, t.model}]; q != nil {
+		q.pending = without(q.pending, t.id)
+	}
+	t.status, t.ended = canceled, c.now
+	return answer(http.StatusOK, map[string]string{"request_id": c.id})
+}
+
+// list shows the account's tasks, newest first.
+func (s *Sim) list(c *call) reply {
+	if !s.allow("query "+c.key.Account, s.o.Limits.Queries, c.now) {
+		return tooMany()
+	}
+	q := c.URL.Query()
+	from, to, err := span(q.Get("start_time"), q.Get("end_time"), c.now)
+	if err != nil {
+		return refusal(http.StatusBadRequest, "InvalidParameter", err.Error())
+	}
+	page, size := max(atoi(q.Get("page_no"), 1), 1), min(max(atoi(q.Get("page_size"), 10), 1), 100)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(c.now)
+	var rows []map[string]any
+	for _, t := range s.order {
+		if t.key.Account != c.key.Account || t.made.Before(from) || t.made.After(to) || c.now.Sub(t.made) < s.o.ListLag ||
+			!fits(q.Get("model_name"), t.model) || !fits(q.Get("status"), t.status) || !fits(q.Get("task_id"), t.id) {
+			continue
+		}
+		rows = append(rows, t.row())
+	}
+	slices.SortStableFunc(rows, func(a, b map[string]any) int {
+		return cmp.Compare(b["gmt_create"].(int64), a["gmt_create"].(int64))
+	})
+	total := len(rows)
+	first := min((page-1)*size, total)
+	rows = append([]map[string]any{}, rows[first:min(first+size, total)]...)
+	return answer(http.StatusOK, map[string]any{
+		"total": total, "data": rows, "total_page": (total + size - 1) / size, "page_no": page, "page_size": size, "request_id": c.id,
+	})
+}
+
+func (t *task) row() map[string]any {
+	row := map[string]any{
+		"api_key_id": t.key.ID, "caller_parent_id": t.key.Account, "caller_uid": t.key.Account, "gmt_create": t.made.UnixMilli(),
+		"model_name": t.model, "region": "ap-southeast-1", "request_id": t.requestID, "status": t.status, "task_id": t.id,
+		"user_api_unique_key": "apikey:v1:aigc:video-generation:video-synthesis:" + t.model,
+	}
+	if !t.started.IsZero() {
+		row["start_time"] = t.started.UnixMilli()
+	}
+	if !t.ended.IsZero() {
+		row["end_time"] = t.ended.UnixMilli()
+	}
+	return row
+}
+
+// span reads the list's window: at most 24 hours, written in UTC+8.
+func span(from, to string, now time.Time) (time.Time, time.Time, error) {
+	const form = "20060102150405"
+	end := now
+	if to != "" {
+		t, err := time.ParseInLocation(form, to, beijing)
+		if err != nil {
+			return now, now, errors.New("Required parameter(end_time) missing or invalid, please check the request parameters.") //nolint:staticcheck // the supplier's own sentence
+		}
+		end = t.Add(time.Second - 1)
+	}
+	start := end.Add(-24 * time.Hour)
+	if from != "" {
+		t, err := time.ParseInLocation(form, from, beijing)
+		if err != nil || end.Sub(t) > 24*time.Hour+time.Second {
+			return now, now, errors.New("Required parameter(start_time) missing or invalid, please check the request parameters.") //nolint:staticcheck // the supplier's own sentence
+		}
+		start = t
+	}
+	return start, end, nil
+}
+
+func fits(asked, is string) bool { return asked == "" || asked == is }
+
+func atoi(s string, other int) int {
+	if n, err := strconv.Atoi(s); err == nil {
+		return n
+	}
+	return other
+}

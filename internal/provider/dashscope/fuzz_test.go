@@ -1,0 +1,80 @@
+package dashscope
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func seeds(f *testing.F, names ...string) {
+	for _, name := range names {
+		f.Add(talk(f, name))
+	}
+	f.Add([]byte(`{"output":{"task_id":1e99,"task_status":[]},"usage":{"duration":"NaN"}}`))
+	f.Add([]byte("<Error><Code>a</Code></Error>"))
+}
+
+func FuzzCreateAnswer(f *testing.F) {
+	seeds(f, "create.json")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if a, err := readAnswer(b); err == nil && (a.Output.TaskID == "" || a.Output.Status == "") {
+			t.Fatalf("%q has no id or status", b)
+		}
+	})
+}
+
+func FuzzPollAnswer(f *testing.F) {
+	seeds(f, "pending.json", "running.json", "succeeded.json", "succeeded-lenient.json", "failed.json", "unknown.json")
+	d := &dashscope{secret: secret, now: func() time.Time { return time.Unix(1, 0) }}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := readAnswer(b)
+		if err != nil {
+			return
+		}
+		r := d.result(a)
+		if u := r.Usage; u != nil && (u.Billed < 0 || u.Input < 0 || u.Output < 0 || u.Billed > 2*86400_000) {
+			t.Fatalf("%q bills %+v", b, *u)
+		}
+		if v := judge(0, string(a.Output.Code), string(a.Output.Message)); v.sentence == "" || v.fault == "" {
+			t.Fatalf("%q has no verdict", b)
+		}
+	})
+}
+
+func FuzzList(f *testing.F) {
+	seeds(f, "list.json")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := readPage(b)
+		if err != nil {
+			return
+		}
+		for _, r := range *p.Data {
+			if one := foundOf(r); one.Ticket == "" || one.Phase == "" || one.MadeAt.UnixMilli() <= 0 {
+				t.Fatalf("%q found %+v", b, one)
+			}
+		}
+	})
+}
+
+func FuzzErrorBody(f *testing.F) {
+	seeds(f, "error.json", "error-compatible.json", "error-oss.xml")
+	d := &dashscope{secret: secret}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		failure := d.refusal(exchange{status: http.StatusBadRequest, body: b})
+		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
+			t.Fatalf("%q became %v", b, failure)
+		}
+		if e, err := readError(b); err == nil && e.Code == "" {
+			t.Fatalf("%q was read without a code", b)
+		}
+	})
+}
+
+func FuzzPolicy(f *testing.F) {
+	seeds(f, "policy.json")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := readPolicy(b); err == nil && (p.Host == "" || p.Folder == "" || p.Policy == "") {
+			t.Fatalf("%q gave %+v", b, p)
+		}
+	})
+}

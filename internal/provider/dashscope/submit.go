@@ -1,0 +1,149 @@
+package dashscope
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/provider"
+)
+
+// Submit creates a task at the supplier ("create task"). There is no idempotency
+// key: what cannot be known to have failed is Unsure.
+func (d *dashscope) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.submitTimeout)
+	defer cancel()
+	ctx, wire := provider.Watch(ctx)
+	order, f := creationOf(o)
+	if f != nil {
+		return "", f
+	}
+	body, err := encode(order)
+	if err != nil {
+		return "", untaken(d.broken(exchange{}, err))
+	}
+	r, err := d.request(ctx, http.MethodPost, d.createPath, body)
+	if err != nil {
+		return "", untaken(d.broken(exchange{}, err))
+	}
+	r.GetBody = nil // the transport must not be able to send it twice
+	r.Header.Set("X-DashScope-Async", "enable")
+	if usesOSS(order.Input) {
+		r.Header.Set("X-DashScope-OssResourceResolve", "enable")
+	}
+	x, err := d.do(d.submit, r)
+	if err != nil {
+		f := d.broken(x, err)
+		if wire.Untouched() {
+			f = untaken(f)
+		}
+		return "", f
+	}
+	if x.status != http.StatusOK {
+		f := d.refusal(x)
+		f.Fault.Param = blame(o, f)
+		return "", f
+	}
+	a, err := readAnswer(x.body)
+	if err != nil {
+		return "", d.broken(x, err)
+	}
+	return provider.Ticket(a.Output.TaskID), nil
+}
+
+func untaken(f *provider.Failure) *provider.Failure {
+	f.Taken = provider.NotTaken
+	return f
+}
+
+// creationOf says an order in the supplier's words.
+func creationOf(o provider.Order) (creation, *provider.Failure) {
+	c := creation{
+		Model: o.Model,
+		Input: input{Prompt: o.Prompt, NegativePrompt: o.NegativePrompt},
+		Parameters: parameters{
+			Duration: o.Seconds, ShotType: o.ShotType, PromptExtend: o.PromptExpansion,
+			Watermark: o.Watermark,
+		},
+	}
+	if o.Seed >= 0 {
+		c.Parameters.Seed = &o.Seed
+	}
+	if strings.Contains(o.Model, "-flash") {
+		c.Parameters.Audio = &o.Sound
+	}
+	for _, ref := range o.References {
+		if ref.URL == "" {
+			return c, unreadable(ref)
+		}
+		c.Input.ReferenceURLs = append(c.Input.ReferenceURLs, ref.URL)
+	}
+	if o.Audio != nil {
+		if o.Audio.URL == "" {
+			return c, unreadable(*o.Audio)
+		}
+		c.Input.AudioURL = o.Audio.URL
+	}
+	if o.Mode != provider.I2V {
+		c.Parameters.Size = o.Size
+		return c, nil
+	}
+	if len(o.References) != 1 {
+		return c, &provider.Failure{
+			Taken: provider.NotTaken, Class: provider.Refused, Err: errors.New("an I2V order without exactly one picture"),
+			Fault: fault.New(fault.CodeRefused, "image", "A video from a picture wants exactly one picture. Send one."),
+		}
+	}
+	c.Input.ImageURL, c.Input.ReferenceURLs = c.Input.ReferenceURLs[0], nil
+	c.Parameters.Resolution = resolution(o.Width, o.Height)
+	return c, nil
+}
+
+// resolution is the tier of a size: all sizes of 720P have at most 1280x720
+// pixels, all of 1080P about twice as many.
+func resolution(width, height int) string {
+	if width*height <= 1280*720 {
+		return "720P"
+	}
+	return "1080P"
+}
+
+// unreadable refuses a reference that was neither public nor uploaded.
+func unreadable(ref provider.Reference) *provider.Failure {
+	return &provider.Failure{
+		Taken: provider.NotTaken, Class: provider.Refused, Err: errors.New("a reference without an address"),
+		Fault: fault.New(fault.CodeUnreachable, ref.Param, "This reference could not be handed to the supplier. Upload it by POST /v1/files, or give a public address."),
+	}
+}
+
+func usesOSS(in input) bool {
+	for _, u := range append([]string{in.ImageURL, in.AudioURL}, in.ReferenceURLs...) {
+		if strings.HasPrefix(u, "oss://") {
+			return true
+		}
+	}
+	return false
+}
+
+// blame is the field of the reference that a failure is about: the one whose
+// address the supplier repeats, or the only one.
+func blame(o provider.Order, f *provider.Failure) string {
+	if f.Fault.Code != fault.CodeUnreachable && f.Fault.Code != fault.CodeBadReference {
+		return ""
+	}
+	all := o.References
+	if o.Audio != nil {
+		all = append(all[:len(all):len(all)], *o.Audio)
+	}
+	for _, ref := range all {
+		if strings.Contains(f.Err.Error(), ref.URL) {
+			return ref.Param
+		}
+	}
+	if len(all) == 1 {
+		return all[0].Param
+	}
+	return ""
+}

@@ -1,0 +1,243 @@
+package dashscope
+
+import (
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/provider"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func bit(v bool) *bool { return &v }
+
+// The orders that the model pages' examples become, and what the supplier is sent.
+var orders = map[string]provider.Order{
+	"r2v-example-1": {
+		Model: "wan2.6-r2v-flash", Mode: provider.R2V, Prompt: "保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。",
+		NegativePrompt: "watermark, blur, flicker", References: []provider.Reference{{Kind: "video", URL: "https://example.com/reference-shot-1.mp4"}},
+		Audio: &provider.Reference{Kind: "audio", URL: "https://example.com/guide-audio.mp3"}, Size: "1280*720", Width: 1280, Height: 720, Seconds: 5,
+		Sound: true, ShotType: "single", PromptExpansion: bit(false), Seed: -1,
+	},
+	"r2v-example-2": {
+		Model: "wan2.6-r2v-flash", Mode: provider.R2V, Prompt: "保持相同产品身份与风格,生成一段干净的营销视频。",
+		NegativePrompt: "watermark, blur", References: []provider.Reference{{Kind: "image", URL: "https://example.com/ref-1.png"}, {Kind: "image", URL: "https://example.com/ref-2.png"}},
+		Size: "1920*1080", Width: 1920, Height: 1080, Seconds: 10, ShotType: "multi", PromptExpansion: bit(true), Seed: 42,
+	},
+	"r2v-plain": {
+		Model: "wan2.6-r2v", Mode: provider.R2V, Prompt: "character1 & character2 <walk>", References: []provider.Reference{{URL: "oss://a/b.mp4"}, {URL: "https://x.org/2.png"}},
+		Size: "960*960", Width: 960, Height: 960, Seconds: 2, Sound: true, ShotType: "single", Watermark: bit(true), Seed: 0,
+	},
+	"t2v": {
+		Model: "wan2.6-t2v", Mode: provider.T2V, Prompt: "a street", Audio: &provider.Reference{URL: "https://x.org/a.mp3"}, Size: "1080*1920", Width: 1080, Height: 1920,
+		Seconds: 15, Sound: true, ShotType: "single", PromptExpansion: bit(true), Watermark: bit(false), Seed: 2147483647,
+	},
+	"i2v-720": {
+		Model: "wan2.6-i2v-flash", Mode: provider.I2V, Prompt: "it moves", References: []provider.Reference{{URL: "https://x.org/1.png"}}, Size: "960*960", Width: 960, Height: 960,
+		Seconds: 5, ShotType: "single", Seed: -1,
+	},
+	"i2v-1080": {
+		Model: "wan2.6-i2v", Mode: provider.I2V, References: []provider.Reference{{URL: "oss://a/1.png"}}, Audio: &provider.Reference{URL: "oss://a/1.mp3"},
+		Size: "1632*1248", Width: 1632, Height: 1248, Seconds: 5, Sound: true, ShotType: "multi", Seed: -1,
+	},
+}
+
+func TestOrdersOnTheWire(t *testing.T) {
+	for name, o := range orders {
+		t.Run(name, func(t *testing.T) {
+			var got []byte
+			var header http.Header
+			address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+				var body json.RawMessage
+				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+					t.Error(err)
+				}
+				got, header = body, r.Header
+				w.Write(talk(t, "create.json"))
+			})
+			ticket, err := connect(t, address, secret, time.Now).Submit(t.Context(), o)
+			if err != nil || ticket != "0385dc79-5ff8-4d82-bcb6-000000000001" {
+				t.Fatalf("Submit = %q, %v", ticket, err)
+			}
+			path := filepath.Join("testdata", "order-"+name+".json")
+			if *update {
+				if err := os.WriteFile(path, append(got, '\n'), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(strings.TrimSpace(string(talk(t, "order-"+name+".json"))), string(got)); diff != "" {
+				t.Errorf("sent (-want +got):\n%s", diff)
+			}
+			resolve := ""
+			if strings.Contains(string(got), "oss://") {
+				resolve = "enable"
+			}
+			want := map[string]string{
+				"Authorization": "Bearer " + secret, "X-DashScope-Async": "enable", "Content-Type": "application/json",
+				"X-DashScope-OssResourceResolve": resolve, "Idempotency-Key": "", "X-DashScope-WorkSpace": "",
+			}
+			for key, value := range want {
+				if header.Get(key) != value {
+					t.Errorf("header %s = %q, want %q", key, header.Get(key), value)
+				}
+			}
+		})
+	}
+}
+
+func TestSettings(t *testing.T) {
+	var path, workspace string
+	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+		path, workspace = r.URL.Path, r.Header.Get("X-DashScope-WorkSpace")
+		w.Write(talk(t, "create.json"))
+	})
+	d := connect(t, address, secret, time.Now)
+	var err error
+	if d.settings, err = readSettings(map[string]string{"workspace": "ws-1", "create_path": "/wan/create", "submit_timeout": "5s"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Submit(t.Context(), small()); err != nil || path != "/wan/create" || workspace != "ws-1" {
+		t.Errorf("path %q, workspace %q, %v", path, workspace, err)
+	}
+	for key, value := range map[string]string{"worksapce": "x", "create_path": "wan", "query_timeout": "5"} {
+		if _, err := readSettings(map[string]string{key: value}); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("setting %s = %q: %v; want an error that names it", key, value, err)
+		}
+	}
+}
+
+func TestOrdersThatCannotBeSent(t *testing.T) {
+	d := connect(t, "http://127.0.0.1:1", secret, time.Now)
+	missing, empty := small(), small()
+	missing.References[0].URL = ""
+	empty.Mode, empty.References = provider.I2V, nil
+	for name, c := range map[string]struct {
+		order provider.Order
+		code  fault.Code
+		param string
+	}{"reference without an address": {missing, fault.CodeUnreachable, "images[0]"}, "picture to video without one": {empty, fault.CodeRefused, "image"}} {
+		_, err := d.Submit(t.Context(), c.order)
+		f := failureOf(t, err)
+		if f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
+			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
+		}
+	}
+}
+
+func TestPollsOnTheWire(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, want := range map[string]provider.Report{
+		"pending.json":   {Phase: provider.Waiting, Progress: -1},
+		"suspended.json": {Phase: provider.Waiting, Progress: -1},
+		"running.json":   {Phase: provider.Rendering, Progress: -1},
+		"canceled.json":  {Phase: provider.Stopped, Progress: -1},
+		"unknown.json":   {Phase: provider.Unknown, Progress: -1},
+		"succeeded.json": {Phase: provider.Rendered, Progress: -1, Prompt: "character1 walks", Result: &provider.Result{
+			URL: "https://dashscope-result-sh.oss-accelerate.aliyuncs.com/x.mp4?Expires=1765902635&Signature=s", Prompt: "character1 walks",
+			Size: "1280*720", ExpiresAt: 1765902635000, Took: 275527, Usage: &provider.Usage{Billed: 10000, Input: 5000, Output: 5000},
+		}},
+		"succeeded-lenient.json": {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{
+			URL: "https://a717.aliyuncs.com/x.mp4", Size: "1280*720",
+			ExpiresAt: time.Date(2025, 12, 16, 16, 30, 35, 0, time.UTC).UnixMilli(), Usage: &provider.Usage{Billed: 5040, Output: 5040},
+		}},
+		"succeeded-bare.json": {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{
+			URL:       "https://a717.aliyuncs.com/x.mp4",
+			ExpiresAt: now.Add(24 * time.Hour).UnixMilli(),
+		}},
+	} {
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(talk(t, name)) })
+		got, err := connect(t, address, secret, func() time.Time { return now }).Poll(t.Context(), "t-1")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestFailedPollsOnTheWire(t *testing.T) {
+	for name, want := range map[string]fault.Code{"failed.json": fault.CodeRefused, "failed-bare.json": fault.CodeSupplier} {
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(talk(t, name)) })
+		got, err := connect(t, address, secret, time.Now).Poll(t.Context(), "t-1")
+		if err != nil || got.Phase != provider.Broken || got.Failure == nil || got.Failure.Fault.Code != want || got.Failure.RequestID == "" {
+			t.Errorf("%s: %+v, %v; want %s", name, got, err, want)
+		}
+	}
+}
+
+func TestAnswersThatCannotBe(t *testing.T) {
+	for name, body := range map[string]string{
+		"another task's":     `{"output":{"task_id":"t-2","task_status":"SUCCEEDED","video_url":"https://x.org/a.mp4"}}`,
+		"no video":           `{"output":{"task_id":"t-1","task_status":"SUCCEEDED"}}`,
+		"a state of its own": `{"output":{"task_id":"t-1","task_status":"DREAMING"}}`,
+		"no status":          `{"output":{"task_id":"t-1"}}`,
+		"a page":             `<html>welcome</html>`,
+		"nothing":            ``,
+		"null":               `null`,
+		"endless":            `{"output":"` + strings.Repeat("a", maxAnswer) + `"}`,
+	} {
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
+		if got, err := connect(t, address, secret, time.Now).Poll(t.Context(), "t-1"); err == nil || failureOf(t, err).Class != provider.Passing {
+			t.Errorf("%s: %+v, %v; want a passing failure", name, got, err)
+		}
+	}
+}
+
+func TestErrorBodies(t *testing.T) {
+	for name, want := range map[string]errorBody{
+		"error.json":            {"InvalidApiKey", "No API-key provided.", "7438d53d-6eb8-4596-8835-000000000001"},
+		"error-compatible.json": {"invalid_api_key", "Incorrect API key provided.", "r-2"},
+		"error-oss.xml":         {"AccessDenied", "Request has expired.", "6600"},
+	} {
+		if got, err := readError(talk(t, name)); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+	for _, body := range []string{"", "null", "{}", `{"message":"no code"}`, `{"error":"text"}`, "<html><body>502</body></html>", "[]", `"code"`} {
+		if got, err := readError([]byte(body)); err == nil {
+			t.Errorf("%q was read as %+v", body, got)
+		}
+	}
+}
+
+func TestRegions(t *testing.T) {
+	for region, want := range map[string]string{
+		"": "https://dashscope-intl.aliyuncs.com", "Singapore": "https://dashscope-intl.aliyuncs.com",
+		"beijing": "https://dashscope.aliyuncs.com", "virginia": "https://dashscope-us.aliyuncs.com",
+	} {
+		if got, err := BaseURL(region); err != nil || got != want {
+			t.Errorf("region %q: %q, %v", region, got, err)
+		}
+	}
+	for region, hint := range map[string]string{"frankfurt": "eu-central-1.maas", "mars": "beijing, singapore, virginia"} {
+		if _, err := BaseURL(region); err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("region %q: %v, want a hint at %q", region, err, hint)
+		}
+	}
+}
+
+func recorded(t *testing.T, answer http.HandlerFunc) string {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func talk(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

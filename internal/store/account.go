@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/unireel/unireel/internal/account"
+)
+
+// Meta reads a value of the installation ("currency", "link_secret", ...), or
+// ErrNotFound.
+func (r Reader) Meta(ctx context.Context, key string) (string, error) {
+	return one(ctx, r.q, func(s scanner) (v string, err error) { return v, s.Scan(&v) },
+		"SELECT value FROM meta WHERE key = $1", key)
+}
+
+// KeepMeta writes a value if there is none yet, and returns the one that stands.
+func (tx *Tx) KeepMeta(ctx context.Context, key, value string) (string, error) {
+	if _, err := tx.changed(ctx, "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING", key, value); err != nil {
+		return "", fmt.Errorf("keep meta %s: %w", key, err)
+	}
+	return tx.Meta(ctx, key)
+}
+
+const accountColumns = "id, name, weight, cap, created_at"
+
+func scanAccount(s scanner) (a account.Account, err error) {
+	return a, s.Scan(&a.ID, &a.Name, &a.Weight, &a.Cap, &a.CreatedAt)
+}
+
+// Account reads one account by id, or by name, or ErrNotFound.
+func (r Reader) Account(ctx context.Context, idOrName string) (account.Account, error) {
+	return one(ctx, r.q, scanAccount, "SELECT "+accountColumns+" FROM account WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1", idOrName)
+}
+
+// Accounts lists all accounts, oldest first.
+func (r Reader) Accounts(ctx context.Context) ([]account.Account, error) {
+	return collect(ctx, r.q, scanAccount, "SELECT "+accountColumns+" FROM account ORDER BY id")
+}
+
+// InsertAccount adds an account with an empty balance; false says that its name
+// is taken.
+func (tx *Tx) InsertAccount(ctx context.Context, a account.Account) (bool, error) {
+	n, err := tx.changed(ctx, "INSERT INTO account ("+accountColumns+") VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		a.ID, a.Name, a.Weight, a.Cap, a.CreatedAt)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	_, err = tx.changed(ctx, "INSERT INTO balance (account, granted, spent, held) VALUES ($1, 0, 0, 0)", a.ID)
+	return err == nil, err
+}
+
+const keyColumns = "id, account, name, hash, hint, scopes, created_at, expires_at, revoked_at"
+
+func scanKey(s scanner) (k account.Key, err error) {
+	var scopes string
+	err = s.Scan(&k.ID, &k.Account, &k.Name, &k.Hash, &k.Hint, &scopes, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt)
+	for scope := range strings.SplitSeq(scopes, " ") {
+		k.Scopes = append(k.Scopes, account.Scope(scope))
+	}
+	return k, err
+}
+
+// KeyByHash finds a key by the hash of its secret, or ErrNotFound. Whether it
+// opens is account's to say.
+func (r Reader) KeyByHash(ctx context.Context, hash string) (account.Key, error) {
+	return one(ctx, r.q, scanKey, "SELECT "+keyColumns+" FROM api_key WHERE hash = $1", hash)
+}
+
+// Keys lists an account's keys, oldest first, revoked ones too.
+func (r Reader) Keys(ctx context.Context, account string) ([]account.Key, error) {
+	return collect(ctx, r.q, scanKey, "SELECT "+keyColumns+" FROM api_key WHERE account = $1 ORDER BY id", account)
+}
+
+// InsertKey adds a key; false says that another key has the same secret.
+func (tx *Tx) InsertKey(ctx context.Context, k account.Key) (bool, error) {
+	scopes := make([]string, len(k.Scopes))
+	for i, s := range k.Scopes {
+		scopes[i] = string(s)
+	}
+	n, err := tx.changed(ctx, "INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+		k.ID, k.Account, k.Name, k.Hash, k.Hint, strings.Join(scopes, " "), k.CreatedAt, k.ExpiresAt, k.RevokedAt)
+	return n == 1, err
+}
+
+// RevokeKey ends a key for good. It returns the key as it is then, or
+// ErrNotFound. Revoking twice keeps the first time.
+func (tx *Tx) RevokeKey(ctx context.Context, id string, at int64) (account.Key, error) {
+	if _, err := tx.changed(ctx, "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0", id, at); err != nil {
+		return account.Key{}, err
+	}
+	return one(ctx, tx.q, scanKey, "SELECT "+keyColumns+" FROM api_key WHERE id = $1", id)
+}

@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/unireel/unireel/internal/credit"
+)
+
+func scanBalance(s scanner) (b credit.Balance, err error) {
+	return b, s.Scan(&b.Granted, &b.Spent, &b.Held)
+}
+
+// Balance reads an account's balance, or ErrNotFound.
+func (r Reader) Balance(ctx context.Context, account string) (credit.Balance, error) {
+	return one(ctx, r.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1", account)
+}
+
+// LockBalance reads an account's balance for writing.
+func (tx *Tx) LockBalance(ctx context.Context, account string) (credit.Balance, error) {
+	return one(ctx, tx.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1"+sqlite.forUpdate, account)
+}
+
+// SaveBalance writes a balance with the entries that explain the change.
+func (tx *Tx) SaveBalance(ctx context.Context, account string, b credit.Balance, entries ...credit.Entry) error {
+	n, err := tx.changed(ctx, "UPDATE balance SET granted = $2, spent = $3, held = $4 WHERE account = $1", account, b.Granted, b.Spent, b.Held)
+	if err != nil || n != 1 {
+		return fmt.Errorf("save balance of %s (%d rows): %w", account, n, err)
+	}
+	for _, e := range entries {
+		if _, err := tx.changed(ctx, "INSERT INTO entry ("+entryColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			e.ID, e.Account, e.Task, e.Kind, e.Amount, e.Ref, e.At); err != nil {
+			return fmt.Errorf("append entry %s of %s: %w", e.Kind, account, err)
+		}
+	}
+	return nil
+}
+
+const entryColumns = "id, account, task, kind, amount, ref, at"
+
+func scanEntry(s scanner) (e credit.Entry, err error) {
+	return e, s.Scan(&e.ID, &e.Account, &e.Task, &e.Kind, &e.Amount, &e.Ref, &e.At)
+}
+
+// GrantByRef finds an account's grant by the operator's reference, or
+// ErrNotFound: the same reference grants once.
+func (r Reader) GrantByRef(ctx context.Context, account, ref string) (credit.Entry, error) {
+	return one(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND ref = $2 AND kind = 'grant'", account, ref)
+}
+
+// Entries lists an account's ledger, newest first, older than before ("" for
+// the newest), at most limit.
+func (r Reader) Entries(ctx context.Context, account, before string, limit int) ([]credit.Entry, error) {
+	if before == "" {
+		before = "~"
+	}
+	return collect(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3", account, before, limit)
+}
+
+// EntriesOf lists what a task did to the ledger.
+func (r Reader) EntriesOf(ctx context.Context, task string) ([]credit.Entry, error) {
+	return collect(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE task = $1 AND task <> '' ORDER BY kind", task)
+}
+
+// Totals is the sum of all balances.
+func (r Reader) Totals(ctx context.Context) (credit.Balance, error) {
+	return one(ctx, r.q, scanBalance, "SELECT COALESCE(SUM(granted), 0), COALESCE(SUM(spent), 0), COALESCE(SUM(held), 0) FROM balance")
+}

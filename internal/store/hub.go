@@ -1,0 +1,84 @@
+package store
+
+import (
+	"sync"
+
+	"github.com/unireel/unireel/internal/task"
+)
+
+// Change is a committed step of a task, as it is told to those who wait.
+type Change struct {
+	Task    string
+	Account string
+	State   task.State
+}
+
+// hub tells commits to who asked: dispatch hears all, a long-poll one task.
+type hub struct {
+	mu    sync.Mutex
+	all   map[chan Change]struct{}
+	tasks map[string]map[chan struct{}]struct{}
+}
+
+func newHub() *hub {
+	return &hub{all: map[chan Change]struct{}{}, tasks: map[string]map[chan struct{}]struct{}{}}
+}
+
+func (h *hub) publish(changes []Change) {
+	if len(changes) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range changes {
+		for ch := range h.all {
+			select {
+			case ch <- c:
+			default: // it is behind: it will look into the tables by itself
+			}
+		}
+		for ch := range h.tasks[c.Task] {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// WatchAll gives every committed change of a task from now on. Who falls behind
+// by more than buffer misses some, and must look into the tables from time to
+// time anyway. stop ends it.
+func (s *Store) WatchAll(buffer int) (changes <-chan Change, stop func()) {
+	ch := make(chan Change, buffer)
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all[ch] = struct{}{}
+	return ch, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.all, ch)
+	}
+}
+
+// WatchTask signals after every committed change of one task from now on: watch
+// first, then read, then wait. stop ends it.
+func (s *Store) WatchTask(id string) (changed <-chan struct{}, stop func()) {
+	ch := make(chan struct{}, 1)
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tasks[id] == nil {
+		h.tasks[id] = map[chan struct{}]struct{}{}
+	}
+	h.tasks[id][ch] = struct{}{}
+	return ch, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.tasks[id], ch)
+		if len(h.tasks[id]) == 0 {
+			delete(h.tasks, id)
+		}
+	}
+}

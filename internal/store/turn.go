@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/unireel/unireel/internal/task"
+)
+
+// The fair order (rules.md): start-time fair queueing over one row per lane and
+// account. A turn's rank is the virtual time at which its next task may start;
+// the lane's v is the highest rank that was claimed. A task moves its account's
+// rank by its seconds, divided by the account's weight.
+
+// rankScale is how far one second of video moves a rank of weight 1.
+const rankScale = 1 << 20
+
+// isReady is the rule for a turn's ready column, over the row's own columns.
+const isReady = "(CASE WHEN queued > 0 AND (cap = 0 OR running < cap) THEN 1 ELSE 0 END)"
+
+// join counts one more queued task in the account's turn of the lane.
+func (tx *Tx) join(ctx context.Context, t task.Task) error {
+	if _, err := tx.changed(ctx, "INSERT INTO lane (id, v) VALUES ($1, 0) ON CONFLICT (id) DO NOTHING", t.Lane); err != nil {
+		return err
+	}
+	if _, err := tx.changed(ctx, `INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
+		SELECT $1, id, 0, weight, cap, 0, 0, 0 FROM account WHERE id = $2 ON CONFLICT (lane, account) DO NOTHING`, t.Lane, t.Account); err != nil {
+		return err
+	}
+	return tx.turn(ctx, t, 1, 0, 0)
+}
+
+// turn adds to the counts and the rank of an account's turn. Whenever that makes
+// it ready, or gives rank back, its rank is at least the lane's v.
+func (tx *Tx) turn(ctx context.Context, t task.Task, queued, running, rank int64) error {
+	n, err := tx.changed(ctx, "UPDATE turn SET queued = queued + $3, running = running + $4, rank = rank + $5 / weight WHERE lane = $1 AND account = $2",
+		t.Lane, t.Account, queued, running, rank)
+	if err != nil || n != 1 {
+		return fmt.Errorf("turn of %s in lane %s (%d rows): %w", t.Account, t.Lane, n, err)
+	}
+	_, err = tx.changed(ctx, `UPDATE turn SET ready = `+isReady+`,
+		rank = CASE WHEN (ready = 0 OR $3 < 0) AND `+isReady+` = 1 THEN MAX(rank, (SELECT v FROM lane WHERE id = $1)) ELSE rank END
+		WHERE lane = $1 AND account = $2`, t.Lane, t.Account, rank)
+	return err
+}
+
+// MoveTurn keeps the account's turn true for a step of one of its tasks.
+func (tx *Tx) MoveTurn(ctx context.Context, t task.Task, from, to task.State) error {
+	switch {
+	case from == task.Preparing && to == task.Queued:
+		return tx.join(ctx, t)
+	case from == task.Queued && to.Final():
+		return tx.turn(ctx, t, -1, 0, 0)
+	case from.Submitted() && to == task.Queued:
+		return tx.turn(ctx, t, 1, -1, -t.Seconds*rankScale)
+	case from.Submitted() && to.Final():
+		return tx.turn(ctx, t, 0, -1, 0)
+	case from == task.Queued:
+		return fmt.Errorf("task %s: only a claim makes a queued task %s", t.ID, to)
+	}
+	return nil
+}
+
+// Claim is what a free slot wants: the next task of a lane, in fair order.
+type Claim struct {
+	Lane            string
+	Upstream        string
+	SupplierAccount string
+	Model           string // the supplier's name, for the attempt
+	Owner           string // whose lease it must be
+	Fence           int64
+	At              int64 // unix milliseconds
+}
+
+// ErrNotOwner says that the upstream's lease is not the asker's any more.
+var ErrNotOwner = errors.New("the upstream is served by somebody else")
+
+// Claim takes the lane's next task: queued becomes submitting, its attempt is
+// on disk before anything is sent. ErrNotFound says that nothing is ready.
+func (tx *Tx) Claim(ctx context.Context, c Claim) (task.Task, error) {
+	if err := tx.Holds(ctx, c.Upstream, c.Owner, c.Fence, c.At); err != nil {
+		return task.Task{}, err
+	}
+	for {
+		var account string
+		var rank int64
+		err := tx.q.row(ctx, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1", c.Lane).Scan(&account, &rank)
+		if errors.Is(err, sql.ErrNoRows) {
+			return task.Task{}, ErrNotFound
+		}
+		if err != nil {
+			return task.Task{}, fmt.Errorf("next turn: %w", err)
+		}
+		t, err := one(ctx, tx.q, scanTask, `UPDATE task SET state = 'submitting', attempt = attempt + 1, version = version + 1, upstream = $3, submitted_at = $4, ticket = '', result = ''
+			WHERE id = (SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1) AND state = 'queued'
+			RETURNING `+taskColumns, c.Lane, account, c.Upstream, c.At)
+		if errors.Is(err, ErrNotFound) {
+			// A turn that counts what is not there would block its lane: it is set
+			// right here, and doctor tells.
+			if _, err := tx.changed(ctx, "UPDATE turn SET queued = 0, ready = 0 WHERE lane = $1 AND account = $2", c.Lane, account); err != nil {
+				return task.Task{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return task.Task{}, fmt.Errorf("claim: %w", err)
+		}
+		return t, tx.claimed(ctx, t, c, rank)
+	}
+}
+
+func (tx *Tx) claimed(ctx context.Context, t task.Task, c Claim, rank int64) error {
+	if err := tx.turn(ctx, t, -1, 1, t.Seconds*rankScale); err != nil {
+		return err
+	}
+	if _, err := tx.changed(ctx, "UPDATE lane SET v = MAX(v, $2) WHERE id = $1", c.Lane, rank); err != nil {
+		return err
+	}
+	if err := tx.InsertAttempt(ctx, Attempt{Task: t.ID, N: t.Attempt, Upstream: c.Upstream, SupplierAccount: c.SupplierAccount, Model: c.Model, SentAt: c.At}); err != nil {
+		return err
+	}
+	return tx.AppendEvent(ctx, task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: c.At, Note: "claimed for " + c.Upstream})
+}
+
+// Turn is an account's place in a lane.
+type Turn struct {
+	Account string
+	Rank    int64
+	Weight  int64
+	Cap     int64
+	Queued  int64
+	Running int64
+}
+
+// Turns lists the turns of a lane that have queued tasks, in claim order, at
+// most limit.
+func (r Reader) Turns(ctx context.Context, lane string, limit int) ([]Turn, error) {
+	return collect(ctx, r.q, func(s scanner) (t Turn, err error) {
+		return t, s.Scan(&t.Account, &t.Rank, &t.Weight, &t.Cap, &t.Queued, &t.Running)
+	}, "SELECT account, rank, weight, cap, queued, running FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT $2", lane, limit)
+}
+
+// Waiting is a queued task, as positions are counted.
+type Waiting struct {
+	Task    string
+	Seconds int64
+}
+
+// QueuedOf lists an account's queued tasks in a lane, oldest first, beyond an
+// id.
+func (r Reader) QueuedOf(ctx context.Context, lane, account, after string, limit int) ([]Waiting, error) {
+	return collect(ctx, r.q, func(s scanner) (w Waiting, err error) { return w, s.Scan(&w.Task, &w.Seconds) },
+		"SELECT id, seconds FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' AND id > $3 ORDER BY id LIMIT $4", lane, account, after, limit)
+}
+
+// Lane is a lane with work.
+type Lane struct {
+	ID      string
+	Queued  int64
+	Running int64
+}
+
+// Lanes lists the lanes that have queued or running tasks.
+func (r Reader) Lanes(ctx context.Context) ([]Lane, error) {
+	return collect(ctx, r.q, func(s scanner) (l Lane, err error) { return l, s.Scan(&l.ID, &l.Queued, &l.Running) },
+		"SELECT lane, SUM(queued), SUM(running) FROM turn GROUP BY lane HAVING SUM(queued) + SUM(running) > 0")
+}

@@ -1,0 +1,294 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/unireel/unireel/internal/task"
+)
+
+// fair is a lane on a real database with random accounts, driven by a property
+// test.
+type fair struct {
+	s       *Store
+	fence   int64
+	weights map[string]int64
+	caps    map[string]int64
+	queued  map[string][]string // by account, oldest first
+	running map[string][]task.Task
+	served  map[string]int64 // seconds claimed
+	next    int
+}
+
+func newFair(t testing.TB, dir string, accounts int, weight func(int) int64, limit func(int) int64) *fair {
+	path := filepath.Join(dir, "fair.db")
+	s, err := Open(context.Background(), Options{Path: path, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fair{s: s, weights: map[string]int64{}, caps: map[string]int64{}, queued: map[string][]string{}, running: map[string][]task.Task{}, served: map[string]int64{}}
+	for i := range accounts {
+		id := fmt.Sprintf("acct_%d", i)
+		f.weights[id], f.caps[id] = weight(i), limit(i)
+		addAccount(t, s, id, f.weights[id], f.caps[id], 1<<40)
+	}
+	write(t, s, func(tx *Tx) (err error) {
+		f.fence, err = tx.TakeLease(context.Background(), "up", "me", 1, 1<<60)
+		return err
+	})
+	return f
+}
+
+func (f *fair) add(t testing.TB, account string, seconds int64) {
+	f.next++
+	id := fmt.Sprintf("task_%06d", f.next)
+	write(t, f.s, func(tx *Tx) error {
+		return tx.InsertTask(context.Background(), task.Task{ID: id, Account: account, Version: 1, State: task.Queued, Lane: "lane", Seconds: seconds, Billing: "free"}, nil)
+	})
+	f.queued[account] = append(f.queued[account], id)
+}
+
+func (f *fair) claim(t testing.TB) (task.Task, bool) {
+	var got task.Task
+	err := f.s.Write(context.Background(), func(tx *Tx) (err error) {
+		got, err = tx.Claim(context.Background(), Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: f.fence, At: 5})
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return got, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.queued[got.Account]) == 0 || f.queued[got.Account][0] != got.ID {
+		t.Fatalf("claimed %s of %s, oldest queued is %v", got.ID, got.Account, f.queued[got.Account])
+	}
+	f.queued[got.Account] = f.queued[got.Account][1:]
+	f.running[got.Account] = append(f.running[got.Account], got)
+	f.served[got.Account] += got.Seconds
+	if c := f.caps[got.Account]; c > 0 && int64(len(f.running[got.Account])) > c {
+		t.Fatalf("%s has %d running, its cap is %d", got.Account, len(f.running[got.Account]), c)
+	}
+	return got, true
+}
+
+func (f *fair) advance(t testing.TB, tk task.Task, edit func(*task.Task)) {
+	write(t, f.s, func(tx *Tx) error {
+		_, err := task.Advance(context.Background(), tx, tk, task.Step{At: 9, Edit: edit})
+		return err
+	})
+}
+
+// finish ends the oldest running task of an account; requeue gives it back.
+func (f *fair) finish(t testing.TB, account string, requeue bool) {
+	tk := f.running[account][0]
+	f.running[account] = f.running[account][1:]
+	if requeue {
+		f.advance(t, tk, func(n *task.Task) { n.State = task.Queued })
+		f.queued[account] = append(f.queued[account], tk.ID)
+		slices.Sort(f.queued[account])
+		f.served[account] -= tk.Seconds
+		return
+	}
+	f.advance(t, tk, func(n *task.Task) { n.State, n.Error = task.Failed, &task.Error{Code: "x"} })
+}
+
+// cancel ends the oldest queued task of an account.
+func (f *fair) cancel(t testing.TB, account string) {
+	id := f.queued[account][0]
+	tk, err := f.s.Task(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.advance(t, tk, func(n *task.Task) { n.State = task.Cancelled })
+	f.queued[account] = f.queued[account][1:]
+}
+
+// Whatever arrives, is claimed, ends, goes back or is cancelled: the turns count
+// what is there, caps hold, an account's tasks go in their order, and in the end
+// all of them had their turn.
+func TestFairLaneStaysTrue(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		sub, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := rapid.IntRange(1, 4).Draw(t, "accounts")
+		f := newFair(asTB(t), sub, n, func(i int) int64 { return rapid.Int64Range(1, 4).Draw(t, "weight") }, func(i int) int64 { return rapid.Int64Range(0, 3).Draw(t, "cap") })
+		defer func() { _ = f.s.Close() }()
+		for range rapid.IntRange(1, 50).Draw(t, "steps") {
+			account := fmt.Sprintf("acct_%d", rapid.IntRange(0, n-1).Draw(t, "account"))
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0, 1:
+				f.add(asTB(t), account, rapid.Int64Range(2, 15).Draw(t, "seconds"))
+			case 2:
+				f.claim(asTB(t))
+			case 3:
+				if len(f.running[account]) > 0 {
+					f.finish(asTB(t), account, rapid.Bool().Draw(t, "requeue"))
+				}
+			case 4:
+				if len(f.queued[account]) > 0 {
+					f.cancel(asTB(t), account)
+				}
+			}
+		}
+		noFindings(asTB(t), f.s)
+		for {
+			tk, ok := f.claim(asTB(t))
+			if !ok {
+				if !slices.ContainsFunc(keys(f.running), func(a string) bool { return len(f.running[a]) > 0 }) {
+					break
+				}
+			}
+			for account := range f.running {
+				for len(f.running[account]) > 0 {
+					f.finish(asTB(t), account, false)
+				}
+			}
+			_ = tk
+		}
+		for account, left := range f.queued {
+			if len(left) > 0 {
+				t.Fatalf("%s never had its turn for %v", account, left)
+			}
+		}
+		noFindings(asTB(t), f.s)
+	})
+}
+
+// Two accounts that always have work are served in the proportion of their
+// weights, to within one task each (start-time fair queueing's bound).
+func TestBackloggedAccountsShareByWeight(t *testing.T) {
+	f := newFair(t, t.TempDir(), 3, func(i int) int64 { return []int64{1, 2, 5}[i] }, func(int) int64 { return 0 })
+	defer func() { _ = f.s.Close() }()
+	for i := range 300 {
+		f.add(t, fmt.Sprintf("acct_%d", i%3), int64(2+i%14))
+	}
+	const longest = 15
+	for range 90 {
+		f.claim(t)
+		for a := range f.weights {
+			for b := range f.weights {
+				if len(f.queued[a]) == 0 || len(f.queued[b]) == 0 {
+					continue
+				}
+				gap := f.served[a]*f.weights[b] - f.served[b]*f.weights[a]
+				if bound := longest * (f.weights[a] + f.weights[b]); gap > bound {
+					t.Fatalf("%s (weight %d) had %d s, %s (weight %d) %d s", a, f.weights[a], f.served[a], b, f.weights[b], f.served[b])
+				}
+			}
+		}
+	}
+}
+
+// A flood does not stand before somebody else's first task.
+func TestAFloodDelaysNobody(t *testing.T) {
+	f := newFair(t, t.TempDir(), 2, func(int) int64 { return 1 }, func(int) int64 { return 0 })
+	defer func() { _ = f.s.Close() }()
+	for range 500 {
+		f.add(t, "acct_0", 5)
+	}
+	for range 100 {
+		f.claim(t)
+	}
+	f.add(t, "acct_1", 5)
+	if tk, _ := f.claim(t); tk.Account != "acct_1" {
+		t.Fatalf("after a flood of acct_0, acct_1's first task was not next: %s", tk.Account)
+	}
+}
+
+// Having been away earns nothing: who comes back does not overtake for long.
+func TestBeingAwaySavesNoTurns(t *testing.T) {
+	f := newFair(t, t.TempDir(), 2, func(int) int64 { return 1 }, func(int) int64 { return 0 })
+	defer func() { _ = f.s.Close() }()
+	for range 60 {
+		f.add(t, "acct_0", 5)
+	}
+	for range 40 {
+		f.claim(t)
+	}
+	for range 20 {
+		f.add(t, "acct_1", 5)
+	}
+	before := f.served["acct_0"]
+	for range 10 {
+		f.claim(t)
+	}
+	if got := f.served["acct_0"] - before; got < 4*5 {
+		t.Fatalf("acct_0 had %d s of the next 50: acct_1 spent what it never used", got)
+	}
+}
+
+func TestOnlyTheOwnerClaims(t *testing.T) {
+	f := newFair(t, t.TempDir(), 1, func(int) int64 { return 1 }, func(int) int64 { return 0 })
+	defer func() { _ = f.s.Close() }()
+	f.add(t, "acct_0", 5)
+	for _, c := range []Claim{
+		{Lane: "lane", Upstream: "up", Owner: "other", Fence: f.fence, At: 5},
+		{Lane: "lane", Upstream: "up", Owner: "me", Fence: f.fence + 1, At: 5},
+		{Lane: "lane", Upstream: "up", Owner: "me", Fence: f.fence, At: 1 << 61},
+	} {
+		if err := f.s.Write(t.Context(), func(tx *Tx) error { _, err := tx.Claim(t.Context(), c); return err }); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("claim %+v: %v", c, err)
+		}
+	}
+}
+
+// No statement on the path of a task reads a whole table.
+func TestTheHotStatementsScanNothing(t *testing.T) {
+	s := open(t)
+	seen := &recorder{}
+	ctx := t.Context()
+	r := Reader{q: seen}
+	_, _ = r.TaskOf(ctx, "a", "t")
+	_, _, _ = r.Tasks(ctx, Filter{Account: "a", Limit: 20})
+	_, _ = r.Unfinished(ctx, task.Running, "", 10)
+	_, _ = r.TooLate(ctx, 1, 10)
+	_, _ = r.Sweepable(ctx, 1, 10)
+	_, _ = r.Turns(ctx, "lane", 10)
+	_, _ = r.QueuedOf(ctx, "lane", "a", "", 10)
+	_, _ = r.Paces(ctx, "m", 10)
+	_, _ = r.Idempotency(ctx, "a", "k", 1)
+	_, _ = r.KeyByHash(ctx, "h")
+	_, _ = r.EntriesOf(ctx, "t")
+	_, _ = r.Entries(ctx, "a", "", 10)
+	tx := &Tx{Reader: r}
+	_, _ = tx.Claim(ctx, Claim{})
+	_, _ = tx.SaveTask(ctx, task.Task{}, 1)
+	_ = tx.turn(ctx, task.Task{}, 1, 0, 0)
+	seen.texts = append(seen.texts, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1",
+		"SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1")
+	for _, text := range seen.texts {
+		args := make([]any, strings.Count(text, "$"))
+		rows, err := s.reads.QueryContext(ctx, "EXPLAIN QUERY PLAN "+text, args...)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		for rows.Next() {
+			var a, b, c int
+			var detail string
+			if err := rows.Scan(&a, &b, &c, &detail); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "CONSTANT ROW") || strings.Contains(detail, "TEMP B-TREE") {
+				t.Errorf("%s\n\t%s", text, detail)
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// Upstream is what is kept of a configured upstream: who serves it, and whether
+// it is parked. Its configuration is not here.
+type Upstream struct {
+	ID          string
+	Owner       string // random per process start; "" is nobody
+	Fence       int64  // grows with every new owner
+	Expires     int64  // of the lease, unix milliseconds
+	ParkedUntil int64  // unix milliseconds; 0 is not parked
+	ParkedWhy   string // for the operator
+	KeyID       string // the supplier's id of our API key, learned from a ticket of ours
+}
+
+const upstreamColumns = "id, owner, fence, expires, parked_until, parked_why, key_id"
+
+func scanUpstream(s scanner) (u Upstream, err error) {
+	return u, s.Scan(&u.ID, &u.Owner, &u.Fence, &u.Expires, &u.ParkedUntil, &u.ParkedWhy, &u.KeyID)
+}
+
+// Upstream reads one, or ErrNotFound.
+func (r Reader) Upstream(ctx context.Context, id string) (Upstream, error) {
+	return one(ctx, r.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id = $1", id)
+}
+
+// Upstreams lists all that were ever configured.
+func (r Reader) Upstreams(ctx context.Context) ([]Upstream, error) {
+	return collect(ctx, r.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream ORDER BY id")
+}
+
+// TakeLease makes owner the one who serves the upstream until expires, if nobody
+// else does at now, and returns the fence. ErrNotOwner says that somebody does.
+func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int64) (int64, error) {
+	if _, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+") VALUES ($1, '', 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING", id); err != nil {
+		return 0, err
+	}
+	n, err := tx.changed(ctx, `UPDATE upstream SET fence = fence + CASE WHEN owner = $2 AND expires > $3 THEN 0 ELSE 1 END, owner = $2, expires = $4
+		WHERE id = $1 AND (owner = $2 OR expires < $3)`, id, owner, now, expires)
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		return 0, ErrNotOwner
+	}
+	u, err := tx.Upstream(ctx, id)
+	return u.Fence, err
+}
+
+// VoidLease ends an upstream's lease, whoever has it. Only who knows that the
+// owner is dead may do so.
+func (tx *Tx) VoidLease(ctx context.Context, id string) error {
+	_, err := tx.changed(ctx, "UPDATE upstream SET owner = '', expires = 0 WHERE id = $1", id)
+	return err
+}
+
+// DropLeases gives up all that owner serves, at once.
+func (tx *Tx) DropLeases(ctx context.Context, owner string) error {
+	_, err := tx.changed(ctx, "UPDATE upstream SET owner = '', expires = 0 WHERE owner = $1", owner)
+	return err
+}
+
+// Holds returns nil when owner serves the upstream with this fence at now, else
+// ErrNotOwner. Decisions (claim, requeue, give up) ask it first, in their
+// transaction.
+func (tx *Tx) Holds(ctx context.Context, id, owner string, fence, now int64) error {
+	u, err := one(ctx, tx.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id = $1"+sqlite.forUpdate, id)
+	if err != nil {
+		return fmt.Errorf("lease of %s: %w", id, err)
+	}
+	if u.Owner != owner || u.Fence != fence || u.Expires <= now {
+		return fmt.Errorf("lease of %s: %w", id, ErrNotOwner)
+	}
+	return nil
+}
+
+// Park closes an upstream until a time, with the reason for the operator;
+// until 0 opens it.
+func (tx *Tx) Park(ctx context.Context, id string, until int64, why string) error {
+	_, err := tx.changed(ctx, "UPDATE upstream SET parked_until = $2, parked_why = $3 WHERE id = $1", id, until, why)
+	return err
+}
+
+// LearnKey keeps the supplier's id of our API key.
+func (tx *Tx) LearnKey(ctx context.Context, id, key string) error {
+	_, err := tx.changed(ctx, "UPDATE upstream SET key_id = $2 WHERE id = $1", id, key)
+	return err
+}
+
+// Attempt is one submission to an upstream. It is written before anything is
+// sent, and kept 48 h.
+type Attempt struct {
+	Task            string
+	N               int64
+	Upstream        string
+	SupplierAccount string
+	Model           string // the supplier's name
+	SentAt          int64  // unix milliseconds
+	LostAt          int64  // when the answer was given up; 0 is not
+	RequestID       string // the supplier's id of the exchange
+	Ticket          string
+	Outcome         string // "taken", "not taken", "unsure", "adopted", "unknown"; "" is open
+}
+
+const attemptColumns = "task, n, upstream, supplier_account, model, sent_at, lost_at, request_id, ticket, outcome"
+
+func scanAttempt(s scanner) (a Attempt, err error) {
+	return a, s.Scan(&a.Task, &a.N, &a.Upstream, &a.SupplierAccount, &a.Model, &a.SentAt, &a.LostAt, &a.RequestID, &a.Ticket, &a.Outcome)
+}
+
+// InsertAttempt writes the intention.
+func (tx *Tx) InsertAttempt(ctx context.Context, a Attempt) error {
+	_, err := tx.changed(ctx, "INSERT INTO attempt ("+attemptColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		a.Task, a.N, a.Upstream, a.SupplierAccount, a.Model, a.SentAt, a.LostAt, a.RequestID, a.Ticket, a.Outcome)
+	return err
+}
+
+// SaveAttempt writes what became of a submission. A ticket that another attempt
+// of the same supplier account has is refused by the table.
+func (tx *Tx) SaveAttempt(ctx context.Context, a Attempt) error {
+	n, err := tx.changed(ctx, "UPDATE attempt SET sent_at = $3, lost_at = $4, request_id = $5, ticket = $6, outcome = $7 WHERE task = $1 AND n = $2",
+		a.Task, a.N, a.SentAt, a.LostAt, a.RequestID, a.Ticket, a.Outcome)
+	if err == nil && n != 1 {
+		return fmt.Errorf("attempt %d of %s: %w", a.N, a.Task, ErrNotFound)
+	}
+	return err
+}
+
+// Attempt reads one, or ErrNotFound.
+func (r Reader) Attempt(ctx context.Context, task string, n int64) (Attempt, error) {
+	return one(ctx, r.q, scanAttempt, "SELECT "+attemptColumns+" FROM attempt WHERE task = $1 AND n = $2", task, n)
+}
+
+// AttemptsSince lists a supplier account's attempts sent at or after since, of
+// one model ("": all), newest first.
+func (r Reader) AttemptsSince(ctx context.Context, supplierAccount, model string, since int64) ([]Attempt, error) {
+	return collect(ctx, r.q, scanAttempt, "SELECT "+attemptColumns+" FROM attempt WHERE sent_at >= $3 AND supplier_account = $1 AND (model = $2 OR $2 = '') ORDER BY sent_at DESC", supplierAccount, model, since)
+}
+
+// DeleteAttempts forgets attempts sent before a time, but for those of tasks
+// that are not final.
+func (tx *Tx) DeleteAttempts(ctx context.Context, before int64, limit int) (int64, error) {
+	return tx.changed(ctx, `DELETE FROM attempt WHERE (task, n) IN (SELECT a.task, a.n FROM attempt a JOIN task t ON t.id = a.task
+		WHERE a.sent_at < $1 AND t.state IN ('completed', 'failed', 'cancelled') ORDER BY a.sent_at LIMIT $2)`, before, limit)
+}

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store"
 )
 
 // statuses is the only table of what a kind of fault is in HTTP, with the type
@@ -63,7 +65,7 @@ func (a *API) problem(c *call, err error) {
 		c.status = statusGone
 		return
 	}
-	f := fault.From(err)
+	f := faultOf(err)
 	as := statuses[f.Kind]
 	h := c.Header()
 	if f.Kind == fault.Limited || f.Kind == fault.Unavailable {
@@ -88,6 +90,15 @@ func (a *API) problem(c *call, err error) {
 	if err := c.json(as.status, body); err != nil {
 		a.Log.Error("write problem", "id", c.id, "error", err)
 	}
+}
+
+// faultOf is the fault in an error. A database that does not answer is not our
+// fault's end of the world: it passes.
+func faultOf(err error) *fault.Fault {
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrClosed) {
+		return fault.New(fault.CodeUnavailable, "", "The server cannot answer this at the moment. Nothing was changed; repeat it later.").Because(err)
+	}
+	return fault.From(err)
 }
 
 func orNull(s string) *string {

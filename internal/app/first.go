@@ -44,6 +44,10 @@ func settle(ctx context.Context, s *store.Store, currency string) (linkSecret []
 	return hex.DecodeString(secret)
 }
 
+// errOtherFirst says that another server, started at the same time, made the
+// first account.
+var errOtherFirst = errors.New("the first account was made by another server")
+
 // firstAccount makes the account "default" with credit and one key when there is
 // no account yet. It returns the key's secret, shown this once, or "" when there
 // was one already.
@@ -69,8 +73,12 @@ func (h *house) firstAccount(ctx context.Context) (string, error) {
 	key := account.Key{ID: newID("key"), Account: first.ID, Name: "first", Hash: account.Hash(secret), Hint: account.Hint(secret), Scopes: account.Scopes(), CreatedAt: at}
 	entry := credit.Entry{ID: newID("entry"), Account: first.ID, Kind: credit.KindGrant, Amount: grant, Ref: "first start", At: at}
 	err = s.Write(ctx, func(tx *store.Tx) error {
-		if ok, err := tx.InsertAccount(ctx, first); err != nil || !ok {
-			return errors.Join(errors.New("insert the first account"), err)
+		ok, err := tx.InsertAccount(ctx, first)
+		if err != nil {
+			return fmt.Errorf("insert the first account: %w", err)
+		}
+		if !ok {
+			return errOtherFirst
 		}
 		if ok, err := tx.InsertKey(ctx, key); err != nil || !ok {
 			return errors.Join(errors.New("insert the first key"), err)
@@ -87,7 +95,10 @@ func (h *house) firstAccount(ctx context.Context) (string, error) {
 		}
 		return tx.SaveBalance(ctx, first.ID, b, entry)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errOtherFirst):
+		return "", nil
+	case err != nil:
 		return "", fmt.Errorf("make the first account: %w", err)
 	}
 	return secret, nil

@@ -35,6 +35,7 @@ const embedded = "animatic"
 // house is the program, built: every room with what it needs.
 type house struct {
 	cfg      config.Config
+	replica  string // who we are among the servers of one database
 	folder   folder
 	log      *slog.Logger
 	ids      *ids
@@ -55,6 +56,7 @@ type house struct {
 // room cannot be built.
 func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h *house, err error) {
 	h = &house{cfg: cfg, log: newLog(cfg, out), ids: newIDs(time.Now)}
+	h.replica = h.ids.New("replica")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -71,8 +73,8 @@ func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h
 		return h, err
 	}
 	h.later(h.fetch.Close)
-	if h.store, err = store.Open(ctx, store.Options{Path: h.folder.database(), Now: time.Now, Log: h.log}); err != nil {
-		return h, fmt.Errorf("open the database in %s: %w", h.folder.path, err)
+	if h.store, err = store.Open(ctx, h.storeOptions()); err != nil {
+		return h, fmt.Errorf("open the database%s: %w", h.where(), err)
 	}
 	h.later(h.store.Close)
 	blobs, err := fs.Open(h.folder.blobs(), time.Now)
@@ -89,6 +91,19 @@ func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h
 		return h, h.furnish(ctx, linkSecret)
 	}
 	return h, h.furnishOffice(linkSecret)
+}
+
+// storeOptions says where the database is: on PostgreSQL where one is configured,
+// else in the data folder.
+func (h *house) storeOptions() store.Options {
+	return store.Options{Path: h.folder.database(), Database: h.cfg.Database.Reveal(), Replica: h.replica, Now: time.Now, Log: h.log}
+}
+
+func (h *house) where() string {
+	if h.cfg.Database.Set() {
+		return ""
+	}
+	return " in " + h.folder.path
 }
 
 // furnishOffice builds what the operator's commands need while no server runs:
@@ -115,7 +130,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	h.dispatch, err = dispatch.New(dispatch.Options{
 		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams,
-		StandIn: h.standIn, Alone: true, Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
+		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
 		Retention: h.cfg.Retention, TaskTimeout: h.cfg.TaskTimeout, Point: failPoint, Haste: haste(),
 	})
 	if err != nil {

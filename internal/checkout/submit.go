@@ -11,6 +11,7 @@ import (
 	"github.com/unireel/unireel/internal/credit"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/fetch"
+	"github.com/unireel/unireel/internal/money"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
@@ -117,65 +118,30 @@ func (c *Checkout) write(ctx context.Context, who Caller, o Order, t task.Task, 
 	if err != nil {
 		return t, false, fmt.Errorf("write request: %w", err)
 	}
-	key := store.Idempotency{Account: who.Account, Key: o.IdempotencyKey, BodyHash: o.BodyHash, Task: t.ID, Expires: t.CreatedAt + keyLife.Milliseconds()}
-	entry := credit.Entry{ID: c.NewID("entry"), Account: who.Account, Task: t.ID, Kind: credit.KindHold, Amount: t.Hold, At: t.CreatedAt}
-	var taken *store.Idempotency
-	err = c.Store.Write(ctx, func(tx *store.Tx) error {
-		taken = nil
-		if key.Key != "" {
-			other, ok, err := tx.TakeIdempotency(ctx, key, t.CreatedAt)
-			if err != nil {
-				return fmt.Errorf("take idempotency key: %w", err)
-			}
-			if !ok {
-				taken = &other
-				return nil
-			}
-		}
-		if err := c.hold(ctx, tx, entry); err != nil {
-			return err
-		}
-		for _, f := range with.files {
-			if err := tx.InsertFile(ctx, f); err != nil {
-				return fmt.Errorf("insert file: %w", err)
-			}
-		}
-		if err := tx.InsertTask(ctx, t, body); err != nil {
-			return err
-		}
-		c.Point("before-create-commit")
-		return nil
+	taken, err := c.Store.Create(ctx, &store.Creation{
+		Task: t, Request: body, Files: with.files,
+		Key:          store.Idempotency{Account: who.Account, Key: o.IdempotencyKey, BodyHash: o.BodyHash, Task: t.ID, Expires: t.CreatedAt + keyLife.Milliseconds()},
+		Hold:         credit.Entry{ID: c.NewID("entry"), Account: who.Account, Task: t.ID, Kind: credit.KindHold, Amount: t.Hold, At: t.CreatedAt},
+		BeforeCommit: func() { c.Point("before-create-commit") },
 	})
-	if err == nil && taken == nil {
-		c.Point("after-create-commit")
-	}
-	if err != nil || taken == nil {
+	var poor *store.InsufficientError
+	switch {
+	case errors.As(err, &poor):
+		return t, false, c.tooPoor(t.Hold, poor.Balance)
+	case err != nil:
 		return t, false, err
+	case taken != nil:
+		t, err = c.same(ctx, *taken, o)
+		return t, err == nil, err
 	}
-	t, err = c.same(ctx, *taken, o)
-	return t, err == nil, err
+	c.Point("after-create-commit")
+	return t, false, nil
 }
 
-// hold sets the most that the task can cost aside. A task that costs nothing
-// leaves no line in the ledger.
-func (c *Checkout) hold(ctx context.Context, tx *store.Tx, e credit.Entry) error {
-	if e.Amount == 0 {
-		return nil
-	}
-	b, err := tx.LockBalance(ctx, e.Account)
-	if err != nil {
-		return fmt.Errorf("balance of %s: %w", e.Account, err)
-	}
-	next, err := credit.Hold(b, e.Amount)
-	if errors.Is(err, credit.ErrInsufficient) {
-		currency := c.Catalog.Currency()
-		return fault.New(fault.CodeCredit, "", fmt.Sprintf("This video can cost up to %s %s; the account has %s %s free. Ask the operator for credit, or ask for a shorter or smaller video.",
-			e.Amount, currency, b.Free(), currency))
-	}
-	if err != nil {
-		return err
-	}
-	return tx.SaveBalance(ctx, e.Account, next, e)
+func (c *Checkout) tooPoor(hold money.Amount, b credit.Balance) *fault.Fault {
+	currency := c.Catalog.Currency()
+	return fault.New(fault.CodeCredit, "", fmt.Sprintf("This video can cost up to %s %s; the account has %s %s free. Ask the operator for credit, or ask for a shorter or smaller video.",
+		hold, currency, b.Free(), currency))
 }
 
 // checkInputs looks at every reference as far as it can be without a network:

@@ -7,5 +7,5 @@ import (
 
 // Built is the real house.
 func Built() House {
-	return House{Serve: app.Run, Operator: app.Operator, Samples: sample.Files()}
+	return House{Serve: app.Run, Operator: app.Operator, Migrate: app.Migrate, Samples: sample.Files()}
 }

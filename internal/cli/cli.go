@@ -58,6 +58,7 @@ type program struct {
 	Key      keyCmd      `cmd:"" group:"Operating" help:"Make, list and revoke API keys."`
 	Credit   creditCmd   `cmd:"" group:"Operating" help:"Grant and show credit."`
 	Upstream upstreamCmd `cmd:"" group:"Operating" help:"Show and test the accounts at suppliers."`
+	Migrate  migrateCmd  `cmd:"" group:"Operating" help:"Bring the database's tables up to this version."`
 	Doctor   doctorCmd   `cmd:"" group:"Operating" help:"Look the installation over."`
 
 	Demo       demoCmd       `cmd:"" group:"More" help:"Make two real videos on this machine, without keys or configuration."`

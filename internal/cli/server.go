@@ -58,9 +58,10 @@ func (s server) connect() (*client.Client, error) {
 
 // operator is how an operator's command finds the installation.
 type operator struct {
-	File string `name:"config" env:"UNIREEL_CONFIG" type:"path" placeholder:"FILE" help:"The server's configuration file."`
-	Data string `name:"data" env:"UNIREEL_DATA" type:"path" placeholder:"DIR" help:"The server's data folder, when it is not the usual one."`
-	JSON bool   `name:"json" help:"Print the answer as JSON."`
+	File     string        `name:"config" env:"UNIREEL_CONFIG" type:"path" placeholder:"FILE" help:"The server's configuration file."`
+	Data     string        `name:"data" env:"UNIREEL_DATA" type:"path" placeholder:"DIR" help:"The server's data folder, when it is not the usual one."`
+	Database config.Secret `name:"database" env:"UNIREEL_DATABASE" placeholder:"URL" help:"The server's PostgreSQL database, when it has one."`
+	JSON     bool          `name:"json" help:"Print the answer as JSON."`
 }
 
 func (o operator) load() (config.Config, error) {
@@ -70,6 +71,9 @@ func (o operator) load() (config.Config, error) {
 	}
 	if o.Data != "" {
 		flags = append(flags, "--data="+o.Data)
+	}
+	if o.Database.Set() {
+		flags = append(flags, "--database="+o.Database.Reveal())
 	}
 	return config.Load(flags...)
 }

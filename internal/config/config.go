@@ -14,8 +14,9 @@ import (
 // Config is how one process of Unireel is set up. Load or kong fills it;
 // Validate says what is wrong with it.
 type Config struct {
-	File string `name:"config" env:"UNIREEL_CONFIG" placeholder:"FILE" type:"path" group:"Where" help:"The configuration file. Without it the first that exists is read: ./unireel.yaml, unireel.yaml in the data folder, /etc/unireel/unireel.yaml."`
-	Data string `name:"data" env:"UNIREEL_DATA" placeholder:"DIR" type:"path" group:"Where" help:"The data folder: database, videos, files, socket, profile. Default: $$XDG_DATA_HOME/unireel or ~/.local/share/unireel; on macOS ~/Library/Application Support/unireel."`
+	File     string `name:"config" env:"UNIREEL_CONFIG" placeholder:"FILE" type:"path" group:"Where" help:"The configuration file. Without it the first that exists is read: ./unireel.yaml, unireel.yaml in the data folder, /etc/unireel/unireel.yaml."`
+	Data     string `name:"data" env:"UNIREEL_DATA" placeholder:"DIR" type:"path" group:"Where" help:"The data folder: database, videos, files, socket, profile. Default: $$XDG_DATA_HOME/unireel or ~/.local/share/unireel; on macOS ~/Library/Application Support/unireel."`
+	Database Secret `name:"database" env:"UNIREEL_DATABASE" placeholder:"URL" group:"Where" help:"A PostgreSQL database in place of the SQLite file in the data folder, postgres://user:password@host:5432/name. Any number of servers may share it, each with its own data folder. Run \"unireel migrate\" before the first start and before each upgrade."`
 
 	Addr          string        `name:"addr" env:"UNIREEL_ADDR" default:"127.0.0.1:8080" placeholder:"HOST:PORT" group:"HTTP" help:"Where the API listens. Port 0 takes a free one."`
 	PublicURL     string        `name:"public-url" env:"UNIREEL_PUBLIC_URL" placeholder:"URL" group:"HTTP" help:"How customers reach this server, used in the links of videos. Default: the Host of each request."`

@@ -45,6 +45,9 @@ func (c *Config) checkHTTP() error {
 	if c.MaxUpload <= 0 {
 		return wrong("max_upload", "must be above 0; write it like 512MiB")
 	}
+	if u, err := url.Parse(c.Database.Reveal()); c.Database.Set() && (err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql")) {
+		return wrong("database", "is not a PostgreSQL address; write it like postgres://user:password@host:5432/name")
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 const (
 	retryFirst = time.Second
 	retryLast  = time.Minute
+	busyFirst  = 4 * time.Millisecond
 	lookAround = 2 * time.Second // how often a gate looks even when nobody woke it
 )
 
@@ -143,6 +145,9 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 		t, err := g.claim(ctx)
 		if errors.Is(err, store.ErrNotFound) {
 			return lookAround
+		}
+		if errors.Is(err, store.ErrBusy) { // not at the same time as the others again
+			return busyFirst + rand.N(3*busyFirst)
 		}
 		if err != nil {
 			if ctx.Err() == nil {

@@ -219,6 +219,8 @@ func (d *Dispatch) listen(ctx context.Context, changes <-chan store.Change) {
 
 func (d *Dispatch) hear(ctx context.Context, c store.Change) {
 	switch {
+	case c.Task == "": // some were missed
+		d.openGates(ctx)
 	case c.State == task.Preparing:
 		d.prepares.add(c.Task)
 	case c.State == task.Queued:

@@ -18,7 +18,7 @@ func (r Reader) Balance(ctx context.Context, account string) (credit.Balance, er
 
 // LockBalance reads an account's balance for writing.
 func (tx *Tx) LockBalance(ctx context.Context, account string) (credit.Balance, error) {
-	return one(ctx, tx.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1"+sqlite.forUpdate, account)
+	return one(ctx, tx.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1"+tx.d.forUpdate, account)
 }
 
 // SaveBalance writes a balance with the entries that explain the change.

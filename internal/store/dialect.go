@@ -3,31 +3,61 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
+	"io"
+	"net"
 	"net/url"
 	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
 // dialect is all that differs between databases: how migrations are named and
-// written, and how a row is locked for writing.
+// written, how rows are locked, whose clock leases run by. SQLite has one writer:
+// it locks nothing, and its process' clock is the only one.
 type dialect struct {
-	name      string
-	goose     goose.Dialect
-	forUpdate string // after a SELECT of a row that the transaction will change
+	name       string
+	goose      goose.Dialect
+	forUpdate  string // after a SELECT of a row that the transaction will change
+	forShare   string // after a SELECT of a row that must stay as it is until the commit
+	skipLocked string // after a SELECT of a row that others may be changing too
+	clock      string // a query for the time in unix milliseconds; "" is the caller's
+	versions   string // a query for 1 when the table of schema versions is there
 }
 
-var sqlite = dialect{name: "sqlite", goose: goose.DialectSQLite3}
+var sqlite = dialect{
+	name: "sqlite", goose: goose.DialectSQLite3,
+	versions: "SELECT COUNT(*) FROM sqlite_master WHERE name = 'goose_db_version'",
+}
+
+var postgres = dialect{
+	name: "postgres", goose: goose.DialectPostgres,
+	forUpdate: " FOR UPDATE", forShare: " FOR SHARE", skipLocked: " FOR UPDATE SKIP LOCKED",
+	clock:    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+	versions: "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')",
+}
+
+// givenClock is the dialect with leases by the caller's clock.
+func (d dialect) givenClock() dialect {
+	d.clock = ""
+	return d
+}
+
+// clock is the time by which leases run out, in unix milliseconds: the database's
+// own where there are several processes, else given.
+func (tx *Tx) clock(ctx context.Context, given int64) (int64, error) {
+	if tx.d.clock == "" {
+		return given, nil
+	}
+	return one(ctx, tx.q, func(s scanner) (now int64, err error) { return now, s.Scan(&now) }, tx.d.clock)
+}
 
 // openSQLite opens the file with the pragmas that durability and speed need:
 // a write-ahead log, an fsync at every commit, no checkpoints by the writer.
@@ -49,52 +79,93 @@ func openSQLite(path string, conns int, readOnly bool) (*sql.DB, error) {
 	return db, nil
 }
 
-// migrate brings the schema up to this program's version. A newer schema is
-// refused: an older program would not know what it means.
-func migrate(ctx context.Context, db *sql.DB, d dialect) error {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	steps, err := goose.NewProvider(d.goose, db, only{sub, "." + d.name + ".sql"}, goose.WithSlog(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	have, want, err := steps.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("read schema version: %w", explain(err))
-	}
-	if have > want {
-		return fmt.Errorf("the database has schema %d, this program knows up to %d: run the program that wrote it, or a newer one", have, want)
-	}
-	if _, err := steps.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the database: %w", explain(err))
-	}
-	return nil
-}
+// How connections to PostgreSQL behave: nothing waits for ever.
+const (
+	connectTime   = 5 * time.Second
+	statementTime = "15s"
+	lockTime      = "10s"
+	idleInTxTime  = "30s"
+	leastPostgres = 150000
+)
 
-// only shows the files of a folder that end in suffix.
-type only struct {
-	fs.FS
-	suffix string
-}
-
-func (o only) ReadDir(name string) ([]fs.DirEntry, error) {
-	all, err := fs.ReadDir(o.FS, name)
-	var list []fs.DirEntry
-	for _, e := range all {
-		if strings.HasSuffix(e.Name(), o.suffix) {
-			list = append(list, e)
+// postgresConfig reads a DSN. Its own words win over ours.
+func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("the database address is not one: write it like postgres://user:password@host:5432/name?sslmode=require")
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTime
+	}
+	for name, value := range map[string]string{
+		"application_name": "unireel", "statement_timeout": statementTime, "lock_timeout": lockTime,
+		"idle_in_transaction_session_timeout": idleInTxTime, "timezone": "UTC",
+	} {
+		if _, given := config.RuntimeParams[name]; !given {
+			config.RuntimeParams[name] = value
 		}
 	}
-	return list, err
+	return config, nil
 }
 
-// explain turns the database's own word for "no room" into ErrFull.
+// openPostgres opens connections to a PostgreSQL database and sees that it is one
+// that serves. Errors never carry the DSN, which has a password.
+func openPostgres(ctx context.Context, dsn string, conns int) (*sql.DB, error) {
+	config, err := postgresConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	var version int64
+	var encoding string
+	err = db.QueryRowContext(ctx, "SELECT CAST(current_setting('server_version_num') AS BIGINT), current_setting('server_encoding')").Scan(&version, &encoding)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("reach the database at %s:%d/%s as %s: %w", config.Host, config.Port, config.Database, config.User, explain(err))
+	case version < leastPostgres:
+		err = fmt.Errorf("the database at %s is PostgreSQL %d; Unireel needs 15 or newer", config.Host, version/10000)
+	case encoding != "UTF8":
+		err = fmt.Errorf("the database %s is encoded in %s; make one WITH ENCODING 'UTF8'", config.Database, encoding)
+	default:
+		return db, nil
+	}
+	return nil, errors.Join(err, db.Close())
+}
+
+// explain turns the database's own words for "no room" and "not there" into
+// ErrFull and ErrUnavailable.
 func explain(err error) error {
-	var e *driver.Error
-	if errors.As(err, &e) && (e.Code()&0xff == lib.SQLITE_FULL || e.Code() == lib.SQLITE_IOERR_WRITE || e.Code() == lib.SQLITE_IOERR_FSYNC) {
+	var lite *driver.Error
+	if errors.As(err, &lite) && (lite.Code()&0xff == lib.SQLITE_FULL || lite.Code() == lib.SQLITE_IOERR_WRITE || lite.Code() == lib.SQLITE_IOERR_FSYNC) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		switch {
+		case said.Code == "53100":
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		case outOfReach(said.Code):
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+	var broken *pgconn.ConnectError
+	var network net.Error
+	if errors.As(err, &broken) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errLost) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	return err
+}
+
+// outOfReach says whether a SQLSTATE is about the server or the connection, not
+// about the statement: it goes away by itself.
+func outOfReach(code string) bool {
+	switch code {
+	case "53300", "53400", "57P01", "57P02", "57P03", "57P05", "57014", "55P03", "25P03", "25006":
+		return true
+	}
+	return strings.HasPrefix(code, "08")
 }

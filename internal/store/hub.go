@@ -16,6 +16,7 @@ type Change struct {
 // hub tells commits to who asked: dispatch hears all, a long-poll one task.
 type hub struct {
 	mu    sync.Mutex
+	deaf  bool // other replicas' changes are not heard: nobody may trust silence
 	all   map[chan Change]struct{}
 	tasks map[string]map[chan struct{}]struct{}
 }
@@ -46,7 +47,42 @@ func (h *hub) publish(changes []Change) {
 	}
 }
 
-// WatchAll gives every committed change of a task from now on. Who falls behind
+// wakeAll tells everybody to look for themselves: changes may have been missed.
+func (h *hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ch := range h.all {
+		select {
+		case ch <- Change{}:
+		default:
+		}
+	}
+	for _, watchers := range h.tasks {
+		for ch := range watchers {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (h *hub) setDeaf(deaf bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deaf = deaf
+}
+
+// Deaf says that changes by other replicas are not heard of at the moment, so
+// that what was read before may be old.
+func (s *Store) Deaf() bool {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.hub.deaf
+}
+
+// WatchAll gives every committed change of a task from now on, other replicas'
+// too. An empty Change says that some may have been missed. Who falls behind
 // by more than buffer misses some, and must look into the tables from time to
 // time anyway. stop ends it.
 func (s *Store) WatchAll(buffer int) (changes <-chan Change, stop func()) {

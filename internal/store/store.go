@@ -22,48 +22,105 @@ var ErrNotFound = errors.New("not found")
 // ErrFull says that the disk or the database has no room; nothing was written.
 var ErrFull = errors.New("no space left for the database")
 
+// ErrUnavailable says that the database does not answer, or not now. It passes
+// by itself.
+var ErrUnavailable = errors.New("the database does not answer")
+
 // ErrClosed says that the store is closing.
 var ErrClosed = errors.New("store is closed")
 
 // Options is what a store is opened with.
 type Options struct {
-	Path    string // the database file; its folder exists
-	Readers int    // connections for reading; 0 is a sane number
-	Now     func() time.Time
-	Log     *slog.Logger
+	Path     string // the SQLite file; its folder exists
+	Database string // postgres://..., in place of the file
+	Readers  int    // connections for reading; 0 is a sane number
+	Writers  int    // PostgreSQL: connections for writing; 0 is a sane number
+	Replica  string // PostgreSQL: who we are among the replicas, made anew at each start
+	// Quiet is for tests on given time: no connection waits for what other
+	// replicas do, and leases run by Now instead of the database's clock.
+	Quiet bool
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// connect opens the connections for writing and says which dialect they speak.
+func (o Options) connect(ctx context.Context) (*sql.DB, dialect, error) {
+	if o.Database == "" {
+		db, err := openSQLite(o.Path, 1, false)
+		return db, sqlite, err
+	}
+	writers := o.Writers
+	if writers == 0 {
+		writers = 16
+	}
+	db, err := openPostgres(ctx, o.Database, writers)
+	if o.Quiet {
+		return db, postgres.givenClock(), err
+	}
+	return db, postgres, err
+}
+
+// readers opens the connections for reading.
+func (o Options) readers(ctx context.Context) (*sql.DB, error) {
+	n := o.Readers
+	if n == 0 {
+		n = 8
+	}
+	if o.Database == "" {
+		return openSQLite(o.Path, n, true)
+	}
+	return openPostgres(ctx, o.Database, n)
 }
 
 // Store is the open database. Its read methods are those of Reader.
 type Store struct {
 	Reader
 	hub    *hub
-	writer *writer
+	writer committer
 	reads  *sql.DB
 	writes *sql.DB
-	log    *slog.Logger
 }
 
-// Open opens or makes the database, brings its schema up to date and starts the
-// writer. A schema newer than this program knows is refused.
-func Open(ctx context.Context, o Options) (*Store, error) {
-	writes, err := openSQLite(o.Path, 1, false)
+// committer writes: one goroutine that groups on SQLite, a transaction each and
+// batches of creates on PostgreSQL.
+type committer interface {
+	// write runs f in a transaction, after the customers' when it is background.
+	write(ctx context.Context, f func(*Tx) error, background bool) error
+	// create writes a new task with what belongs to it.
+	create(ctx context.Context, c *Creation) error
+	// stop ends it after what waits.
+	stop()
+}
+
+// Open opens the database and starts the writer. A SQLite file is made when it is
+// missing and brought up to date; a PostgreSQL database is refused until Migrate
+// has done that. A schema newer than this program knows is refused.
+func Open(ctx context.Context, o Options) (s *Store, err error) {
+	writes, d, err := o.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, writes, sqlite); err != nil {
-		return nil, errors.Join(err, writes.Close())
+	if o.Database == "" {
+		_, _, err = migrate(ctx, writes, d)
+	} else {
+		err = checkSchema(ctx, writes, d)
 	}
-	readers := o.Readers
-	if readers == 0 {
-		readers = 8
-	}
-	reads, err := openSQLite(o.Path, readers, true)
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
-	s := &Store{hub: newHub(), reads: reads, writes: writes, log: o.Log}
-	s.Reader = Reader{q: newPool(reads)}
-	if s.writer, err = startWriter(ctx, writes, o); err != nil {
+	reads, err := o.readers(ctx)
+	if err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	s = &Store{hub: newHub(), reads: reads, writes: writes}
+	if o.Database == "" {
+		s.Reader = Reader{q: newPool(reads), d: &d}
+		s.writer, err = startWriter(ctx, writes, &d, s.hub, o)
+	} else {
+		s.Reader = Reader{q: plain{reads}, d: &d}
+		s.writer = startCommits(ctx, writes, &d, s.hub, o)
+	}
+	if err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
 	return s, nil
@@ -78,7 +135,7 @@ func (s *Store) Close() error {
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int64
-	return s.reads.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	return explain(s.reads.QueryRowContext(ctx, "SELECT 1").Scan(&one))
 }
 
 // Write runs f in a transaction that is committed, durable, when Write returns
@@ -86,40 +143,12 @@ func (s *Store) Ping(ctx context.Context) error {
 // what is outside; it does no network and no nested Write. ctx counts only until
 // f starts.
 func (s *Store) Write(ctx context.Context, f func(*Tx) error) error {
-	return s.write(ctx, f, s.writer.customers)
+	return s.writer.write(ctx, f, false)
 }
 
 // WriteBackground is Write for what no customer waits for: it goes after theirs.
 func (s *Store) WriteBackground(ctx context.Context, f func(*Tx) error) error {
-	return s.write(ctx, f, s.writer.background)
-}
-
-func (s *Store) write(ctx context.Context, f func(*Tx) error, queue chan *work) error {
-	w := &work{ctx: ctx, f: f, done: make(chan struct{}), hub: s.hub}
-	select {
-	case queue <- w:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.writer.closing:
-		return ErrClosed
-	}
-	select {
-	case <-w.done:
-	case <-ctx.Done():
-		if w.abandon() {
-			return ctx.Err()
-		}
-		<-w.done
-	case <-s.writer.over: // it came into the queue as the writer ended
-		if w.abandon() {
-			return ErrClosed
-		}
-		<-w.done
-	}
-	if w.panicked != nil {
-		panic(w.panicked)
-	}
-	return w.err
+	return s.writer.write(ctx, f, true)
 }
 
 // querier runs statements: on the pool of readers, or inside a transaction.
@@ -131,7 +160,10 @@ type querier interface {
 
 // Reader has the read methods: on the store they see the last commit, inside a
 // Tx what the Tx has written.
-type Reader struct{ q querier }
+type Reader struct {
+	q querier
+	d *dialect
+}
 
 // Tx is one transaction. Its statements run under the writer's context.
 type Tx struct {
@@ -206,18 +238,18 @@ func (p *pool) exec(context.Context, string, ...any) (sql.Result, error) {
 func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.query(ctx, text, args...)
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	defer func() { _ = rows.Close() }()
 	var list []T
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return nil, explain(err)
 		}
 		list = append(list, item)
 	}
-	return list, rows.Err()
+	return list, explain(rows.Err())
 }
 
 // scanner is a row or rows.
@@ -229,5 +261,27 @@ func one[T any](ctx context.Context, q querier, scan func(scanner) (T, error), t
 	if errors.Is(err, sql.ErrNoRows) {
 		return item, ErrNotFound
 	}
-	return item, err
+	return item, explain(err)
+}
+
+// plain runs each statement as it is, on any connection of a pool or on the one
+// of a transaction: pgx keeps them prepared.
+type plain struct {
+	on interface {
+		QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
+		ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+	}
+}
+
+func (p plain) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	return p.on.QueryContext(ctx, text, args...)
+}
+
+func (p plain) row(ctx context.Context, text string, args ...any) *sql.Row {
+	return p.on.QueryRowContext(ctx, text, args...)
+}
+
+func (p plain) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	return p.on.ExecContext(ctx, text, args...)
 }

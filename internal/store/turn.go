@@ -41,7 +41,8 @@ func (tx *Tx) turn(ctx context.Context, t task.Task, queued, running, rank int64
 		return fmt.Errorf("turn of %s in lane %s (%d rows): %w", t.Account, t.Lane, n, err)
 	}
 	_, err = tx.changed(ctx, `UPDATE turn SET ready = `+isReady+`,
-		rank = CASE WHEN (ready = 0 OR $3 < 0) AND `+isReady+` = 1 THEN MAX(rank, (SELECT v FROM lane WHERE id = $1)) ELSE rank END
+		rank = CASE WHEN (ready = 0 OR CAST($3 AS BIGINT) < 0) AND `+isReady+` = 1 AND rank < (SELECT v FROM lane WHERE id = $1)
+			THEN (SELECT v FROM lane WHERE id = $1) ELSE rank END
 		WHERE lane = $1 AND account = $2`, t.Lane, t.Account, rank)
 	return err
 }
@@ -78,7 +79,8 @@ type Claim struct {
 var ErrNotOwner = errors.New("the upstream is served by somebody else")
 
 // Claim takes the lane's next task: queued becomes submitting, its attempt is
-// on disk before anything is sent. ErrNotFound says that nothing is ready.
+// on disk before anything is sent. ErrNotFound says that nothing is ready,
+// ErrBusy that others hold what is.
 func (tx *Tx) Claim(ctx context.Context, c Claim) (task.Task, error) {
 	if err := tx.Holds(ctx, c.Upstream, c.Owner, c.Fence, c.At); err != nil {
 		return task.Task{}, err
@@ -86,9 +88,9 @@ func (tx *Tx) Claim(ctx context.Context, c Claim) (task.Task, error) {
 	for {
 		var account string
 		var rank int64
-		err := tx.q.row(ctx, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1", c.Lane).Scan(&account, &rank)
+		err := tx.q.row(ctx, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1"+tx.d.skipLocked, c.Lane).Scan(&account, &rank)
 		if errors.Is(err, sql.ErrNoRows) {
-			return task.Task{}, ErrNotFound
+			return task.Task{}, tx.nothingReady(ctx, c.Lane)
 		}
 		if err != nil {
 			return task.Task{}, fmt.Errorf("next turn: %w", err)
@@ -111,11 +113,32 @@ func (tx *Tx) Claim(ctx context.Context, c Claim) (task.Task, error) {
 	}
 }
 
+// ErrBusy says that a lane's ready turns are all being claimed from by others: it
+// is not empty, and worth another look in a moment.
+var ErrBusy = errors.New("every ready turn of the lane is taken by another claim")
+
+// nothingReady is ErrNotFound for a lane that is empty, ErrBusy for one whose
+// turns others hold.
+func (tx *Tx) nothingReady(ctx context.Context, lane string) error {
+	if tx.d.skipLocked == "" {
+		return ErrNotFound
+	}
+	n, err := one(ctx, tx.q, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
+		"SELECT COUNT(*) FROM (SELECT 1 FROM turn WHERE lane = $1 AND ready = 1 LIMIT 1) AS taken", lane)
+	switch {
+	case err != nil:
+		return err
+	case n > 0:
+		return ErrBusy
+	}
+	return ErrNotFound
+}
+
 func (tx *Tx) claimed(ctx context.Context, t task.Task, c Claim, rank int64) error {
 	if err := tx.turn(ctx, t, -1, 1, t.Seconds*rankScale); err != nil {
 		return err
 	}
-	if _, err := tx.changed(ctx, "UPDATE lane SET v = MAX(v, $2) WHERE id = $1", c.Lane, rank); err != nil {
+	if _, err := tx.changed(ctx, "UPDATE lane SET v = $2 WHERE id = $1 AND v < $2", c.Lane, rank); err != nil {
 		return err
 	}
 	if err := tx.InsertAttempt(ctx, Attempt{Task: t.ID, N: t.Attempt, Upstream: c.Upstream, SupplierAccount: c.SupplierAccount, Model: c.Model, SentAt: c.At}); err != nil {

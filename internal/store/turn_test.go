@@ -251,7 +251,7 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	s := open(t)
 	seen := &recorder{}
 	ctx := t.Context()
-	r := Reader{q: seen}
+	r := Reader{q: seen, d: &sqlite}
 	_, _ = r.TaskOf(ctx, "a", "t")
 	_, _, _ = r.Tasks(ctx, Filter{Account: "a", Limit: 20})
 	_, _ = r.Unfinished(ctx, task.Running, "", 10)

@@ -35,10 +35,16 @@ func (r Reader) Upstreams(ctx context.Context) ([]Upstream, error) {
 
 // TakeLease makes owner the one who serves the upstream until expires, if nobody
 // else does at now, and returns the fence. ErrNotOwner says that somebody does.
+// On PostgreSQL the time is the database's: now and expires only say for how long.
 func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int64) (int64, error) {
 	if _, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+") VALUES ($1, '', 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING", id); err != nil {
 		return 0, err
 	}
+	at, err := tx.clock(ctx, now)
+	if err != nil {
+		return 0, err
+	}
+	now, expires = at, at+expires-now
 	n, err := tx.changed(ctx, `UPDATE upstream SET fence = fence + CASE WHEN owner = $2 AND expires > $3 THEN 0 ELSE 1 END, owner = $2, expires = $4
 		WHERE id = $1 AND (owner = $2 OR expires < $3)`, id, owner, now, expires)
 	if err != nil {
@@ -68,7 +74,10 @@ func (tx *Tx) DropLeases(ctx context.Context, owner string) error {
 // ErrNotOwner. Decisions (claim, requeue, give up) ask it first, in their
 // transaction.
 func (tx *Tx) Holds(ctx context.Context, id, owner string, fence, now int64) error {
-	u, err := one(ctx, tx.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id = $1"+sqlite.forUpdate, id)
+	u, err := one(ctx, tx.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id = $1"+tx.d.forShare, id)
+	if err == nil {
+		now, err = tx.clock(ctx, now)
+	}
 	if err != nil {
 		return fmt.Errorf("lease of %s: %w", id, err)
 	}

@@ -66,20 +66,22 @@ type writer struct {
 	cancel     context.CancelFunc
 	now        func() time.Time
 	log        *slog.Logger
+	hub        *hub
+	dialect    *dialect
 	walPath    string
 	walFull    atomic.Bool
 	groups     atomic.Int64
 	writes     atomic.Int64
 }
 
-func startWriter(ctx context.Context, db *sql.DB, o Options) (*writer, error) {
+func startWriter(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the writing connection: %w", explain(err))
 	}
 	w := &writer{
 		customers: make(chan *work, queueLength), background: make(chan *work, queueLength), closing: make(chan struct{}), over: make(chan struct{}),
-		conn: conn, stmts: map[string]*sql.Stmt{}, now: o.Now, log: o.Log, walPath: o.Path + "-wal",
+		conn: conn, stmts: map[string]*sql.Stmt{}, now: o.Now, log: o.Log, hub: h, dialect: d, walPath: o.Path + "-wal",
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	checkpoints, err := openSQLite(o.Path, 1, false)
@@ -89,6 +91,42 @@ func startWriter(ctx context.Context, db *sql.DB, o Options) (*writer, error) {
 	w.ended.Go(w.run)
 	w.ended.Go(func() { w.checkpoint(checkpoints) })
 	return w, nil
+}
+
+func (w *writer) write(ctx context.Context, f func(*Tx) error, background bool) error {
+	queue := w.customers
+	if background {
+		queue = w.background
+	}
+	m := &work{ctx: ctx, f: f, done: make(chan struct{}), hub: w.hub}
+	select {
+	case queue <- m:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.closing:
+		return ErrClosed
+	}
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+		if m.abandon() {
+			return ctx.Err()
+		}
+		<-m.done
+	case <-w.over: // it came into the queue as the writer ended
+		if m.abandon() {
+			return ErrClosed
+		}
+		<-m.done
+	}
+	if m.panicked != nil {
+		panic(m.panicked)
+	}
+	return m.err
+}
+
+func (w *writer) create(ctx context.Context, c *Creation) error {
+	return w.write(ctx, func(tx *Tx) error { return tx.create(ctx, c) }, false)
 }
 
 // stop lets what waits be written, then ends the goroutines.
@@ -259,7 +297,7 @@ func (w *writer) alone(m *work) {
 // call runs the closure with a new Tx and keeps its error or panic.
 func (w *writer) call(m *work) {
 	m.err, m.panicked = nil, nil
-	m.tx = &Tx{Reader: Reader{q: statements{w}}}
+	m.tx = &Tx{Reader: Reader{q: statements{w}, d: w.dialect}}
 	defer func() { m.panicked = recover() }()
 	if m.err = m.f(m.tx); m.err != nil {
 		m.err = explain(m.err)

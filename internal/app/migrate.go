@@ -1,0 +1,24 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/unireel/unireel/internal/config"
+	"github.com/unireel/unireel/internal/store"
+)
+
+// Migrate brings the configured database's schema up to this program's version
+// and says from which version to which. A SQLite file's folder is locked for it.
+func Migrate(ctx context.Context, cfg config.Config) (from, to int64, err error) {
+	o := store.Options{Database: cfg.Database.Reveal()}
+	if o.Database == "" {
+		f, err := lockFolder(cfg.Data)
+		if err != nil {
+			return 0, 0, err
+		}
+		o.Path = f.database()
+		defer func() { err = errors.Join(err, f.unlock()) }()
+	}
+	return store.Migrate(ctx, o)
+}

@@ -1,0 +1,284 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/unireel/unireel/internal/credit"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// createAll writes many creations in one transaction, a statement for each table
+// (PostgreSQL). Rows are locked in the order of rules.md: keys, balances, turns,
+// tasks, lanes, each ascending. What is taken or declined of them is in each; the
+// others are written.
+func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
+	for _, c := range all {
+		c.taken, c.declined = nil, nil
+	}
+	steps := []struct {
+		what string
+		do   func(context.Context, []*Creation) error
+	}{{"keys", tx.takeKeys}, {"holds", tx.holdAll}, {"files", tx.insertFiles}, {"turns", tx.joinAll}, {"tasks", tx.insertTasks}}
+	for _, step := range steps {
+		open := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.taken != nil || c.declined != nil })
+		if len(open) == 0 {
+			return nil
+		}
+		if err := step.do(ctx, open); err != nil {
+			return fmt.Errorf("create %d tasks, %s: %w", len(open), step.what, err)
+		}
+	}
+	for _, c := range all {
+		if c.BeforeCommit != nil && c.taken == nil && c.declined == nil {
+			c.BeforeCommit()
+		}
+	}
+	return nil
+}
+
+type keyOf struct{ account, key string }
+
+func (i Idempotency) id() keyOf { return keyOf{i.Account, i.Key} }
+
+// takeKeys writes the idempotency keys; which of them stand for another task
+// already is read back.
+func (tx *Tx) takeKeys(ctx context.Context, all []*Creation) error {
+	keyed := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.Key.Key == "" })
+	if len(keyed) == 0 {
+		return nil
+	}
+	slices.SortFunc(keyed, func(a, b *Creation) int {
+		return cmp.Or(strings.Compare(a.Key.Account, b.Key.Account), strings.Compare(a.Key.Key, b.Key.Key))
+	})
+	rows := make([][]any, len(keyed))
+	now := int64(0)
+	for i, c := range keyed {
+		rows[i] = []any{c.Key.Account, c.Key.Key, c.Key.BodyHash, c.Key.Task, c.Key.Expires}
+		now = max(now, c.Task.CreatedAt)
+	}
+	if err := tx.insertMany(ctx, "idempotency (account, key, body_hash, task, expires)", rows,
+		` ON CONFLICT (account, key) DO UPDATE SET body_hash = excluded.body_hash, task = excluded.task, expires = excluded.expires WHERE idempotency.expires <= $6`, now); err != nil {
+		return err
+	}
+	accounts, names := make([]string, len(keyed)), make([]string, len(keyed))
+	for i, c := range keyed {
+		accounts[i], names[i] = c.Key.Account, c.Key.Key
+	}
+	stand, err := collect(ctx, tx.q, scanIdempotency, `SELECT i.account, i.key, i.body_hash, i.task, i.expires FROM idempotency i
+		JOIN unnest($1::text[], $2::text[]) AS x(account, key) ON i.account = x.account AND i.key = x.key`, accounts, names)
+	if err != nil {
+		return err
+	}
+	by := map[keyOf]Idempotency{}
+	for _, s := range stand {
+		by[s.id()] = s
+	}
+	for _, c := range keyed {
+		if s := by[c.Key.id()]; s.Task != c.Task.ID {
+			c.taken = &s
+		}
+	}
+	return nil
+}
+
+// holdAll locks the balances in order, decides each creation in turn, and writes
+// what came out. Who cannot pay gives the key back.
+func (tx *Tx) holdAll(ctx context.Context, all []*Creation) error {
+	paid := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.Hold.Amount == 0 })
+	if len(paid) == 0 {
+		return nil
+	}
+	names := map[string]bool{}
+	for _, c := range paid {
+		names[c.Hold.Account] = true
+	}
+	type row struct {
+		account string
+		credit.Balance
+	}
+	locked, err := collect(ctx, tx.q, func(s scanner) (r row, err error) { return r, s.Scan(&r.account, &r.Granted, &r.Spent, &r.Held) },
+		"SELECT account, granted, spent, held FROM balance WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE", slices.Sorted(maps.Keys(names)))
+	if err != nil {
+		return err
+	}
+	balances := map[string]credit.Balance{}
+	for _, r := range locked {
+		balances[r.account] = r.Balance
+	}
+	var entries [][]any
+	for _, c := range paid {
+		b, ok := balances[c.Hold.Account]
+		if !ok {
+			c.declined = fmt.Errorf("balance of %s: %w", c.Hold.Account, ErrNotFound)
+			continue
+		}
+		next, err := credit.Hold(b, c.Hold.Amount)
+		if errors.Is(err, credit.ErrInsufficient) {
+			err = &InsufficientError{b}
+		}
+		if err != nil {
+			c.declined = err
+			continue
+		}
+		balances[c.Hold.Account] = next
+		e := c.Hold
+		entries = append(entries, []any{e.ID, e.Account, e.Task, string(e.Kind), int64(e.Amount), e.Ref, e.At})
+	}
+	if err := tx.saveHeld(ctx, balances); err != nil {
+		return err
+	}
+	if err := tx.giveKeysBack(ctx, paid); err != nil || len(entries) == 0 {
+		return err
+	}
+	return tx.insertMany(ctx, "entry ("+entryColumns+")", entries, "")
+}
+
+func (tx *Tx) saveHeld(ctx context.Context, balances map[string]credit.Balance) error {
+	var accounts []string
+	var held []int64
+	for account, b := range balances {
+		accounts, held = append(accounts, account), append(held, int64(b.Held))
+	}
+	_, err := tx.changed(ctx, `UPDATE balance SET held = x.held FROM unnest($1::text[], $2::bigint[]) AS x(account, held)
+		WHERE balance.account = x.account AND balance.held <> x.held`, accounts, held)
+	return err
+}
+
+// giveKeysBack frees the keys of those who were declined: a refusal leaves a key
+// free.
+func (tx *Tx) giveKeysBack(ctx context.Context, all []*Creation) error {
+	var tasks, accounts, names []string
+	for _, c := range all {
+		if c.declined != nil && c.Key.Key != "" {
+			tasks, accounts, names = append(tasks, c.Task.ID), append(accounts, c.Key.Account), append(names, c.Key.Key)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	_, err := tx.changed(ctx, `DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::text[]) AS x(task, account, key)
+		WHERE i.account = x.account AND i.key = x.key AND i.task = x.task`, tasks, accounts, names)
+	return err
+}
+
+func (tx *Tx) insertFiles(ctx context.Context, all []*Creation) error {
+	for _, c := range all {
+		for _, f := range c.Files {
+			if err := tx.InsertFile(ctx, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// place is an account's turn in a lane.
+type place struct{ lane, account string }
+
+// joinAll counts the queued creations in their turns, each turn once.
+func (tx *Tx) joinAll(ctx context.Context, all []*Creation) error {
+	counts := map[place]int64{}
+	for _, c := range all {
+		if c.Task.State == task.Queued {
+			counts[place{c.Task.Lane, c.Task.Account}]++
+		}
+	}
+	if len(counts) == 0 {
+		return nil
+	}
+	order := slices.SortedFunc(maps.Keys(counts), func(a, b place) int {
+		return cmp.Or(strings.Compare(a.lane, b.lane), strings.Compare(a.account, b.account))
+	})
+	lanes, accounts, queued := make([]string, len(order)), make([]string, len(order)), make([]int64, len(order))
+	for i, p := range order {
+		lanes[i], accounts[i], queued[i] = p.lane, p.account, counts[p]
+	}
+	for _, text := range []string{
+		`INSERT INTO lane (id, v) SELECT DISTINCT lane, 0 FROM unnest($1::text[], $2::text[]) AS x(lane, account) ORDER BY 1 ON CONFLICT (id) DO NOTHING`,
+		`INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
+			SELECT x.lane, a.id, 0, a.weight, a.cap, 0, 0, 0 FROM unnest($1::text[], $2::text[]) AS x(lane, account) JOIN account a ON a.id = x.account
+			WHERE NOT EXISTS (SELECT 1 FROM turn t WHERE t.lane = x.lane AND t.account = x.account)
+			ORDER BY 1, 2 ON CONFLICT (lane, account) DO NOTHING`,
+		`SELECT 1 FROM turn t JOIN unnest($1::text[], $2::text[]) AS x(lane, account) ON t.lane = x.lane AND t.account = x.account ORDER BY t.lane, t.account FOR UPDATE OF t`,
+	} {
+		if _, err := tx.changed(ctx, text, lanes, accounts); err != nil {
+			return err
+		}
+	}
+	n, err := tx.changed(ctx, `UPDATE turn t SET queued = t.queued + x.n, ready = CASE WHEN t.cap = 0 OR t.running < t.cap THEN 1 ELSE 0 END,
+		rank = CASE WHEN t.ready = 0 AND (t.cap = 0 OR t.running < t.cap) THEN GREATEST(t.rank, l.v) ELSE t.rank END
+		FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x(lane, account, n) JOIN lane l ON l.id = x.lane
+		WHERE t.lane = x.lane AND t.account = x.account`, lanes, accounts, queued)
+	if err == nil && n != int64(len(order)) {
+		err = fmt.Errorf("%d of %d turns were there", n, len(order))
+	}
+	return err
+}
+
+// insertTasks writes the tasks, their requests and their first events.
+func (tx *Tx) insertTasks(ctx context.Context, all []*Creation) error {
+	var tasks, requests, events [][]any
+	for _, c := range all {
+		t := c.Task
+		values, err := taskValues(t)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, values)
+		requests = append(requests, []any{t.ID, string(c.Request), ""})
+		events = append(events, []any{t.ID, t.Version, t.Account, string(t.State), "", t.CreatedAt})
+		tx.events = append(tx.events, Change{Task: t.ID, Account: t.Account, State: t.State})
+	}
+	if err := tx.insertMany(ctx, "task ("+taskColumns+")", tasks, ""); err != nil {
+		return err
+	}
+	if err := tx.insertMany(ctx, "request (task, body, prepared)", requests, ""); err != nil {
+		return err
+	}
+	return tx.insertMany(ctx, "event (task, seq, account, state, note, at)", events, "")
+}
+
+// insertMany inserts rows of text and integers in one statement whose text does
+// not depend on how many there are, so that it stays prepared. more follows it,
+// with parameters beyond the columns'.
+func (tx *Tx) insertMany(ctx context.Context, into string, rows [][]any, more string, params ...any) error {
+	marks := make([]string, len(rows[0]))
+	args := make([]any, len(rows[0]), len(rows[0])+len(params))
+	for i, first := range rows[0] {
+		switch first.(type) {
+		case string:
+			marks[i], args[i] = fmt.Sprintf("$%d::text[]", i+1), column[string](rows, i)
+		default:
+			marks[i], args[i] = fmt.Sprintf("$%d::bigint[]", i+1), integers(rows, i)
+		}
+	}
+	_, err := tx.changed(ctx, "INSERT INTO "+into+" SELECT * FROM unnest("+strings.Join(marks, ", ")+")"+more, append(args, params...)...)
+	return err
+}
+
+func column[T any](rows [][]any, i int) []T {
+	list := make([]T, len(rows))
+	for n, row := range rows {
+		list[n], _ = row[i].(T)
+	}
+	return list
+}
+
+func integers(rows [][]any, i int) []int64 {
+	list := make([]int64, len(rows))
+	for n, row := range rows {
+		switch v := row[i].(type) {
+		case int64:
+			list[n] = v
+		case int:
+			list[n] = int64(v)
+		}
+	}
+	return list
+}

@@ -1,0 +1,282 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	writeTime    = 20 * time.Second // one Write with all its tries
+	writeTries   = 12
+	writeWaiting = 4096 // Writes that may wait for a connection
+)
+
+// commits is the committer for PostgreSQL: each Write in a transaction of its
+// own, run again when the database says that it collided with another one, and
+// told apart by its transaction id when the answer to its COMMIT was lost.
+type commits struct {
+	db      *sql.DB
+	dialect *dialect
+	hub     *hub
+	notices *notices
+	creates *creates
+	waiting chan struct{} // places for those who wait
+	places  chan struct{} // connections
+	spare   chan struct{} // of them for the background
+	ctx     context.Context
+	cancel  context.CancelFunc
+	closing chan struct{}
+	log     *slog.Logger
+	mu      sync.Mutex // closed against running
+	closed  bool
+	running sync.WaitGroup
+}
+
+func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options) *commits {
+	n := db.Stats().MaxOpenConnections
+	c := &commits{
+		db: db, dialect: d, hub: h, log: o.Log, closing: make(chan struct{}),
+		waiting: make(chan struct{}, writeWaiting), places: make(chan struct{}, max(1, n-createsAtOnce)), spare: make(chan struct{}, max(1, n/2)),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.notices = startNotices(c.ctx, db, o)
+	c.creates = startCreates(c)
+	if !o.Quiet {
+		c.running.Go(func() { listen(c.ctx, h, o) })
+	}
+	return c
+}
+
+// stop lets what was begun end, then closes.
+func (c *commits) stop() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	close(c.closing)
+	c.creates.stop()
+	for range cap(c.places) { // whoever writes gives a place back
+		c.places <- struct{}{}
+	}
+	c.notices.stop()
+	c.cancel()
+	c.running.Wait()
+}
+
+func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool) error {
+	select {
+	case <-c.closing:
+		return ErrClosed
+	case c.waiting <- struct{}{}:
+		defer func() { <-c.waiting }()
+	default:
+		return fmt.Errorf("%w: too many wait for it", ErrUnavailable)
+	}
+	if background {
+		if err := c.enter(ctx, c.spare); err != nil {
+			return err
+		}
+		defer func() { <-c.spare }()
+	}
+	if err := c.enter(ctx, c.places); err != nil {
+		return err
+	}
+	defer func() { <-c.places }()
+	return c.run(f)
+}
+
+func (c *commits) enter(ctx context.Context, places chan struct{}) error {
+	select {
+	case <-c.closing:
+		return ErrClosed
+	default:
+	}
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.closing:
+		return ErrClosed
+	}
+}
+
+func (c *commits) create(ctx context.Context, n *Creation) error { return c.creates.add(ctx, n) }
+
+// run runs f in a transaction until it is committed or refused.
+func (c *commits) run(f func(*Tx) error) error {
+	ctx, cancel := context.WithTimeout(c.ctx, writeTime)
+	defer cancel()
+	for try := 1; ; try++ {
+		tx, again, err := c.once(ctx, f)
+		if err == nil {
+			c.hub.publish(tx.events)
+			c.notices.add(tx.events)
+			for _, f := range tx.after {
+				f()
+			}
+			return nil
+		}
+		if !again || try == writeTries || ctx.Err() != nil {
+			return explain(err)
+		}
+		select { // the later the longer, and not all at the same time
+		case <-ctx.Done():
+			return explain(err)
+		case <-time.After(time.Duration(try)*4*time.Millisecond + rand.N(time.Duration(try)*8*time.Millisecond)):
+		}
+	}
+}
+
+// errLost says that the connection broke before the database's answer.
+var errLost = errors.New("the connection to the database broke")
+
+// once runs f in one transaction. again says that it certainly had no effect and
+// is worth another try.
+func (c *commits) once(ctx context.Context, f func(*Tx) error) (tx *Tx, again bool, err error) {
+	conn, err := c.db.Conn(ctx)
+	if err != nil {
+		return nil, true, fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	id, err := begin(ctx, conn)
+	if err != nil {
+		return nil, collided(err) || broken(conn), fmt.Errorf("begin: %w", err)
+	}
+	tx = &Tx{Reader: Reader{q: bound{plain{conn}, ctx}, d: c.dialect}}
+	done := false
+	defer func() {
+		if !done { // f panicked
+			rollback(ctx, conn)
+		}
+	}()
+	err = f(tx)
+	done = true
+	if err != nil {
+		again = collided(err) || broken(conn)
+		rollback(ctx, conn)
+		return nil, again, err
+	}
+	err = commit(ctx, conn)
+	switch {
+	case err == nil:
+		return tx, false, nil
+	case broken(conn):
+		return c.askAgain(ctx, tx, id, err)
+	}
+	rollback(ctx, conn)
+	return nil, collided(err), fmt.Errorf("commit: %w", err)
+}
+
+// askAgain finds out what became of a transaction whose COMMIT was not answered:
+// the database knows it by its id.
+func (c *commits) askAgain(ctx context.Context, tx *Tx, id string, lost error) (*Tx, bool, error) {
+	c.log.Warn("the answer to a commit was lost; asking what became of it", "transaction", id, "error", lost)
+	for {
+		var status sql.NullString
+		err := c.db.QueryRowContext(ctx, "SELECT pg_xact_status(CAST($1 AS xid8))", id).Scan(&status)
+		switch {
+		case err == nil && status.String == "committed":
+			return tx, false, nil
+		case err == nil && status.String == "aborted":
+			return nil, true, fmt.Errorf("commit: %w: %w", errLost, lost)
+		case err == nil && status.String != "in progress":
+			return nil, false, fmt.Errorf("commit: %w, and the database no longer knows transaction %s: %w", errLost, id, lost)
+		}
+		select { // not in reach, or it has not seen yet that we are gone
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("commit: %w, and it stays unknown whether it took effect: %w", errLost, lost)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// collided says whether the database undid a transaction because of another one,
+// or because the server is going down: then it is run again.
+func collided(err error) bool {
+	var said *pgconn.PgError
+	return errors.As(err, &said) && (said.Code == "40001" || said.Code == "40P01" || (said.Code != "57014" && outOfReach(said.Code)))
+}
+
+func onConn(conn *sql.Conn, f func(*pgx.Conn) error) error {
+	return conn.Raw(func(c any) error { return f(c.(*stdlib.Conn).Conn()) })
+}
+
+func broken(conn *sql.Conn) bool {
+	return onConn(conn, func(c *pgx.Conn) error {
+		if c.IsClosed() {
+			return driver.ErrBadConn
+		}
+		return nil
+	}) != nil
+}
+
+// begin opens a transaction and gives it its id, in one exchange.
+func begin(ctx context.Context, conn *sql.Conn) (id string, err error) {
+	err = onConn(conn, func(c *pgx.Conn) error {
+		results, err := c.PgConn().Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT CAST(pg_current_xact_id() AS text)").ReadAll()
+		if err != nil {
+			return err
+		}
+		if len(results) != 2 || len(results[1].Rows) != 1 {
+			return errors.New("the transaction has no id")
+		}
+		id = string(results[1].Rows[0][0])
+		return nil
+	})
+	return id, err
+}
+
+func commit(ctx context.Context, conn *sql.Conn) error {
+	return onConn(conn, func(c *pgx.Conn) error {
+		results, err := c.PgConn().Exec(ctx, "COMMIT").ReadAll()
+		if err != nil {
+			return err
+		}
+		if len(results) != 1 || results[0].CommandTag.String() != "COMMIT" {
+			return errors.New("a statement of the transaction had failed")
+		}
+		return nil
+	})
+}
+
+// rollback ends a transaction; where it cannot, the connection is given up.
+func rollback(ctx context.Context, conn *sql.Conn) {
+	_ = onConn(conn, func(c *pgx.Conn) error {
+		if c.IsClosed() || c.PgConn().TxStatus() == 'I' {
+			return nil
+		}
+		if _, err := c.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+			return driver.ErrBadConn
+		}
+		return nil
+	})
+}
+
+// bound runs statements under the writer's context, whatever the caller's is.
+type bound struct {
+	plain
+	ctx context.Context
+}
+
+func (b bound) query(_ context.Context, text string, args ...any) (*sql.Rows, error) {
+	return b.plain.query(b.ctx, text, args...)
+}
+
+func (b bound) row(_ context.Context, text string, args ...any) *sql.Row {
+	return b.plain.row(b.ctx, text, args...)
+}
+
+func (b bound) exec(_ context.Context, text string, args ...any) (sql.Result, error) {
+	return b.plain.exec(b.ctx, text, args...)
+}

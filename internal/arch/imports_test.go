@@ -46,6 +46,7 @@ var law = []struct {
 
 	// The tools.
 	{"internal/store", "task credit account"},
+	{"internal/store/storetest", ""},
 	{"internal/blob", ""},
 	{"internal/blob/*", "blob"},
 	{"internal/fetch", "sample"},
@@ -73,7 +74,7 @@ var ends = []struct {
 	{"database/sql", []string{"internal/store"}, "SQL ends at store"},
 	{"github.com/pressly/goose/v3", []string{"internal/store"}, "SQL ends at store"},
 	{"modernc.org/sqlite", []string{"internal/store"}, "SQL ends at store"},
-	{"github.com/jackc/pgx/v5", []string{"internal/store"}, "SQL ends at store"},
+	{"github.com/jackc/pgx/v5", []string{"internal/store", "internal/store/storetest"}, "SQL ends at store"},
 	{"github.com/alecthomas/kong", []string{"internal/cli", "internal/config"}, "flags end at config"},
 }
 

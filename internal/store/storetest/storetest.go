@@ -1,0 +1,132 @@
+// Package storetest gives tests the databases that Unireel runs on: a file for
+// SQLite, and databases of a PostgreSQL server that is started for the test
+// process when the first test asks, and is gone with it, however it ends. It
+// comes before a store is opened in a test and cuts its connections while it is
+// used; it knows no table and imports nothing of ours, so that the store's own
+// tests can use it. No program of ours ever imports it.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Place is where a store can be opened: the fields of store.Options that say so.
+type Place struct {
+	Path     string // of a SQLite file that is not there yet
+	Database string // else the DSN of a PostgreSQL database
+}
+
+// shared is the test process's own server. Nothing stops it: it sees the end of
+// the process.
+var shared = sync.OnceValues(func() (*Server, error) {
+	ctx, done := context.WithTimeout(context.Background(), patience)
+	defer done()
+	return launch(ctx, nil)
+})
+
+// Each runs f on a fresh place of each kind, as subtests of these names. migrate
+// makes the tables of a PostgreSQL database.
+func Each(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { f(t, Place{Path: filepath.Join(t.TempDir(), "unireel.db")}) })
+	t.Run("postgres", func(t *testing.T) { f(t, Place{Database: Migrated(t, migrate)}) })
+}
+
+// Migrate makes the tables of the database of a DSN.
+type Migrate func(ctx context.Context, database string) error
+
+// Database makes an empty database and returns its DSN; it is dropped when the
+// test ends. Like all of this package it must be called outside of a synctest
+// bubble, since a server outside of it has to answer.
+func Database(t testing.TB) string {
+	t.Helper()
+	return sharedServer(t).Database(t)
+}
+
+// Migrated is Database with the tables that migrate makes. It runs once for the
+// whole test process: then its tables are copied, which is quicker. So all tests
+// of a package must mean the same by it.
+func Migrated(t testing.TB, migrate Migrate) string {
+	t.Helper()
+	s := sharedServer(t)
+	if err := s.prepare(t.Context(), migrate); err != nil {
+		t.Fatalf("make the tables: %v", err)
+	}
+	return s.database(t, template)
+}
+
+func sharedServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// template is the database whose tables Migrated copies.
+const template = "unireel_tables"
+
+// prepare makes the template once. A failure is no template: the next test tries
+// again, and tells.
+func (s *Server) prepare(ctx context.Context, migrate Migrate) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared {
+		return nil
+	}
+	ctx, done := context.WithTimeout(ctx, patience)
+	defer done()
+	for _, text := range []string{"DROP DATABASE IF EXISTS " + template + " WITH (FORCE)", create(template, "template0")} {
+		if err := s.exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	if err := migrate(ctx, s.dsn(template)); err != nil {
+		return err
+	}
+	s.prepared = true
+	return nil
+}
+
+// Database makes an empty database on this server, as the package's does.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	return s.database(t, "template0")
+}
+
+func (s *Server) database(t testing.TB, from string) string {
+	t.Helper()
+	ctx, done := context.WithTimeout(context.Background(), patience)
+	defer done()
+	name := fmt.Sprintf("unireel_%d", s.made.Add(1))
+	if err := s.exec(ctx, create(name, from)); err != nil {
+		t.Fatalf("make a database: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, done := context.WithTimeout(context.Background(), patience)
+		defer done()
+		if err := s.exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop a database: %v", err)
+		}
+	})
+	return s.dsn(name)
+}
+
+// create is the statement that makes a database. It sorts as those of people do
+// and not by bytes: where Unireel's order is that of bytes, Unireel must say so.
+func create(name, from string) string {
+	text := "CREATE DATABASE " + name + " OWNER " + owner + " TEMPLATE " + from
+	if from == "template0" {
+		text += " ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+	}
+	return text
+}
+
+// patience is how long anything may take that takes a second at most.
+const patience = 2 * time.Minute

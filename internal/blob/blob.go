@@ -18,7 +18,8 @@ type Store interface {
 	// durable; with one, nothing is left under the key. A key that exists is
 	// ErrExists. A full disk is ErrFull.
 	Put(ctx context.Context, key string, r io.Reader) (Info, error)
-	// Open reads a blob; the caller closes it. Seeking is for HTTP ranges.
+	// Open reads a blob; the caller closes it. Seeking is for HTTP ranges. ctx is
+	// for reading, too: it must last as long as the reader is used.
 	Open(ctx context.Context, key string) (Reader, error)
 	// Stat says how large and how old it is, or ErrNotFound. SHA256 may be "".
 	Stat(ctx context.Context, key string) (Info, error)
@@ -51,4 +52,7 @@ var (
 	ErrExists   = errors.New("blob exists")
 	ErrFull     = errors.New("no space left for blobs")
 	ErrBadKey   = errors.New("not a blob key")
+	// ErrUnavailable says that the store cannot be asked now, or will not answer:
+	// the same call may go well later.
+	ErrUnavailable = errors.New("the blob store is unavailable")
 )

@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -29,11 +28,7 @@ import (
 // what a crash left without reading the whole store. No key begins with a dot.
 const incoming = ".incoming"
 
-const (
-	maxSegments = 3
-	maxSegment  = 128 // bytes
-	chunk       = 256 << 10
-)
+const chunk = 256 << 10
 
 // Store is a blob.Store in a folder.
 type Store struct {
@@ -80,7 +75,7 @@ func (s *Store) Close() error { return s.root.Close() }
 // Put writes a blob; see blob.Store. A reader that waits must itself end with
 // ctx: between two reads Put looks, within one it cannot.
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) (blob.Info, error) {
-	if err := checkKey(key); err != nil {
+	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
 	}
 	if _, err := s.root.Lstat(key); err == nil {
@@ -199,7 +194,7 @@ func (s *Store) syncFolders(key string) error {
 
 // Open reads a blob; see blob.Store.
 func (s *Store) Open(_ context.Context, key string) (blob.Reader, error) {
-	if err := checkKey(key); err != nil {
+	if err := blob.CheckKey(key); err != nil {
 		return nil, err
 	}
 	f, err := s.root.Open(key)
@@ -219,7 +214,7 @@ func (s *Store) Open(_ context.Context, key string) (blob.Reader, error) {
 
 // Stat says how large and how old a blob is; see blob.Store.
 func (s *Store) Stat(_ context.Context, key string) (blob.Info, error) {
-	if err := checkKey(key); err != nil {
+	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
 	}
 	info, err := s.root.Lstat(key)
@@ -292,7 +287,7 @@ func (s *Store) visit(ctx context.Context, name string, e fs.DirEntry, visit fun
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("list blobs: %w", err)
 	}
-	if !isKey(name) {
+	if blob.CheckKey(name) != nil {
 		return true, nil // incoming, and what others put into the folder
 	}
 	if e.IsDir() {
@@ -306,29 +301,6 @@ func (s *Store) visit(ctx context.Context, name string, e fs.DirEntry, visit fun
 		return false, err
 	}
 	return visit(info), nil
-}
-
-func isKey(key string) bool { return checkKey(key) == nil }
-
-// checkKey holds a key to one to three segments of [A-Za-z0-9._-], none of which
-// begins with a dot.
-func checkKey(key string) error {
-	segments := strings.Split(key, "/")
-	if len(key) > maxSegments*maxSegment || len(segments) > maxSegments {
-		return fmt.Errorf("%w: too long", blob.ErrBadKey)
-	}
-	for _, s := range segments {
-		if s == "" || len(s) > maxSegment || s[0] == '.' {
-			return fmt.Errorf("%w: %q", blob.ErrBadKey, key)
-		}
-		for _, c := range []byte(s) {
-			letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-			if !letter && ('0' > c || c > '9') && c != '.' && c != '_' && c != '-' {
-				return fmt.Errorf("%w: %q", blob.ErrBadKey, key)
-			}
-		}
-	}
-	return nil
 }
 
 // full marks errors of a disk, an account on it or a process that has no room.

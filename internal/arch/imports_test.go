@@ -74,7 +74,7 @@ var ends = []struct {
 	{"database/sql", []string{"internal/store"}, "SQL ends at store"},
 	{"github.com/pressly/goose/v3", []string{"internal/store"}, "SQL ends at store"},
 	{"modernc.org/sqlite", []string{"internal/store"}, "SQL ends at store"},
-{"github.com/jackc/pgx/v5", []string{"internal/store", "internal/store/storetest"}, "SQL ends at store"},
+	{"github.com/jackc/pgx/v5", []string{"internal/store", "internal/store/storetest"}, "SQL ends at store"},
 	{"github.com/minio/minio-go/v7", []string{"internal/blob/s3"}, "S3 ends at blob/s3"},
 	{"github.com/alecthomas/kong", []string{"internal/cli", "internal/config"}, "flags end at config"},
 }

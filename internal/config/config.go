@@ -36,6 +36,7 @@ type Config struct {
 	Models           string        `name:"models" env:"UNIREEL_MODELS" placeholder:"DIR" type:"path" group:"Tasks" help:"A folder of further model files (*.yaml), beside those that ship with the program."`
 	Retention        time.Duration `name:"retention" env:"UNIREEL_RETENTION" default:"720h" placeholder:"TIME" group:"Tasks" help:"How long videos are kept after their task ended."`
 	FileRetention    time.Duration `name:"file-retention" env:"UNIREEL_FILE_RETENTION" default:"720h" placeholder:"TIME" group:"Tasks" help:"How long uploaded files are kept after their upload."`
+	History          time.Duration `name:"history" env:"UNIREEL_HISTORY" default:"2160h" placeholder:"TIME" group:"Tasks" help:"How long a task's events, attempts and request are kept after its end. The task and what it cost stay."`
 	TaskTimeout      time.Duration `name:"task-timeout" env:"UNIREEL_TASK_TIMEOUT" default:"24h" placeholder:"TIME" group:"Tasks" help:"How long a task may take from its submission before it is given up, free of charge."`
 	SubmitsPerSecond float64       `name:"submits-per-second" env:"UNIREEL_SUBMITS_PER_SECOND" default:"5" placeholder:"N" group:"Tasks" help:"Submissions a second that a supplier account takes for one model."`
 	InProgress       int           `name:"in-progress" env:"UNIREEL_IN_PROGRESS" default:"5" placeholder:"N" group:"Tasks" help:"Tasks in progress at once that a supplier account takes for one model."`

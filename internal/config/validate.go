@@ -82,6 +82,7 @@ func (c *Config) checkTimes() error {
 	}{
 		{"retention", c.Retention, time.Minute},
 		{"file_retention", c.FileRetention, time.Minute},
+		{"history", c.History, 48 * time.Hour},
 		{"task_timeout", c.TaskTimeout, time.Minute},
 		{"shutdown_grace", c.ShutdownGrace, 0},
 	} {

@@ -72,6 +72,7 @@ type Options struct {
 	Log         *slog.Logger
 	Registry    prometheus.Registerer
 	Retention   time.Duration // of videos
+	History     time.Duration // of events, attempts and requests, after a task's end; 0 is for ever
 	TaskTimeout time.Duration // from the first ticket
 	// Point is called at each line of the crash table; tests make it kill the
 	// process. nil does nothing.

@@ -29,7 +29,7 @@ func (d *Dispatch) sweeps(ctx context.Context) {
 		for _, sweep := range []struct {
 			what string
 			do   func(context.Context) error
-		}{{"missed changes", d.sweepMissed}, {"late tasks", d.sweepLate}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}} {
+		}{{"missed changes", d.sweepMissed}, {"late tasks", d.sweepLate}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"history", d.sweepHistory}} {
 			if err := sweep.do(ctx); err != nil && ctx.Err() == nil {
 				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
 			}
@@ -146,6 +146,23 @@ func (d *Dispatch) sweepRows(ctx context.Context) error {
 		_, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce)
 		return err
 	})
+}
+
+// sweepHistory thins what is kept of tasks that ended long ago.
+func (d *Dispatch) sweepHistory(ctx context.Context) error {
+	if d.History == 0 {
+		return nil
+	}
+	for n := sweepAtOnce; n == sweepAtOnce; {
+		err := d.Store.WriteBackground(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.Thin(ctx, d.Now().Add(-d.History).UnixMilli(), sweepAtOnce)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweepStray deletes blobs that are a day old and that nothing names.

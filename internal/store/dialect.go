@@ -28,6 +28,7 @@ type dialect struct {
 	forUpdate  string // after a SELECT of a row that the transaction will change
 	forShare   string // after a SELECT of a row that must stay as it is until the commit
 	skipLocked string // after a SELECT of a row that others may be changing too
+	arrays     bool   // a parameter may be a list
 	clock      string // a query for the time in unix milliseconds; "" is the caller's
 	versions   string // a query for 1 when the table of schema versions is there
 }
@@ -40,7 +41,7 @@ var sqlite = dialect{
 var postgres = dialect{
 	name: "postgres", goose: goose.DialectPostgres,
 	forUpdate: " FOR UPDATE", forShare: " FOR SHARE", skipLocked: " FOR UPDATE SKIP LOCKED",
-	clock:    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+	arrays: true, clock: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
 	versions: "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')",
 }
 

@@ -1,0 +1,271 @@
+-- The tables of schema 1 as statements, as the program that had it left them.
+BEGIN TRANSACTION;
+CREATE TABLE account (
+  id TEXT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  weight BIGINT NOT NULL CHECK (weight > 0),
+  cap BIGINT NOT NULL CHECK (cap >= 0),
+  created_at BIGINT NOT NULL
+);
+INSERT INTO "account" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','default',1,0,1795575075907);
+INSERT INTO "account" VALUES('acct_01M889TQCXQD8FBHVCH55QTY2Q','second',1,0,1795575078301);
+CREATE TABLE api_key (
+  id TEXT NOT NULL PRIMARY KEY,
+  account TEXT NOT NULL,
+  name TEXT NOT NULL,
+  hash TEXT NOT NULL UNIQUE,
+  hint TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  revoked_at BIGINT NOT NULL
+);
+INSERT INTO "api_key" VALUES('key_01M889TN23EDPE6YH9N3HZ932W','acct_01M889TN23EDPE6YH9N0PTSHNS','first','5035e632940c482c34cae1aff683093d9390cdd83436d75cf5ad99e640cd8585','sk-previou****','read write',1795575075907,0,0);
+CREATE TABLE artifact (
+  task TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  blob TEXT NOT NULL,
+  type TEXT NOT NULL,
+  bytes BIGINT NOT NULL,
+  sha256 TEXT NOT NULL,
+  width BIGINT NOT NULL,
+  height BIGINT NOT NULL,
+  millis BIGINT NOT NULL,
+  sound BIGINT NOT NULL,
+  PRIMARY KEY (task, kind)
+);
+INSERT INTO "artifact" VALUES('task_01M889TQTW8XT085GF0QWRMH8E','video','task_01M889TQTW8XT085GF0QWRMH8E/1-2786c791f173dcd2.mp4','video/mp4',84942,'7c82158bb10bf2fb525f83c2a5971947bfd27e699b914aa113aa31d6ef950dd4',1280,720,2000,0);
+INSERT INTO "artifact" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD','video','task_01M889TQKTH2SYDKGP3SY65QJD/1-d514f51186a6508d.mp4','video/mp4',207395,'6137ba0bb37948f8ed52362393b53bbfef237ca5097ccce306a5b4a990125782',1280,720,2000,1);
+CREATE TABLE attempt (
+  task TEXT NOT NULL,
+  n BIGINT NOT NULL,
+  upstream TEXT NOT NULL,
+  supplier_account TEXT NOT NULL,
+  model TEXT NOT NULL,
+  sent_at BIGINT NOT NULL,
+  lost_at BIGINT NOT NULL,
+  request_id TEXT NOT NULL,
+  ticket TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  PRIMARY KEY (task, n)
+);
+INSERT INTO "attempt" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',1,'animatic','animatic','preview',1795575078531,0,'','task_01M889TQKTH2SYDKGP3SY65QJD.1.LJJCIOHNA55O7B7Y4WF6PRXR7M','taken');
+INSERT INTO "attempt" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',1,'animatic','animatic','preview',1795575078840,0,'','task_01M889TQTW8XT085GF0QWRMH8E.1.BILQYYHRNVKZFC7EO5KISBK3LY','taken');
+INSERT INTO "attempt" VALUES('task_01M889TWH25569HDDCVRPHSA1K',1,'animatic','animatic','preview',1795575083560,0,'','task_01M889TWH25569HDDCVRPHSA1K.1.SZEEEFN5YA4M3KTXSRG5TLG4RE','taken');
+INSERT INTO "attempt" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR',1,'animatic','animatic','preview',1795575083707,0,'','task_01M889TWMVXG5Q16RFR0M1BVPR.1.YUSCNIH64OTMOOZEUDEQKFRLYI','taken');
+CREATE TABLE balance (
+  account TEXT NOT NULL PRIMARY KEY,
+  granted BIGINT NOT NULL,
+  spent BIGINT NOT NULL,
+  held BIGINT NOT NULL CHECK (held >= 0),
+  CHECK (granted - spent - held >= 0)
+);
+INSERT INTO "balance" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS',100000000,250000,4000000);
+INSERT INTO "balance" VALUES('acct_01M889TQCXQD8FBHVCH55QTY2Q',5000000,0,0);
+CREATE TABLE entry (
+  id TEXT NOT NULL PRIMARY KEY,
+  account TEXT NOT NULL,
+  task TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  amount BIGINT NOT NULL,
+  ref TEXT NOT NULL,
+  at BIGINT NOT NULL
+);
+INSERT INTO "entry" VALUES('entry_01M889TN23EDPE6YH9N4ZXH5EB','acct_01M889TN23EDPE6YH9N0PTSHNS','','grant',100000000,'first start',1795575075907);
+INSERT INTO "entry" VALUES('entry_01M889TQCXQD8FBHVCH784603M','acct_01M889TQCXQD8FBHVCH55QTY2Q','','grant',5000000,'opening',1795575078301);
+INSERT INTO "entry" VALUES('entry_01M889TQKTH2SYDKGP3VE9KYY0','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TQKTH2SYDKGP3SY65QJD','hold',200000,'',1795575078522);
+INSERT INTO "entry" VALUES('entry_01M889TQTW8XT085GF0SFB2K9F','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TQTW8XT085GF0QWRMH8E','hold',50000,'',1795575078748);
+INSERT INTO "entry" VALUES('entry_01M889TQYT1VWPYYYCTPYQEE88','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TQYT1VWPYYYCTNJ2505G','hold',50000,'',1795575078874);
+INSERT INTO "entry" VALUES('entry_01M889TQYXF1VSC5535CH1YCCW','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TQYT1VWPYYYCTNJ2505G','release',50000,'',1795575078877);
+INSERT INTO "entry" VALUES('entry_01M889TW414YHWKJHDVNCS7AKJ','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TQTW8XT085GF0QWRMH8E','capture',50000,'',1795575083137);
+INSERT INTO "entry" VALUES('entry_01M889TW66KJ6QY2NH88XJKT7Q','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TQKTH2SYDKGP3SY65QJD','capture',200000,'',1795575083206);
+INSERT INTO "entry" VALUES('entry_01M889TWH25569HDDCVSYK2GX1','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TWH25569HDDCVRPHSA1K','hold',1000000,'',1795575083554);
+INSERT INTO "entry" VALUES('entry_01M889TWMVXG5Q16RFR10XV6SP','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TWMVXG5Q16RFR0M1BVPR','hold',1000000,'',1795575083675);
+INSERT INTO "entry" VALUES('entry_01M889TWV95NSVA3E7P1CDTY5K','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TWV95NSVA3E7NYWAADJD','hold',1000000,'',1795575083881);
+INSERT INTO "entry" VALUES('entry_01M889TX55YZ4Z0MG35JB7A27S','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TX55YZ4Z0MG35FGP1707','hold',1000000,'',1795575084197);
+INSERT INTO "entry" VALUES('entry_01M889TXC03D446BC8YCSZ0K0T','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TXC03D446BC8YCNZJFFX','hold',1000000,'',1795575084416);
+INSERT INTO "entry" VALUES('entry_01M889TXHH8B6EGSJH2EEGCS38','acct_01M889TN23EDPE6YH9N0PTSHNS','task_01M889TXC03D446BC8YCNZJFFX','release',1000000,'',1795575084593);
+CREATE TABLE event (
+  task TEXT NOT NULL,
+  seq BIGINT NOT NULL,
+  account TEXT NOT NULL,
+  state TEXT NOT NULL,
+  note TEXT NOT NULL,
+  at BIGINT NOT NULL,
+  PRIMARY KEY (task, seq)
+);
+INSERT INTO "event" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','',1795575078522);
+INSERT INTO "event" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',2,'acct_01M889TN23EDPE6YH9N0PTSHNS','submitting','claimed for animatic',1795575078531);
+INSERT INTO "event" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',3,'acct_01M889TN23EDPE6YH9N0PTSHNS','running','taken: task_01M889TQKTH2SYDKGP3SY65QJD.1.LJJCIOHNA55O7B7Y4WF6PRXR7M',1795575078536);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','preparing','',1795575078748);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',2,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','prepared',1795575078834);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',3,'acct_01M889TN23EDPE6YH9N0PTSHNS','submitting','claimed for animatic',1795575078840);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',4,'acct_01M889TN23EDPE6YH9N0PTSHNS','running','taken: task_01M889TQTW8XT085GF0QWRMH8E.1.BILQYYHRNVKZFC7EO5KISBK3LY',1795575078846);
+INSERT INTO "event" VALUES('task_01M889TQYT1VWPYYYCTNJ2505G',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','preparing','',1795575078874);
+INSERT INTO "event" VALUES('task_01M889TQYT1VWPYYYCTNJ2505G',2,'acct_01M889TN23EDPE6YH9N0PTSHNS','failed','preparing: <nil>',1795575078877);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',5,'acct_01M889TN23EDPE6YH9N0PTSHNS','collecting','rendered',1795575083129);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',6,'acct_01M889TN23EDPE6YH9N0PTSHNS','completed','completed',1795575083137);
+INSERT INTO "event" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',4,'acct_01M889TN23EDPE6YH9N0PTSHNS','collecting','rendered',1795575083195);
+INSERT INTO "event" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',5,'acct_01M889TN23EDPE6YH9N0PTSHNS','completed','completed',1795575083206);
+INSERT INTO "event" VALUES('task_01M889TWH25569HDDCVRPHSA1K',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','',1795575083554);
+INSERT INTO "event" VALUES('task_01M889TWH25569HDDCVRPHSA1K',2,'acct_01M889TN23EDPE6YH9N0PTSHNS','submitting','claimed for animatic',1795575083560);
+INSERT INTO "event" VALUES('task_01M889TWH25569HDDCVRPHSA1K',3,'acct_01M889TN23EDPE6YH9N0PTSHNS','running','taken: task_01M889TWH25569HDDCVRPHSA1K.1.SZEEEFN5YA4M3KTXSRG5TLG4RE',1795575083565);
+INSERT INTO "event" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','',1795575083675);
+INSERT INTO "event" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR',2,'acct_01M889TN23EDPE6YH9N0PTSHNS','submitting','claimed for animatic',1795575083707);
+INSERT INTO "event" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR',3,'acct_01M889TN23EDPE6YH9N0PTSHNS','running','taken: task_01M889TWMVXG5Q16RFR0M1BVPR.1.YUSCNIH64OTMOOZEUDEQKFRLYI',1795575083732);
+INSERT INTO "event" VALUES('task_01M889TWV95NSVA3E7NYWAADJD',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','',1795575083881);
+INSERT INTO "event" VALUES('task_01M889TX55YZ4Z0MG35FGP1707',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','',1795575084197);
+INSERT INTO "event" VALUES('task_01M889TXC03D446BC8YCNZJFFX',1,'acct_01M889TN23EDPE6YH9N0PTSHNS','queued','',1795575084416);
+INSERT INTO "event" VALUES('task_01M889TXC03D446BC8YCNZJFFX',2,'acct_01M889TN23EDPE6YH9N0PTSHNS','cancelled','the customer changed their mind',1795575084593);
+INSERT INTO "event" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',7,'acct_01M889TN23EDPE6YH9N0PTSHNS','completed','the customer changed their mind',1795575084794);
+CREATE TABLE file (
+  id TEXT NOT NULL PRIMARY KEY,
+  account TEXT NOT NULL,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  type TEXT NOT NULL,
+  blob TEXT NOT NULL,
+  bytes BIGINT NOT NULL,
+  sha256 TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  deleted_at BIGINT NOT NULL
+);
+INSERT INTO "file" VALUES('file_01M889TQF39E3E302K9GDY8GYP','acct_01M889TN23EDPE6YH9N0PTSHNS','ref-1.png','image','image/png','file_01M889TQF39E3E302K9GDY8GYP/blob_01M889TQF39E3E302K9M7P17P1',144626,'3ef25102eb69ce5d18b37d5d412a977dd0795ba12457ac796dcf34b8544d06d6',1795575078371,1798167078371,0);
+CREATE TABLE goose_db_version (
+		id INTEGER PRIMARY KEY AUTOINCREMENT,
+		version_id INTEGER NOT NULL,
+		is_applied INTEGER NOT NULL,
+		tstamp TIMESTAMP DEFAULT (datetime('now'))
+	);
+INSERT INTO "goose_db_version" VALUES(1,0,1,'2026-11-25 02:51:15');
+INSERT INTO "goose_db_version" VALUES(2,1,1,'2026-11-25 02:51:15');
+CREATE TABLE idempotency (
+  account TEXT NOT NULL,
+  key TEXT NOT NULL,
+  body_hash TEXT NOT NULL,
+  task TEXT NOT NULL,
+  expires BIGINT NOT NULL,
+  PRIMARY KEY (account, key)
+);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','k1','f0f7cc4ca0e7092b30d2db0d15ee9b243940d8c42f5ba7fa799abcb3b4d5e089','task_01M889TQKTH2SYDKGP3SY65QJD',1795661478522);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','k2','a9572f6ced3e48e18e019255fbcd2a811d2714f23bf20cf293718652e9bd0936','task_01M889TQTW8XT085GF0QWRMH8E',1795661478748);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','k3','ccf856d98c46eceb99be9f6597ce898244d94f36a3f0ba090e8c07edd8750a93','task_01M889TQYT1VWPYYYCTNJ2505G',1795661478874);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q1','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TWH25569HDDCVRPHSA1K',1795661483554);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q2','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TWMVXG5Q16RFR0M1BVPR',1795661483675);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q3','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TWV95NSVA3E7NYWAADJD',1795661483881);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q4','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TX55YZ4Z0MG35FGP1707',1795661484197);
+INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q5','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TXC03D446BC8YCNZJFFX',1795661484416);
+CREATE TABLE lane (
+  id TEXT NOT NULL PRIMARY KEY,
+  v BIGINT NOT NULL
+);
+INSERT INTO "lane" VALUES('animatic/preview',14680064);
+CREATE TABLE meta (
+  key TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL
+);
+INSERT INTO "meta" VALUES('currency','USD');
+INSERT INTO "meta" VALUES('link_secret','0000000000000000000000000000000000000000000000000000000000000000');
+CREATE TABLE request (
+  task TEXT NOT NULL PRIMARY KEY,
+  body TEXT NOT NULL,
+  prepared TEXT NOT NULL
+);
+INSERT INTO "request" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD','{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"first light","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":2,"sound":true,"shot_type":"single","seed":-1,"metadata":{"shot":"1"}}','');
+INSERT INTO "request" VALUES('task_01M889TQTW8XT085GF0QWRMH8E','{"model":"wan2.6-r2v-flash-720p-silent","resolved_model":"wan2.6-r2v-flash-720p-silent","mode":"r2v","prompt":"character1","references":[{"kind":"image","input":"https://example.com/ref-1.png","param":"images[0]"}],"size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":2,"sound":false,"shot_type":"single","seed":-1}','{"references":[{"kind":"image","param":"images[0]","name":"ref-1.png","blob":"task_01M889TQTW8XT085GF0QWRMH8E/ref-0-7e386bd5a9bdf480","type":"image/png","bytes":144626,"width":1024,"height":1024}]}');
+INSERT INTO "request" VALUES('task_01M889TQYT1VWPYYYCTNJ2505G','{"model":"wan2.6-r2v-flash-720p-silent","resolved_model":"wan2.6-r2v-flash-720p-silent","mode":"r2v","prompt":"character1","references":[{"kind":"image","input":"https://example.com/missing.png","param":"images[0]"}],"size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":2,"sound":false,"shot_type":"single","seed":-1}','');
+INSERT INTO "request" VALUES('task_01M889TWH25569HDDCVRPHSA1K','{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"last light","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":10,"sound":true,"shot_type":"single","seed":-1}','');
+INSERT INTO "request" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR','{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"last light","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":10,"sound":true,"shot_type":"single","seed":-1}','');
+INSERT INTO "request" VALUES('task_01M889TWV95NSVA3E7NYWAADJD','{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"last light","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":10,"sound":true,"shot_type":"single","seed":-1}','');
+INSERT INTO "request" VALUES('task_01M889TX55YZ4Z0MG35FGP1707','{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"last light","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":10,"sound":true,"shot_type":"single","seed":-1}','');
+INSERT INTO "request" VALUES('task_01M889TXC03D446BC8YCNZJFFX','{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"last light","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":10,"sound":true,"shot_type":"single","seed":-1}','');
+CREATE TABLE task (
+  id TEXT NOT NULL PRIMARY KEY,
+  account TEXT NOT NULL,
+  api_key TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  object TEXT NOT NULL,
+  model TEXT NOT NULL,
+  resolved TEXT NOT NULL,
+  prompt TEXT NOT NULL,
+  size TEXT NOT NULL,
+  seconds BIGINT NOT NULL,
+  preview BIGINT NOT NULL,
+  metadata TEXT NOT NULL,
+  warnings TEXT NOT NULL,
+  hold BIGINT NOT NULL,
+  unit_price BIGINT NOT NULL,
+  billing TEXT NOT NULL,
+  billed BIGINT NOT NULL,
+  cost BIGINT NOT NULL,
+  lane TEXT NOT NULL,
+  attempt BIGINT NOT NULL,
+  upstream TEXT NOT NULL,
+  ticket TEXT NOT NULL,
+  result TEXT NOT NULL,
+  progress BIGINT NOT NULL,
+  retries BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  queued_at BIGINT NOT NULL,
+  submitted_at BIGINT NOT NULL,
+  started_at BIGINT NOT NULL,
+  rendered_at BIGINT NOT NULL,
+  completed_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  start_by BIGINT NOT NULL,
+  swept_at BIGINT NOT NULL,
+  cancel_requested_at BIGINT NOT NULL,
+  hidden_at BIGINT NOT NULL,
+  error TEXT NOT NULL
+);
+INSERT INTO "task" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',5,'completed','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','first light','1280*720',2,1,'{"shot":"1"}','',200000,100000,'output',2000,200000,'animatic/preview',1,'animatic','task_01M889TQKTH2SYDKGP3SY65QJD.1.LJJCIOHNA55O7B7Y4WF6PRXR7M','{"url":"animatic:task_01M889TQKTH2SYDKGP3SY65QJD.1.LJJCIOHNA55O7B7Y4WF6PRXR7M","size":"1280*720","usage":{"billed":2000,"input":0,"output":2000}}',100,0,1795575078522,1795575078522,1795575078531,1795575078536,1795575082994,1795575083206,1798167083206,0,0,0,0,'');
+INSERT INTO "task" VALUES('task_01M889TQTW8XT085GF0QWRMH8E','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',7,'completed','video.generation.job','wan2.6-r2v-flash-720p-silent','wan2.6-r2v-flash-720p-silent','character1','1280*720',2,1,'','',50000,25000,'input+output',2000,50000,'animatic/preview',1,'animatic','task_01M889TQTW8XT085GF0QWRMH8E.1.BILQYYHRNVKZFC7EO5KISBK3LY','{"url":"animatic:task_01M889TQTW8XT085GF0QWRMH8E.1.BILQYYHRNVKZFC7EO5KISBK3LY","size":"1280*720","usage":{"billed":2000,"input":0,"output":2000}}',100,0,1795575078748,1795575078834,1795575078840,1795575078846,1795575082928,1795575083137,1795575084794,0,0,0,1795575084794,'');
+INSERT INTO "task" VALUES('task_01M889TQYT1VWPYYYCTNJ2505G','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',2,'failed','video.generation.job','wan2.6-r2v-flash-720p-silent','wan2.6-r2v-flash-720p-silent','character1','1280*720',2,1,'','',50000,25000,'input+output',0,0,'',0,'','','',0,0,1795575078874,0,0,0,0,1795575078877,0,0,0,0,0,'{"code":"reference_unreachable","message":"example.com answered 404: there is no such file. Check the URL.","param":"images[0]"}');
+INSERT INTO "task" VALUES('task_01M889TWH25569HDDCVRPHSA1K','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',3,'running','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',1,'animatic','task_01M889TWH25569HDDCVRPHSA1K.1.SZEEEFN5YA4M3KTXSRG5TLG4RE','',0,0,1795575083554,1795575083554,1795575083560,1795575083566,0,0,0,0,0,0,0,'');
+INSERT INTO "task" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',3,'running','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',1,'animatic','task_01M889TWMVXG5Q16RFR0M1BVPR.1.YUSCNIH64OTMOOZEUDEQKFRLYI','',0,0,1795575083675,1795575083675,1795575083707,1795575083733,0,0,0,0,0,0,0,'');
+INSERT INTO "task" VALUES('task_01M889TWV95NSVA3E7NYWAADJD','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',1,'queued','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',0,'','','',0,0,1795575083881,1795575083881,0,0,0,0,0,0,0,0,0,'');
+INSERT INTO "task" VALUES('task_01M889TX55YZ4Z0MG35FGP1707','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',1,'queued','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',0,'','','',0,0,1795575084197,1795575084197,0,0,0,0,0,0,0,0,0,'');
+INSERT INTO "task" VALUES('task_01M889TXC03D446BC8YCNZJFFX','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',2,'cancelled','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',0,'','','',0,0,1795575084416,1795575084416,0,0,0,1795575084593,0,0,0,1795575084593,0,'');
+CREATE TABLE turn (
+  lane TEXT NOT NULL,
+  account TEXT NOT NULL,
+  rank BIGINT NOT NULL,
+  weight BIGINT NOT NULL,
+  cap BIGINT NOT NULL,
+  queued BIGINT NOT NULL CHECK (queued >= 0),
+  running BIGINT NOT NULL CHECK (running >= 0),
+  ready BIGINT NOT NULL,
+  PRIMARY KEY (lane, account)
+);
+INSERT INTO "turn" VALUES('animatic/preview','acct_01M889TN23EDPE6YH9N0PTSHNS',25165824,1,0,2,2,1);
+CREATE TABLE upstream (
+  id TEXT NOT NULL PRIMARY KEY,
+  owner TEXT NOT NULL,
+  fence BIGINT NOT NULL,
+  expires BIGINT NOT NULL,
+  parked_until BIGINT NOT NULL,
+  parked_why TEXT NOT NULL,
+  key_id TEXT NOT NULL
+);
+INSERT INTO "upstream" VALUES('animatic','owner_01M889TN52SBQEQ091ZDJDVH1D',1,1795575094088,0,'','');
+CREATE INDEX api_key_account ON api_key (account, id);
+CREATE UNIQUE INDEX entry_task ON entry (task, kind) WHERE task <> '';
+CREATE UNIQUE INDEX entry_grant ON entry (account, ref) WHERE kind = 'grant';
+CREATE INDEX entry_account ON entry (account, id);
+CREATE INDEX task_account ON task (account, id) WHERE hidden_at = 0;
+CREATE INDEX task_queued ON task (lane, account, id) WHERE state = 'queued';
+CREATE INDEX task_live ON task (state, id) WHERE state IN ('preparing', 'submitting', 'running', 'collecting');
+CREATE INDEX task_start_by ON task (start_by) WHERE start_by > 0 AND state IN ('preparing', 'queued');
+CREATE INDEX task_expires ON task (expires_at) WHERE expires_at > 0 AND swept_at = 0;
+CREATE INDEX task_pace ON task (resolved, rendered_at) WHERE rendered_at > 0 AND preview = 0;
+CREATE UNIQUE INDEX attempt_ticket ON attempt (supplier_account, ticket) WHERE ticket <> '';
+CREATE INDEX attempt_sent ON attempt (sent_at);
+CREATE INDEX turn_ready ON turn (lane, rank, account) WHERE ready = 1;
+CREATE INDEX idempotency_expires ON idempotency (expires);
+CREATE INDEX file_account ON file (account, id) WHERE deleted_at = 0;
+CREATE INDEX file_expires ON file (expires_at) WHERE deleted_at = 0 AND expires_at > 0;
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('goose_db_version',2);
+COMMIT;

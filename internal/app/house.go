@@ -16,7 +16,6 @@ import (
 
 	"github.com/unireel/unireel/internal/api"
 	"github.com/unireel/unireel/internal/blob"
-	"github.com/unireel/unireel/internal/blob/fs"
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/checkout"
 	"github.com/unireel/unireel/internal/config"
@@ -73,16 +72,14 @@ func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h
 		return h, err
 	}
 	h.later(h.fetch.Close)
+	// Before the database is made: a bucket that is misspelt leaves nothing behind.
+	if err = h.openBlobs(ctx); err != nil {
+		return h, err
+	}
 	if h.store, err = store.Open(ctx, h.storeOptions()); err != nil {
 		return h, fmt.Errorf("open the database%s: %w", h.where(), err)
 	}
 	h.later(h.store.Close)
-	blobs, err := fs.Open(h.folder.blobs(), time.Now)
-	if err != nil {
-		return h, fmt.Errorf("open the blobs in %s: %w", h.folder.path, err)
-	}
-	h.blobs = blobs
-	h.later(blobs.Close)
 	linkSecret, err := settle(ctx, h.store, h.cfg.Currency)
 	if err != nil {
 		return h, err

@@ -49,6 +49,9 @@ type Config struct {
 	FFmpeg  string `name:"ffmpeg" env:"UNIREEL_FFMPEG" default:"ffmpeg" placeholder:"PATH" group:"Previews" help:"The ffmpeg program; ffprobe is looked for beside it."`
 	Font    string `name:"font" env:"UNIREEL_FONT" placeholder:"FILE" type:"path" group:"Previews" help:"The font of title cards and captions. Default: the first font found that has Chinese letters."`
 
+	Blob Bucket `name:"blob" env:"UNIREEL_BLOB" placeholder:"s3://BUCKET[/PREFIX]" group:"Blobs" help:"Keep videos and files in a bucket of an S3 store: s3://BUCKET, or s3://BUCKET/PREFIX to share the bucket with others. The bucket must exist. Default: the folder blobs in the data folder."`
+	S3   S3     `embed:"" prefix:"s3-" group:"Blobs"`
+
 	DashScope DashScope `embed:"" prefix:"dashscope-" group:"DashScope"`
 
 	// Upstreams is every configured account at a supplier: those of the file's
@@ -62,6 +65,16 @@ type DashScope struct {
 	Region    string `name:"region" env:"UNIREEL_DASHSCOPE_REGION" default:"ap-southeast-1" enum:"ap-southeast-1,cn-beijing,us-east-1,eu-central-1" placeholder:"REGION" group:"DashScope" help:"The key's region: ap-southeast-1 (Singapore), cn-beijing, us-east-1 or eu-central-1. A key works in its own region only."`
 	Workspace string `name:"workspace" env:"UNIREEL_DASHSCOPE_WORKSPACE" placeholder:"ID" group:"DashScope" help:"The key's workspace id. Needed in eu-central-1."`
 	BaseURL   string `name:"base-url" env:"UNIREEL_DASHSCOPE_BASE_URL" placeholder:"URL" group:"DashScope" help:"Where DashScope is, without /api/v1; a simulator's address for trying it out. Default: the region's."`
+}
+
+// S3 is how the store of Config.Blob is reached.
+type S3 struct {
+	Endpoint   string `name:"endpoint" env:"UNIREEL_S3_ENDPOINT" placeholder:"URL" group:"Blobs" help:"Where the S3 store is, such as https://minio.example.com:9000; with http:// nothing is encrypted on the way. Default: Amazon."`
+	Region     string `name:"region" env:"UNIREEL_S3_REGION" placeholder:"REGION" group:"Blobs" help:"The bucket's region. Default: the store is asked for it."`
+	AccessKey  string `name:"access-key" env:"UNIREEL_S3_ACCESS_KEY,AWS_ACCESS_KEY_ID" placeholder:"ID" group:"Blobs" help:"The access key. It must be allowed to list the bucket, to read, write and delete objects, and to list and abort uploads in parts."`
+	SecretKey  Secret `name:"secret-key" env:"UNIREEL_S3_SECRET_KEY,AWS_SECRET_ACCESS_KEY" placeholder:"SECRET" group:"Blobs" help:"The access key's secret. Better given by the environment than as a flag."`
+	Addressing string `name:"addressing" env:"UNIREEL_S3_ADDRESSING" default:"auto" enum:"auto,path,host" placeholder:"HOW" group:"Blobs" help:"Where the bucket's name stands: path (endpoint/bucket), host (bucket.endpoint) or auto, which is host at the large clouds and path elsewhere."`
+	Presign    bool   `name:"presign" env:"UNIREEL_S3_PRESIGN" negatable:"" group:"Blobs" help:"Send whoever downloads a video to the store itself, by a signed link of 15 minutes: the bytes pass this server by. Customers must be able to reach the endpoint. Default: the server passes the bytes on."`
 }
 
 // Upstream is one configured account at a supplier.

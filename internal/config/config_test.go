@@ -24,7 +24,9 @@ func nowhere(t *testing.T) string {
 	folder := t.TempDir()
 	t.Chdir(folder)
 	t.Setenv("XDG_DATA_HOME", filepath.Join(folder, "xdg"))
-	t.Setenv("DASHSCOPE_API_KEY", "")
+	for _, name := range []string{"DASHSCOPE_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		t.Setenv(name, "")
+	}
 	for _, line := range os.Environ() {
 		if name, _, _ := strings.Cut(line, "="); strings.HasPrefix(name, "UNIREEL_") {
 			t.Setenv(name, "")
@@ -54,7 +56,7 @@ func TestDefaultsAreValid(t *testing.T) {
 		Metrics: true, ShutdownGrace: 15 * time.Second, LogLevel: "info", LogFormat: "text", BootstrapCredit: "100.00",
 		Currency: "USD", Markup: "1", Retention: 720 * time.Hour, FileRetention: 720 * time.Hour, History: 2160 * time.Hour, TaskTimeout: 24 * time.Hour,
 		SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20, Renders: 2, FFmpeg: "ffmpeg",
-		DashScope: DashScope{Region: "ap-southeast-1"},
+		DashScope: DashScope{Region: "ap-southeast-1"}, S3: S3{Addressing: "auto"},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Fatal(diff)

@@ -40,6 +40,9 @@ addr: 0.0.0.0:8080
 public_url: https://video.example.com
 retention: 240h
 fetch_allow: [192.168.7.0/24]
+blob: s3://films/unireel
+s3:
+  endpoint: https://minio.example.com:9000
 dashscope:
   region: ap-southeast-1
 upstreams:
@@ -81,8 +84,10 @@ func fileKey(knob *kong.Flag) string {
 	if knob.Name == "config" {
 		return ""
 	}
-	if rest, ok := strings.CutPrefix(knob.Name, "dashscope-"); ok {
-		return code("dashscope: " + strings.ReplaceAll(rest, "-", "_"))
+	for _, section := range []string{"dashscope", "s3"} {
+		if rest, ok := strings.CutPrefix(knob.Name, section+"-"); ok {
+			return code(section + ": " + strings.ReplaceAll(rest, "-", "_"))
+		}
 	}
 	return code(strings.ReplaceAll(knob.Name, "-", "_"))
 }

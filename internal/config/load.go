@@ -55,6 +55,7 @@ func Groups() kong.Option {
 		{Key: "Tasks", Title: "Models and tasks:"},
 		{Key: "References", Title: "Fetching references:"},
 		{Key: "Previews", Title: "The embedded renderer:"},
+		{Key: "Blobs", Title: "Where videos and files are kept:"},
 		{Key: "DashScope", Title: "DashScope:", Description: "Several accounts stand in the file, as a list under upstreams (docs/config.md)."},
 	})
 }

@@ -18,7 +18,7 @@ const minKey = 16
 // it. It looks at the values only, not at the machine. (kong calls it too,
 // before the upstreams are finished.)
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkHTTP, c.checkMoney, c.checkTimes, c.checkLimits, c.checkUpstreams} {
+	for _, check := range []func() error{c.checkHTTP, c.checkMoney, c.checkTimes, c.checkLimits, c.checkBlobs, c.checkUpstreams} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func diagnose(err error) error {
 	switch code(err) {
 	case minio.NoSuchBucket, "InvalidBucketName":
 		kind = ErrNoBucket
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", "InvalidTokenId", "InvalidToken":
+	case "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "InvalidSecurity", "InvalidTokenId", "InvalidToken":
 		kind = ErrCredentials
 	case "AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "IllegalLocationConstraintException":
 		kind = ErrRegion

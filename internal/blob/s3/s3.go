@@ -49,6 +49,12 @@ const (
 	moving   = 5 * time.Minute  // for one that moves a part
 )
 
+// kinds are what keys end with that say what they are. (The system's own list
+// differs from machine to machine.)
+var kinds = map[string]string{
+	".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm", ".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
+}
+
 // Options is where the bucket is and who asks.
 type Options struct {
 	Endpoint   string // http(s)://host[:port]; "" is Amazon
@@ -181,6 +187,9 @@ func (s *Store) URL(ctx context.Context, key string, valid time.Duration) (strin
 	answer := url.Values{
 		"response-content-disposition": {mime.FormatMediaType("inline", map[string]string{"filename": owner + path.Ext(key)})},
 		"response-cache-control":       {fmt.Sprintf("private, max-age=%d", int(valid.Seconds()))},
+	}
+	if kind := kinds[path.Ext(key)]; kind != "" {
+		answer.Set("response-content-type", kind)
 	}
 	u, err := s.core.PresignedGetObject(ctx, s.bucket, s.object(key), valid, answer)
 	if err != nil {

@@ -1,0 +1,239 @@
+package s3
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/unireel/unireel/internal/blob"
+	"github.com/unireel/unireel/internal/blob/s3test"
+)
+
+// counted is how often the store is asked for bytes, and how many come.
+type counted struct {
+	asked int
+	bytes int64
+}
+
+func (c *counted) on(w *wire) {
+	w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if r.Method == http.MethodGet && err == nil {
+			c.asked++
+			c.bytes += resp.ContentLength
+		}
+		return resp, err
+	}
+}
+
+// TestServingARangeMovesLittle lets http.ServeContent, which seeks to the end
+// and back, serve a little of a large blob.
+func TestServingARangeMovesLittle(t *testing.T) {
+	server := s3test.Start(t)
+	s, w := wired(t, server)
+	data := noise(40 << 20)
+	if _, err := s.Put(t.Context(), "large/one", bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, header string
+		want         []byte
+		asks         int
+		moves        int64
+	}{
+		{"the head", "bytes=0-99", data[:100], 1, 1 << 20},
+		{"the middle", "bytes=20000000-20000099", data[20000000:20000100], 1, 1 << 20},
+		{"the end", "bytes=-100", data[len(data)-100:], 1, 100},
+		{"all", "", data, 5, 40 << 20},
+	} {
+		var seen counted
+		seen.on(w)
+		r, err := s.Open(t.Context(), "large/one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := httptest.NewRequest(http.MethodGet, "/", nil)
+		if c.header != "" {
+			req.Header.Set("Range", c.header)
+		}
+		answer := httptest.NewRecorder()
+		http.ServeContent(answer, req, "x.mp4", time.Time{}, r)
+		r.Close()
+		if !bytes.Equal(answer.Body.Bytes(), c.want) || seen.asked > c.asks || seen.bytes > c.moves {
+			t.Errorf("%s: %d bytes by %d requests that move %d", c.name, answer.Body.Len(), seen.asked, seen.bytes)
+		}
+	}
+	var head counted
+	head.on(w)
+	r, err := s.Open(t.Context(), "large/one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	http.ServeContent(httptest.NewRecorder(), httptest.NewRequest(http.MethodHead, "/", nil), "x.mp4", time.Time{}, r)
+	if head.asked != 0 {
+		t.Errorf("HEAD asks for bytes %d times", head.asked)
+	}
+}
+
+// TestAReaderGoesOnWhereItBroke cuts connections in the middle of a body.
+func TestAReaderGoesOnWhereItBroke(t *testing.T) {
+	server := s3test.Start(t)
+	s, w := wired(t, server)
+	data := noise(5 << 20)
+	if _, err := s.Put(t.Context(), "cut/one", bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	cuts := 0
+	w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if r.Method == http.MethodGet && err == nil && cuts < 4 {
+			cuts++
+			resp.Body = struct {
+				io.Reader
+				io.Closer
+			}{io.MultiReader(io.LimitReader(resp.Body, 300_000), iotest.ErrReader(io.ErrUnexpectedEOF)), resp.Body}
+		}
+		return resp, err
+	}
+	r, err := s.Open(t.Context(), "cut/one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || cuts != 4 {
+		t.Fatalf("%d bytes after %d cuts, %v", len(got), cuts, err)
+	}
+}
+
+func TestAnotherBlobUnderTheKeyIsNotRead(t *testing.T) {
+	server := s3test.Start(t)
+	s, _ := wired(t, server)
+	put := func(text string) {
+		t.Helper()
+		if _, err := s.Put(t.Context(), "again/one", strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("first")
+	r, err := s.Open(t.Context(), "again/one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := s.Delete(t.Context(), "again/one"); err != nil {
+		t.Fatal(err)
+	}
+	put("other")
+	if got, err := io.ReadAll(r); !errors.Is(err, blob.ErrNotFound) || len(got) > 0 {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+// TestAnOutage asks a store that is down for everything, and again when it is
+// back: nothing has to be opened anew.
+func TestAnOutage(t *testing.T) {
+	server := s3test.Start(t)
+	s := open(t, options(server, ""))
+	if _, err := s.Put(t.Context(), "out/one", strings.NewReader("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Open(t.Context(), "out/one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	server.Stop()
+	errs := map[string]error{}
+	_, errs["put"] = s.Put(t.Context(), "out/two", strings.NewReader("bytes"))
+	_, errs["open"] = s.Open(t.Context(), "out/one")
+	_, errs["stat"] = s.Stat(t.Context(), "out/one")
+	errs["delete"] = s.Delete(t.Context(), "out/one")
+	errs["list"] = s.List(t.Context(), func(blob.Info) bool { return true })
+	_, errs["read"] = io.ReadAll(r)
+	for what, err := range errs {
+		if !errors.Is(err, blob.ErrUnavailable) || strings.Contains(err.Error(), server.SecretKey) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := server.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != "bytes" {
+		t.Errorf("the reader: %q, %v", got, err)
+	}
+	if _, err := s.Put(t.Context(), "out/two", strings.NewReader("bytes")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASignedLink(t *testing.T) {
+	server := s3test.Start(t)
+	o := options(server, "links")
+	if link, err := open(t, o).URL(t.Context(), "task_1/1-a.mp4", time.Minute); link != "" || err != nil {
+		t.Fatalf("not asked for: %q, %v", link, err)
+	}
+	o.Presign = true
+	s := open(t, o)
+	film := append([]byte("\x00\x00\x00\x18ftypmp42"), noise(1000)...)
+	for key, want := range map[string]string{"task_1/1-a.mp4": "video/mp4", "file_1/blob_2": "video/mp4", "file_2/page": "application/octet-stream"} {
+		data := film
+		if key == "file_2/page" {
+			data = []byte("<html><script>alert(1)</script>")
+		}
+		if _, err := s.Put(t.Context(), key, bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+		link, err := s.URL(t.Context(), key, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp := fetch(t, link, "bytes=2-5")
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusPartialContent || !bytes.Equal(body, data[2:6]) {
+			t.Errorf("%s: %s, %d bytes, %v", key, resp.Status, len(body), err)
+		}
+		name := strings.SplitN(key, "/", 2)[0]
+		if got := resp.Header; got.Get("Content-Type") != want || !strings.Contains(got.Get("Content-Disposition"), name) || got.Get("Cache-Control") != "private, max-age=60" {
+			t.Errorf("%s: %v", key, got)
+		}
+		u, err := url.Parse(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		if strings.Contains(link, server.SecretKey) || q.Get("X-Amz-Expires") != "60" {
+			t.Errorf("the link is %s", link)
+		}
+		q.Set("X-Amz-Expires", "6000")
+		u.RawQuery = q.Encode()
+		if resp := fetch(t, u.String(), ""); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("a link that was made longer: %s", resp.Status)
+		}
+	}
+}
+
+func fetch(t *testing.T, link, part string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if part != "" {
+		req.Header.Set("Range", part)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}

@@ -59,6 +59,9 @@ func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("This task has no %s.", kind))
 	}
+	if errors.Is(err, blob.ErrUnavailable) { // the video that its thumbnail is of
+		return noBlob(err)
+	}
 	if err != nil {
 		return fmt.Errorf("read artifact of %s: %w", id, err)
 	}
@@ -94,27 +97,37 @@ type bytesOf struct {
 // mediaPolicy keeps a customer's file from doing anything in a browser but play.
 const mediaPolicy = "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; sandbox"
 
-// blob serves bytes: ranges, conditions and HEAD are http.ServeContent's.
+const (
+	// storeLink is how long a link to the store itself opens: long enough for a
+	// slow player to begin, and what has begun goes on.
+	storeLink = 15 * time.Minute
+	// storeLinkKept is how long a browser may keep such a link, so that it opens for a
+	// while whenever it is used.
+	storeLinkKept = 10 * time.Minute
+)
+
+// blob serves bytes, or sends the caller to the store for them: ranges and
+// conditions are then the store's.
 func (a *API) blob(c *call, b bytesOf) error {
-	link, err := a.Blobs.URL(c.ctx(), b.blob, 15*time.Minute)
-	if err != nil {
-		return fmt.Errorf("link to blob: %w", err)
-	}
-	h := c.Header()
-	h.Set("Cache-Control", "private, max-age=3600")
-	if link != "" {
-		http.Redirect(&c.answered, c.r, link, http.StatusTemporaryRedirect)
-		return nil
+	// A link is signed for GET alone, and HEAD moves no bytes.
+	if c.r.Method == http.MethodGet {
+		link, err := a.atStore(c, b)
+		if err != nil {
+			return noBlob(err)
+		}
+		if link != "" {
+			c.Header().Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(storeLinkKept.Seconds())))
+			http.Redirect(&c.answered, c.r, link, http.StatusTemporaryRedirect)
+			return nil
+		}
 	}
 	r, err := a.Blobs.Open(c.ctx(), b.blob)
-	if errors.Is(err, blob.ErrNotFound) {
-		h.Del("Cache-Control")
-		return expired().Because(err)
-	}
 	if err != nil {
-		return fmt.Errorf("open blob: %w", err)
+		return noBlob(err)
 	}
 	defer func() { _ = r.Close() }()
+	h := c.Header()
+	h.Set("Cache-Control", "private, max-age=3600")
 	h.Set("Content-Type", b.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", mediaPolicy)
@@ -126,6 +139,28 @@ func (a *API) blob(c *call, b bytesOf) error {
 	}
 	http.ServeContent(&c.answered, c.r, "", time.UnixMilli(b.made), r)
 	return nil
+}
+
+// atStore is where the store itself gives the bytes, "" when it does not. What is
+// not there is told here: the store would answer with a page of its own.
+func (a *API) atStore(c *call, b bytesOf) (string, error) {
+	link, err := a.Blobs.URL(c.ctx(), b.blob, storeLink)
+	if err != nil || link == "" {
+		return "", err
+	}
+	_, err = a.Blobs.Stat(c.ctx(), b.blob)
+	return link, err
+}
+
+// noBlob says why there are no bytes.
+func noBlob(err error) error {
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return expired().Because(err)
+	case errors.Is(err, blob.ErrUnavailable):
+		return fault.New(fault.CodeUnavailable, "", "The file is kept, but cannot be read at this moment. Repeat it later.").Because(err)
+	}
+	return fmt.Errorf("read blob: %w", err)
 }
 
 // fileContent is GET and HEAD /v1/files/{id}/content.

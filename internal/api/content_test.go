@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/unireel/unireel/internal/blob"
 )
 
 func TestALinkOpensOneThingForADay(t *testing.T) {
@@ -118,5 +121,68 @@ func TestThePublicURLIsInTheLinks(t *testing.T) {
 	w.api.PublicURL = "https://video.example.org/"
 	if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["video_url"].(string); !strings.HasPrefix(got, "https://video.example.org/v1/videos/"+id+"/content?") {
 		t.Error(got)
+	}
+}
+
+// elsewhere is a store that gives links, or that is down.
+type elsewhere struct {
+	blob.Store
+	down bool
+}
+
+func (e elsewhere) Open(ctx context.Context, key string) (blob.Reader, error) {
+	if e.down {
+		return nil, fmt.Errorf("open: %w", blob.ErrUnavailable)
+	}
+	return e.Store.Open(ctx, key)
+}
+
+func (e elsewhere) URL(_ context.Context, key string, valid time.Duration) (string, error) {
+	if e.down {
+		return "", nil
+	}
+	return fmt.Sprintf("https://store.example.com/films/%s?valid=%d", key, int(valid.Seconds())), nil
+}
+
+func TestASignedLinkToTheStore(t *testing.T) {
+	w := newWorld(t)
+	w.api.Blobs = elsewhere{Store: w.blobs}
+	id := w.create(w.alice)
+	w.finish(id, []byte("0123456789"))
+	path := "/v1/videos/" + id + "/content"
+	a := w.ask(w.alice, "GET", path, "", "Range", "bytes=2-4")
+	var valid, kept int
+	if _, err := fmt.Sscanf(a.header.Get("Location"), "https://store.example.com/films/"+id+"/1-video?valid=%d", &valid); err != nil || a.status != 307 {
+		t.Fatalf("%d %v: %v", a.status, a.header, err)
+	}
+	if _, err := fmt.Sscanf(a.header.Get("Cache-Control"), "private, max-age=%d", &kept); err != nil || kept+60 > valid {
+		t.Errorf("a link that opens for %d s is kept for %d s", valid, kept)
+	}
+	if a = w.ask(w.alice, "HEAD", path, ""); a.status != 200 || a.header.Get("Content-Length") != "10" || a.header.Get("Content-Type") != "video/mp4" || a.header.Get("ETag") == "" {
+		t.Errorf("head: %d %v", a.status, a.header)
+	}
+	if a = w.ask("", "GET", path, ""); a.status != 401 || a.header.Get("Location") != "" {
+		t.Errorf("without a key: %d %v", a.status, a.header)
+	}
+	if err := w.blobs.Delete(context.Background(), id+"/1-video"); err != nil {
+		t.Fatal(err)
+	}
+	a = w.ask(w.alice, "GET", path, "")
+	if code, _ := a.code(t); a.status != 410 || code != "video_expired" || a.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("its bytes are lost: %d %v %s", a.status, a.header, a.body)
+	}
+}
+
+func TestAStoreThatIsDownIsNoLoss(t *testing.T) {
+	w := newWorld(t)
+	id := w.create(w.alice)
+	w.finish(id, []byte("0123456789"))
+	w.api.Blobs = elsewhere{Store: w.blobs, down: true}
+	a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content", "")
+	if code, _ := a.code(t); a.status != 503 || code != "unavailable" || a.header.Get("Retry-After") == "" || a.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %v %s", a.status, a.header, a.body)
+	}
+	if a := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); a.status != 200 || a.json(t)["status"] != "completed" {
+		t.Errorf("its task: %d %s", a.status, a.body)
 	}
 }

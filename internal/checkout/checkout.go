@@ -97,7 +97,7 @@ func explain(err error) error {
 		return err
 	case errors.Is(err, store.ErrFull), errors.Is(err, blob.ErrFull):
 		return fault.New(fault.CodeDiskFull, "", "The server has no room left. Nothing was accepted or charged; repeat it later.").Because(err)
-	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrUnavailable), errors.Is(err, blob.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return unavailable(err)
 	}
 	return err

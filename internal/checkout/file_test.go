@@ -3,12 +3,14 @@ package checkout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
 
+	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/fault"
 )
 
@@ -58,6 +60,29 @@ func TestABadFileLeavesNothing(t *testing.T) {
 				t.Errorf("rows are left: %v, %v", files, err)
 			}
 		})
+	}
+}
+
+// away is a blob store that is down.
+type away struct{ blob.Store }
+
+func (away) Put(context.Context, string, io.Reader) (blob.Info, error) {
+	return blob.Info{}, fmt.Errorf("put: %w", blob.ErrUnavailable)
+}
+
+func TestNothingIsAcceptedWhileTheBlobsAreAway(t *testing.T) {
+	w := newWorld(t, 0)
+	ctx := context.Background()
+	here := w.Blobs
+	w.Blobs = away{here}
+	_, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024)
+	wantFault(t, err, fault.CodeUnavailable, "")
+	if files, _, err := w.Store.Files(ctx, w.who.Account, "", 10); err != nil || len(files) > 0 {
+		t.Errorf("rows are left: %v, %v", files, err)
+	}
+	w.Blobs = here
+	if _, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -105,6 +106,42 @@ func TestABrokenDownloadIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 					t.Errorf("given up after %s", took)
 				}
 				h.takenTimes(id, 1)
+				h.sound()
+			})
+		})
+	}
+}
+
+// away is a blob store that is down until a time.
+type away struct {
+	blob.Store
+	until time.Time
+}
+
+func (a away) Put(ctx context.Context, key string, r io.Reader) (blob.Info, error) {
+	if time.Now().Before(a.until) {
+		return blob.Info{}, fmt.Errorf("put: %w", blob.ErrUnavailable)
+	}
+	return a.Store.Put(ctx, key, r)
+}
+
+// TestBlobsThatAreAwayAreWaitedFor has the store down while references are kept
+// and again while a video is: the task goes on by itself, rendered once.
+func TestBlobsThatAreAwayAreWaitedFor(t *testing.T) {
+	for name, order := range map[string]catalog.Request{"a video": words("a boat"), "references": refs("character1 walks", "https://example.com/face.png")} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				h.account("acct_a", 1, 0)
+				back := time.Now().Add(2 * time.Hour)
+				h.blobs = away{h.blobs, back}
+				h.start()
+				id := h.create("acct_a", order)
+				done := h.untilState(id, task.Completed)
+				if done.CompletedAt < back.UnixMilli() {
+					t.Errorf("completed at %d, before the store was back", done.CompletedAt)
+				}
+				h.takenTimes(id, 1)
+				h.holdsVideo(id)
 				h.sound()
 			})
 		})

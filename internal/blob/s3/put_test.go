@@ -116,7 +116,6 @@ func TestALostAnswerIsNoLoss(t *testing.T) {
 func TestWhatBreaksLeavesNothing(t *testing.T) {
 	server := s3test.Start(t)
 	s, w := wired(t, server)
-	broken := errors.New("broken")
 	for _, n := range []int{1000, 2*partSize + 1000} {
 		for at := int32(1); ; at++ {
 			if at > 20 {
@@ -124,8 +123,8 @@ func TestWhatBreaksLeavesNothing(t *testing.T) {
 			}
 			w.n.Store(0)
 			w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-				if r.Method != http.MethodDelete && w.n.Load() >= at && w.n.Load() < at+retries {
-					return nil, broken // and its repetitions
+				if w.n.Load() == at {
+					return refused(r, http.StatusBadRequest, "BadRequest"), nil // which nobody repeats
 				}
 				return next.RoundTrip(r)
 			}
@@ -172,11 +171,7 @@ func TestAStoreThatIsFullSaysSo(t *testing.T) {
 			if !isLast(r) {
 				return next.RoundTrip(r)
 			}
-			body := "<Error><Code>" + c.code + "</Code></Error>"
-			if c.code == "" {
-				body = ""
-			}
-			return &http.Response{StatusCode: c.status, Status: fmt.Sprint(c.status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+			return refused(r, c.status, c.code), nil
 		}
 		for _, n := range []int{10, partSize + 10} {
 			if _, err := s.Put(t.Context(), "full/one", bytes.NewReader(noise(n))); !errors.Is(err, c.want) {
@@ -185,6 +180,15 @@ func TestAStoreThatIsFullSaysSo(t *testing.T) {
 			nothingLeft(t, server)
 		}
 	}
+}
+
+// refused is an error as S3 stores answer it, without a body when it has no code.
+func refused(r *http.Request, status int, code string) *http.Response {
+	body := "<Error><Code>" + code + "</Code></Error>"
+	if code == "" {
+		body = ""
+	}
+	return &http.Response{StatusCode: status, Status: fmt.Sprint(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
 // TestOtherBytesAreNotTaken changes a byte on the way: the server sees it.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -151,18 +152,22 @@ func TestAnOutage(t *testing.T) {
 	}
 	defer r.Close()
 	server.Stop()
-	errs := map[string]error{}
-	_, errs["put"] = s.Put(t.Context(), "out/two", strings.NewReader("bytes"))
-	_, errs["open"] = s.Open(t.Context(), "out/one")
-	_, errs["stat"] = s.Stat(t.Context(), "out/one")
-	errs["delete"] = s.Delete(t.Context(), "out/one")
-	errs["list"] = s.List(t.Context(), func(blob.Info) bool { return true })
-	_, errs["read"] = io.ReadAll(r)
-	for what, err := range errs {
-		if !errors.Is(err, blob.ErrUnavailable) || strings.Contains(err.Error(), server.SecretKey) {
-			t.Errorf("%s: %v", what, err)
-		}
+	var all sync.WaitGroup
+	for what, call := range map[string]func() error{
+		"put":    func() error { _, err := s.Put(t.Context(), "out/two", strings.NewReader("bytes")); return err },
+		"open":   func() error { _, err := s.Open(t.Context(), "out/one"); return err },
+		"stat":   func() error { _, err := s.Stat(t.Context(), "out/one"); return err },
+		"delete": func() error { return s.Delete(t.Context(), "out/one") },
+		"list":   func() error { return s.List(t.Context(), func(blob.Info) bool { return true }) },
+		"read":   func() error { _, err := io.ReadAll(r); return err },
+	} {
+		all.Go(func() {
+			if err := call(); !errors.Is(err, blob.ErrUnavailable) || strings.Contains(err.Error(), server.SecretKey) {
+				t.Errorf("%s: %v", what, err)
+			}
+		})
 	}
+	all.Wait()
 	if err := server.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ var (
 	proof   = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`)
 	ourFile = regexp.MustCompile("`((?:client|cmd|deploy|docs|internal|scripts|test)/[\\w./-]*\\w)/?`")
 	priced  = regexp.MustCompile("(?m)^\\| `(wan[^`]+)` \\|.*\\| ([0-9.]+) \\|$")
+	sets    = regexp.MustCompile(`(?m)(?:^|[\s=])(UNIREEL_[A-Z0-9_]+)[:=]`)
 	perUnit = regexp.MustCompile(`per_second: \{USD: "([0-9.]+)"`)
 )
 
@@ -35,6 +36,23 @@ func endpoints(pattern *regexp.Regexp, text []byte) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// TestDeploymentsUseKnobs: what a compose file or a unit sets is a knob that
+// config.md describes.
+func TestDeploymentsUseKnobs(t *testing.T) {
+	all := files(t)
+	for _, name := range []string{"compose.yaml", "deploy/replicas/compose.yaml", "deploy/unireel.service", "Dockerfile"} {
+		set := sets.FindAllSubmatch(all[name], -1)
+		for _, m := range set {
+			if !strings.Contains(string(all["docs/config.md"]), "`"+string(m[1])+"`") {
+				t.Errorf("%s sets %s, which is no knob", name, m[1])
+			}
+		}
+		if len(set) == 0 {
+			t.Errorf("%s sets no knob", name)
+		}
+	}
 }
 
 // TestREADMEPricesEveryModel holds the README's price table to the model files.

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/unireel/unireel/internal/task"
 )
 
 const (
@@ -172,6 +174,7 @@ func (c *commits) once(ctx context.Context, f func(*Tx) error) (tx *Tx, again bo
 	case err == nil:
 		return tx, false, nil
 	case broken(conn):
+		_ = conn.Close() // its place in the pool is needed for the question
 		return c.askAgain(ctx, tx, id, err)
 	}
 	rollback(ctx, conn)
@@ -201,11 +204,11 @@ func (c *commits) askAgain(ctx context.Context, tx *Tx, id string, lost error) (
 	}
 }
 
-// collided says whether the database undid a transaction because of another one,
-// or because the server is going down: then it is run again.
+// collided says whether a transaction met another one that was faster, or a
+// server that is going down: then it is run again.
 func collided(err error) bool {
 	var said *pgconn.PgError
-	return errors.As(err, &said) && (said.Code == "40001" || said.Code == "40P01" || (said.Code != "57014" && outOfReach(said.Code)))
+	return errors.Is(err, task.ErrStale) || errors.As(err, &said) && (said.Code == "40001" || said.Code == "40P01" || (said.Code != "57014" && outOfReach(said.Code)))
 }
 
 func onConn(conn *sql.Conn, f func(*pgx.Conn) error) error {

@@ -22,7 +22,7 @@ const (
 	noticeBytes = 7000 // PostgreSQL takes less than 8,000
 	noticeKept  = 1 << 16
 	deafEvery   = time.Second
-	listenPing  = 15 * time.Second
+	listenPing  = 3 * time.Second
 )
 
 // notices sends what this replica committed to the others.

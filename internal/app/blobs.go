@@ -40,27 +40,37 @@ func (h *house) openBlobs(ctx context.Context) error {
 
 func endpoint(cfg config.Config) string { return cmp.Or(cfg.S3.Endpoint, s3.Amazon) }
 
-// bucketTrouble names the knob that mends it, in one line.
+// bucketTrouble names the knob that mends it, in one line, and what the store
+// itself said of it.
 func bucketTrouble(cfg config.Config, err error) error {
-	at, knob, mend := endpoint(cfg), "blob", "the bucket cannot be used; see what the store says"
-	switch {
-	case errors.Is(err, s3.ErrNoBucket):
-		mend = fmt.Sprintf("there is no bucket %s at %s; make it there, or name another by --blob (UNIREEL_BLOB)", cfg.Blob.Name, at)
-	case errors.Is(err, s3.ErrCredentials):
-		knob, mend = "s3_access_key", fmt.Sprintf("%s does not know the access key, or its secret is another; set UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY", at)
-	case errors.Is(err, s3.ErrDenied):
-		knob, mend = "s3_access_key", fmt.Sprintf("the access key may not list, read, write and delete in %s; allow it, or set UNIREEL_S3_ACCESS_KEY to another", cfg.Blob)
-	case errors.Is(err, s3.ErrRegion):
-		knob, mend = "s3_region", fmt.Sprintf("the bucket %s is not in the region %q; set --s3-region (UNIREEL_S3_REGION) to its own, or leave it out", cfg.Blob.Name, cfg.S3.Region)
-	case errors.Is(err, s3.ErrUnreachable):
-		knob, mend = "s3_endpoint", fmt.Sprintf("nothing answers as an S3 store at %s; start it, or correct --s3-endpoint (UNIREEL_S3_ENDPOINT)", at)
+	at := endpoint(cfg)
+	for _, trouble := range []struct {
+		kind       error
+		knob, mend string
+	}{
+		{s3.ErrNoBucket, "blob", fmt.Sprintf("there is no bucket %s at %s; make it there, or name another by --blob (UNIREEL_BLOB)", cfg.Blob.Name, at)},
+		{s3.ErrCredentials, "s3_access_key", fmt.Sprintf("%s does not know the access key, or its secret is another; set UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY", at)},
+		{s3.ErrDenied, "s3_access_key", fmt.Sprintf("the access key may not list, read, write and delete in %s; allow it, or set UNIREEL_S3_ACCESS_KEY to another", cfg.Blob)},
+		{s3.ErrRegion, "s3_region", fmt.Sprintf("the bucket %s is not in the region %q; set --s3-region (UNIREEL_S3_REGION) to its own", cfg.Blob.Name, cfg.S3.Region)},
+		{s3.ErrUnreachable, "s3_endpoint", fmt.Sprintf("nothing answers as an S3 store at %s; start it, or correct --s3-endpoint (UNIREEL_S3_ENDPOINT)", at)},
+	} {
+		if errors.Is(err, trouble.kind) {
+			return fmt.Errorf("config: %s: %s (%w)", trouble.knob, trouble.mend, said{err, trouble.kind})
+		}
 	}
-	return fmt.Errorf("config: %s: %s (%w)", knob, mend, oneLine{err})
+	return fmt.Errorf("config: blob: %s at %s cannot be used (%w)", cfg.Blob, at, said{err, nil})
 }
 
-// oneLine says an error without line breaks: a store may answer a whole page.
-type oneLine struct{ error }
+// said is the store's own word, in one line whatever it answers, without the
+// kind that is told already.
+type said struct{ word, kind error }
 
-func (o oneLine) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
+func (s said) Error() string {
+	text := s.word.Error()
+	if s.kind != nil {
+		text = strings.Replace(text, s.kind.Error()+": ", "", 1)
+	}
+	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
+}
 
-func (o oneLine) Unwrap() error { return o.error }
+func (s said) Unwrap() error { return s.word }

@@ -79,6 +79,7 @@ func TestScripts(t *testing.T) {
 			"server": serverCmd, "sim": simCmd, "halt": haltCmd, "slay": slayCmd, "died": diedCmd,
 			"http": httpCmd, "json": jsonCmd, "keep": keepCmd, "await": awaitCmd, "probe": probeCmd,
 			"raw": rawCmd, "exits": exitsCmd, "elapse": elapseCmd, "gone": goneCmd,
+			"s3": s3Cmd, "says": saysCmd, "oneline": onelineCmd,
 		},
 	})
 }

@@ -138,6 +138,7 @@ type node struct {
 	t        *testing.T
 	data     string
 	supplier string
+	env      []string // beyond what every server has
 	cmd      *exec.Cmd
 	done     chan struct{} // the process has ended
 	log      bytes.Buffer
@@ -156,6 +157,7 @@ func (n *node) start(point string) {
 	if n.supplier != "" {
 		n.cmd.Env = append(n.cmd.Env, "DASHSCOPE_API_KEY=sk-simulated", "UNIREEL_DASHSCOPE_BASE_URL="+n.supplier)
 	}
+	n.cmd.Env = append(n.cmd.Env, n.env...)
 	n.cmd.Stdout, n.cmd.Stderr = &n.log, &n.log
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
@@ -268,7 +270,7 @@ func (n *node) final(id string) seenVideo {
 	n.t.Helper()
 	for range 8 {
 		v, err := n.call("GET", "/v1/videos/"+id+"?wait=30", "")
-		if err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+		if err != nil && !gone(err) {
 			n.t.Fatal(err)
 		}
 		if v.Status != "queued" && v.Status != "in_progress" {
@@ -277,6 +279,11 @@ func (n *node) final(id string) seenVideo {
 	}
 	n.t.Fatalf("%s is not final", id)
 	return seenVideo{}
+}
+
+// gone says whether a server was not there to answer.
+func gone(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // books checks the balance, and that doctor finds nothing.
@@ -300,7 +307,7 @@ func (n *node) books(free string) {
 		n.t.Errorf("balance %+v, want %s free and nothing held", balance, free)
 	}
 	doctor := exec.Command(binary, "doctor")
-	doctor.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.data, "UNIREEL_DATA=" + n.data}
+	doctor.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + n.data, "UNIREEL_DATA=" + n.data}, n.env...)
 	if out, err := doctor.CombinedOutput(); err != nil {
 		n.t.Errorf("doctor: %v\n%s", err, out)
 	}

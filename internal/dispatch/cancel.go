@@ -33,7 +33,7 @@ func (p *polls) askCancel(ctx context.Context, r *running) bool {
 		}
 		return true
 	}
-	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, note: "cancel refused", edit: func(t *task.Task) {
+	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, note: "cancel refused", edit: func(t *task.Task) {
 		warn(t, fault.CodeCancelRefused, "", "The supplier has begun and cannot stop this task; it runs on and is charged.")
 	}})
 	if err != nil && !errors.Is(err, errDecided) {
@@ -54,12 +54,12 @@ func warn(t *task.Task, code fault.Code, param, message string) {
 
 // heedCancel passes on the wish of a running task's customer.
 func (d *Dispatch) heedCancel(ctx context.Context, id string) {
-	for _, up := range d.upstreams {
-		if !up.polls.has(id) {
+	for _, t := range d.keeper.tenures() {
+		if !t.polls.has(id) {
 			continue
 		}
-		if t, err := d.Store.Task(ctx, id); err == nil && t.CancelRequestedAt > 0 && !refused(t) {
-			up.polls.hurry(id)
+		if fresh, err := d.Store.Task(ctx, id); err == nil && fresh.CancelRequestedAt > 0 && !refused(fresh) {
+			t.polls.hurry(id)
 		}
 	}
 }

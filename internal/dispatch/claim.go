@@ -28,6 +28,7 @@ const (
 // time. While it is unknown whether a submission was taken the gate is shut.
 type gate struct {
 	d     *Dispatch
+	t     *tenure
 	up    *upstream
 	model string // the supplier's name
 	route string // "upstream/model"
@@ -37,7 +38,6 @@ type gate struct {
 	orphans map[provider.Ticket]bool // what the last search found; only that search uses it
 
 	mu      sync.Mutex
-	open    bool                 // rescue at start is done
 	held    map[string]bool      // tasks that occupy a slot
 	unsure  []string             // tasks whose submission may have been taken
 	empty   map[string]time.Time // when a valid list first showed no candidate for one of them
@@ -47,9 +47,10 @@ type gate struct {
 	turn    int       // which lane is asked first
 }
 
-func newGate(d *Dispatch, up *upstream, model string) *gate {
+func newGate(t *tenure, model string) *gate {
+	up := t.up
 	return &gate{
-		d: d, up: up, model: model, route: up.Name + "/" + model, bell: make(chan struct{}, 1), held: map[string]bool{}, empty: map[string]time.Time{}, looking: map[string]time.Time{},
+		d: t.d, t: t, up: up, model: model, route: up.Name + "/" + model, bell: make(chan struct{}, 1), held: map[string]bool{}, empty: map[string]time.Time{}, looking: map[string]time.Time{},
 		rate: limit.NewBucket(up.Limits.SubmitsPerSecond, int(max(1, up.Limits.SubmitsPerSecond))),
 	}
 }
@@ -67,7 +68,7 @@ func (g *gate) hold(id string) {
 	defer g.mu.Unlock()
 	if !g.held[id] {
 		g.held[id] = true
-		g.d.slots.Adopt(g.route)
+		g.t.slots.Adopt(g.route)
 	}
 }
 
@@ -76,7 +77,7 @@ func (g *gate) free(id string) {
 	g.mu.Lock()
 	if g.held[id] {
 		delete(g.held, id)
-		g.d.slots.Release(g.route)
+		g.t.slots.Release(g.route)
 	}
 	g.mu.Unlock()
 	g.wake()
@@ -106,7 +107,7 @@ func (g *gate) calm() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pause = 0
-	g.d.slots.Calm(g.route, g.d.Now())
+	g.t.slots.Calm(g.route, g.d.Now())
 }
 
 // run is the gate's own loop.
@@ -136,7 +137,7 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 		if rest := g.resting(); rest > 0 {
 			return rest
 		}
-		if g.d.slots.Free(g.route) == 0 || len(g.laneOrder()) == 0 {
+		if g.t.slots.Free(g.route) == 0 || len(g.laneOrder()) == 0 {
 			return lookAround
 		}
 		if ok, until := g.rate.Take(g.d.Now()); !ok {
@@ -152,6 +153,7 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 		if err != nil {
 			if ctx.Err() == nil {
 				g.d.Log.Error("cannot claim", "route", g.route, "error", err)
+				g.d.keeper.wake() // the lease may be gone
 			}
 			return retryFirst
 		}
@@ -175,11 +177,11 @@ func (g *gate) shutBy() (string, bool) {
 func (g *gate) resting() time.Duration {
 	now := g.d.Now()
 	parked := g.up.parkedUntil()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.open {
+	if !g.t.isOpen() {
 		return lookAround
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	return max(parked.Sub(now), g.notTill.Sub(now))
 }
 
@@ -201,11 +203,11 @@ func (g *gate) laneOrder() []string {
 func (g *gate) claim(ctx context.Context) (task.Task, error) {
 	lanes := g.laneOrder()
 	var t task.Task
-	err := g.d.Store.WriteBackground(ctx, func(tx *store.Tx) (err error) {
+	err := g.d.write(ctx, func(tx *store.Tx) (err error) {
 		for _, lane := range lanes {
 			t, err = tx.Claim(ctx, store.Claim{
-				Lane: lane, Upstream: g.up.Name, SupplierAccount: g.up.Name, Model: g.model,
-				Owner: g.d.owner, Fence: g.up.lease(), At: g.d.millis(),
+				Lane: lane, Upstream: g.t.id, SupplierAccount: g.t.id, Model: g.model,
+				Owner: g.d.owner, Fence: g.t.fence, At: g.d.millis(),
 			})
 			if !errors.Is(err, store.ErrNotFound) {
 				return err
@@ -217,21 +219,6 @@ func (g *gate) claim(ctx context.Context) (task.Task, error) {
 		g.hold(t.ID)
 	}
 	return t, err
-}
-
-// openGates starts the gates of all lanes that are known and lets them claim.
-func (d *Dispatch) openGates(ctx context.Context) {
-	for _, route := range d.lanes.routes() {
-		d.gate(ctx, route)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, g := range d.gates {
-		g.mu.Lock()
-		g.open = true
-		g.mu.Unlock()
-		g.wake()
-	}
 }
 
 // lanes remembers which lanes there are.

@@ -25,18 +25,29 @@ const (
 )
 
 // collect makes a rendered video ours and ends its task: bytes first, durable
-// under a new key, then one transaction with the artifacts and the money.
+// under a new key, then one transaction with the artifacts and the money. Who
+// serves the upstream does it; what was rendered at one that is not configured any
+// more is anybody's.
 func (d *Dispatch) collect(ctx context.Context, id string) {
 	t, err := d.Store.Task(ctx, id)
 	if err != nil || t.State != task.Collecting {
 		return
+	}
+	var by *lease
+	if d.upstream(t.Upstream) != nil {
+		served := d.keeper.tenure(t.Upstream)
+		if served == nil || !served.begin(&served.doing) {
+			return
+		}
+		defer served.doing.Done()
+		by, ctx = served.lease, served.ctx
 	}
 	err = d.collectTask(ctx, t)
 	switch {
 	case err == nil || errors.Is(err, errDecided) || ctx.Err() != nil:
 		return
 	case provider.FailureOf(err).Class == provider.Gone || d.linkIsDead(t):
-		d.giveUpResult(ctx, t, err)
+		d.giveUpResult(ctx, t, by, err)
 		return
 	}
 	pause := min(retryLast, retryFirst<<min(d.live.failed(id), 6))
@@ -56,16 +67,16 @@ func (d *Dispatch) linkIsDead(t task.Task) bool {
 
 // giveUpResult ends a task whose bytes cannot be had any more. A renderer of our
 // own makes it again.
-func (d *Dispatch) giveUpResult(ctx context.Context, t task.Task, why error) {
+func (d *Dispatch) giveUpResult(ctx context.Context, t task.Task, by *lease, why error) {
 	err := d.insist(ctx, "lost result", t.ID, func() error {
 		if up := d.upstream(t.Upstream); up != nil && up.Kind.Traits.Resubmit && t.Retries < maxRefusal {
 			_, err := d.advance(ctx, t.ID, step{
-				from: task.Collecting, fenced: up, note: "the renderer was restarted before its file was ours",
+				from: task.Collecting, attempt: t.Attempt, fenced: by, note: "the renderer was restarted before its file was ours",
 				edit: func(t *task.Task) { requeue(t, d.millis()) },
 			})
 			return err
 		}
-		return d.fail(ctx, t, fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link ended. Nothing was charged; create the task again."), why.Error(), nil)
+		return d.fail(ctx, t, fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link ended. Nothing was charged; create the task again."), step{note: why.Error(), fenced: by})
 	})
 	if err == nil {
 		d.Log.Error("ALERT: a rendered video could not be collected", "task", t.ID, "upstream", t.Upstream, "error", why)
@@ -178,7 +189,7 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 		billed = min(billed, affordable(t))
 	}
 	_, err = d.advance(context.WithoutCancel(ctx), t.ID, step{
-		from: task.Collecting, note: "completed", used: used,
+		from: task.Collecting, attempt: t.Attempt, note: "completed", used: used,
 		with: func(ctx context.Context, tx *store.Tx) error { return tx.InsertArtifact(ctx, video) },
 		edit: func(t *task.Task) {
 			t.State, t.Progress, t.Billed = task.Completed, 100, billed
@@ -195,7 +206,7 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 		return err
 	}
 	d.Point("after-final-commit")
-	d.stats.completed.WithLabelValues(t.Upstream).Inc()
+	d.stats.completed.WithLabelValues(plainName(t.Upstream)).Inc()
 	d.dropReferences(ctx, t.ID)
 	return nil
 }

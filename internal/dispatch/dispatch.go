@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +24,6 @@ import (
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/fetch"
-	"github.com/unireel/unireel/internal/limit"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
@@ -66,6 +66,7 @@ type Options struct {
 	// Alone says that no other process can serve these upstreams: leases that a
 	// dead one left are void at once.
 	Alone       bool
+	Replica     string // what operators call this process, among others
 	Scratch     string // a folder for files on their way; emptied at start by its owner
 	Now         func() time.Time
 	NewID       func(prefix string) string
@@ -95,31 +96,29 @@ type Dispatch struct {
 	Options
 	owner     string // whose leases they are: random for each process start
 	upstreams []*upstream
-	slots     *limit.Slots
+	keeper    *keeper
 	stats     *stats
 	paces     *paces
 	live      *live
 	lanes     *lanes
+	elsewhere atomic.Pointer[[]task.Task] // in progress at others' upstreams
 	prepares  *feed
 	collects  *feed
 
-	mu    sync.Mutex
-	gates map[string]*gate // by route
+	mu sync.Mutex
 	// drawings are thumbnails that are being made, by task; drawers their places.
 	drawings map[string]chan struct{}
 	drawers  chan struct{}
 	ended    sync.WaitGroup
 }
 
-// upstream is an Upstream at work.
+// upstream is an Upstream that can be served here. What serves it is a tenure.
 type upstream struct {
 	Upstream
-	polls *polls
+	lease string // the id of its lease: its name, or that of this process's own renderer
 
 	mu        sync.Mutex
-	fence     int64
-	renewed   time.Time // before the last renewal of the lease was sent
-	keyID     string    // the supplier's id of our key, once a ticket of ours showed it
+	keyID     string // the supplier's id of our key, once a ticket of ours showed it
 	parked    time.Time
 	parkedWhy string
 	lastErr   string
@@ -134,71 +133,85 @@ func New(o Options) (*Dispatch, error) {
 		o.Point = func(string) {}
 	}
 	d := &Dispatch{
-		Options: o, owner: o.NewID("owner"), slots: limit.NewSlots(5*time.Second, 30*time.Second),
-		live: newLive(), lanes: newLanes(), gates: map[string]*gate{},
+		Options: o, owner: o.NewID("owner"), live: newLive(), lanes: newLanes(),
 		drawings: map[string]chan struct{}{}, drawers: make(chan struct{}, drawers),
 	}
-	d.paces = newPaces(o.Store)
+	d.keeper = newKeeper(d)
+	d.paces = newPaces(o.Store, !o.Alone)
 	d.stats = newStats(o.Registry)
 	d.prepares, d.collects = newFeed(), newFeed()
 	seen := map[string]bool{}
 	for _, u := range o.Upstreams {
-		if seen[u.Name] || strings.ContainsAny(u.Name, "/|") || u.Name == "" {
-			return nil, fmt.Errorf("dispatch: upstream name %q stands twice or has a / or |", u.Name)
+		if seen[u.Name] || strings.ContainsAny(u.Name, "/|@~") || u.Name == "" {
+			return nil, fmt.Errorf("dispatch: upstream name %q stands twice or has one of / | @ ~", u.Name)
 		}
 		seen[u.Name] = true
-		up := &upstream{Upstream: u}
-		up.polls = newPolls(d, up)
+		up := &upstream{Upstream: u, lease: u.Name}
+		if u.Kind.Traits.Resubmit && !o.Alone {
+			up.lease += "@" + d.owner // it renders in this process: every replica has its own
+		}
 		d.upstreams = append(d.upstreams, up)
 	}
 	return d, nil
 }
 
-// Run works until ctx ends; then it takes nothing new, lets what is on the wire
-// be answered, gives up its leases and returns.
+// Run works until ctx ends; then it takes nothing new, hands its upstreams over
+// one by one as soon as what is on the wire is answered, and returns.
 func (d *Dispatch) Run(ctx context.Context) error {
-	working, stop := context.WithCancel(ctx)
-	defer stop()
-	// Leases outlive ctx: what is on the wire then still wants decisions.
-	leases, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	var renewing sync.WaitGroup
-	err := d.takeLeases(working)
-	if err == nil {
-		renewing.Go(func() { d.keepLeases(leases) })
-		err = d.work(working)
+	changes, deaf := d.Store.WatchAll(4096)
+	defer deaf()
+	// What serves outlives ctx: what is on the wire then still wants decisions.
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	if err := d.begin(serving); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop, not failed
+		}
+		return err
 	}
-	stop()
-	d.ended.Wait()
-	giveUp()
-	renewing.Wait()
-	if ctx.Err() != nil {
-		err = nil // asked to stop, not failed
-	}
-	return errors.Join(err, d.dropLeases(context.WithoutCancel(ctx)))
-}
-
-// work takes up what an earlier process left and carries tasks until ctx ends.
-func (d *Dispatch) work(ctx context.Context) error {
-	changes, stop := d.Store.WatchAll(4096)
-	defer stop()
-	if err := d.recover(ctx); err != nil {
-		return fmt.Errorf("take up unfinished tasks: %w", err)
-	}
-	d.start(ctx, func(ctx context.Context) { d.listen(ctx, changes) })
-	d.start(ctx, d.snapshots)
-	d.start(ctx, d.sweeps)
-	for _, up := range d.upstreams {
-		d.start(ctx, up.polls.run)
-		d.start(ctx, func(ctx context.Context) { d.orphans(ctx, up) })
-	}
+	var keeping sync.WaitGroup
+	keeping.Go(func() { d.keeper.run(serving) })
+	d.start(serving, func(ctx context.Context) { d.listen(ctx, changes) })
+	d.start(serving, d.snapshots)
+	d.start(serving, d.catchUps)
+	d.start(serving, d.refresh)
 	for range preparers {
 		d.start(ctx, func(ctx context.Context) { d.prepares.work(ctx, d.prepare) })
 	}
 	for range collectors {
-		d.start(ctx, func(ctx context.Context) { d.collects.work(ctx, d.collect) })
+		d.start(serving, func(ctx context.Context) { d.collects.work(ctx, d.collect) })
 	}
 	<-ctx.Done()
+	d.keeper.leave(serving)
+	end()
+	d.ended.Wait()
+	keeping.Wait()
+	return nil
+}
+
+// begin reads which lanes have work, and, where no other process can serve, voids
+// the leases of a dead one.
+func (d *Dispatch) begin(ctx context.Context) error {
+	if d.Alone {
+		err := d.Store.Write(ctx, func(tx *store.Tx) error {
+			for _, up := range d.upstreams {
+				if err := tx.VoidLease(ctx, up.lease); err != nil {
+					return err
+				}
+			}
+			return tx.VoidLease(ctx, background)
+		})
+		if err != nil {
+			return fmt.Errorf("take over the upstreams: %w", err)
+		}
+	}
+	lanes, err := d.Store.Lanes(ctx)
+	if err != nil {
+		return fmt.Errorf("read the lanes: %w", err)
+	}
+	for _, l := range lanes {
+		d.lanes.note(l.ID)
+	}
 	return nil
 }
 
@@ -220,58 +233,82 @@ func (d *Dispatch) listen(ctx context.Context, changes <-chan store.Change) {
 
 func (d *Dispatch) hear(ctx context.Context, c store.Change) {
 	switch {
+	case c.Freed != "":
+		d.keeper.wake()
 	case c.Task == "": // some were missed
-		d.openGates(ctx)
+		d.keeper.wake()
+		d.openGates()
 	case c.State == task.Preparing:
 		d.prepares.add(c.Task)
 	case c.State == task.Queued:
-		d.openGates(ctx) // its lane may be new
+		d.openGates() // its lane may be new
 	case c.State == task.Running:
 		d.heedCancel(ctx, c.Task)
+		for _, t := range d.keeper.tenures() {
+			t.heedAnswer(c.Task)
+		}
 	case c.State.Final():
 		d.live.forget(c.Task)
 		d.wakeGates()
 	}
 }
 
-// gate returns the gate of a route and starts it when it is new.
-func (d *Dispatch) gate(ctx context.Context, route string) *gate {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if g := d.gates[route]; g != nil {
-		return g
+// openGates starts the gates of all lanes that are known here and wakes them.
+func (d *Dispatch) openGates() {
+	for _, t := range d.keeper.tenures() {
+		t.openGates()
 	}
-	name, model, _ := strings.Cut(route, "/")
-	i := slices.IndexFunc(d.upstreams, func(u *upstream) bool { return u.Name == name })
-	if i < 0 || !d.upstreams[i].serves(model) {
-		return nil
-	}
-	g := newGate(d, d.upstreams[i], model)
-	d.gates[route] = g
-	d.slots.Resize(g.route, g.up.Limits.InProgress)
-	d.ended.Go(func() { g.run(ctx) })
-	return g
 }
 
 func (d *Dispatch) wakeGates() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, g := range d.gates {
-		g.wake()
+	for _, t := range d.keeper.tenures() {
+		for _, g := range t.list() {
+			g.wake()
+		}
 	}
 }
 
-func (d *Dispatch) upstream(name string) *upstream {
+// upstream is the configured one that a name or a lease's id stands for, or nil.
+func (d *Dispatch) upstream(id string) *upstream {
 	for _, up := range d.upstreams {
-		if up.Name == name {
+		if up.Name == plainName(id) {
 			return up
 		}
 	}
 	return nil
 }
 
+// upstreamOf is the upstream that is served here by a lease of this id, or nil.
+func (d *Dispatch) upstreamOf(id string) *upstream {
+	for _, up := range d.upstreams {
+		if up.lease == id {
+			return up
+		}
+	}
+	return nil
+}
+
+// plainName is an upstream's name as its operator knows it: without the process
+// that a renderer lives in.
+func plainName(id string) string {
+	name, _, _ := strings.Cut(id, "@")
+	return name
+}
+
 func (u *upstream) serves(model string) bool {
 	return len(u.Models) == 0 || slices.Contains(u.Models, model)
+}
+
+// write is every write that no customer waits for.
+func (d *Dispatch) write(ctx context.Context, f func(*store.Tx) error) error {
+	d.Point("writing")
+	return d.Store.WriteBackground(ctx, f)
+}
+
+// writeNow is for leases: they must not wait behind the background's writes.
+func (d *Dispatch) writeNow(ctx context.Context, f func(*store.Tx) error) error {
+	d.Point("writing")
+	return d.Store.Write(ctx, f)
 }
 
 // Route says which lane a request's task waits in: the exact set of routes that

@@ -3,7 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"github.com/unireel/unireel/internal/store"
@@ -16,114 +16,126 @@ const (
 	leaseTrust = 7 * time.Second // from before the renewal was sent, by our own clocks
 )
 
-// takeLease makes this process the one that serves the upstream, as soon as
-// nobody else does.
-func (d *Dispatch) takeLease(ctx context.Context, up *upstream) error {
-	if d.Alone {
-		if err := d.Store.Write(ctx, func(tx *store.Tx) error { return tx.VoidLease(ctx, up.Name) }); err != nil {
-			return err
-		}
-	}
-	for {
-		err := d.renewLease(ctx, up)
-		if !errors.Is(err, store.ErrNotOwner) {
-			return err
-		}
-		d.Log.Info("waiting for the lease of an upstream", "upstream", up.Name)
-		if !wait(ctx, leaseRenew) {
-			return ctx.Err()
-		}
-	}
-}
-
-func (d *Dispatch) takeLeases(ctx context.Context) error {
-	for _, up := range d.upstreams {
-		if err := d.takeLease(ctx, up); err != nil {
-			return fmt.Errorf("take over upstream %s: %w", up.Name, err)
-		}
-	}
-	return nil
-}
-
-func (d *Dispatch) renewLease(ctx context.Context, up *upstream) error {
-	now, sent := d.millis(), time.Now()
-	var fence int64
-	var row store.Upstream
-	err := d.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		if fence, err = tx.TakeLease(ctx, up.Name, d.owner, now, now+leaseTime.Milliseconds()); err != nil {
-			return err
-		}
-		row, err = tx.Upstream(ctx, up.Name)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	up.fence, up.keyID, up.renewed = fence, row.KeyID, sent
-	up.parked, up.parkedWhy = time.UnixMilli(row.ParkedUntil), row.ParkedWhy
-	return nil
-}
-
-// keepLeases renews until ctx ends.
-func (d *Dispatch) keepLeases(ctx context.Context) {
-	for wait(ctx, leaseRenew) {
-		for _, up := range d.upstreams {
-			if err := d.renewLease(ctx, up); err != nil && ctx.Err() == nil {
-				d.Log.Error("cannot renew a lease", "upstream", up.Name, "error", err)
-			}
-		}
-	}
-}
-
-func (d *Dispatch) dropLeases(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, leaseTime)
-	defer cancel()
-	return d.Store.Write(ctx, func(tx *store.Tx) error { return tx.DropLeases(ctx, d.owner) })
-}
-
-// lease is what decisions are checked against.
-func (u *upstream) lease() int64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.fence
-}
-
-func (u *upstream) parkedUntil() time.Time {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.parked
-}
-
-// park closes an upstream that only its operator can set right, and looks again
-// after a while.
-func (d *Dispatch) park(ctx context.Context, up *upstream, why string) {
-	until := d.Now().Add(parkTime)
-	up.mu.Lock()
-	up.parked, up.parkedWhy = until, why
-	up.mu.Unlock()
-	d.stats.parked.WithLabelValues(up.Name).Inc()
-	d.Log.Error("ALERT: an upstream is parked: its key, account or money needs the operator", "upstream", up.Name, "why", why, "until", until)
-	if err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.Name, until.UnixMilli(), why) }); err != nil {
-		d.Log.Error("cannot note a parked upstream", "upstream", up.Name, "error", err)
-	}
-}
-
-// parkTime is how long an upstream with key trouble is left alone.
-const parkTime = 10 * time.Minute
-
 // errLeaseOld says that our lease may have run out while we looked away.
 var errLeaseOld = errors.New("the lease was not renewed in time")
 
+// lease is a row that this process alone holds: an upstream that it serves, work
+// that it does for all, or what a dead process left. Decisions are made with it.
+type lease struct {
+	d      *Dispatch
+	id     string
+	fence  int64
+	tenure *tenure         // of an upstream's lease; else nil
+	ctx    context.Context // ends with the lease; what is done by its right ends with it
+	end    context.CancelCauseFunc
+
+	mu      sync.Mutex
+	renewed time.Time // before the last renewal was sent
+	watch   *time.Timer
+	closed  bool // nothing new begins by its right
+	over    bool
+	doing   sync.WaitGroup
+}
+
+// newLease is a lease that was taken by a write sent at sent.
+func (d *Dispatch) newLease(ctx context.Context, id string, fence int64, sent time.Time) *lease {
+	l := &lease{d: d, id: id, fence: fence, renewed: sent}
+	l.ctx, l.end = context.WithCancelCause(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = time.AfterFunc(leaseTrust-time.Since(sent), l.doubt)
+	return l
+}
+
+// renew notes that a renewal sent at sent was written.
+func (l *lease) renew(sent time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.renewed = sent
+		l.watch.Reset(leaseTrust - time.Since(sent))
+	}
+}
+
+// doubt ends a lease that was not renewed while it could be trusted.
+func (l *lease) doubt() {
+	if l.trusted() != nil {
+		l.lose(errLeaseOld)
+	}
+}
+
 // trusted says whether the lease certainly is still ours: Submit asks it before
 // the first byte goes out.
-func (u *upstream) trusted() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (l *lease) trusted() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	if now.Sub(u.renewed) > leaseTrust || now.Round(0).Sub(u.renewed.Round(0)) > leaseTrust {
+	if l.over || now.Sub(l.renewed) >= leaseTrust || now.Round(0).Sub(l.renewed.Round(0)) >= leaseTrust {
 		return errLeaseOld
 	}
 	return nil
+}
+
+// holds checks, inside the transaction of a decision, that it is ours to make.
+func (l *lease) holds(ctx context.Context, tx *store.Tx) error {
+	return tx.Holds(ctx, l.id, l.d.owner, l.fence, l.d.millis())
+}
+
+// do runs f until the lease ends, unless that has begun.
+func (l *lease) do(f func(context.Context)) {
+	if !l.begin(&l.doing) {
+		return
+	}
+	l.d.ended.Go(func() {
+		defer l.doing.Done()
+		f(l.ctx)
+	})
+}
+
+// begin counts one more in a group, unless the lease is closed: then nobody new
+// may come in while the others are waited for.
+func (l *lease) begin(group *sync.WaitGroup) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	group.Add(1)
+	return true
+}
+
+// close lets nothing new begin.
+func (l *lease) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+}
+
+// lose ends at once what is done by the lease's right: it is somebody else's now,
+// or may be.
+func (l *lease) lose(why error) bool {
+	l.mu.Lock()
+	first := !l.over
+	l.closed, l.over = true, true
+	l.watch.Stop()
+	l.mu.Unlock()
+	if first {
+		l.end(why)
+		l.d.keeper.forget(l)
+	}
+	return first
+}
+
+// drop ends what is done by the lease's right, waits for it, and lets the next
+// owner begin.
+func (l *lease) drop(ctx context.Context, why error) {
+	l.close()
+	l.end(why)
+	l.doing.Wait()
+	ctx, cancel := context.WithTimeout(ctx, leaseTime)
+	defer cancel()
+	err := l.d.writeNow(ctx, func(tx *store.Tx) error { return tx.DropLease(ctx, l.id, l.d.owner, l.fence) })
+	if l.lose(why) && err != nil {
+		l.d.Log.Error("cannot drop a lease; it runs out by itself", "lease", l.id, "error", err)
+	}
 }

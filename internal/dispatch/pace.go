@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,19 +24,23 @@ var guess = []int64{60_000, 90_000, 120_000, 180_000, 300_000}
 
 // paces knows how long each model's past tasks took, from ticket to rendered.
 type paces struct {
-	store *store.Store
-	mu    sync.Mutex
-	known map[string][]int64 // by resolved model, oldest first, milliseconds
-	order map[string][]int64 // the same, sorted
+	store  *store.Store
+	shared bool // others render too: what they saw is in the tables
+	mu     sync.Mutex
+	known  map[string][]int64 // by resolved model, oldest first, milliseconds
+	order  map[string][]int64 // the same, sorted
 }
 
-func newPaces(s *store.Store) *paces {
-	return &paces{store: s, known: map[string][]int64{}, order: map[string][]int64{}}
+func newPaces(s *store.Store, shared bool) *paces {
+	return &paces{store: s, shared: shared, known: map[string][]int64{}, order: map[string][]int64{}}
 }
+
+// previewPace is the name under which the durations of all previews are kept.
+const previewPace = "preview"
 
 func paceOf(t task.Task) string {
 	if t.Preview {
-		return "preview"
+		return previewPace
 	}
 	return t.Resolved
 }
@@ -48,16 +53,47 @@ func (p *paces) of(t task.Task) []int64 {
 	if sorted, ok := p.order[name]; ok {
 		return sorted
 	}
-	var list []int64
-	if !t.Preview {
-		ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
-		defer done()
-		list, _ = p.store.Paces(ctx, t.Resolved, paceKept)
-		slices.Reverse(list)
-	}
-	p.known[name] = list
-	p.order[name] = slices.Sorted(slices.Values(list))
+	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
+	defer done()
+	list, _ := p.read(ctx, name)
+	p.keep(name, list)
 	return p.order[name]
+}
+
+// read gives what the tables say, oldest first. A process that renders alone has
+// its previews' durations at hand: those of an earlier one say little.
+func (p *paces) read(ctx context.Context, name string) (list []int64, err error) {
+	switch {
+	case name != previewPace:
+		list, err = p.store.Paces(ctx, name, paceKept)
+	case p.shared:
+		list, err = p.store.PreviewPaces(ctx, paceKept)
+	}
+	slices.Reverse(list)
+	return list, err
+}
+
+// keep makes a list the known one; mu is held.
+func (p *paces) keep(name string, list []int64) {
+	p.known[name] = list[max(0, len(list)-paceKept):]
+	p.order[name] = slices.Sorted(slices.Values(p.known[name]))
+}
+
+// refresh reads every known list again.
+func (p *paces) refresh(ctx context.Context) error {
+	p.mu.Lock()
+	names := slices.Collect(maps.Keys(p.known))
+	p.mu.Unlock()
+	for _, name := range names {
+		list, err := p.read(ctx, name)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.keep(name, list)
+		p.mu.Unlock()
+	}
+	return nil
 }
 
 // learn adds a task that was rendered.
@@ -69,9 +105,7 @@ func (p *paces) learn(t task.Task) {
 	name := paceOf(t)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := append(p.known[name], t.RenderedAt-t.StartedAt)
-	p.known[name] = list[max(0, len(list)-paceKept):]
-	p.order[name] = slices.Sorted(slices.Values(p.known[name]))
+	p.keep(name, append(p.known[name], t.RenderedAt-t.StartedAt))
 }
 
 // share is the value below which n tenths of the durations are.
@@ -106,6 +140,9 @@ func (p *paces) progress(t task.Task, elapsed int64) int64 {
 	sorted := p.of(t)
 	if len(sorted) < paceEnough {
 		sorted = guess
+		if t.Preview { // a renderer of our own needs seconds where suppliers need minutes
+			elapsed *= 10
+		}
 	}
 	below := int64(0)
 	last := int64(0)

@@ -25,6 +25,7 @@ const (
 // memory, within the account's budget, and none held up by another.
 type polls struct {
 	d      *Dispatch
+	t      *tenure
 	up     *upstream
 	budget limit.Bucket
 	bell   chan struct{}
@@ -50,17 +51,23 @@ type running struct {
 	gone     bool      // it left running
 }
 
-func newPolls(d *Dispatch, up *upstream) *polls {
+func newPolls(t *tenure) *polls {
+	up := t.up
 	return &polls{
-		d: d, up: up, bell: make(chan struct{}, 1), places: make(chan struct{}, pollers), all: map[string]*running{},
+		d: t.d, t: t, up: up, bell: make(chan struct{}, 1), places: make(chan struct{}, pollers), all: map[string]*running{},
 		budget: limit.NewBucket(up.Limits.QueriesPerSecond, int(max(1, up.Limits.QueriesPerSecond))),
 	}
 }
 
-// add begins to ask about a task's ticket.
-func (p *polls) add(t task.Task, g *gate) {
+// add begins to ask about a task's ticket. One that was taken over is asked about
+// as soon as it may be done: nobody has asked for a while.
+func (p *polls) add(t task.Task, g *gate, takenOver bool) {
 	now := p.d.Now()
-	r := &running{task: t, gate: g, next: now.Add(p.d.paces.first(t, p.up.Kind.Traits, now)), index: -1, cancel: t.CancelRequestedAt > 0}
+	first := p.d.paces.first(t, p.up.Kind.Traits, now)
+	if takenOver && first <= p.up.Kind.Traits.PollEvery[0] {
+		first = 0
+	}
+	r := &running{task: t, gate: g, next: now.Add(first), index: -1, cancel: t.CancelRequestedAt > 0}
 	if r.cancel {
 		r.next = now
 	}
@@ -228,7 +235,8 @@ func (p *polls) heed(ctx context.Context, r *running, report provider.Report) er
 	r.pending = d.millis()
 	elapsed := d.millis() - t.StartedAt
 	if elapsed > d.TaskTimeout.Milliseconds() {
-		err := d.fail(ctx, t, fault.New(fault.CodeTimedOut, "", "The supplier did not finish in the time that a task may take. Nothing was charged; create the task again."), "task timeout", nil)
+		err := d.fail(ctx, t, fault.New(fault.CodeTimedOut, "", "The supplier did not finish in the time that a task may take. Nothing was charged; create the task again."),
+			step{note: "task timeout", fenced: p.t.lease})
 		if err == nil {
 			p.leave(r)
 		}
@@ -261,7 +269,7 @@ func (p *polls) rendered(ctx context.Context, r *running, report provider.Report
 	} else if !same {
 		d.stats.rescues.WithLabelValues("quarantined").Inc()
 		d.Log.Error("ALERT: an adopted ticket turned out not to be this task's; it is not delivered", "task", r.task.ID, "ticket", r.task.Ticket, "upstream", p.up.Name)
-		err := d.fail(ctx, r.task, lostBefore(), "adopted ticket is not ours", nil)
+		err := d.fail(ctx, r.task, lostBefore(), step{note: "adopted ticket is not ours", fenced: p.t.lease})
 		if err == nil {
 			p.leave(r)
 		}
@@ -271,7 +279,7 @@ func (p *polls) rendered(ctx context.Context, r *running, report provider.Report
 	if err != nil {
 		return err
 	}
-	next, err := d.advance(ctx, r.task.ID, step{from: task.Running, note: "rendered", edit: func(t *task.Task) {
+	next, err := d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, note: "rendered", edit: func(t *task.Task) {
 		t.State, t.Result, t.RenderedAt = task.Collecting, string(link), renderedAt(*t, result, r.pending, d.millis())
 		t.Progress = max(t.Progress, min(d.live.progress(t.ID), 95))
 	}})
@@ -294,7 +302,7 @@ func (p *polls) broken(ctx context.Context, r *running, f *provider.Failure) err
 		r.gate.locked(ctx, f)
 	}
 	again := f.Class != provider.Refused && f.Class != provider.Gone && r.task.Retries < 2
-	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, fenced: p.up, note: "broken: " + f.Class.String() + " " + f.Code, edit: func(t *task.Task) {
+	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, fenced: p.t.lease, note: "broken: " + f.Class.String() + " " + f.Code, edit: func(t *task.Task) {
 		switch {
 		case again && t.CancelRequestedAt > 0:
 			t.State = task.Cancelled
@@ -330,7 +338,7 @@ func (p *polls) stopped(ctx context.Context, r *running) error {
 }
 
 func (p *polls) cancelled(ctx context.Context, r *running) error {
-	_, err := p.d.advance(ctx, r.task.ID, step{from: task.Running, note: "cancelled at the supplier", edit: func(t *task.Task) { t.State = task.Cancelled }})
+	_, err := p.d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, note: "cancelled at the supplier", edit: func(t *task.Task) { t.State = task.Cancelled }})
 	if err == nil {
 		p.leave(r)
 	}
@@ -342,15 +350,7 @@ func (p *polls) cancelled(ctx context.Context, r *running) error {
 func (p *polls) unknownTicket(ctx context.Context, r *running) error {
 	d := p.d
 	if p.up.Kind.Traits.Resubmit {
-		_, err := d.advance(ctx, r.task.ID, step{from: task.Running, fenced: p.up, note: "the renderer was restarted", edit: func(t *task.Task) {
-			if t.CancelRequestedAt > 0 {
-				t.State = task.Cancelled
-				return
-			}
-			retries := t.Retries
-			requeue(t, d.millis())
-			t.Retries = retries
-		}})
+		err := d.remake(ctx, r.task, p.t.lease)
 		if err == nil {
 			p.leave(r)
 		}
@@ -363,11 +363,27 @@ func (p *polls) unknownTicket(ctx context.Context, r *running) error {
 		p.again(r, d.hasty(unknownTwice))
 		return nil
 	}
-	err := d.fail(ctx, r.task, fault.New(fault.CodeUpstreamLost, "", "The supplier no longer knows this task. Nothing was charged; create it again."), "ticket unknown at the supplier", nil)
+	err := d.fail(ctx, r.task, fault.New(fault.CodeUpstreamLost, "", "The supplier no longer knows this task. Nothing was charged; create it again."),
+		step{note: "ticket unknown at the supplier", fenced: p.t.lease})
 	if err == nil {
 		d.Log.Error("ALERT: the supplier does not know a ticket any more", "task", r.task.ID, "ticket", r.task.Ticket, "upstream", p.up.Name)
 		p.leave(r)
 	}
+	return err
+}
+
+// remake puts a task whose renderer is gone back into its lane: it is made again,
+// and that is no try that counts.
+func (d *Dispatch) remake(ctx context.Context, t task.Task, by *lease) error {
+	_, err := d.advance(ctx, t.ID, step{from: t.State, attempt: t.Attempt, fenced: by, note: "the renderer was restarted", edit: func(t *task.Task) {
+		if t.CancelRequestedAt > 0 && t.State != task.Collecting {
+			t.State = task.Cancelled
+			return
+		}
+		retries := t.Retries
+		requeue(t, d.millis())
+		t.Retries = retries
+	}})
 	return err
 }
 
@@ -396,13 +412,13 @@ func (p *polls) noAnswer(ctx context.Context, r *running, f *provider.Failure) {
 // upstreamForgets is how long suppliers know a ticket (DashScope: 24 h).
 const upstreamForgets = 24 * time.Hour
 
-// takeRunning goes on with a task that an earlier process was asking about.
+// takeRunning goes on with a task that an earlier owner was asking about.
 func (d *Dispatch) takeRunning(ctx context.Context, t task.Task) error {
 	a, err := d.Store.Attempt(ctx, t.ID, t.Attempt)
 	if err != nil {
 		return fmt.Errorf("its attempt: %w", err)
 	}
-	g := d.gateOf(ctx, a)
+	g := d.gateOf(a)
 	if g == nil {
 		d.Log.Error("ALERT: a running task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", a.Upstream, "model", a.Model)
 		return nil
@@ -411,12 +427,17 @@ func (d *Dispatch) takeRunning(ctx context.Context, t task.Task) error {
 	if t.CancelRequestedAt > 0 && refused(t) {
 		t.CancelRequestedAt = 0 // asked and answered
 	}
-	g.up.polls.add(t, g)
+	g.t.polls.add(t, g, true)
 	return nil
 }
 
-func (d *Dispatch) gateOf(ctx context.Context, a store.Attempt) *gate {
-	return d.gate(ctx, a.Upstream+"/"+a.Model)
+// gateOf is where an attempt passed, if its upstream is served here.
+func (d *Dispatch) gateOf(a store.Attempt) *gate {
+	t := d.keeper.tenure(a.Upstream)
+	if t == nil {
+		return nil
+	}
+	return t.gate(a.Model)
 }
 
 // pollHeap orders tickets by when they are asked about next.

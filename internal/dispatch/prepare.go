@@ -66,7 +66,7 @@ func (p prepared) inputMillis() []int64 {
 // lane; or ends it with what is wrong.
 func (d *Dispatch) prepare(ctx context.Context, id string) {
 	t, err := d.Store.Task(ctx, id)
-	if err != nil || t.State != task.Preparing {
+	if err != nil || t.State != task.Preparing || !d.mayPrepare(ctx, id) {
 		return
 	}
 	d.Point("preparing")
@@ -76,16 +76,38 @@ func (d *Dispatch) prepare(ctx context.Context, id string) {
 	case err == nil || errors.Is(err, errDecided):
 	case ctx.Err() != nil: // it is prepared again at the next start
 	case errors.As(err, &f) && f.Kind != fault.Internal && f.Kind != fault.Unavailable:
-		_ = d.insist(ctx, "bad reference", id, func() error { return d.fail(ctx, t, f, "preparing: "+fmt.Sprint(f.Unwrap()), nil) })
+		_ = d.insist(ctx, "bad reference", id, func() error { return d.fail(ctx, t, f, step{note: "preparing: " + fmt.Sprint(f.Unwrap())}) })
 		d.dropReferences(ctx, id)
 	case d.tooOld(t):
 		_ = d.insist(ctx, "never prepared", id, func() error {
-			return d.fail(ctx, t, fault.New(fault.CodeTimedOut, "", "The references could not be kept in time. Nothing was charged; create the task again."), err.Error(), nil)
+			return d.fail(ctx, t, fault.New(fault.CodeTimedOut, "", "The references could not be kept in time. Nothing was charged; create the task again."), step{note: err.Error()})
 		})
 	default: // ours to get over: a full disk, a database that does not answer
 		d.Log.Error("cannot prepare, trying again", "task", id, "error", err)
 		time.AfterFunc(retryLast/4, func() { d.prepares.add(id) })
 	}
+}
+
+// takePreparing has a task prepared by the next free worker.
+func (d *Dispatch) takePreparing(_ context.Context, t task.Task) error {
+	d.prepares.add(t.ID)
+	return nil
+}
+
+// mayPrepare says whether this replica is the one that prepares a task: the first
+// that has a worker free for it, and another only when that one is dead.
+func (d *Dispatch) mayPrepare(ctx context.Context, id string) (mine bool) {
+	if d.Alone {
+		return true
+	}
+	err := d.write(ctx, func(tx *store.Tx) (err error) {
+		mine, err = tx.TakePreparing(ctx, id, d.owner, d.millis())
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		d.Log.Error("cannot take a task to prepare, looking again later", "task", id, "error", err)
+	}
+	return err == nil && mine
 }
 
 func (d *Dispatch) prepareTask(ctx context.Context, t task.Task) error {

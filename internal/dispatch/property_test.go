@@ -201,9 +201,13 @@ func (h *house) crashOrEnd(point string, ids []string) {
 // slotsFree says that no slot is counted for a task that is not there any more.
 func (h *house) slotsFree() {
 	h.t.Helper()
-	for route := range h.d.gates {
-		if n := h.d.slots.InUse(route); n != 0 {
-			h.t.Errorf("%d slots of %s are in use though every task is final", n, route)
+	tenures := h.d.keeper.tenures()
+	if len(tenures) != len(h.d.upstreams) {
+		h.t.Errorf("%d of %d upstreams are served", len(tenures), len(h.d.upstreams))
+	}
+	for _, t := range tenures {
+		if n := t.inProgress(); n != 0 {
+			h.t.Errorf("%d slots of %s are in use though every task is final", n, t.id)
 		}
 	}
 }

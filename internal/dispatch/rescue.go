@@ -48,7 +48,7 @@ func (d *Dispatch) takeSubmitting(ctx context.Context, t task.Task) error {
 	if err != nil {
 		return fmt.Errorf("its attempt: %w", err)
 	}
-	g := d.gateOf(ctx, a)
+	g := d.gateOf(a)
 	if g == nil {
 		d.Log.Error("ALERT: a submitted task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", a.Upstream, "model", a.Model)
 		return nil
@@ -74,6 +74,10 @@ func (g *gate) rescue(ctx context.Context, id string) time.Duration {
 	d := g.d
 	look, err := g.lookup(ctx, id)
 	if errors.Is(err, errDecided) || errors.Is(err, store.ErrNotFound) {
+		if err := g.letGo(ctx, id); err != nil {
+			d.Log.Error("cannot read a submission that was decided", "task", id, "error", err)
+			return rescueEvery
+		}
 		g.decided(id)
 		return 0
 	}
@@ -102,6 +106,29 @@ func (g *gate) rescue(ctx context.Context, id string) time.Duration {
 	return g.weigh(ctx, look, found)
 }
 
+// letGo goes on with a task whose submission somebody else resolved, a past owner
+// whose answer came after all: it is polled here, or not here any more.
+func (g *gate) letGo(ctx context.Context, id string) error {
+	err := g.t.adoptRunning(ctx, id)
+	if err == nil && !g.t.polls.has(id) || errors.Is(err, store.ErrNotFound) {
+		g.free(id)
+		return nil
+	}
+	return err
+}
+
+// heedAnswer wakes the gate that looks for a task whose answer came after all.
+func (t *tenure) heedAnswer(id string) {
+	for _, g := range t.list() {
+		g.mu.Lock()
+		unsure := slices.Contains(g.unsure, id)
+		g.mu.Unlock()
+		if unsure {
+			g.wake()
+		}
+	}
+}
+
 // lookedFor is how long this process has looked for a task: one that comes back
 // after an hour still looks.
 func (g *gate) lookedFor(id string) time.Duration {
@@ -119,7 +146,7 @@ func (g *gate) lookup(ctx context.Context, id string) (*lookup, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.State != task.Submitting {
+	if t.State != task.Submitting || t.Upstream != g.t.id {
 		return nil, errDecided
 	}
 	a, err := g.d.Store.Attempt(ctx, id, t.Attempt)
@@ -133,7 +160,7 @@ func (g *gate) lookup(ctx context.Context, id string) (*lookup, error) {
 // earlierTickets reads our own tickets of the list's window: the newest one
 // before the lost submission proves a list, and none of them is a candidate.
 func (g *gate) earlierTickets(ctx context.Context, look *lookup) error {
-	attempts, err := g.d.Store.AttemptsSince(ctx, g.up.Name, "", look.attempt.SentAt-listWindow.Milliseconds())
+	attempts, err := g.d.Store.AttemptsSince(ctx, g.t.id, "", look.attempt.SentAt-listWindow.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -216,7 +243,7 @@ func (g *gate) learnKey(ctx context.Context, found []provider.Found, known map[s
 	g.up.mu.Lock()
 	g.up.keyID = key
 	g.up.mu.Unlock()
-	if err := g.d.Store.WriteBackground(ctx, func(tx *store.Tx) error { return tx.LearnKey(ctx, g.up.Name, key) }); err != nil {
+	if err := g.d.write(ctx, func(tx *store.Tx) error { return tx.LearnKey(ctx, g.t.id, key) }); err != nil {
 		g.d.Log.Warn("cannot keep the supplier's id of our key", "upstream", g.up.Name, "error", err)
 	}
 	return key
@@ -227,7 +254,7 @@ func (g *gate) learnKey(ctx context.Context, found []provider.Found, known map[s
 func (g *gate) adopt(ctx context.Context, look *lookup, ticket provider.Ticket, why string) time.Duration {
 	g.d.Log.Warn("adopted a ticket whose answer was lost", "task", look.task.ID, "ticket", ticket, "why", why)
 	g.d.stats.rescues.WithLabelValues("adopted").Inc()
-	g.taken(context.WithoutCancel(ctx), look.task, ticket, "adopted")
+	g.taken(context.WithoutCancel(ctx), look.task, ticket, "adopted", g.t.lease)
 	g.decided(look.task.ID)
 	return 0
 }
@@ -270,12 +297,9 @@ func (g *gate) giveUp(ctx context.Context, look *lookup) {
 	d.stats.rescues.WithLabelValues("unknown").Inc()
 	d.Log.Error("ALERT: it cannot be found out whether the supplier took a task; look at its list", "task", look.task.ID, "upstream", g.up.Name, "sent", time.UnixMilli(look.attempt.SentAt), "request", look.attempt.RequestID)
 	_ = d.insist(ctx, "undecided submission", look.task.ID, func() error {
-		return d.fail(ctx, look.task, lostBefore(), "undecided", func(ctx context.Context, tx *store.Tx) error {
-			if err := tx.Holds(ctx, g.up.Name, d.owner, g.up.lease(), d.millis()); err != nil {
-				return err
-			}
+		return d.fail(ctx, look.task, lostBefore(), step{note: "undecided", fenced: g.t.lease, with: func(ctx context.Context, tx *store.Tx) error {
 			return saveAttempt(ctx, tx, look.task, func(a *store.Attempt) { a.Outcome = "unknown" })
-		})
+		}})
 	})
 	g.free(look.task.ID)
 	g.decided(look.task.ID)
@@ -333,15 +357,15 @@ const orphansEvery = 10 * time.Minute
 
 // orphans counts, and cancels where it still can, what our key made and nobody
 // ordered: the trace of a process that was stopped at the worst moment.
-func (d *Dispatch) orphans(ctx context.Context, up *upstream) {
-	finder, ok := up.Provider.(provider.Finder)
+func (t *tenure) orphans(ctx context.Context) {
+	finder, ok := t.up.Provider.(provider.Finder)
 	for ok && wait(ctx, orphansEvery) {
-		for _, g := range d.gatesOf(up) {
+		for _, g := range t.list() {
 			if _, shut := g.shutBy(); shut {
 				continue
 			}
 			if err := g.sweepOrphans(ctx, finder); err != nil && ctx.Err() == nil {
-				d.Log.Warn("cannot search for orphans", "route", g.route, "error", err)
+				t.d.Log.Warn("cannot search for orphans", "route", g.route, "error", err)
 			}
 		}
 	}
@@ -355,7 +379,7 @@ func (g *gate) sweepOrphans(ctx context.Context, finder provider.Finder) error {
 	if err != nil {
 		return err
 	}
-	attempts, err := g.d.Store.AttemptsSince(ctx, g.up.Name, "", now.Add(-listWindow).UnixMilli())
+	attempts, err := g.d.Store.AttemptsSince(ctx, g.t.id, "", now.Add(-listWindow).UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -382,18 +406,6 @@ func (g *gate) sweepOrphans(ctx context.Context, finder provider.Finder) error {
 		g.d.Log.Error("ALERT: the supplier has a task of our key that nobody ordered", "upstream", g.up.Name, "ticket", f.Ticket, "made", f.MadeAt, "cancelled", stopped)
 	}
 	return nil
-}
-
-func (d *Dispatch) gatesOf(up *upstream) []*gate {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var list []*gate
-	for _, g := range d.gates {
-		if g.up == up {
-			list = append(list, g)
-		}
-	}
-	return list
 }
 
 // alone says whether only one submission is unsure: then one candidate can only

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
 )
 
 const (
@@ -91,9 +92,9 @@ func (d *Dispatch) Live(id string) (progress, position, eta int64, ok bool) {
 	return progress, position, eta, ok
 }
 
-// Expected is when a running task is expected to end, in unix seconds, or 0.
-func (d *Dispatch) expected(r *running) int64 {
-	left := d.paces.median(r.task) - d.Now().Sub(time.UnixMilli(r.task.StartedAt))
+// expected is when a running task is expected to end, in unix seconds.
+func (d *Dispatch) expected(t task.Task) int64 {
+	left := d.paces.median(t) - d.Now().Sub(time.UnixMilli(t.StartedAt))
 	return d.Now().Add(max(left, 2*time.Second)).Unix()
 }
 
@@ -103,12 +104,16 @@ func (d *Dispatch) snapshots(ctx context.Context) {
 		if err := d.snapshot(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("cannot look into the lanes", "error", err)
 		}
-		d.openGates(ctx) // for lanes that came up since
+		d.openGates() // for lanes that came up since
 	}
 }
 
 func (d *Dispatch) snapshot(ctx context.Context) error {
 	work, err := d.Store.Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	elsewhere, err := d.lookElsewhere(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,13 +128,17 @@ func (d *Dispatch) snapshot(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, up := range d.upstreams {
-		up.polls.each(func(r *running) {
-			queue[r.task.ID] = place{eta: d.expected(r)}
-			if up.polls.silent {
+	for _, t := range d.keeper.tenures() {
+		t.polls.each(func(r *running) {
+			queue[r.task.ID] = place{eta: d.expected(r.task)}
+			if t.polls.silent {
 				d.live.note(r.task.ID, d.paces.progress(r.task, d.millis()-r.task.StartedAt))
 			}
 		})
+	}
+	d.elsewhere.Store(&elsewhere)
+	for _, t := range elsewhere {
+		queue[t.ID] = place{eta: d.expected(t)}
 	}
 	d.live.mu.Lock()
 	d.live.queue = queue
@@ -181,14 +190,19 @@ func (d *Dispatch) places(ctx context.Context, lane store.Lane, into map[string]
 // laneSpeed is how many of a lane's tasks run at once, and how long each takes.
 func (d *Dispatch) laneSpeed(lane string) (slots int64, each time.Duration) {
 	for route := range strings.SplitSeq(lane, "|") {
-		slots += int64(d.slots.Limit(route))
+		slots += d.slotsOf(route)
 	}
-	for _, up := range d.upstreams {
-		up.polls.each(func(r *running) {
+	for _, t := range d.keeper.tenures() {
+		t.polls.each(func(r *running) {
 			if r.task.Lane == lane {
 				each = max(each, d.paces.median(r.task))
 			}
 		})
+	}
+	for _, t := range d.seenElsewhere() {
+		if t.Lane == lane {
+			each = max(each, d.paces.median(t))
+		}
 	}
 	if each == 0 {
 		each = time.Duration(guess[len(guess)/2]) * time.Millisecond

@@ -15,51 +15,17 @@ import (
 // database to who carries it.
 type stage struct {
 	state task.State
+	owned bool // carried by who serves the task's upstream, from the beginning of each tenure
 	take  func(d *Dispatch, ctx context.Context, t task.Task) error
 }
 
 // stages is the table: no state without a way on.
 var stages = []stage{
-	{task.Preparing, func(d *Dispatch, _ context.Context, t task.Task) error { d.prepares.add(t.ID); return nil }},
-	{task.Queued, nil}, // the lanes are the queue: gates claim from them
-	{task.Submitting, (*Dispatch).takeSubmitting},
-	{task.Running, (*Dispatch).takeRunning},
-	{task.Collecting, (*Dispatch).takeCollecting},
-}
-
-// recover hands every unfinished task to its stage, oldest first, and only then
-// lets gates claim: what is in progress is counted before anything is added.
-func (d *Dispatch) recover(ctx context.Context) error {
-	for _, s := range stages {
-		if s.take == nil {
-			continue
-		}
-		after := ""
-		for {
-			list, err := d.Store.Unfinished(ctx, s.state, after, 1000)
-			if err != nil {
-				return err
-			}
-			for _, t := range list {
-				if err := s.take(d, ctx, t); err != nil {
-					return fmt.Errorf("%s %s: %w", s.state, t.ID, err)
-				}
-				after = t.ID
-			}
-			if len(list) < 1000 {
-				break
-			}
-		}
-	}
-	lanes, err := d.Store.Lanes(ctx)
-	if err != nil {
-		return err
-	}
-	for _, l := range lanes {
-		d.lanes.note(l.ID)
-	}
-	d.openGates(ctx)
-	return nil
+	{task.Preparing, false, (*Dispatch).takePreparing},
+	{task.Queued, false, nil}, // the lanes are the queue: gates claim from them
+	{task.Submitting, true, (*Dispatch).takeSubmitting},
+	{task.Running, true, (*Dispatch).takeRunning},
+	{task.Collecting, true, (*Dispatch).takeCollecting},
 }
 
 // errDecided says that the task is no longer where the step wanted it: somebody
@@ -68,12 +34,13 @@ var errDecided = errors.New("decided meanwhile")
 
 // step is one change that dispatch wants of a task.
 type step struct {
-	from   task.State
-	note   string
-	edit   func(*task.Task)
-	with   func(ctx context.Context, tx *store.Tx) error // what else belongs into the transaction
-	used   money.Amount
-	fenced *upstream // decisions are made only by the upstream's owner
+	from    task.State
+	attempt int64 // the submission that it is about; 0 is none
+	note    string
+	edit    func(*task.Task)
+	with    func(ctx context.Context, tx *store.Tx) error // what else belongs into the transaction
+	used    money.Amount
+	fenced  *lease // a decision is made only by who holds this; facts need no lease
 }
 
 // advance changes a task that is expected in a state: it reads the row, edits it
@@ -82,10 +49,10 @@ type step struct {
 func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, error) {
 	entries := [2]string{d.NewID("entry"), d.NewID("entry")}
 	var next task.Task
-	err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+	err := d.write(ctx, func(tx *store.Tx) error {
 		now := d.millis()
 		if s.fenced != nil {
-			if err := tx.Holds(ctx, s.fenced.Name, d.owner, s.fenced.lease(), now); err != nil {
+			if err := s.fenced.holds(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -93,8 +60,8 @@ func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, e
 		if err != nil {
 			return err
 		}
-		if t.State != s.from {
-			return fmt.Errorf("%s is %s, not %s: %w", id, t.State, s.from, errDecided)
+		if t.State != s.from || s.attempt != 0 && t.Attempt != s.attempt {
+			return fmt.Errorf("%s is %s in attempt %d, not %s in %d: %w", id, t.State, t.Attempt, s.from, s.attempt, errDecided)
 		}
 		if s.with != nil {
 			if err := s.with(ctx, tx); err != nil {
@@ -112,13 +79,15 @@ func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, e
 	return next, err
 }
 
-// fail ends a task with what its customer is told.
-func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, note string, with func(context.Context, *store.Tx) error) error {
-	_, err := d.advance(ctx, t.ID, step{from: t.State, note: note, with: with, edit: func(t *task.Task) {
+// fail ends a task with what its customer is told. The step says what goes with it.
+func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, s step) error {
+	s.from, s.attempt = t.State, t.Attempt
+	s.edit = func(t *task.Task) {
 		t.State, t.Error = task.Failed, &task.Error{Code: string(f.Code), Message: f.Detail, Param: f.Param}
-	}})
+	}
+	_, err := d.advance(ctx, t.ID, s)
 	if err == nil {
-		d.Log.Info("task failed", "task", t.ID, "code", f.Code, "note", note)
+		d.Log.Info("task failed", "task", t.ID, "code", f.Code, "note", s.note)
 	}
 	return err
 }

@@ -34,7 +34,9 @@ func TestAMissedChangeIsTakenUp(t *testing.T) {
 		up := h.create("acct_a", words("a boat"))
 		h.untilState(up, task.Running)
 		h.halt()
-		// This one listens to nothing: only the sweep tells it.
+		// This one serves the upstream, but listens to nothing: only the sweep tells it.
+		served := h.deafTenure()
+		defer served.lose(errStopped)
 		preparing := h.create("acct_a", refs("walks", "https://example.com/face.png"))
 		if err := h.d.sweepMissed(context.Background()); err != nil {
 			t.Fatal(err)
@@ -47,9 +49,29 @@ func TestAMissedChangeIsTakenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		wished := false
-		h.d.upstreams[0].polls.each(func(r *running) { wished = wished || r.cancel })
+		served.polls.each(func(r *running) { wished = wished || r.cancel })
 		if !wished {
 			t.Error("a missed wish to cancel was not heeded")
 		}
 	})
+}
+
+// deafTenure has the dispatch that was halted serve its first upstream again, with
+// nobody who listens, looks around or polls.
+func (h *house) deafTenure() *tenure {
+	h.t.Helper()
+	ctx := context.Background()
+	var fence int64
+	now := time.Now()
+	h.write(func(ctx context.Context, tx storeTx) (err error) {
+		fence, err = tx.TakeLease(ctx, "up", h.d.owner, now.UnixMilli(), now.Add(leaseTime).UnixMilli())
+		return err
+	})
+	served := newTenure(h.d.newLease(ctx, "up", fence, now), h.d.upstreams[0])
+	h.d.keeper.held["up"] = served.lease
+	if err := served.recover(ctx); err != nil {
+		h.t.Fatal(err)
+	}
+	served.open = true
+	return served
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
 )
 
 // stats are the engine's metrics.
@@ -65,13 +67,31 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	unsure, err := d.unsureElsewhere(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var list []Status
 	for _, up := range d.upstreams {
-		s := Status{Name: up.Name, Provider: up.Kind.Name, Limits: up.Limits, InProgress: up.polls.size()}
-		for _, g := range d.gatesOf(up) {
-			s.Models = append(s.Models, g.model)
-			_, shut := g.shutBy()
-			s.Shut = s.Shut || shut
+		s := Status{Name: up.Name, Provider: up.Kind.Name, Limits: up.Limits, Shut: unsure[up.Name]}
+		for _, t := range d.seenElsewhere() {
+			if plainName(t.Upstream) == up.Name && t.State == task.Running {
+				s.InProgress++
+			}
+		}
+		for _, route := range d.lanes.routes() {
+			if name, model, _ := strings.Cut(route, "/"); name == up.Name && up.serves(model) {
+				s.Models = append(s.Models, model)
+			}
+		}
+		if t := d.keeper.tenure(up.lease); t != nil {
+			s.InProgress += t.polls.size()
+			s.Shut = s.Shut || t.shut()
+			for _, g := range t.list() {
+				if !slices.Contains(s.Models, g.model) {
+					s.Models = append(s.Models, g.model)
+				}
+			}
 		}
 		for _, lane := range lanes {
 			if slices.ContainsFunc(strings.Split(lane.ID, "|"), func(route string) bool { return strings.HasPrefix(route, up.Name+"/") }) {
@@ -89,6 +109,28 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 	return list, nil
 }
 
+// unsureElsewhere names the upstreams served by others at which it is being found
+// out whether a submission was taken.
+func (d *Dispatch) unsureElsewhere(ctx context.Context) (map[string]bool, error) {
+	if d.Alone {
+		return nil, nil
+	}
+	unsure := map[string]bool{}
+	list, err := d.Store.Unfinished(ctx, task.Submitting, "", sweepAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range list {
+		if d.keeper.tenure(t.Upstream) != nil {
+			continue
+		}
+		if a, err := d.Store.Attempt(ctx, t.ID, t.Attempt); err == nil && a.LostAt > 0 {
+			unsure[plainName(t.Upstream)] = true
+		}
+	}
+	return unsure, nil
+}
+
 // TestUpstream asks an upstream about a ticket that does not exist: an answer
 // proves address and key. It opens a parked upstream again.
 func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
@@ -101,8 +143,11 @@ func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
 	if _, err := up.Provider.Poll(ctx, "00000000-0000-0000-0000-000000000000"); err != nil {
 		return errors.Join(errors.New("the supplier did not answer as it should"), err)
 	}
-	if err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error { return tx.Park(ctx, name, 0, "") }); err != nil {
+	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, 0, "") }); err != nil {
 		return err
 	}
-	return d.renewLease(ctx, up)
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	up.parked, up.parkedWhy = time.Time{}, "" // whoever else serves it sees it at its next look
+	return nil
 }

@@ -37,7 +37,7 @@ func (g *gate) submit(ctx context.Context, t task.Task) {
 	}
 	d.Point("before-submit")
 	// What is on the wire is answered, also when we are asked to stop.
-	sending, cancel := context.WithTimeout(provider.WithGuard(context.WithoutCancel(ctx), g.up.trusted), submitTime)
+	sending, cancel := context.WithTimeout(provider.WithGuard(context.WithoutCancel(ctx), g.t.trusted), submitTime)
 	defer cancel()
 	begin := d.Now()
 	ticket, err := g.up.Provider.Submit(sending, order)
@@ -46,7 +46,7 @@ func (g *gate) submit(ctx context.Context, t task.Task) {
 	ctx = context.WithoutCancel(ctx)
 	if err == nil {
 		g.calm()
-		g.taken(ctx, t, ticket, "taken")
+		g.taken(ctx, t, ticket, "taken", nil)
 		return
 	}
 	g.settle(ctx, t, provider.FailureOf(err))
@@ -59,15 +59,16 @@ func notTaken(err error) *provider.Failure {
 	return &f
 }
 
-// taken writes the ticket down: a fact, whoever owns the upstream by now. It is
+// taken writes the ticket down: a fact, whoever owns the upstream by now. Only to
+// adopt a ticket is a decision, and by is then the lease that it is made with. It is
 // repeated until it is on disk, since nothing else knows the ticket.
-func (g *gate) taken(ctx context.Context, t task.Task, ticket provider.Ticket, outcome string) {
+func (g *gate) taken(ctx context.Context, t task.Task, ticket provider.Ticket, outcome string, by *lease) {
 	d := g.d
 	d.stats.submits.WithLabelValues(g.route, outcome).Inc()
 	var next task.Task
 	err := d.insist(ctx, "ticket", t.ID, func() (err error) {
 		next, err = d.advance(ctx, t.ID, step{
-			from: task.Submitting, note: outcome + ": " + string(ticket),
+			from: task.Submitting, attempt: t.Attempt, fenced: by, note: outcome + ": " + string(ticket),
 			with: func(ctx context.Context, tx *store.Tx) error {
 				return saveAttempt(ctx, tx, t, func(a *store.Attempt) { a.Ticket, a.Outcome = string(ticket), outcome })
 			},
@@ -81,16 +82,36 @@ func (g *gate) taken(ctx context.Context, t task.Task, ticket provider.Ticket, o
 		return err
 	})
 	if err != nil {
-		// A late answer is a fact: it is recorded against its attempt.
-		d.Log.Warn("a ticket came too late", "task", t.ID, "attempt", t.Attempt, "ticket", ticket, "error", err)
-		_ = d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
-			return saveAttempt(ctx, tx, t, func(a *store.Attempt) { a.Ticket, a.Outcome = string(ticket), "late" })
-		})
+		if by == nil {
+			g.late(ctx, t, ticket, err)
+		}
 		g.free(t.ID)
 		return
 	}
-	g.up.polls.add(next, g)
+	if g.t.ctx.Err() != nil { // the next owner, perhaps a later tenure of our own, hears of it
+		return
+	}
+	g.t.polls.add(next, g, false)
 	d.heedCancel(ctx, t.ID) // a wish between the commit and now was heard by nobody
+}
+
+// late records an answer that came when its task had gone on: it is a fact, kept
+// with its attempt, unless a rescue gave the attempt another ticket by then.
+func (g *gate) late(ctx context.Context, t task.Task, ticket provider.Ticket, why error) {
+	g.d.Log.Warn("a ticket came too late", "task", t.ID, "attempt", t.Attempt, "ticket", ticket, "error", why)
+	err := g.d.write(ctx, func(tx *store.Tx) error {
+		return saveAttempt(ctx, tx, t, func(a *store.Attempt) {
+			switch a.Ticket {
+			case "":
+				a.Ticket, a.Outcome = string(ticket), "late"
+			case string(ticket):
+				a.Outcome = "taken" // what was adopted is proved by the answer itself
+			}
+		})
+	})
+	if err != nil {
+		g.d.Log.Error("cannot record a late ticket", "task", t.ID, "attempt", t.Attempt, "ticket", ticket, "error", err)
+	}
 }
 
 func saveAttempt(ctx context.Context, tx *store.Tx, t task.Task, edit func(*store.Attempt)) error {
@@ -120,10 +141,14 @@ func (g *gate) settle(ctx context.Context, t task.Task, f *provider.Failure) {
 }
 
 // lose shuts the gate: the submission may have been taken, and rescue finds out.
+// When it was lost is a fact, but of no use once somebody has found out.
 func (g *gate) lose(ctx context.Context, t task.Task, f *provider.Failure) {
 	now := g.d.millis()
 	_ = g.d.insist(ctx, "lost answer", t.ID, func() error {
-		return g.d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+		return g.d.write(ctx, func(tx *store.Tx) error {
+			if fresh, err := tx.Task(ctx, t.ID); err != nil || fresh.State != task.Submitting || fresh.Attempt != t.Attempt {
+				return err
+			}
 			return saveAttempt(ctx, tx, t, func(a *store.Attempt) {
 				a.LostAt, a.Outcome = now, "unsure"
 				if f.RequestID != "" {
@@ -143,7 +168,7 @@ func (g *gate) refused(ctx context.Context, t task.Task, f *provider.Failure) {
 	d := g.d
 	switch f.Class {
 	case provider.Throttled:
-		d.slots.Halve(g.route, d.Now())
+		g.t.slots.Halve(g.route, d.Now())
 		g.trouble(f.After)
 	case provider.Locked:
 		g.locked(ctx, f)
@@ -154,7 +179,7 @@ func (g *gate) refused(ctx context.Context, t task.Task, f *provider.Failure) {
 	final := f.Class == provider.Refused || f.Class == provider.Gone || (f.Class == provider.Passing && (countsAgainstTask && t.Retries >= maxRefusal || d.tooOld(t)))
 	err := d.insist(ctx, "failed submission", t.ID, func() error {
 		_, err := d.advance(ctx, t.ID, step{
-			from: task.Submitting, fenced: g.up, note: "not taken: " + f.Class.String() + " " + f.Code,
+			from: task.Submitting, attempt: t.Attempt, fenced: g.t.lease, note: "not taken: " + f.Class.String() + " " + f.Code,
 			with: func(ctx context.Context, tx *store.Tx) error {
 				return saveAttempt(ctx, tx, t, func(a *store.Attempt) { a.Outcome = "not taken" })
 			},

@@ -17,19 +17,36 @@ const (
 	strayEvery   = time.Hour
 	strayAge     = 24 * time.Hour // what nothing names is deleted after
 	attemptsKept = 48 * time.Hour
+	replicasKept = time.Hour // after their death
 	sweepAtOnce  = 200
 )
 
-// sweeps takes away what is past its time: tasks that were not begun in time,
-// videos and files after their retention, old idempotency keys and attempts,
-// blobs that nothing names.
-func (d *Dispatch) sweeps(ctx context.Context) {
+// catchUps takes up, now and then, what no change told this replica of.
+func (d *Dispatch) catchUps(ctx context.Context) {
+	for {
+		if err := d.sweepMissed(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Warn("cannot look for missed changes", "error", err)
+		}
+		if !wait(ctx, sweepEvery) {
+			return
+		}
+	}
+}
+
+// background is the work that one replica does for all: it takes away what is past
+// its time: tasks that were not begun in time, videos and files after their
+// retention, old idempotency keys and attempts, blobs that nothing names.
+func (d *Dispatch) background(ctx context.Context) {
+	if err := d.takeStrangers(ctx); err != nil && ctx.Err() == nil {
+		d.Log.Warn("cannot look for tasks of upstreams that are not configured any more", "error", err)
+	}
 	stray := d.Now()
 	for wait(ctx, sweepEvery) {
+		d.Point("sweeping")
 		for _, sweep := range []struct {
 			what string
 			do   func(context.Context) error
-		}{{"missed changes", d.sweepMissed}, {"late tasks", d.sweepLate}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"history", d.sweepHistory}} {
+		}{{"late tasks", d.sweepLate}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"history", d.sweepHistory}} {
 			if err := sweep.do(ctx); err != nil && ctx.Err() == nil {
 				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
 			}
@@ -44,6 +61,52 @@ func (d *Dispatch) sweeps(ctx context.Context) {
 	}
 }
 
+// takeStrangers meets the tasks of upstreams that are not configured any more: the
+// operator is told, and what was rendered there is collected if it still can be.
+func (d *Dispatch) takeStrangers(ctx context.Context) error {
+	for _, s := range stages {
+		for after := ""; s.owned; {
+			list, err := d.Store.Unfinished(ctx, s.state, after, sweepAtOnce)
+			if err != nil {
+				return err
+			}
+			for _, t := range list {
+				after = t.ID
+				switch {
+				case d.upstream(t.Upstream) != nil:
+				case s.state == task.Submitting:
+					d.Log.Error("ALERT: a submitted task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", t.Upstream)
+				case s.state == task.Running:
+					d.Log.Error("ALERT: a running task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", t.Upstream)
+				default:
+					d.collects.add(t.ID)
+				}
+			}
+			if len(list) < sweepAtOnce {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// sweepMissed takes up what no change told of: who listens may fall behind.
+func (d *Dispatch) sweepMissed(ctx context.Context) error {
+	preparing, err := d.Store.Unprepared(ctx, d.owner, d.millis(), sweepAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, id := range preparing {
+		d.prepares.add(id)
+	}
+	for _, t := range d.keeper.tenures() {
+		if err := t.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sweepLate fails tasks that were not submitted by their start_by.
 func (d *Dispatch) sweepLate(ctx context.Context) error {
 	late, err := d.Store.TooLate(ctx, d.millis(), sweepAtOnce)
@@ -51,7 +114,7 @@ func (d *Dispatch) sweepLate(ctx context.Context) error {
 		return err
 	}
 	for _, t := range late {
-		err := d.fail(ctx, t, expired(), "start_by is past", nil)
+		err := d.fail(ctx, t, expired(), step{note: "start_by is past"})
 		if err != nil && !errors.Is(err, errDecided) {
 			return err
 		}
@@ -62,31 +125,6 @@ func (d *Dispatch) sweepLate(ctx context.Context) error {
 // expired is what a customer hears whose task was not submitted by its start_by.
 func expired() *fault.Fault {
 	return fault.New(fault.CodeExpired, "start_by", "The task could not be submitted before its start_by time. Nothing was charged.")
-}
-
-// sweepMissed takes up what no change told of: who listens may fall behind.
-func (d *Dispatch) sweepMissed(ctx context.Context) error {
-	preparing, err := d.Store.Unfinished(ctx, task.Preparing, "", sweepAtOnce)
-	if err != nil {
-		return err
-	}
-	for _, t := range preparing {
-		d.prepares.add(t.ID)
-	}
-	for after := ""; ; {
-		running, err := d.Store.Unfinished(ctx, task.Running, after, sweepAtOnce)
-		if err != nil {
-			return err
-		}
-		for _, t := range running {
-			if after = t.ID; t.CancelRequestedAt > 0 {
-				d.heedCancel(ctx, t.ID)
-			}
-		}
-		if len(running) < sweepAtOnce {
-			return nil
-		}
-	}
 }
 
 // sweepVideos deletes the files of tasks whose retention is over. The row is
@@ -124,7 +162,7 @@ func (d *Dispatch) sweepFiles(ctx context.Context) error {
 		return err
 	}
 	for _, f := range list {
-		err := d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+		err := d.write(ctx, func(tx *store.Tx) error {
 			_, err := tx.DeleteFile(ctx, f.Account, f.ID, d.millis())
 			return err
 		})
@@ -139,12 +177,14 @@ func (d *Dispatch) sweepFiles(ctx context.Context) error {
 }
 
 func (d *Dispatch) sweepRows(ctx context.Context) error {
-	return d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+	return d.write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.DeleteIdempotency(ctx, d.millis(), sweepAtOnce); err != nil {
 			return err
 		}
-		_, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce)
-		return err
+		if _, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce); err != nil {
+			return err
+		}
+		return tx.DeleteReplicas(ctx, d.millis(), replicasKept.Milliseconds())
 	})
 }
 

@@ -75,7 +75,7 @@ func (d *Dispatch) drawInTurn(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("thumbnail of %s: %w", id, err)
 	}
-	return d.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+	return d.write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Artifact(ctx, id, task.Video); err != nil {
 			return err // swept meanwhile; the blob is stray
 		}

@@ -53,11 +53,11 @@ func (d dialect) givenClock() dialect {
 
 // clock is the time by which leases run out, in unix milliseconds: the database's
 // own where there are several processes, else given.
-func (tx *Tx) clock(ctx context.Context, given int64) (int64, error) {
-	if tx.d.clock == "" {
+func (r Reader) clock(ctx context.Context, given int64) (int64, error) {
+	if r.d.clock == "" {
 		return given, nil
 	}
-	return one(ctx, tx.q, func(s scanner) (now int64, err error) { return now, s.Scan(&now) }, tx.d.clock)
+	return one(ctx, r.q, func(s scanner) (now int64, err error) { return now, s.Scan(&now) }, r.d.clock)
 }
 
 // openSQLite opens the file with the pragmas that durability and speed need:

@@ -6,11 +6,13 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Change is a committed step of a task, as it is told to those who wait.
+// Change is a committed step of a task, as it is told to those who wait; or, with
+// Freed alone, that something waits for a new owner.
 type Change struct {
 	Task    string
 	Account string
 	State   task.State
+	Freed   string // the lease that was dropped, or the replica that left
 }
 
 // hub tells commits to who asked: dispatch hears all, a long-poll one task.

@@ -110,6 +110,10 @@ func payloads(replica string, changes []Change) []string {
 		if b.Len() == 0 {
 			b.WriteString(replica)
 		}
+		if c.Freed != "" {
+			b.WriteString("\n" + c.Freed)
+			continue
+		}
 		b.WriteString("\n" + c.Task + " " + c.Account + " " + string(c.State))
 	}
 	return append(list, b.String())
@@ -119,8 +123,11 @@ func payloads(replica string, changes []Change) []string {
 func readPayload(text string) (replica string, changes []Change) {
 	replica, rest, _ := strings.Cut(text, "\n")
 	for line := range strings.SplitSeq(rest, "\n") {
-		if parts := strings.Split(line, " "); len(parts) == 3 {
+		switch parts := strings.Split(line, " "); {
+		case len(parts) == 3:
 			changes = append(changes, Change{Task: parts[0], Account: parts[1], State: task.State(parts[2])})
+		case len(parts) == 1 && line != "":
+			changes = append(changes, Change{Freed: line})
 		}
 	}
 	return replica, changes

@@ -240,13 +240,14 @@ func (r Reader) Artifacts(ctx context.Context, id string) ([]task.Artifact, erro
 	return collect(ctx, r.q, scanArtifact, "SELECT "+artifactColumns+" FROM artifact WHERE task = $1 ORDER BY kind", id)
 }
 
-// InsertArtifact adds a task's file.
+// InsertArtifact adds a task's file, unless it has one of the kind: two replicas
+// may draw the same thumbnail.
 func (tx *Tx) InsertArtifact(ctx context.Context, a task.Artifact) error {
 	sound := 0
 	if a.Sound {
 		sound = 1
 	}
-	_, err := tx.changed(ctx, "INSERT INTO artifact ("+artifactColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	_, err := tx.changed(ctx, "INSERT INTO artifact ("+artifactColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (task, kind) DO NOTHING",
 		a.Task, string(a.Kind), a.Blob, a.Type, a.Bytes, a.SHA256, a.Width, a.Height, a.Millis, sound)
 	return err
 }

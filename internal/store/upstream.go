@@ -28,9 +28,9 @@ func (r Reader) Upstream(ctx context.Context, id string) (Upstream, error) {
 	return one(ctx, r.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id = $1", id)
 }
 
-// Upstreams lists all that were ever configured.
+// Upstreams lists all that were ever configured: not the leases of other things.
 func (r Reader) Upstreams(ctx context.Context) ([]Upstream, error) {
-	return collect(ctx, r.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream ORDER BY id")
+	return collect(ctx, r.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id NOT LIKE '~%' AND id NOT LIKE '%@%' ORDER BY id")
 }
 
 // TakeLease makes owner the one who serves the upstream until expires, if nobody
@@ -61,12 +61,6 @@ func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int6
 // owner is dead may do so.
 func (tx *Tx) VoidLease(ctx context.Context, id string) error {
 	_, err := tx.changed(ctx, "UPDATE upstream SET owner = '', expires = 0 WHERE id = $1", id)
-	return err
-}
-
-// DropLeases gives up all that owner serves, at once.
-func (tx *Tx) DropLeases(ctx context.Context, owner string) error {
-	_, err := tx.changed(ctx, "UPDATE upstream SET owner = '', expires = 0 WHERE owner = $1", owner)
 	return err
 }
 

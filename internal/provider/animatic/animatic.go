@@ -166,6 +166,9 @@ func (s *studio) Submit(ctx context.Context, o provider.Order) (provider.Ticket,
 	if f := refuse(o); f != nil {
 		return "", f
 	}
+	if err := provider.May(ctx); err != nil { // nobody would ask for the film
+		return "", busy(provider.Passing, err)
+	}
 	id := rand.Text()
 	r := &render{ticket: provider.Ticket(fmt.Sprintf("%s.%d.%s", o.Task, o.Attempt, id)), order: o, folder: filepath.Join(s.folder, id)}
 	r.ctx, r.cancel = context.WithCancelCause(s.ctx)

@@ -30,7 +30,7 @@ const (
 // It listens on a socket in its own folder only.
 var defaults = []string{
 	"fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "listen_addresses=",
-	"log_checkpoints=off", "lc_messages=C",
+	"deadlock_timeout=100ms", "log_checkpoints=off", "lc_messages=C",
 }
 
 // keeper runs the server for as long as somebody holds the other end of its

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,9 +27,13 @@ func migrated(ctx context.Context, database string) error {
 	return err
 }
 
+func options(at storetest.Place) Options {
+	return Options{Path: at.Path, Database: at.Database, Replica: rand.Text(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+}
+
 func openAt(t testing.TB, at storetest.Place) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Path: at.Path, Database: at.Database, Replica: t.Name(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	s, err := Open(t.Context(), options(at))
 	if err != nil {
 		t.Fatal(err)
 	}

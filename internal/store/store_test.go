@@ -4,31 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/credit"
 	"github.com/unireel/unireel/internal/money"
 	"github.com/unireel/unireel/internal/task"
 )
-
-func open(t testing.TB) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "unireel.db"), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 func write(t testing.TB, s *Store, f func(*Tx) error) {
 	t.Helper()
@@ -87,162 +70,141 @@ func noFindings(t testing.TB, s *Store) {
 }
 
 func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
-	s := open(t)
-	addAccount(t, s, "acct_a", 1, 0, 100)
-	ctx := t.Context()
-	write(t, s, func(tx *Tx) error { return hold(ctx, tx, "task_1", "acct_a", "lane", task.Queued) })
-	var fence int64
-	write(t, s, func(tx *Tx) (err error) { fence, err = tx.TakeLease(ctx, "up", "me", 5, 1000); return err })
-	var tk task.Task
-	write(t, s, func(tx *Tx) (err error) {
-		tk, err = tx.Claim(ctx, Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 10})
-		return err
-	})
-	if tk.State != task.Submitting || tk.Attempt != 1 || tk.Version != 2 {
-		t.Fatalf("claimed %+v", tk)
-	}
-	steps := []task.Step{
-		{At: 20, Edit: func(t *task.Task) { t.State, t.Ticket = task.Running, "T" }},
-		{At: 30, Edit: func(t *task.Task) { t.State, t.Result = task.Collecting, "{}" }},
-		{At: 40, Edit: func(t *task.Task) { t.State, t.Progress = task.Completed, 100 }, Used: 3, Entries: [2]string{"e1", "e2"}},
-	}
-	for i, step := range steps {
+	onEach(t, func(t *testing.T, s *Store) {
+		addAccount(t, s, "acct_a", 1, 0, 100)
+		ctx := t.Context()
+		write(t, s, func(tx *Tx) error { return hold(ctx, tx, "task_1", "acct_a", "lane", task.Queued) })
+		var fence int64
+		write(t, s, func(tx *Tx) (err error) { fence, err = tx.TakeLease(ctx, "up", "me", 5, 1000); return err })
+		var tk task.Task
 		write(t, s, func(tx *Tx) (err error) {
-			if i == len(steps)-1 {
-				if err := tx.InsertArtifact(ctx, task.Artifact{Task: tk.ID, Kind: task.Video, Blob: "b"}); err != nil {
-					return err
-				}
-			}
-			next, err := task.Advance(ctx, tx, tk, step)
-			if err == nil {
-				tk = next
-			}
+			tk, err = tx.Claim(ctx, Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 10})
 			return err
 		})
-	}
-	b, err := s.Balance(ctx, "acct_a")
-	if err != nil || b != (credit.Balance{Granted: 100, Spent: 3}) {
-		t.Fatalf("balance %+v, %v", b, err)
-	}
-	if events, err := s.Events(ctx, tk.ID, 0, 10); err != nil || len(events) != 5 {
-		t.Fatalf("events %v, %v", events, err)
-	}
-	if err := s.Write(ctx, func(tx *Tx) error {
-		_, err := task.Advance(ctx, tx, task.Task{ID: tk.ID, Account: tk.Account, Version: 2, State: task.Collecting, Lane: tk.Lane}, task.Step{Edit: func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }})
-		return err
-	}); err == nil {
-		t.Fatal("a step from a stale version was written")
-	}
-	noFindings(t, s)
+		if tk.State != task.Submitting || tk.Attempt != 1 || tk.Version != 2 {
+			t.Fatalf("claimed %+v", tk)
+		}
+		steps := []task.Step{
+			{At: 20, Edit: func(t *task.Task) { t.State, t.Ticket = task.Running, "T" }},
+			{At: 30, Edit: func(t *task.Task) { t.State, t.Result = task.Collecting, "{}" }},
+			{At: 40, Edit: func(t *task.Task) { t.State, t.Progress = task.Completed, 100 }, Used: 3, Entries: [2]string{"e1", "e2"}},
+		}
+		for i, step := range steps {
+			write(t, s, func(tx *Tx) (err error) {
+				if i == len(steps)-1 {
+					if err := tx.InsertArtifact(ctx, task.Artifact{Task: tk.ID, Kind: task.Video, Blob: "b"}); err != nil {
+						return err
+					}
+				}
+				next, err := task.Advance(ctx, tx, tk, step)
+				if err == nil {
+					tk = next
+				}
+				return err
+			})
+		}
+		b, err := s.Balance(ctx, "acct_a")
+		if err != nil || b != (credit.Balance{Granted: 100, Spent: 3}) {
+			t.Fatalf("balance %+v, %v", b, err)
+		}
+		if events, err := s.Events(ctx, tk.ID, 0, 10); err != nil || len(events) != 5 {
+			t.Fatalf("events %v, %v", events, err)
+		}
+		if err := s.Write(ctx, func(tx *Tx) error {
+			_, err := task.Advance(ctx, tx, task.Task{ID: tk.ID, Account: tk.Account, Version: 2, State: task.Collecting, Lane: tk.Lane}, task.Step{Edit: func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }})
+			return err
+		}); err == nil {
+			t.Fatal("a step from a stale version was written")
+		}
+		noFindings(t, s)
+	})
 }
 
 func TestAFailedMemberRollsBackAlone(t *testing.T) {
-	s := open(t)
-	addAccount(t, s, "acct_a", 1, 0, 1000)
-	boom := errors.New("boom")
-	var wg sync.WaitGroup
-	for i := range 60 {
-		wg.Go(func() {
-			err := s.Write(context.Background(), func(tx *Tx) error {
-				if err := hold(context.Background(), tx, fmt.Sprintf("task_%02d", i), "acct_a", "lane", task.Queued); err != nil {
-					return err
+	onEach(t, func(t *testing.T, s *Store) {
+		addAccount(t, s, "acct_a", 1, 0, 1000)
+		boom := errors.New("boom")
+		var wg sync.WaitGroup
+		for i := range 60 {
+			wg.Go(func() {
+				err := s.Write(context.Background(), func(tx *Tx) error {
+					if err := hold(context.Background(), tx, fmt.Sprintf("task_%02d", i), "acct_a", "lane", task.Queued); err != nil {
+						return err
+					}
+					if i%3 == 0 {
+						return boom
+					}
+					return nil
+				})
+				if (i%3 == 0) != errors.Is(err, boom) {
+					t.Errorf("write %d: %v", i, err)
 				}
-				if i%3 == 0 {
-					return boom
-				}
-				return nil
 			})
-			if (i%3 == 0) != errors.Is(err, boom) {
-				t.Errorf("write %d: %v", i, err)
-			}
-		})
-	}
-	wg.Wait()
-	b, err := s.Balance(t.Context(), "acct_a")
-	if err != nil || b.Held != 40*5 {
-		t.Fatalf("held %d, %v; want %d", b.Held, err, 40*5)
-	}
-	noFindings(t, s)
+		}
+		wg.Wait()
+		b, err := s.Balance(t.Context(), "acct_a")
+		if err != nil || b.Held != 40*5 {
+			t.Fatalf("held %d, %v; want %d", b.Held, err, 40*5)
+		}
+		noFindings(t, s)
+	})
 }
 
 func TestAPanicRollsBackAndIsRaisedAtTheCaller(t *testing.T) {
-	s := open(t)
-	addAccount(t, s, "acct_a", 1, 0, 1000)
-	func() {
-		defer func() {
-			if r := recover(); r != "ouch" {
-				t.Errorf("recovered %v", r)
-			}
+	onEach(t, func(t *testing.T, s *Store) {
+		addAccount(t, s, "acct_a", 1, 0, 1000)
+		func() {
+			defer func() {
+				if r := recover(); r != "ouch" {
+					t.Errorf("recovered %v", r)
+				}
+			}()
+			_ = s.Write(t.Context(), func(tx *Tx) error {
+				if err := hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued); err != nil {
+					return err
+				}
+				panic("ouch")
+			})
 		}()
-		_ = s.Write(t.Context(), func(tx *Tx) error {
-			if err := hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued); err != nil {
-				return err
-			}
-			panic("ouch")
-		})
-	}()
-	if _, err := s.Task(t.Context(), "task_1"); !errors.Is(err, ErrNotFound) {
-		t.Fatalf("the panicked write left a row: %v", err)
-	}
-	write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_2", "acct_a", "lane", task.Queued) })
-	noFindings(t, s)
+		if _, err := s.Task(t.Context(), "task_1"); !errors.Is(err, ErrNotFound) {
+			t.Fatalf("the panicked write left a row: %v", err)
+		}
+		write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_2", "acct_a", "lane", task.Queued) })
+		noFindings(t, s)
+	})
 }
 
 func TestEffectsComeAfterTheCommitAndOnlyThen(t *testing.T) {
-	s := open(t)
-	addAccount(t, s, "acct_a", 1, 0, 1000)
-	changed, stop := s.WatchTask("task_1")
-	defer stop()
-	ran := false
-	_ = s.Write(t.Context(), func(tx *Tx) error {
-		tx.AfterCommit(func() { ran = true })
-		_ = hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued)
-		return errors.New("no")
+	onEach(t, func(t *testing.T, s *Store) {
+		addAccount(t, s, "acct_a", 1, 0, 1000)
+		changed, stop := s.WatchTask("task_1")
+		defer stop()
+		ran := false
+		_ = s.Write(t.Context(), func(tx *Tx) error {
+			tx.AfterCommit(func() { ran = true })
+			_ = hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued)
+			return errors.New("no")
+		})
+		select {
+		case <-changed:
+			t.Fatal("told of a change that was rolled back")
+		default:
+		}
+		if ran {
+			t.Fatal("an effect of a write that was rolled back ran")
+		}
+		write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued) })
+		<-changed
 	})
-	select {
-	case <-changed:
-		t.Fatal("told of a change that was rolled back")
-	default:
-	}
-	if ran {
-		t.Fatal("an effect of a write that was rolled back ran")
-	}
-	write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued) })
-	<-changed
 }
 
 func TestACancelledCallerIsNotWritten(t *testing.T) {
-	s := open(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	err := s.Write(ctx, func(*Tx) error { t.Error("the closure of a cancelled caller ran"); return nil })
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v", err)
-	}
-}
-
-func TestANewerSchemaIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "unireel.db")
-	o := Options{Path: path, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	s, err := Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db, d, err := o.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err = migrate(t.Context(), db, d); err == nil {
-		_, err = db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
-	}
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := Open(t.Context(), o); err == nil {
-		_ = s.Close()
-		t.Fatal("opened a schema from the future")
-	}
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := s.Write(ctx, func(*Tx) error { t.Error("the closure of a cancelled caller ran"); return nil })
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+	})
 }

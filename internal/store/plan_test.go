@@ -1,0 +1,58 @@
+package store
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/unireel/unireel/internal/store/storetest"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// No statement on the path of a task reads a whole table.
+func TestTheHotStatementsScanNothing(t *testing.T) {
+	s := openAt(t, storetest.Place{Path: filepath.Join(t.TempDir(), "unireel.db")})
+	seen := &recorder{}
+	ctx := t.Context()
+	r := Reader{q: seen, d: &sqlite}
+	_, _ = r.TaskOf(ctx, "a", "t")
+	_, _, _ = r.Tasks(ctx, Filter{Account: "a", Limit: 20})
+	_, _ = r.Unfinished(ctx, task.Running, "", 10)
+	_, _ = r.TooLate(ctx, 1, 10)
+	_, _ = r.Sweepable(ctx, 1, 10)
+	_, _ = r.Turns(ctx, "lane", 10)
+	_, _ = r.QueuedOf(ctx, "lane", "a", "", 10)
+	_, _ = r.Paces(ctx, "m", 10)
+	_, _ = r.Idempotency(ctx, "a", "k", 1)
+	_, _ = r.KeyByHash(ctx, "h")
+	_, _ = r.EntriesOf(ctx, "t")
+	_, _ = r.Entries(ctx, "a", "", 10)
+	tx := &Tx{Reader: r}
+	_, _ = tx.Claim(ctx, Claim{})
+	_, _ = tx.SaveTask(ctx, task.Task{}, 1)
+	_ = tx.turn(ctx, task.Task{}, 1, 0, 0)
+	seen.texts = append(seen.texts, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1",
+		"SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1")
+	for _, text := range seen.texts {
+		args := make([]any, strings.Count(text, "$"))
+		rows, err := s.reads.QueryContext(ctx, "EXPLAIN QUERY PLAN "+text, args...)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		for rows.Next() {
+			var a, b, c int
+			var detail string
+			if err := rows.Scan(&a, &b, &c, &detail); err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "CONSTANT ROW") || strings.Contains(detail, "TEMP B-TREE") {
+				t.Errorf("%s\n\t%s", text, detail)
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}

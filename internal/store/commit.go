@@ -55,6 +55,7 @@ func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options
 	c.notices = startNotices(c.ctx, db, o)
 	c.creates = startCreates(c)
 	if !o.Quiet {
+		h.setDeaf(true) // until it listens
 		c.running.Go(func() { listen(c.ctx, h, o) })
 	}
 	return c

@@ -51,3 +51,4 @@ setup-demo:
 
 setup-test:
 	@scripts/setup test
+	@$(GO) tool -modfile=tools/versitygw/go.mod -n versitygw >/dev/null # the S3 server of the tests, built once

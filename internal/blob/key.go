@@ -10,6 +10,9 @@ const (
 	maxSegment  = 128 // bytes
 )
 
+// IsKey says whether a name is a key.
+func IsKey(name string) bool { return CheckKey(name) == nil }
+
 // CheckKey is the law of keys, for every store the same: one to three segments
 // of [A-Za-z0-9._-], none of which begins with a dot; else ErrBadKey.
 func CheckKey(key string) error {

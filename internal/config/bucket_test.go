@@ -53,7 +53,7 @@ func TestAWrongBucketSaysHowToWriteIt(t *testing.T) {
 		{"s3: {endpoint: \"minio:9000\"}\n", "s3_endpoint: it is not http(s)://HOST[:PORT]"},
 		{"s3: {endpoint: \"http://minio:9000/films\"}\n", "s3_endpoint:"},
 		{"s3: {endpoint: \"http://key:sk-hidden-0123@minio:9000\"}\n", "s3_endpoint:"},
-		{"blob: s3://films\ns3: {adressing: path}\n", "did you mean addressing?"},
+		{"blob: s3://films\ns3: {adressin: path}\n", "did you mean addressing?"},
 		{"s3: {addressing: both}\n", "--s3-addressing must be one of"},
 		{"blob: s3://films\n" + keys, ""},
 		{"blob: \"\"\n" + keys, ""},

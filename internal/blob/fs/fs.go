@@ -287,7 +287,7 @@ func (s *Store) visit(ctx context.Context, name string, e fs.DirEntry, visit fun
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("list blobs: %w", err)
 	}
-	if blob.CheckKey(name) != nil {
+	if !blob.IsKey(name) {
 		return true, nil // incoming, and what others put into the folder
 	}
 	if e.IsDir() {

@@ -30,7 +30,7 @@ func (s *Store) List(ctx context.Context, visit func(blob.Info) bool) error {
 			return fmt.Errorf("list blobs: %w", explain(ctx, object.Err))
 		}
 		key := strings.TrimPrefix(object.Key, s.prefix)
-		if blob.CheckKey(key) != nil {
+		if !blob.IsKey(key) {
 			continue // what others put there
 		}
 		if !visit(blob.Info{Key: key, Bytes: object.Size, ModTime: object.LastModified}) {
@@ -56,7 +56,7 @@ func (s *Store) giveUp(ctx context.Context) error {
 			return err
 		}
 		for _, left := range page.Uploads {
-			if s.now().Sub(left.Initiated) < leftAge || !strings.HasPrefix(left.Key, s.prefix) || blob.CheckKey(strings.TrimPrefix(left.Key, s.prefix)) != nil {
+			if s.now().Sub(left.Initiated) < leftAge || !strings.HasPrefix(left.Key, s.prefix) || !blob.IsKey(strings.TrimPrefix(left.Key, s.prefix)) {
 				continue
 			}
 			if err := s.abortLeft(ctx, left); err != nil {

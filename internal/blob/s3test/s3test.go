@@ -67,7 +67,7 @@ func Launch(ctx context.Context, folder string) (*Server, error) {
 	}
 	// A port that was free may be somebody else's by now.
 	for range 5 {
-		if s.Endpoint, err = freeAddress(); err != nil {
+		if s.Endpoint, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 		if err = s.Run(ctx); err == nil {
@@ -108,8 +108,9 @@ func repository() (string, error) {
 	return "", fmt.Errorf("no tools/versitygw/go.mod above the folder of the test")
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	var c net.ListenConfig
+	l, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -139,7 +140,8 @@ func (s *Server) Files(bucket string) ([]string, error) {
 func (s *Server) Run(ctx context.Context) error {
 	address := strings.TrimPrefix(s.Endpoint, "http://")
 	p := &process{out: &bytes.Buffer{}, done: make(chan struct{})}
-	p.cmd = exec.Command(s.program, "--port", address, "--region", Region, "--keep-alive", "--quiet",
+	// It lives until Stop: ctx is for the start only.
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.program, "--port", address, "--region", Region, "--keep-alive", "--quiet",
 		"posix", filepath.Join(s.folder, "buckets"))
 	p.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
@@ -154,8 +156,9 @@ func (s *Server) Run(ctx context.Context) error {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	late := time.After(30 * time.Second)
+	var dialer net.Dialer
 	for {
-		if conn, err := net.Dial("tcp", address); err == nil {
+		if conn, err := dialer.DialContext(ctx, "tcp", address); err == nil {
 			return conn.Close()
 		}
 		select {

@@ -23,7 +23,10 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // answers: each call ends by itself, in time.
 func TestAStoreThatHangsIsGivenUp(t *testing.T) {
 	calls := map[string]func(context.Context, *Store) error{
-		"put":    func(ctx context.Context, s *Store) error { _, err := s.Put(ctx, "x/y", bytes.NewReader(nil)); return err },
+		"put": func(ctx context.Context, s *Store) error {
+			_, err := s.Put(ctx, "x/y", bytes.NewReader(nil))
+			return err
+		},
 		"open":   func(ctx context.Context, s *Store) error { _, err := s.Open(ctx, "x/y"); return err },
 		"stat":   func(ctx context.Context, s *Store) error { _, err := s.Stat(ctx, "x/y"); return err },
 		"delete": func(ctx context.Context, s *Store) error { return s.Delete(ctx, "x/y") },

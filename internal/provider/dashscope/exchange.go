@@ -58,7 +58,7 @@ func (d *dashscope) do(client *http.Client, r *http.Request) (exchange, error) {
 		return exchange{}, bare(err)
 	}
 	defer answer.Body.Close()
-	x := exchange{status: answer.StatusCode, requestID: answer.Header.Get("X-Request-Id"), after: d.retryAfter(answer.Header.Get("Retry-After"))}
+	x := exchange{status: answer.StatusCode, requestID: fit(answer.Header.Get("X-Request-Id")), after: d.retryAfter(answer.Header.Get("Retry-After"))}
 	x.body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil {
 		return x, fmt.Errorf("read body of status %d: %w", x.status, bare(err))

@@ -100,7 +100,8 @@ type policy struct {
 // reads as "".
 type text string
 
-// UnmarshalJSON never errs on valid JSON.
+// UnmarshalJSON never errs on valid JSON. It drops NULs: what the supplier says
+// is kept in databases that take none.
 func (t *text) UnmarshalJSON(b []byte) error {
 	b = bytes.TrimSpace(b)
 	switch {
@@ -111,11 +112,16 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		if err := json.Unmarshal(b, &s); err != nil {
 			return err
 		}
-		*t = text(s)
+		*t = text(fit(s))
 	default:
 		*t = text(b)
 	}
 	return nil
+}
+
+// fit makes a supplier's words fit to be kept: UTF-8 without NUL.
+func fit(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
 // millis reads seconds as milliseconds; false when it is no number between 0 and

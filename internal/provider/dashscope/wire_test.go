@@ -241,3 +241,25 @@ func talk(t testing.TB, name string) []byte {
 	}
 	return b
 }
+
+// PostgreSQL refuses NUL and bytes that are no UTF-8: a task must not hang on
+// what a supplier, or something between, puts into a name.
+func TestTheSuppliersWordsCanBeKept(t *testing.T) {
+	address := recorded(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["X-Request-Id"] = []string{"a\xffb"}
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	d := connect(t, address, secret, time.Now)
+	_, err := d.Submit(t.Context(), orders["t2v"])
+	if f := failureOf(t, err); f.RequestID != "a\uFFFDb" {
+		t.Errorf("request id %q", f.RequestID)
+	}
+	a, err := readAnswer([]byte(`{"request_id":"r\u0000","output":{"task_id":"a\u0000b","task_status":"FAILED","message":"\u0000"}}`))
+	if err != nil || a.Output.TaskID != "ab" || a.RequestID != "r" || a.Output.Message != "" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	e, err := readError([]byte(`{"code":"X\u0000","message":"m","request_id":"r\u0000"}`))
+	if err != nil || e.RequestID != "r" || e.Code != "X" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

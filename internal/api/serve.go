@@ -176,7 +176,32 @@ func (a *API) run(c *call, e endpoint) (err error) {
 			return err
 		}
 	}
+	if err := c.legible(); err != nil {
+		return err
+	}
 	return e.answer(c)
+}
+
+// legible refuses a path or a query that is not text: a database may refuse it
+// too, and no name of ours has such bytes. A path of that kind leads nowhere.
+func (c *call) legible() error {
+	if !catalog.IsText(c.r.URL.Path) {
+		return fault.New(fault.CodeNoPage, "", "There is nothing here: the path has bytes that are not UTF-8, or a NUL character.")
+	}
+	if catalog.IsText(c.r.URL.RawQuery) && !strings.Contains(c.r.URL.RawQuery, "%") {
+		return nil
+	}
+	query := c.r.URL.Query()
+	var faults []fault.Fault
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(faults) < catalog.MaxFaults && slices.ContainsFunc(query[name], func(v string) bool { return !catalog.IsText(v) }) {
+			faults = append(faults, *fault.New(fault.CodeInvalidValue, brief(strings.ToValidUTF8(name, "\uFFFD")), "The value has bytes that are not UTF-8, or a NUL character; take them out."))
+		}
+	}
+	if f := fault.Join(faults); f != nil {
+		return f
+	}
+	return nil
 }
 
 func (a *API) logCall(c *call, e endpoint, took time.Duration, err error) {

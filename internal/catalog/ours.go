@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/unireel/unireel/internal/fault"
@@ -66,8 +65,8 @@ func (v *validation) metadata() {
 		switch {
 		case slices.Contains(reserved, pair.Key):
 			v.wrong(pair.Value, fault.CodeInvalidValue, "The name is reserved: answers put a time of ours there.")
-		case n < 1 || n > maxPairKey || !utf8.ValidString(pair.Key) || strings.ContainsRune(pair.Key, 0):
-			v.wrong(pair.Value, fault.CodeInvalidValue, "A name has 1 to %d characters.", maxPairKey)
+		case n < 1 || n > maxPairKey || !IsText(pair.Key):
+			v.wrong(pair.Value, fault.CodeInvalidValue, "A name has 1 to %d characters, none of them NUL.", maxPairKey)
 		default:
 			v.text(pair.Value, maxPairValue)
 		}

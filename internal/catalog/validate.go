@@ -105,12 +105,15 @@ func (v *validation) texts() {
 	v.out.Prompt, v.out.NegativePrompt = a.Prompt.Value, a.NegativePrompt.Value
 }
 
+// IsText says whether every database keeps this as text: UTF-8 without NUL.
+func IsText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
 // text holds a text to its length in characters.
 func (v *validation) text(g Given[string], most int) {
 	if !g.Fit() {
 		return
 	}
-	if !utf8.ValidString(g.Value) || strings.ContainsRune(g.Value, 0) {
+	if !IsText(g.Value) {
 		v.wrong(g, fault.CodeInvalidValue, "The text has bytes that are no UTF-8, or a NUL character; take them out.")
 	} else if n := utf8.RuneCountInString(g.Value); n > most {
 		v.wrong(g, fault.CodeInvalidValue, "The text has %d characters; at most %d are taken.", n, most)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/unireel/unireel/internal/account"
+	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/credit"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/money"
@@ -112,7 +113,7 @@ func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, strin
 
 func (c *Checkout) checkKey(o KeyOrder) *fault.Fault {
 	var faults []fault.Fault
-	if len(o.Name) > maxTitle || strings.ContainsFunc(o.Name, func(r rune) bool { return r < ' ' }) {
+	if len(o.Name) > maxTitle || !catalog.IsText(o.Name) || strings.ContainsFunc(o.Name, func(r rune) bool { return r < ' ' }) {
 		faults = append(faults, *wrong("name", "A key's name has at most %d bytes and no control characters.", maxTitle))
 	}
 	for i, s := range o.Scopes {
@@ -158,8 +159,8 @@ func (c *Checkout) Grant(ctx context.Context, idOrName string, amount money.Amou
 	if amount == 0 {
 		return credit.Balance{}, wrong("amount", "The amount cannot be zero.")
 	}
-	if len(ref) > maxRef {
-		return credit.Balance{}, wrong("ref", "A reference has at most %d bytes.", maxRef)
+	if len(ref) > maxRef || !catalog.IsText(ref) {
+		return credit.Balance{}, wrong("ref", "A reference has at most %d bytes, of UTF-8 and none of them NUL.", maxRef)
 	}
 	a, err := c.account(ctx, idOrName)
 	if err != nil {

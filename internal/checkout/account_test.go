@@ -65,6 +65,8 @@ func TestAReferenceGrantsOnce(t *testing.T) {
 	wantFault(t, err, fault.CodeConflict, "ref")
 	_, err = w.Grant(ctx, "alice", -6*money.Unit, "back")
 	wantFault(t, err, fault.CodeInvalidValue, "amount")
+	_, err = w.Grant(ctx, "alice", 1, "a\x00b")
+	wantFault(t, err, fault.CodeInvalidValue, "ref")
 	_, err = w.Grant(ctx, "alice", 0, "nothing")
 	wantFault(t, err, fault.CodeInvalidValue, "amount")
 	_, err = w.Grant(ctx, "alice", 1<<63-1, "all there is")

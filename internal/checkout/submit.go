@@ -32,8 +32,8 @@ func (c *Checkout) Submit(ctx context.Context, who Caller, o Order) (t task.Task
 	if o.IdempotencyKey == "" {
 		return c.submit(ctx, who, o)
 	}
-	if len(o.IdempotencyKey) > maxKey {
-		return t, false, wrong("Idempotency-Key", "An Idempotency-Key has at most %d bytes.", maxKey)
+	if len(o.IdempotencyKey) > maxKey || !catalog.IsText(o.IdempotencyKey) {
+		return t, false, wrong("Idempotency-Key", "An Idempotency-Key has at most %d bytes, of UTF-8 and none of them NUL.", maxKey)
 	}
 	leave, err := c.board(ctx, flight{who.Account, o.IdempotencyKey})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -115,6 +116,17 @@ func TestAReplayNeedsNoCreditAndARefusalLeavesTheKeyFree(t *testing.T) {
 	wantFault(t, err, fault.CodeMismatch, "Idempotency-Key")
 	if replayed {
 		t.Error("a mismatch says that it was replayed")
+	}
+}
+
+func TestAnIdempotencyKeyIsText(t *testing.T) {
+	w := newWorld(t, 10_000_000)
+	for _, key := range []string{"a\x00b", "\xff\xfe", "caf\xc3", strings.Repeat("k", maxKey+1)} {
+		_, _, err := w.Submit(context.Background(), w.who, Order{Ask: waves(), IdempotencyKey: key, BodyHash: "h"})
+		wantFault(t, err, fault.CodeInvalidValue, "Idempotency-Key")
+	}
+	if _, _, err := w.Submit(context.Background(), w.who, Order{Ask: waves(), IdempotencyKey: "café", BodyHash: "h"}); err != nil {
+		t.Error(err)
 	}
 }
 

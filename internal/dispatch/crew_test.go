@@ -117,9 +117,30 @@ func (r *replica) point(name string) {
 	c.seen.Lock()
 	c.notes[name] = append(c.notes[name], r.name)
 	c.seen.Unlock()
-	if r.at != nil {
-		r.at(name)
+	r.mu.Lock()
+	at := r.at
+	r.mu.Unlock()
+	if at != nil {
+		at(name)
 		r.pass()
+	}
+}
+
+// meet has something happen the next time that a replica comes to a point.
+func (r *replica) meet(point string, what func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = func(name string) {
+		if name != point {
+			return
+		}
+		r.mu.Lock()
+		met := r.at == nil
+		r.at = nil
+		r.mu.Unlock()
+		if !met {
+			what()
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ func (l *lease) renew(sent time.Time) {
 
 // doubt ends a lease that was not renewed while it could be trusted.
 func (l *lease) doubt() {
+	l.d.Point("doubting")
 	if l.trusted() != nil {
 		l.lose(errLeaseOld)
 	}

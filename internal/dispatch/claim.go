@@ -51,7 +51,7 @@ func newGate(t *tenure, model string) *gate {
 	up := t.up
 	return &gate{
 		d: t.d, t: t, up: up, model: model, route: up.Name + "/" + model, bell: make(chan struct{}, 1), held: map[string]bool{}, empty: map[string]time.Time{}, looking: map[string]time.Time{},
-		rate: limit.NewBucket(up.Limits.SubmitsPerSecond, int(max(1, up.Limits.SubmitsPerSecond))),
+		rate: t.bucket(up.Limits.SubmitsPerSecond),
 	}
 }
 

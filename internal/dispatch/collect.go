@@ -30,6 +30,9 @@ const (
 // more is anybody's.
 func (d *Dispatch) collect(ctx context.Context, id string) {
 	t, err := d.Store.Task(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
+		time.AfterFunc(retryFirst, func() { d.collects.add(id) })
+	}
 	if err != nil || t.State != task.Collecting {
 		return
 	}

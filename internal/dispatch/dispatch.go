@@ -255,8 +255,9 @@ func (d *Dispatch) hear(ctx context.Context, c store.Change) {
 
 // openGates starts the gates of all lanes that are known here and wakes them.
 func (d *Dispatch) openGates() {
+	routes := d.lanes.routes()
 	for _, t := range d.keeper.tenures() {
-		t.openGates()
+		t.openGates(routes)
 	}
 }
 

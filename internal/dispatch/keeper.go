@@ -142,21 +142,21 @@ func (k *keeper) see(ctx context.Context, tx *store.Tx, held []*lease, leaving b
 	now := d.millis()
 	expires := now + leaseTime.Milliseconds()
 	seen.lost = map[*lease]bool{}
-	switch {
-	case d.Alone:
-	case leaving:
-		err = tx.Leave(ctx, d.owner)
-	default:
-		err = tx.Beat(ctx, d.self(), now, expires)
-	}
-	if err != nil {
-		return seen, err
-	}
 	for _, l := range held { // in the order of their ids, as rows are locked everywhere
 		err := tx.RenewLease(ctx, store.Lease{Upstream: store.Upstream{ID: l.id, Owner: d.owner, Fence: l.fence}}, now, expires)
 		if seen.lost[l] = errors.Is(err, store.ErrNotOwner); err != nil && !seen.lost[l] {
 			return seen, err
 		}
+	}
+	switch {
+	case d.Alone:
+	case leaving:
+		err = tx.Leave(ctx, d.owner)
+	default:
+		err = tx.Beat(ctx, d.self(), now, leaseTime.Milliseconds())
+	}
+	if err != nil {
+		return seen, err
 	}
 	if seen.leases, err = tx.Leases(ctx, now); err != nil || d.Alone {
 		return seen, err

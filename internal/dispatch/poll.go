@@ -55,7 +55,7 @@ func newPolls(t *tenure) *polls {
 	up := t.up
 	return &polls{
 		d: t.d, t: t, up: up, bell: make(chan struct{}, 1), places: make(chan struct{}, pollers), all: map[string]*running{},
-		budget: limit.NewBucket(up.Limits.QueriesPerSecond, int(max(1, up.Limits.QueriesPerSecond))),
+		budget: t.bucket(up.Limits.QueriesPerSecond),
 	}
 }
 
@@ -203,9 +203,12 @@ func (p *polls) ask(ctx context.Context, r *running) {
 	if err := p.heed(ctx, r, report); err != nil {
 		if errors.Is(err, errDecided) || errors.Is(err, store.ErrNotFound) {
 			p.leave(r)
+			d.collects.add(r.task.ID) // a past owner may have found it rendered
 			return
 		}
-		if ctx.Err() == nil {
+		if errors.Is(err, store.ErrNotOwner) {
+			d.keeper.wake() // to see that the lease is gone
+		} else if ctx.Err() == nil {
 			d.Log.Error("cannot write what a poll found, asking again", "task", r.task.ID, "error", err)
 		}
 		p.again(r, retryFirst)
@@ -419,6 +422,9 @@ func (d *Dispatch) takeRunning(ctx context.Context, t task.Task) error {
 		return fmt.Errorf("its attempt: %w", err)
 	}
 	g := d.gateOf(a)
+	if g == nil && d.live.strange(t.ID) {
+		return nil // told already
+	}
 	if g == nil {
 		d.Log.Error("ALERT: a running task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", a.Upstream, "model", a.Model)
 		return nil

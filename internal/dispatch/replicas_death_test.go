@@ -27,7 +27,7 @@ func (c *crew) serving() (owner, other *replica) {
 // harm nothing, wherever it stood.
 func TestAFrozenOwnerWakesAndHarmsNothing(t *testing.T) {
 	for name, c := range map[string]struct {
-		point string        // where it freezes
+		point string // where it freezes
 		long  time.Duration
 	}{
 		"before its order goes out, briefly":             {"before-submit", 13 * time.Second},

@@ -27,6 +27,7 @@ type live struct {
 type liveTask struct {
 	progress int64
 	failures int
+	strange  bool // the operator was told that its upstream is gone
 }
 
 type place struct {
@@ -69,6 +70,24 @@ func (l *live) failed(id string) int {
 	t := l.task(id)
 	t.failures++
 	return t.failures
+}
+
+// failing says whether a next try is planned.
+func (l *live) failing(id string) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.tasks[id] != nil && l.tasks[id].failures > 0
+}
+
+// strange notes that the operator is told of a task, and says whether that was so
+// before.
+func (l *live) strange(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.task(id)
+	was := t.strange
+	t.strange = true
+	return was
 }
 
 func (l *live) forget(id string) {

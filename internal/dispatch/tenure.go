@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -59,19 +60,31 @@ func (t *tenure) serve(ctx context.Context) {
 	t.door.Unlock()
 	t.do(t.polls.run)
 	t.do(t.orphans)
-	t.openGates()
+	t.openGates(t.d.lanes.routes())
 	<-ctx.Done()
-	t.settleMetrics()
+	t.sayEnd()
 }
 
-// settleMetrics says of the upstream only what its owner may say.
-func (t *tenure) settleMetrics() {
+// sayEnd takes back what only an owner may say of the upstream.
+func (t *tenure) sayEnd() {
 	for _, g := range t.list() {
 		t.d.stats.shut.WithLabelValues(g.route).Set(0)
 	}
-	if why := context.Cause(t.ctx); !errors.Is(why, errStopped) {
-		t.d.Log.Info("an upstream is not served here any more", "upstream", t.up.Name, "why", why)
+	level := slog.LevelInfo
+	if why := context.Cause(t.ctx); errors.Is(why, errLeaseOld) || errors.Is(why, errLeaseLost) {
+		level = slog.LevelWarn
 	}
+	t.d.Log.Log(context.WithoutCancel(t.ctx), level, "an upstream is not served here any more", "upstream", t.up.Name, "why", context.Cause(t.ctx))
+}
+
+// bucket keeps a limit of the supplier for each second. Who served before may have
+// used this second up, so that a later tenure begins with an empty one.
+func (t *tenure) bucket(rate float64) limit.Bucket {
+	b := limit.NewBucket(rate, int(max(1, rate)))
+	for full := t.fence > 1 && rate > 0; full; {
+		full, _ = b.Take(t.d.Now())
+	}
+	return b
 }
 
 // recover hands every unfinished task of the upstream to its stage, oldest first.
@@ -120,10 +133,7 @@ func (d *Dispatch) eachAt(ctx context.Context, id string, state task.State, visi
 // catchUp takes up what no change told of: a fact that a past owner wrote late,
 // or a change that was not heard.
 func (t *tenure) catchUp(ctx context.Context) error {
-	t.door.Lock()
-	open := t.open
-	t.door.Unlock()
-	if !open {
+	if !t.isOpen() {
 		return nil
 	}
 	err := t.each(ctx, task.Running, func(found task.Task) error {
@@ -138,7 +148,12 @@ func (t *tenure) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.each(ctx, task.Collecting, func(found task.Task) error { t.d.collects.add(found.ID); return nil })
+	return t.each(ctx, task.Collecting, func(found task.Task) error {
+		if !t.d.live.failing(found.ID) { // then its next try has its time
+			t.d.collects.add(found.ID)
+		}
+		return nil
+	})
 }
 
 // adoptRunning takes up a task that somebody else moved to running. The row is
@@ -185,15 +200,12 @@ func (t *tenure) gate(model string) *gate {
 	return g
 }
 
-// openGates starts the gates of all lanes that are known and lets them claim.
-func (t *tenure) openGates() {
-	t.door.Lock()
-	open := t.open
-	t.door.Unlock()
-	if !open {
+// openGates starts the gates of these routes and lets them claim.
+func (t *tenure) openGates(routes []string) {
+	if !t.isOpen() {
 		return
 	}
-	for _, route := range t.d.lanes.routes() {
+	for _, route := range routes {
 		if name, model, _ := strings.Cut(route, "/"); name == t.up.Name {
 			t.gate(model)
 		}

@@ -25,17 +25,15 @@ type Lease struct {
 	Left int64 // milliseconds that it still holds; 0 is free
 }
 
-// Beat says at now that a replica lives, until expires at least (both in unix
-// milliseconds; on PostgreSQL the time is the database's, and their difference
-// counts).
-func (tx *Tx) Beat(ctx context.Context, r Replica, now, expires int64) error {
-	at, err := tx.clock(ctx, now)
+// Beat says that a replica lives at now, and is believed to for so many
+// milliseconds. On PostgreSQL the time is the database's own.
+func (tx *Tx) Beat(ctx context.Context, r Replica, now, believed int64) error {
+	now, err := tx.clock(ctx, now)
 	if err != nil {
 		return err
 	}
-	expires += at - now
 	_, err = tx.changed(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET expires = excluded.expires",
-		r.ID, r.Name, strings.Join(r.Serves, "|"), expires)
+		r.ID, r.Name, strings.Join(r.Serves, "|"), now+believed)
 	return err
 }
 

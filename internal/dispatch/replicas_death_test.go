@@ -111,6 +111,39 @@ func TestAFrozenOwnersRefusalDecidesNothing(t *testing.T) {
 	})
 }
 
+// A ticket belongs to its attempt: one that comes late must not stand for a later
+// submission, here after a list that did not show what the supplier had taken.
+func TestALateTicketDoesNotStandForALaterAttempt(t *testing.T) {
+	inCrew(t, 1, func(c *crew) {
+		owner := c.join("owner")
+		c.within(time.Second, "served", func() bool { return c.server("up1") == owner })
+		other := c.join("other")
+		c.suppliers["up1"].blind = true
+		hit, again := make(chan struct{}), make(chan struct{})
+		owner.meet("after-submit", func() {
+			owner.freeze()
+			close(hit)
+		})
+		other.slowly("up1", func() {
+			close(again)
+			time.Sleep(10 * time.Second)
+		})
+		id := c.create("acct_a", words("a boat"))
+		<-hit
+		<-again
+		owner.thaw()
+		time.Sleep(5 * time.Second)
+		if got := c.task(id); got.State != task.Submitting || got.Attempt != 2 {
+			t.Errorf("the first attempt's ticket made it %s in attempt %d", got.State, got.Attempt)
+		}
+		if end := c.untilState(id, task.Completed); end.Ticket != "up1/ticket-2" {
+			t.Errorf("completed from %s", end.Ticket)
+		}
+		c.recorded("up1", "ticket-1")
+		c.sound()
+	})
+}
+
 func TestTheRendererOfADeadReplicaIsReplaced(t *testing.T) {
 	for name, how := range map[string]struct {
 		end  func(*replica)

@@ -17,7 +17,7 @@ import (
 func TestACrashAtEveryPointLosesNothing(t *testing.T) {
 	for _, point := range []string{"preparing", "before-submit", "after-submit", "polling", "collecting", "after-put", "after-final-commit"} {
 		t.Run(point, func(t *testing.T) {
-			inHouse(t, func(h *house) {
+			inHouses(t, func(h *house) {
 				h.account("acct_a", 1, 0)
 				earlier := h.earlierTicket() // proves lists
 				id := h.create("acct_a", refs("character1 walks", "https://example.com/face.png"))
@@ -52,7 +52,7 @@ func (h *house) earlierTicket() string {
 func TestACancelMeetsASubmit(t *testing.T) {
 	for name, agree := range map[string]bool{"and the supplier agrees": true, "and the supplier has begun": false} {
 		t.Run(name, func(t *testing.T) {
-			inHouse(t, func(h *house) {
+			inHouses(t, func(h *house) {
 				h.account("acct_a", 1, 0)
 				h.start()
 				h.supplier.cancel = func(*render) (bool, error) { return agree, nil }
@@ -79,7 +79,7 @@ func TestACancelMeetsASubmit(t *testing.T) {
 }
 
 func TestACancelWhileRunningReachesTheSupplierAtOnce(t *testing.T) {
-	inHouse(t, func(h *house) {
+	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.renderIn = time.Hour
 		h.start()
@@ -97,7 +97,7 @@ func TestACancelWhileRunningReachesTheSupplierAtOnce(t *testing.T) {
 }
 
 func TestACancelOfWhatWasNotTakenEndsAtOnce(t *testing.T) {
-	inHouse(t, func(h *house) {
+	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
 		h.supplier.submit = func(_ int, o provider.Order) (bool, error) {
@@ -112,7 +112,7 @@ func TestACancelOfWhatWasNotTakenEndsAtOnce(t *testing.T) {
 }
 
 func TestASupplierWithoutCancelRunsOnWithOneWarning(t *testing.T) {
-	inHouse(t, func(h *house) {
+	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Provider = plain{h.supplier}
 		h.start()
@@ -128,7 +128,7 @@ func TestASupplierWithoutCancelRunsOnWithOneWarning(t *testing.T) {
 }
 
 func TestStoppingLetsTheAnswerOnTheWireArrive(t *testing.T) {
-	inHouse(t, func(h *house) {
+	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
 		begun := make(chan struct{})
@@ -152,7 +152,7 @@ func TestStoppingLetsTheAnswerOnTheWireArrive(t *testing.T) {
 // A refusal that arrives after the end wants a decision, and so a lease that is
 // still held: Run must neither hang nor lose the task.
 func TestStoppingSettlesARefusalOnTheWire(t *testing.T) {
-	inHouse(t, func(h *house) {
+	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
 		begun := make(chan struct{})
@@ -177,7 +177,7 @@ func TestStoppingSettlesARefusalOnTheWire(t *testing.T) {
 }
 
 func TestADeadProcessIsFollowedAfterItsLease(t *testing.T) {
-	inHouse(t, func(h *house) {
+	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
 		id := h.create("acct_a", words("a boat"))

@@ -31,6 +31,7 @@ import (
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/store/storetest"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -57,6 +58,7 @@ var clip = sync.OnceValues(func() ([]byte, error) {
 type house struct {
 	t         *testing.T
 	dir       string
+	database  string // a PostgreSQL one; "" is a file in dir
 	store     *store.Store
 	blobs     blob.Store
 	catalog   *catalog.Catalog
@@ -87,8 +89,23 @@ type samples struct{}
 
 func (samples) Sample(string) (string, func() (blob.Reader, error), bool) { return "", nil, false }
 
-// inHouse runs a test in a bubble of given time, with a database of its own.
+// inHouse runs a test in a bubble of given time, with a SQLite file of its own.
 func inHouse(t *testing.T, test func(*house)) {
+	t.Helper()
+	inHouseAt(t, storetest.Place{}, test)
+}
+
+// inHouses is inHouse on each kind of database.
+func inHouses(t *testing.T, test func(*house)) {
+	t.Helper()
+	tables := func(ctx context.Context, database string) error {
+		_, _, err := store.Migrate(ctx, store.Options{Database: database})
+		return err
+	}
+	storetest.Each(t, tables, func(t *testing.T, at storetest.Place) { inHouseAt(t, at, test) })
+}
+
+func inHouseAt(t *testing.T, at storetest.Place, test func(*house)) {
 	t.Helper()
 	video, err := clip()
 	if err != nil {
@@ -96,7 +113,7 @@ func inHouse(t *testing.T, test func(*house)) {
 	}
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, dir: dir, supplier: newSupplier(video), timeout: 24 * time.Hour, retention: 720 * time.Hour, visited: map[string]int{}}
+		h := &house{t: t, dir: dir, database: at.Database, supplier: newSupplier(video), timeout: 24 * time.Hour, retention: 720 * time.Hour, visited: map[string]int{}}
 		h.upstreams = []Upstream{{
 			Name: "up", Kind: provider.Kind{Name: "dashscope", Traits: provider.Traits{PollEvery: [2]time.Duration{2 * time.Second, 15 * time.Second}}},
 			Provider: h.supplier, Limits: Limits{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20},
@@ -111,7 +128,9 @@ func (h *house) build() {
 	h.t.Helper()
 	ctx := context.Background()
 	var err error
-	if h.store, err = store.Open(ctx, store.Options{Path: filepath.Join(h.dir, "unireel.db"), Readers: 2, Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if h.store, err = store.Open(ctx, store.Options{
+		Path: filepath.Join(h.dir, "unireel.db"), Database: h.database, Quiet: true, Readers: 2, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}); err != nil {
 		h.t.Fatal(err)
 	}
 	if h.blobs, err = fs.Open(filepath.Join(h.dir, "blobs"), time.Now); err != nil {

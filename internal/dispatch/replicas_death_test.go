@@ -144,6 +144,30 @@ func TestALateTicketDoesNotStandForALaterAttempt(t *testing.T) {
 	})
 }
 
+// That an answer was lost is of no use once another owner has found the ticket,
+// and must not take away that it has to be proved.
+func TestALostAnswerIsNotLostAgainLater(t *testing.T) {
+	inCrew(t, 1, func(c *crew) {
+		owner, _ := c.serving()
+		c.suppliers["up1"].submit = func(int, provider.Order) (bool, error) { return true, lost() }
+		c.suppliers["up1"].renderIn = 10 * time.Minute
+		hit := make(chan struct{})
+		owner.meet("after-submit", func() {
+			owner.freeze()
+			close(hit)
+		})
+		id := c.create("acct_a", words("a boat"))
+		<-hit
+		c.untilState(id, task.Running)
+		owner.thaw()
+		time.Sleep(time.Minute)
+		if a, err := c.store.Attempt(context.Background(), id, 1); err != nil || a.Outcome != "adopted" {
+			t.Errorf("the attempt is %+v, %v", a, err)
+		}
+		c.done(id)
+	})
+}
+
 func TestTheRendererOfADeadReplicaIsReplaced(t *testing.T) {
 	for name, how := range map[string]struct {
 		end  func(*replica)

@@ -36,6 +36,7 @@ func (a *API) cors(next http.Handler) http.Handler {
 		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
 			h.Set("Access-Control-Allow-Headers", asked) // SDKs add many of their own
 		}
+		h.Set("X-Request-Id", requestID(r, a.NewID))
 		w.WriteHeader(http.StatusNoContent)
 	})
 }

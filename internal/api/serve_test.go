@@ -96,7 +96,7 @@ func TestWebPagesMayCallWithAKey(t *testing.T) {
 	w := newWorld(t)
 	a := w.ask("", "OPTIONS", "/v1/video/generations", "", "Origin", "https://page.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization, x-stainless-os")
 	if a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Headers") != "authorization, x-stainless-os" ||
-		!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "DELETE") || a.header.Get("Access-Control-Allow-Credentials") != "" {
+		!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "DELETE") || a.header.Get("Access-Control-Allow-Credentials") != "" || a.header.Get("X-Request-Id") == "" {
 		t.Errorf("%d %v", a.status, a.header)
 	}
 	a = w.ask(w.alice, "GET", "/v1/videos", "", "Origin", "https://page.example")

@@ -102,12 +102,23 @@ func newParser(w World) (*kong.Kong, error) {
 		kong.WithHyphenPrefixedParameters(true), kong.WithBeforeReset(config.IgnoreEmpty),
 		kong.Exit(func(code int) { panic(left(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.ExplicitGroups([]kong.Group{
+		kong.ValueFormatter(told), kong.ExplicitGroups(append([]kong.Group{
 			{Key: "Videos", Title: "Videos:"},
 			{Key: "Around", Title: "Around them:"},
 			{Key: "Operating", Title: "For the operator:"},
 			{Key: "More", Title: "More:"},
-		}), config.Groups())
+		}, config.Groups()...)))
+}
+
+// told is a value's help with its default, which kong leaves out where a
+// placeholder stands.
+func told(v *kong.Value) string {
+	if v.Flag == nil || v.Flag.PlaceHolder == "" || v.Default == "" || strings.Contains(v.Help, "Default:") {
+		return kong.DefaultHelpValueFormatter(v)
+	}
+	with := *v
+	with.Help += " Default: " + v.Default + "."
+	return kong.DefaultHelpValueFormatter(&with)
 }
 
 // mistake is a wrong command line that kong cannot see.

@@ -38,6 +38,23 @@ func TestEveryCommandTeaches(t *testing.T) {
 	}
 }
 
+func TestHelpHasTitlesAndDefaults(t *testing.T) {
+	clean(t)
+	for command, wants := range map[string][]string{
+		"":              {"Around them:", "For the operator:"},
+		"batch":         {"Default: 4"},
+		"serve":         {"The server:", "Default: 127.0.0.1:8080"},
+		"sim dashscope": {"Default: 127.0.0.1:8090"},
+	} {
+		got := run(context.Background(), t, World{}, append(strings.Fields(command), "--help")...)
+		for _, want := range wants {
+			if !strings.Contains(strings.Join(strings.Fields(got.out), " "), want) {
+				t.Errorf("%s --help does not say %q:\n%s", command, want, got.out)
+			}
+		}
+	}
+}
+
 func path(node *kong.Node) []string {
 	if node.Parent == nil || node.Type == kong.ApplicationNode {
 		return nil

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func render(t *testing.T, path, size string, seconds int, sound bool) {
 
 // theatre is a server that makes the two films at once.
 func theatre(films string, seen *[]string, cfg *config.Config) func(context.Context, config.Config, io.Writer) error {
+	var mu sync.Mutex // both films are ordered at once
 	return func(ctx context.Context, c config.Config, _ io.Writer) error {
 		*cfg = c
 		mux := http.NewServeMux()
@@ -41,7 +43,9 @@ func theatre(films string, seen *[]string, cfg *config.Config) func(context.Cont
 			body, _ := io.ReadAll(r.Body)
 			var request struct{ Size string }
 			_ = json.Unmarshal(body, &request)
+			mu.Lock()
 			*seen = append(*seen, string(body))
+			mu.Unlock()
 			fmt.Fprintf(w, `{"id":"task_%s","status":"queued"}`, request.Size[:4])
 		})
 		mux.HandleFunc("GET /v1/videos/{id}", func(w http.ResponseWriter, r *http.Request) {

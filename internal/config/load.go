@@ -18,7 +18,7 @@ const FileName = "unireel.yaml"
 // the defaults. The result is valid.
 func Load(flags ...string) (Config, error) {
 	var c Config
-	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), Groups())
+	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
 	if err != nil {
 		return Config{}, fmt.Errorf("config: %w", err)
 	}
@@ -32,7 +32,7 @@ func Load(flags ...string) (Config, error) {
 // test must have, whatever the machine is set up for.
 func Plain(flags ...string) (Config, error) {
 	var c Config
-	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), Groups())
+	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
 	if err != nil {
 		return Config{}, fmt.Errorf("config: %w", err)
 	}
@@ -47,8 +47,8 @@ func Plain(flags ...string) (Config, error) {
 }
 
 // Groups is the order and the titles of the knobs in --help.
-func Groups() kong.Option {
-	return kong.ExplicitGroups([]kong.Group{
+func Groups() []kong.Group {
+	return []kong.Group{
 		{Key: "Where", Title: "Where things are:"},
 		{Key: "HTTP", Title: "The server:"},
 		{Key: "Money", Title: "Money:"},
@@ -57,12 +57,12 @@ func Groups() kong.Option {
 		{Key: "Previews", Title: "The embedded renderer:"},
 		{Key: "Blobs", Title: "Where videos and files are kept:"},
 		{Key: "DashScope", Title: "DashScope:", Description: "Several accounts stand in the file, as a list under upstreams (docs/config.md)."},
-	})
+	}
 }
 
 // knobs lists the flags of Config.
 func knobs() ([]*kong.Flag, error) {
-	parser, err := kong.New(&Config{}, kong.NoDefaultHelp(), Groups())
+	parser, err := kong.New(&Config{}, kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

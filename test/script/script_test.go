@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +25,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	_ "modernc.org/sqlite" // the driver that elapse needs
+
+	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 // apiKey is the first key of every script's server.
@@ -53,12 +53,20 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// Every script is told on both databases; a line that is about one of them begins
+// with [sqlite] or [postgres].
 func TestScripts(t *testing.T) {
 	for _, tool := range []string{"ffmpeg", "ffprobe"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatalf("%s is missing; install it with: apt-get install ffmpeg", tool)
 		}
 	}
+	for _, database := range []string{"sqlite", "postgres"} {
+		t.Run(database, func(t *testing.T) { scripts(t, database) })
+	}
+}
+
+func scripts(t *testing.T, database string) {
 	testscript.Run(t, testscript.Params{
 		Dir: ".",
 		Setup: func(env *testscript.Env) error {
@@ -70,10 +78,22 @@ func TestScripts(t *testing.T) {
 			env.Setenv("KEY", apiKey)
 			page, err := filepath.Abs("../../internal/cli/testdata/demo")
 			env.Setenv("PAGE", page) // the bodies of the seed page
+			if err != nil || database == "sqlite" {
+				return err
+			}
+			dsn, drop, err := storetest.Make(migrate)
 			if err != nil {
 				return err
 			}
+			env.Defer(func() { _ = drop() }) // the servers that use it are gone by then or lose it now
+			env.Setenv("UNIREEL_DATABASE", dsn)
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "sqlite" && name != "postgres" {
+				return false, fmt.Errorf("no database is called %q", name)
+			}
+			return name == database, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server": serverCmd, "sim": simCmd, "halt": haltCmd, "slay": slayCmd, "died": diedCmd,
@@ -110,7 +130,7 @@ func start(ts *testscript.TestScript, name string, args ...string) *process {
 	}
 	for _, v := range []string{
 		"HOME", "UNIREEL_DATA", "UNIREEL_ADDR", "UNIREEL_BOOTSTRAP_KEY", "UNIREEL_BOOTSTRAP_CREDIT", "UNIREEL_FETCH_MAP", "UNIREEL_FETCH_ALLOW",
-		"UNIREEL_FAILPOINT", "DASHSCOPE_API_KEY", "UNIREEL_DASHSCOPE_BASE_URL", "UNIREEL_RETENTION", "UNIREEL_FFMPEG",
+		"UNIREEL_FAILPOINT", "UNIREEL_DATABASE", "DASHSCOPE_API_KEY", "UNIREEL_DASHSCOPE_BASE_URL", "UNIREEL_RETENTION", "UNIREEL_FFMPEG",
 	} {
 		if value := ts.Getenv(v); value != "" {
 			cmd.Env = append(cmd.Env, v+"="+value)
@@ -307,19 +327,6 @@ func rawCmd(ts *testscript.TestScript, _ bool, args []string) {
 	_, _ = ts.Stdout().Write(text)
 	if got := strconv.Itoa(resp.StatusCode); got != args[0] {
 		ts.Fatalf("it answered %s, want %s\n%s", resp.Status, args[0], text)
-	}
-}
-
-// elapseCmd is: elapse TASK: the task's retention is over, for no test waits for
-// days. No server may be running.
-func elapseCmd(ts *testscript.TestScript, _ bool, args []string) {
-	db, err := sql.Open("sqlite", filepath.Join(ts.Getenv("UNIREEL_DATA"), "unireel.db"))
-	ts.Check(err)
-	defer func() { _ = db.Close() }()
-	done, err := db.Exec("UPDATE task SET expires_at = 1 WHERE id = ?", args[0])
-	ts.Check(err)
-	if n, err := done.RowsAffected(); err != nil || n != 1 {
-		ts.Fatalf("%d tasks are %s (%v)", n, args[0], err)
 	}
 }
 

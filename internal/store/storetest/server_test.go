@@ -82,15 +82,22 @@ func TestTablesAreMadeOnceAndCopied(t *testing.T) {
 		tell(t, dsn, "CREATE TABLE x (n BIGINT)")
 		return nil
 	}
-	if err := s.prepare(t.Context(), migrate); err == nil {
+	if err := s.prepare(migrate); err == nil {
 		t.Error("a failure made a template")
 	}
 	for range 2 {
-		if err := s.prepare(t.Context(), migrate); err != nil {
+		if err := s.prepare(migrate); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := ask(t, s.database(t, template), "SELECT COUNT(*) FROM x"); err != nil || n != 0 {
+		dsn, drop, err := s.make(template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := ask(t, dsn, "SELECT COUNT(*) FROM x"); err != nil || n != 0 {
 			t.Errorf("%d, %v", n, err)
+		}
+		if err := drop(); err != nil {
+			t.Error(err)
 		}
 	}
 	if calls != 2 {

@@ -45,7 +45,11 @@ type Migrate func(ctx context.Context, database string) error
 // bubble, since a server outside of it has to answer.
 func Database(t testing.TB) string {
 	t.Helper()
-	return sharedServer(t).Database(t)
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Database(t)
 }
 
 // Migrated is Database with the tables that migrate makes. It runs once for the
@@ -53,20 +57,24 @@ func Database(t testing.TB) string {
 // of a package must mean the same by it.
 func Migrated(t testing.TB, migrate Migrate) string {
 	t.Helper()
-	s := sharedServer(t)
-	if err := s.prepare(t.Context(), migrate); err != nil {
-		t.Fatalf("make the tables: %v", err)
-	}
-	return s.database(t, template)
-}
-
-func sharedServer(t testing.TB) *Server {
-	t.Helper()
-	s, err := shared()
+	dsn, drop, err := Make(migrate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	dropped(t, drop)
+	return dsn
+}
+
+// Make is Migrated where no testing.TB is at hand: drop is the caller's to call.
+func Make(migrate Migrate) (dsn string, drop func() error, err error) {
+	s, err := shared()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := s.prepare(migrate); err != nil {
+		return "", nil, fmt.Errorf("make the tables: %w", err)
+	}
+	return s.make(template)
 }
 
 // template is the database whose tables Migrated copies.
@@ -74,13 +82,13 @@ const template = "unireel_tables"
 
 // prepare makes the template once. A failure is no template: the next test tries
 // again, and tells.
-func (s *Server) prepare(ctx context.Context, migrate Migrate) error {
+func (s *Server) prepare(migrate Migrate) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.prepared {
 		return nil
 	}
-	ctx, done := context.WithTimeout(ctx, patience)
+	ctx, done := context.WithTimeout(context.Background(), patience)
 	defer done()
 	for _, text := range []string{"DROP DATABASE IF EXISTS " + template + " WITH (FORCE)", create(template, "template0")} {
 		if err := s.exec(ctx, text); err != nil {
@@ -97,25 +105,33 @@ func (s *Server) prepare(ctx context.Context, migrate Migrate) error {
 // Database makes an empty database on this server, as the package's does.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
-	return s.database(t, "template0")
+	dsn, drop, err := s.make("template0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped(t, drop)
+	return dsn
 }
 
-func (s *Server) database(t testing.TB, from string) string {
-	t.Helper()
-	ctx, done := context.WithTimeout(context.Background(), patience)
-	defer done()
-	name := fmt.Sprintf("unireel_%d", s.made.Add(1))
-	if err := s.exec(ctx, create(name, from)); err != nil {
-		t.Fatalf("make a database: %v", err)
-	}
+func dropped(t testing.TB, drop func() error) {
 	t.Cleanup(func() {
-		ctx, done := context.WithTimeout(context.Background(), patience)
-		defer done()
-		if err := s.exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+		if err := drop(); err != nil {
 			t.Errorf("drop a database: %v", err)
 		}
 	})
-	return s.dsn(name)
+}
+
+func (s *Server) make(from string) (dsn string, drop func() error, err error) {
+	do := func(text string) error {
+		ctx, done := context.WithTimeout(context.Background(), patience)
+		defer done()
+		return s.exec(ctx, text)
+	}
+	name := fmt.Sprintf("unireel_%d", s.made.Add(1))
+	if err := do(create(name, from)); err != nil {
+		return "", nil, err
+	}
+	return s.dsn(name), func() error { return do("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)") }, nil
 }
 
 // create is the statement that makes a database. It sorts as those of people do

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,12 +27,18 @@ const (
 	owner = "unireel"
 )
 
-// defaults are the server's settings: no fsync, since no test pulls the plug,
-// but a commit that was acknowledged is with the kernel and outlives the server.
-// It listens on a socket in its own folder only.
-var defaults = []string{
-	"fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "listen_addresses=",
-	"deadlock_timeout=100ms", "log_checkpoints=off", "lc_messages=C",
+// always are settings of every server: it listens on a socket in its own folder
+// only.
+var always = []string{"max_connections=200", "listen_addresses=", "log_checkpoints=off", "lc_messages=C"}
+
+// hasty are those of a test's: no fsync, since no test pulls the plug, but a
+// commit that was acknowledged is with the kernel and outlives the server.
+var hasty = []string{"fsync=off", "full_page_writes=off", "shared_buffers=64MB", "deadlock_timeout=100ms"}
+
+// Options is how a server is launched.
+type Options struct {
+	Durable  bool     // PostgreSQL's own defaults, fsync and synchronous_commit among them
+	Settings []string // "name=value", after the others
 }
 
 // keeper runs the server for as long as somebody holds the other end of its
@@ -65,7 +73,7 @@ rm -f told
 if [ -e keep ]; then rm -f keep; else rm -rf "${folder:?}"; fi
 `
 
-// Server is a PostgreSQL server of the tests.
+// Server is a PostgreSQL server of this process.
 type Server struct {
 	installed installed
 	folder    string // short: the name of a socket has a bound of about 100 bytes
@@ -85,12 +93,12 @@ func NewServer(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	ctx, done := context.WithTimeout(t.Context(), patience)
 	defer done()
-	s, err := launch(ctx, settings)
+	s, err := Launch(ctx, Options{Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.end(""); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -115,12 +123,17 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
-func launch(ctx context.Context, settings []string) (*Server, error) {
+// Launch starts a server for a program that is no test; Close ends it. It ends
+// with the program in any case. ctx counts until it answers.
+func Launch(ctx context.Context, o Options) (*Server, error) {
 	found, err := find(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{installed: found, settings: append(defaults[:len(defaults):len(defaults)], settings...)}
+	s := &Server{installed: found, settings: slices.Concat(always, hasty, o.Settings)}
+	if o.Durable {
+		s.settings = slices.Concat(always, o.Settings)
+	}
 	if s.folder, err = found.newFolder(); err != nil {
 		return nil, err
 	}
@@ -131,6 +144,22 @@ func launch(ctx context.Context, settings []string) (*Server, error) {
 		return nil, errors.Join(err, s.end(""))
 	}
 	return s, nil
+}
+
+// Close ends the server and removes all that it kept.
+func (s *Server) Close() error { return s.end("") }
+
+// Folder is where the server keeps its data and its socket.
+func (s *Server) Folder() string { return s.folder }
+
+// PID is the server's first process, the parent of the others.
+func (s *Server) PID() (int, error) {
+	text, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strconv.Atoi(first)
 }
 
 // start starts the keeper and waits until the server answers.

@@ -89,7 +89,7 @@ func TestTablesAreMadeOnceAndCopied(t *testing.T) {
 		if err := s.prepare(migrate); err != nil {
 			t.Fatal(err)
 		}
-		dsn, drop, err := s.make(template)
+		dsn, drop, err := s.make(t.Context(), template)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,8 +126,35 @@ func TestSettingsAreTheServers(t *testing.T) {
 	}
 }
 
+func TestAProgramsServerIsDurableAndLeavesNothing(t *testing.T) {
+	s, err := Launch(t.Context(), Options{Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn, drop, err := s.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const durable = "SELECT COUNT(*) FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes') AND setting = 'on'"
+	if n, err := ask(t, dsn, durable); err != nil || n != 3 {
+		t.Errorf("%d of 3, %v", n, err)
+	}
+	if err := drop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := ask(t, dsn, "SELECT 1"); err == nil {
+		t.Error("a dropped database answers")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.Folder()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its folder: %v", err)
+	}
+}
+
 func TestAServerThatCannotStartSaysWhy(t *testing.T) {
-	_, err := launch(t.Context(), []string{"no_such_setting=1"})
+	_, err := Launch(t.Context(), Options{Settings: []string{"no_such_setting=1"}})
 	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
 		t.Errorf("it says %v", err)
 	}
@@ -161,11 +188,10 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	defer func() { _ = cmd.Process.Kill() }()
 	var folder []byte
 	poll(t, "the server is there", func() (err error) { folder, err = os.ReadFile(place); return err })
-	text, err := os.ReadFile(filepath.Join(string(folder), "data", "postmaster.pid"))
+	pid, err := (&Server{folder: string(folder)}).PID()
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := number(t, strings.SplitN(string(text), "\n", 2)[0])
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,15 +225,4 @@ func poll(t *testing.T, what string, f func() error) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-func number(t *testing.T, text string) (n int) {
-	t.Helper()
-	for _, r := range text {
-		n = n*10 + int(r-'0')
-	}
-	if n < 2 {
-		t.Fatalf("%q is no process", text)
-	}
-	return n
 }

@@ -3,7 +3,8 @@
 // process when the first test asks, and is gone with it, however it ends. It
 // comes before a store is opened in a test and cuts its connections while it is
 // used; it knows no table and imports nothing of ours, so that the store's own
-// tests can use it. No program of ours ever imports it.
+// tests can use it. The benchmarks launch such a server too; nothing that is
+// shipped ever imports it.
 package storetest
 
 import (
@@ -26,7 +27,7 @@ type Place struct {
 var shared = sync.OnceValues(func() (*Server, error) {
 	ctx, done := context.WithTimeout(context.Background(), patience)
 	defer done()
-	return launch(ctx, nil)
+	return Launch(ctx, Options{})
 })
 
 // Each runs f on a fresh place of each kind, as subtests of these names. migrate
@@ -74,7 +75,7 @@ func Make(migrate Migrate) (dsn string, drop func() error, err error) {
 	if err := s.prepare(migrate); err != nil {
 		return "", nil, fmt.Errorf("make the tables: %w", err)
 	}
-	return s.make(template)
+	return s.make(context.Background(), template)
 }
 
 // template is the database whose tables Migrated copies.
@@ -105,7 +106,7 @@ func (s *Server) prepare(migrate Migrate) error {
 // Database makes an empty database on this server, as the package's does.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
-	dsn, drop, err := s.make("template0")
+	dsn, drop, err := s.make(t.Context(), "template0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,22 +117,34 @@ func (s *Server) Database(t testing.TB) string {
 func dropped(t testing.TB, drop func() error) {
 	t.Cleanup(func() {
 		if err := drop(); err != nil {
-			t.Errorf("drop a database: %v", err)
+			t.Error(err)
 		}
 	})
 }
 
-func (s *Server) make(from string) (dsn string, drop func() error, err error) {
-	do := func(text string) error {
-		ctx, done := context.WithTimeout(context.Background(), patience)
+// NewDatabase makes an empty database for a program that is no test, and returns
+// its DSN and what drops it.
+func (s *Server) NewDatabase(ctx context.Context) (dsn string, drop func() error, err error) {
+	return s.make(ctx, "template0")
+}
+
+func (s *Server) make(ctx context.Context, from string) (dsn string, drop func() error, err error) {
+	do := func(ctx context.Context, what, text string) error {
+		ctx, done := context.WithTimeout(ctx, patience)
 		defer done()
-		return s.exec(ctx, text)
+		if err := s.exec(ctx, text); err != nil {
+			return fmt.Errorf("%s a database: %w", what, err)
+		}
+		return nil
 	}
 	name := fmt.Sprintf("unireel_%d", s.made.Add(1))
-	if err := do(create(name, from)); err != nil {
+	if err := do(ctx, "make", create(name, from)); err != nil {
 		return "", nil, err
 	}
-	return s.dsn(name), func() error { return do("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)") }, nil
+	drop = func() error {
+		return do(context.Background(), "drop", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+	}
+	return s.dsn(name), drop, nil
 }
 
 // create is the statement that makes a database. It sorts as those of people do

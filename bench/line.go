@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// line is one measured row.
+// line is one figure: what was measured, on which database.
 type line struct {
+	on       string // "": it has none to speak of
 	name     string
 	unit     string
 	target   float64 // 0: the line is for orientation and has none
@@ -38,14 +39,6 @@ func (l line) wanted() string {
 	return ">= " + l.amount(l.target)
 }
 
-func (l line) found() string {
-	text := l.amount(l.measured)
-	if l.also != "" {
-		text += "; " + l.also
-	}
-	return text
-}
-
 func (l line) amount(v float64) string { return strings.TrimSpace(figure(v) + " " + l.unit) }
 
 func (l line) compared() string {
@@ -75,33 +68,18 @@ func thousands(n int64) string {
 	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
 }
 
-// elsewhere are the targets that one node with SQLite cannot show.
-var elsewhere = []string{
-	"durable creates a second, PostgreSQL, 1,000 accounts and one hot account",
-	"10,000 idle listeners to events",
-	"take-over of a dead replica's tasks",
-}
-
-// page is docs/performance.md.
-func page(machine string, lines []line, b *bench) string {
-	var s strings.Builder
-	fmt.Fprintf(&s, `# What it does in a second
-
-Written by `+"`make bench` (`go run ./bench`)"+`; no figure here was typed. One node, SQLite with `+"`synchronous=FULL`"+`, the program as it is shipped, over
-HTTP on loopback. The load generator and the simulated supplier run on the same cores and take their share of them.
-Whole lifecycles ran for %s, other loads for %s each; large tables have %s rows.
-
-%s
-
-| what | measured | target | against it | what bounds it here |
-|---|---|---|---|---|
-`, b.time, b.burst, thousands(int64(b.rows)), machine)
-	for _, l := range lines {
-		fmt.Fprintf(&s, "| %s | %s | %s | %s | %s |\n", l.name, l.found(), l.wanted(), l.compared(), l.bounds)
+// String is a line as it is printed while the run goes on.
+func (l line) String() string {
+	name := l.name
+	if l.on != "" {
+		name = l.on + ": " + name
 	}
-	for _, name := range elsewhere {
-		fmt.Fprintf(&s, "| %s | not on one node | | | |\n", name)
+	text := name + ": " + l.amount(l.measured)
+	if l.target > 0 {
+		text += fmt.Sprintf(" (%s: %s)", l.wanted(), l.compared())
 	}
-	s.WriteString("\nAgainst it: above 1 is better than the target, whichever way it points. `go run ./bench -full` measures for 10 minutes and with 1,000,000 rows.\n")
-	return s.String()
+	if l.also != "" {
+		text += "; " + l.also
+	}
+	return text
 }

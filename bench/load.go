@@ -20,6 +20,7 @@ type result struct {
 	took   time.Duration
 	all    []time.Duration // of each call, sorted
 	server float64         // cores that the server had
+	db     float64         // cores that a database server had
 	own    float64         // cores that the load and the supplier had
 	others float64         // cores that the rest of the machine had
 }
@@ -38,7 +39,11 @@ func share(sorted []time.Duration, n int) time.Duration {
 
 // cores says who had the processor meanwhile.
 func (r result) cores() string {
-	text := fmt.Sprintf("server %.2f cores, load and supplier %.2f", r.server, r.own)
+	text := fmt.Sprintf("server %.2f cores", r.server)
+	if r.db > 0 {
+		text += fmt.Sprintf(", database %.2f", r.db)
+	}
+	text += fmt.Sprintf(", load and supplier %.2f", r.own)
 	if r.others > 0.1 {
 		text += fmt.Sprintf(", others %.2f", r.others)
 	}
@@ -130,7 +135,8 @@ func (s *server) gather(clients int, client func(c *caller, keep func(time.Durat
 		}
 		wg.Wait()
 	})
-	r.took, r.server, r.own, r.others = times.took, times.server, times.own, times.others
+	times.failed, times.first, times.all = r.failed, r.first, r.all
+	r = times
 	r.done = int64(len(r.all))
 	slices.Sort(r.all)
 	return r
@@ -138,12 +144,12 @@ func (s *server) gather(clients int, client func(c *caller, keep func(time.Durat
 
 // meanwhile says how long something took, and who had the cores.
 func (s *server) meanwhile(do func()) (r result) {
-	begin, server, own, all := time.Now(), cpu(s.pid()), ownCPU(), allCPU()
+	begin, server, db, own, all := time.Now(), cpu(s.pid()), s.on.cpu(), ownCPU(), allCPU()
 	do()
 	r.took = time.Since(begin)
-	server, own, all = cpu(s.pid())-server, ownCPU()-own, allCPU()-all
+	server, db, own, all = cpu(s.pid())-server, s.on.cpu()-db, ownCPU()-own, allCPU()-all
 	took := r.took.Seconds()
-	r.server, r.own, r.others = server/took, own/took, (all-own-server)/took
+	r.server, r.db, r.own, r.others = server/took, db/took, own/took, (all-own-db-server)/took
 	return r
 }
 

@@ -137,6 +137,21 @@ func cpu(pid int) float64 {
 	return ticks / 100
 }
 
+// family is cpu of a process and of those children that live.
+func family(pid int) float64 {
+	used := cpu(pid)
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			used += cpu(child)
+		}
+	}
+	return used
+}
+
 // allCPU is what everything on the machine has used, in seconds.
 func allCPU() float64 {
 	first, _, _ := strings.Cut(trimmed("/proc/stat"), "\n")

@@ -22,6 +22,8 @@ const apiKey = "sk-bench-0123456789"
 type server struct {
 	name    string
 	data    string
+	on      *database
+	dsn     string // "": a file in the data folder
 	env     []string
 	binary  string
 	profile string
@@ -32,16 +34,34 @@ type server struct {
 	addr    string
 }
 
-// newServer starts the program on a fresh folder. supplierURL "" leaves it to its
-// embedded renderer.
+// newServer starts the program on a fresh folder and a fresh database. supplierURL
+// "" leaves it to its embedded renderer.
 func (b *bench) newServer(ctx context.Context, name, supplierURL string, env ...string) (*server, error) {
-	s := &server{name: name, data: filepath.Join(b.folder, name), binary: b.binary, profile: b.profile}
+	dsn, err := b.on.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if dsn != "" {
+		if err := b.migrate(ctx, dsn); err != nil {
+			return nil, err
+		}
+	}
+	if supplierURL != "" {
+		env = append(env, "DASHSCOPE_API_KEY=sk-simulated", "UNIREEL_DASHSCOPE_BASE_URL="+supplierURL)
+	}
+	return b.join(ctx, name, dsn, env...)
+}
+
+// join starts the program on a fresh folder and a database that is there.
+func (b *bench) join(ctx context.Context, name, dsn string, env ...string) (*server, error) {
+	s := &server{name: name + "-" + b.on.name, on: b.on, dsn: dsn, binary: b.binary, profile: b.profile}
+	s.data = filepath.Join(b.folder, s.name)
 	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + b.folder, "UNIREEL_DATA=" + s.data, "UNIREEL_ADDR=127.0.0.1:0", "UNIREEL_BOOTSTRAP_KEY=" + apiKey,
 		"UNIREEL_BOOTSTRAP_CREDIT=1000000000", "UNIREEL_LOG_LEVEL=error",
 	}, env...)
-	if supplierURL != "" {
-		s.env = append(s.env, "DASHSCOPE_API_KEY=sk-simulated", "UNIREEL_DASHSCOPE_BASE_URL="+supplierURL)
+	if dsn != "" {
+		s.env = append(s.env, "UNIREEL_DATABASE="+dsn)
 	}
 	return s, s.start(ctx)
 }
@@ -163,11 +183,15 @@ func (c *caller) final(ctx context.Context, id string) error {
 	}
 }
 
-// creating is a load of creates; the ids of the first ones are kept in keep.
-func creating(keep []string) call {
+// creating is a load of creates, in turn of these customers (none: the first
+// account); the ids of the first ones are kept in keep.
+func creating(keep []string, of ...customer) call {
 	var n atomic.Int64
 	body := request(sea)
-	return func(ctx context.Context, c *caller, _ int64) error {
+	return func(ctx context.Context, c *caller, i int64) error {
+		if len(of) > 0 {
+			c.key = of[i%int64(len(of))].key
+		}
 		id, err := c.create(ctx, body)
 		if i := n.Add(1) - 1; err == nil && i < int64(len(keep)) {
 			keep[i] = id

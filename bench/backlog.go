@@ -52,11 +52,7 @@ func backlog(ctx context.Context, b *bench) ([]line, error) {
 		}
 	}
 	polling := time.Since(begin)
-	again, claiming, getting := 10.0, "the writer, whose commits they share", "reading what runs, row by row; a first poll waits 2 s"
-	if b.on.name == postgres {
-		again, claiming = 12, "a commit each; claims of one lane follow one another where its time moves on"
-		getting = "the dead server's leases, of 10 s; " + getting
-	}
+	again, claiming, getting := b.backlogBounds()
 	what := fmt.Sprintf("%s queued + %s running: ", thousands(int64(b.rows)), thousands(int64(running)))
 	return []line{
 		{
@@ -75,6 +71,16 @@ func backlog(ctx context.Context, b *bench) ([]line, error) {
 			bounds: getting,
 		},
 	}, nil
+}
+
+// backlogBounds says how long polls may take to come back, and what bounds claims
+// and that.
+func (b *bench) backlogBounds() (again float64, claims, polls string) {
+	polls = "reading what runs, row by row; a first poll waits 2 s"
+	if b.on.name == postgres {
+		return 12, "a commit each; claims of one lane follow one another where its time moves on", "the dead server's leases, of 10 s; " + polls
+	}
+	return 10, "the writer, whose commits they share", polls
 }
 
 // claims is claim with what belongs beside it.

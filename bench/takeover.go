@@ -113,8 +113,12 @@ func (c *crew) doorTo(replica int) http.Handler {
 // gather starts the replicas one after another.
 func (b *bench) gather(ctx context.Context) (_ *crew, err error) {
 	c := &crew{asking: asking{tickets: map[string]asker{}}}
+	var keys []dashscopesim.Key
+	for i := range upstreams {
+		keys = append(keys, dashscopesim.Key{Secret: secret(i), ID: fmt.Sprint(1000 + i), Account: fmt.Sprint(i)})
+	}
 	c.sim = dashscopesim.New(dashscopesim.Options{
-		RenderMin: 24 * time.Hour, RenderMax: 24 * time.Hour, Video: func(dashscopesim.Spec) ([]byte, error) { return b.film, nil },
+		Keys: keys, RenderMin: 24 * time.Hour, RenderMax: 24 * time.Hour, Video: func(dashscopesim.Spec) ([]byte, error) { return b.film, nil },
 	})
 	defer func() {
 		if err != nil {
@@ -145,12 +149,14 @@ func (b *bench) gather(ctx context.Context) (_ *crew, err error) {
 	return c, nil
 }
 
+func secret(upstream int) string { return fmt.Sprintf("sk-simulated-%d", upstream) }
+
 // shared writes a replica's configuration: the upstreams that all of them have.
 func (b *bench) shared(name, url string) (string, error) {
 	var s strings.Builder
 	s.WriteString("upstreams:\n")
 	for i := range upstreams {
-		fmt.Fprintf(&s, "  - {name: supplier-%d, provider: dashscope, base_url: %q, api_key: sk-simulated-%d}\n", i, url, i)
+		fmt.Fprintf(&s, "  - {name: supplier-%d, provider: dashscope, base_url: %q, api_key: %s}\n", i, url, secret(i))
 	}
 	file := filepath.Join(b.folder, name+".yaml")
 	return file, os.WriteFile(file, []byte(s.String()), 0o600)
@@ -169,7 +175,7 @@ func takeover(ctx context.Context, b *bench) ([]line, error) {
 	}
 	asked := func() bool { return c.asking.count() == running }
 	if err := until(ctx, fmt.Sprintf("%d tasks are asked about", running), 2*time.Minute, asked); err != nil {
-		return nil, fmt.Errorf("only of %d: %w", c.asking.count(), err)
+		return nil, fmt.Errorf("only %d of %d submitted: %w; they said: %s", c.asking.count(), len(c.sim.Submissions()), err, c.said())
 	}
 	var all []time.Duration
 	for range b.kills {
@@ -179,8 +185,9 @@ func takeover(ctx context.Context, b *bench) ([]line, error) {
 		}
 		all = append(all, took...)
 	}
-	if n := len(c.sim.Submissions()); n != running {
-		return nil, fmt.Errorf("%d tasks were submitted %d times", running, n)
+	taken := slices.DeleteFunc(c.sim.Submissions(), func(s dashscopesim.Submission) bool { return !s.Accepted })
+	if len(taken) != running {
+		return nil, fmt.Errorf("%d tasks were submitted %d times", running, len(taken))
 	}
 	slices.Sort(all)
 	return []line{{
@@ -214,6 +221,15 @@ func (c *crew) lose(ctx context.Context) ([]time.Duration, error) {
 	}
 	pause(ctx, 5*time.Second) // it finds its place
 	return took, ctx.Err()
+}
+
+// said is what the replicas logged.
+func (c *crew) said() string {
+	var text strings.Builder
+	for _, s := range c.members {
+		fmt.Fprintf(&text, "%s: %s\n", s.name, s.log.String())
+	}
+	return text.String()
 }
 
 // load counts the tickets of each replica.

@@ -179,7 +179,7 @@ func (b *bench) claim(ctx context.Context, s *server, n int) (rate float64, err 
 	if err := check(s.work(ctx, 8, len(parts), func(i int) error { return tickets(ctx, db, parts[i]) })); err != nil {
 		return 0, err
 	}
-	return r.rate(), db.Write(ctx, func(tx *store.Tx) error { return tx.DropLeases(ctx, lease.Owner) })
+	return r.rate(), db.Write(ctx, func(tx *store.Tx) error { return tx.DropLease(ctx, upstream, lease.Owner, lease.Fence) })
 }
 
 // claimOne tries again, as a gate does, while others hold all that is ready.

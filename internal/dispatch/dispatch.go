@@ -102,6 +102,7 @@ type Dispatch struct {
 	live      *live
 	lanes     *lanes
 	elsewhere atomic.Pointer[[]task.Task] // in progress at others' upstreams
+	nextLook  time.Time                   // only the snapshots use it
 	prepares  *feed
 	collects  *feed
 

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,29 +13,47 @@ import (
 // happen to ask. Of tasks at upstreams that another replica serves, each replica
 // estimates progress and end by itself, from the same past durations.
 
+// lookShare bounds the part of the time that is spent on looking: a fleet may
+// have very much in progress.
+const lookShare = 20
+
 // lookElsewhere reads the tasks that are in progress at upstreams that are served
 // by others, or by nobody at the moment, and notes how far they may be.
 func (d *Dispatch) lookElsewhere(ctx context.Context) ([]task.Task, error) {
-	if d.Alone {
+	list := d.seenElsewhere()
+	switch begin := d.Now(); {
+	case d.Alone || d.servesAll():
 		return nil, nil
-	}
-	all, err := d.Store.InProgress(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var list []task.Task
-	for _, t := range all {
-		if served := d.keeper.tenure(t.Upstream); served != nil && served.isOpen() {
-			continue
+	case !begin.Before(d.nextLook):
+		all, err := d.Store.InProgress(ctx)
+		if err != nil {
+			return nil, err
 		}
+		list = slices.DeleteFunc(all, func(t task.Task) bool {
+			served := d.keeper.tenure(t.Upstream)
+			return served != nil && served.isOpen()
+		})
+		d.nextLook = d.Now().Add(lookShare*d.Now().Sub(begin) - snapshotEvery)
+	}
+	for _, t := range list {
 		progress := t.Progress
 		if t.State == task.Running {
 			progress = max(progress, d.paces.progress(t, d.millis()-t.StartedAt))
 		}
 		d.live.note(t.ID, min(progress, mostGuess))
-		list = append(list, t)
 	}
 	return list, nil
+}
+
+// servesAll says whether this replica serves every upstream, and nobody else
+// renders.
+func (d *Dispatch) servesAll() bool {
+	for _, up := range d.upstreams {
+		if t := d.keeper.tenure(up.lease); t == nil || !t.isOpen() {
+			return false
+		}
+	}
+	return d.keeper.living() <= 1
 }
 
 // seenElsewhere is what the latest snapshot saw there.

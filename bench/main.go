@@ -34,7 +34,7 @@ var parts = []part{
 	{"reads", both, reads, "status reads over 100,000 tasks"},
 	{"lifecycles", both, lifecycles, "whole tasks against a supplier that is done at once"},
 	{"hundred", both, hundred, "100 tasks of 5 s, and how soon their end is seen"},
-	{"backlog", both, backlog, "a great queue of 1,000 accounts in 4 lanes: memory, claims, getting up after kill -9"},
+	{"backlog", both, backlog, "a great queue of 1,000 accounts in 4 lanes: memory, processor, claims, getting up after kill -9"},
 	{"flood", both, flood, "one account's flood before another's first task"},
 	{"finished", both, finished, "creates and reads beside many finished tasks"},
 	{"takeover", []string{postgres}, takeover, "3 replicas on one database: kill -9, until another polls"},

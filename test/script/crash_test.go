@@ -45,8 +45,8 @@ var crashes = []crash{
 	{point: "polling:2", forget: true, status: "failed", cost: "0.00", free: "99.95"},
 }
 
-// The real binary is killed at each line of the crash table, started again, and
-// everything is as if nothing had happened: one task, submitted once, charged
+// The real binary is killed at each line of the crash table, on both databases,
+// started again, and everything is as if nothing had happened: one task, submitted once, charged
 // once.
 func TestCrashTable(t *testing.T) {
 	for _, c := range crashes {
@@ -57,14 +57,16 @@ func TestCrashTable(t *testing.T) {
 		if c.forget {
 			name += " and the supplier out of reach for a day"
 		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t)
-		})
+		for _, database := range databases {
+			t.Run(database+" "+name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, configured(t, database))
+			})
+		}
 	}
 }
 
-func (c crash) run(t *testing.T) {
+func (c crash) run(t *testing.T, env []string) {
 	sim := dashscopesim.New(dashscopesim.Options{
 		Seed: 1, RenderMin: 300 * time.Millisecond, RenderMax: 400 * time.Millisecond,
 		Keys:   []dashscopesim.Key{{Secret: "sk-simulated", ID: "77", Account: "a"}},
@@ -72,7 +74,7 @@ func (c crash) run(t *testing.T) {
 	})
 	supplier := httptest.NewServer(sim)
 	defer supplier.Close()
-	n := &node{t: t, data: filepath.Join(t.TempDir(), "d"), supplier: supplier.URL}
+	n := &node{t: t, data: filepath.Join(t.TempDir(), "d"), supplier: supplier.URL, env: env}
 
 	n.start(c.point)
 	first := n.order("a first order that goes well", "key-1")
@@ -120,17 +122,21 @@ func (c crash) run(t *testing.T) {
 // A supplier's renderer of our own is different: its tickets die with it, and its
 // tasks are simply made again.
 func TestKillWhileRenderingAPreview(t *testing.T) {
-	t.Parallel()
-	n := &node{t: t, data: filepath.Join(t.TempDir(), "d")}
-	n.start("polling:2")
-	id := n.order("a preview", "key-1")
-	n.died()
-	n.start("")
-	if v := n.final(id); v.Status != "completed" || v.Usage.Cost != "0.05" {
-		t.Errorf("it ended %s for %s (%s)", v.Status, v.Usage.Cost, v.Error)
+	for _, database := range databases {
+		t.Run(database, func(t *testing.T) {
+			t.Parallel()
+			n := &node{t: t, data: filepath.Join(t.TempDir(), "d"), env: configured(t, database)}
+			n.start("polling:2")
+			id := n.order("a preview", "key-1")
+			n.died()
+			n.start("")
+			if v := n.final(id); v.Status != "completed" || v.Usage.Cost != "0.05" {
+				t.Errorf("it ended %s for %s (%s)", v.Status, v.Usage.Cost, v.Error)
+			}
+			n.books("99.95")
+			n.stop()
+		})
 	}
-	n.books("99.95")
-	n.stop()
 }
 
 // node is one server with its data folder, started again and again.

@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			t.Fatalf("%s is missing; install it with: apt-get install ffmpeg", tool)
 		}
 	}
-	for _, database := range []string{"sqlite", "postgres"} {
+	for _, database := range databases {
 		t.Run(database, func(t *testing.T) { scripts(t, database) })
 	}
 }
@@ -98,7 +98,7 @@ func scripts(t *testing.T, database string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server": serverCmd, "sim": simCmd, "halt": haltCmd, "slay": slayCmd, "died": diedCmd,
 			"http": httpCmd, "json": jsonCmd, "keep": keepCmd, "await": awaitCmd, "probe": probeCmd,
-			"raw": rawCmd, "exits": exitsCmd, "elapse": elapseCmd, "gone": goneCmd,
+			"raw": rawCmd, "exits": exitsCmd, "elapse": elapseCmd, "blank": blankCmd, "gone": goneCmd,
 			"s3": s3Cmd, "says": saysCmd, "oneline": onelineCmd,
 		},
 	})

@@ -67,10 +67,14 @@ func Migrated(t testing.TB, migrate Migrate) string {
 }
 
 // Make is Migrated where no testing.TB is at hand: drop is the caller's to call.
+// With nil for migrate it is Database.
 func Make(migrate Migrate) (dsn string, drop func() error, err error) {
 	s, err := shared()
 	if err != nil {
 		return "", nil, err
+	}
+	if migrate == nil {
+		return s.make(context.Background(), "template0")
 	}
 	if err := s.prepare(migrate); err != nil {
 		return "", nil, fmt.Errorf("make the tables: %w", err)

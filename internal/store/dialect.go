@@ -125,7 +125,7 @@ func openPostgres(ctx context.Context, dsn string, conns int) (*sql.DB, error) {
 	err = db.QueryRowContext(ctx, "SELECT CAST(current_setting('server_version_num') AS BIGINT), current_setting('server_encoding')").Scan(&version, &encoding)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("reach the database at %s:%d/%s as %s: %w", config.Host, config.Port, config.Database, config.User, explain(err))
+		err = &tersely{fmt.Sprintf("cannot use the database %s at %s:%d as %s", config.Database, config.Host, config.Port, config.User), explain(err)}
 	case version < leastPostgres:
 		err = fmt.Errorf("the database at %s is PostgreSQL %d; Unireel needs 15 or newer", config.Host, version/10000)
 	case encoding != "UTF8":
@@ -135,6 +135,27 @@ func openPostgres(ctx context.Context, dsn string, conns int) (*sql.DB, error) {
 	}
 	return nil, errors.Join(err, db.Close())
 }
+
+// tersely is an error in one line, for people at a terminal: a connection that
+// fails has many, one for each way that was tried.
+type tersely struct {
+	what string
+	err  error
+}
+
+// Error is one line.
+func (e *tersely) Error() string {
+	reason := e.err.Error()
+	var said *pgconn.PgError
+	if errors.As(e.err, &said) {
+		reason = said.Message
+	}
+	lines := strings.Split(strings.TrimSpace(reason), "\n")
+	return e.what + ": " + strings.TrimSpace(lines[len(lines)-1])
+}
+
+// Unwrap is the error in all its words.
+func (e *tersely) Unwrap() error { return e.err }
 
 // explain turns the database's own words for "no room" and "not there" into
 // ErrFull and ErrUnavailable.

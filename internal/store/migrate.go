@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -42,7 +43,12 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (from, to int64, err er
 		return from, to, tooNew(from, to)
 	}
 	if _, err := steps.Up(ctx); err != nil {
-		return from, to, fmt.Errorf("migrate the database: %w", explain(err))
+		what := "cannot migrate the database"
+		var said *pgconn.PgError
+		if errors.As(err, &said) && said.Code == "42501" {
+			what += "; its owner can let this role do so with GRANT CREATE ON SCHEMA public TO ..."
+		}
+		return from, to, &tersely{what, explain(err)}
 	}
 	return from, to, nil
 }

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/unireel/unireel/internal/store/storetest"
+)
+
+// What is wrong with a database is said in one line that names it and has no
+// password; a role without rights leaves nothing half-made.
+func TestAWrongDatabaseIsSaidInOneLine(t *testing.T) {
+	good := storetest.Database(t)
+	db, _, err := Options{Database: good}.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	address := func(edit func(*url.URL)) string {
+		u, err := url.Parse(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(u.User.Username(), "a-secret-word")
+		edit(u)
+		return u.String()
+	}
+	for want, dsn := range map[string]string{
+		"GRANT CREATE": address(func(u *url.URL) { // where nobody may make anything
+			words := u.Query()
+			words.Set("search_path", "pg_catalog")
+			u.RawQuery = words.Encode()
+		}),
+		"no-such-base":   address(func(u *url.URL) { u.Path = "/no-such-base" }),
+		"no-such-role":   address(func(u *url.URL) { u.User = url.UserPassword("no-such-role", "a-secret-word") }),
+		"postgres://use": "postgres://weak_role:a-secret-word@127.0.0.1:5432/x?sslmode=banana",
+		"127.0.0.1:1":    "postgres://weak_role:a-secret-word@127.0.0.1:1/x?sslmode=disable",
+	} {
+		_, _, err := Migrate(t.Context(), Options{Database: dsn})
+		if err == nil {
+			t.Errorf("%s: migrated", want)
+			continue
+		}
+		if said := err.Error(); !strings.Contains(said, want) || strings.Contains(said, "\n") || strings.Contains(said, "a-secret-word") {
+			t.Errorf("%s: it says %q", want, said)
+		}
+	}
+	var tables int
+	if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'").Scan(&tables); err != nil || tables != 0 {
+		t.Errorf("%d tables are left, %v", tables, err)
+	}
+}

@@ -34,10 +34,10 @@ type database struct {
 func choose(names string) ([]string, error) {
 	var chosen []string
 	for name := range strings.SplitSeq(names, ",") {
-		switch {
-		case name == "sqlite":
+		switch name {
+		case "sqlite":
 			chosen = append(chosen, sqlite)
-		case name == "postgres":
+		case "postgres":
 			chosen = append(chosen, postgres)
 		default:
 			return nil, fmt.Errorf("-databases %s: there are sqlite and postgres, with a comma between them", names)

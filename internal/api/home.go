@@ -18,8 +18,12 @@ var homeHTML string
 //go:embed home.css
 var homeCSS string
 
-// homePage is the page for who comes with a browser: what this is, and the curl
-// that works. It asks for nothing from elsewhere and runs nothing.
+//go:embed home.js
+var homeJS string
+
+// homePage is the page for who comes with a browser: what this is, the curl that
+// works, and the last videos of the key that they type in. It runs its own script
+// only, and asks nobody but us; a video may come from where the blobs are.
 type homePage struct {
 	template *template.Template
 	policy   string
@@ -30,8 +34,15 @@ func newHomePage() (homePage, error) {
 	if err != nil {
 		return homePage{}, fmt.Errorf("read home page: %w", err)
 	}
-	sum := sha256.Sum256([]byte(homeCSS))
-	return homePage{template: t, policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}, nil
+	policy := "default-src 'none'; style-src " + hashed(homeCSS) + "; script-src " + hashed(homeJS) +
+		"; connect-src 'self'; media-src http: https:; img-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return homePage{template: t, policy: policy}, nil
+}
+
+// hashed is how a policy names the one text that may stand in the page.
+func hashed(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // home is GET /.
@@ -45,7 +56,7 @@ func (a *API) home(c *call) error {
 	}
 	var page bytes.Buffer
 	err := a.page.template.Execute(&page, map[string]any{
-		"Style": template.CSS(homeCSS), "Base": a.root(c.r), "Version": a.Version, "Note": a.PreviewNote, "Sample": sample,
+		"Style": template.CSS(homeCSS), "Script": template.JS(homeJS), "Base": a.root(c.r), "Version": a.Version, "Note": a.PreviewNote, "Sample": sample,
 		"Currency": a.Catalog.Currency(), "Models": a.Catalog.Models(),
 	})
 	if err != nil {

@@ -124,8 +124,11 @@ func TestTheFramesPages(t *testing.T) {
 	if !strings.Contains(page, "file_sample_otter") || !strings.Contains(page, "Only &lt;previews&gt; are made here.") || !strings.Contains(page, w.server.URL+"/v1/video/generations") {
 		t.Errorf("%s", page)
 	}
-	if policy := a.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(page, "<script") || strings.Contains(policy, "unsafe") {
+	if policy := a.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Count(page, "<script") != 1 || strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q", policy)
+	}
+	if !strings.Contains(page, homeJS) || !strings.Contains(page, homeCSS) || !strings.Contains(a.header.Get("Content-Security-Policy"), "script-src "+hashed(homeJS)) {
+		t.Error("the page's own style or script is changed, or not allowed to run")
 	}
 	if m := w.ask("", "GET", "/healthz", "").json(t); m["status"] != "ok" || m["version"] != "test" {
 		t.Errorf("%v", m)

@@ -136,13 +136,15 @@ func (c *demoCmd) show(ctx context.Context, w *World, cfg config.Config, ended c
 	for _, f := range films {
 		fmt.Fprintf(w.Out, "%s: %s\n", f.path, f.want)
 		fmt.Fprintf(w.Out, "  charged %s; task %s\n", orNothing(cost(f.task)), f.task.ID)
-		fmt.Fprintf(w.Out, "  video %s\n  thumbnail %s\n", f.task.VideoURL, f.task.ThumbnailURL)
+		if w.Terminal && !c.Once { // else they lead nowhere in a moment
+			fmt.Fprintf(w.Out, "  video %s\n  thumbnail %s\n", f.task.VideoURL, f.task.ThumbnailURL)
+		}
 	}
 	if !w.Terminal || c.Once {
 		fmt.Fprintf(w.Out, "Both videos are verified. Keep a server: unireel serve\n")
 		return nil
 	}
-	fmt.Fprintf(w.Out, "\nThe server stays until Ctrl-C. Order your own:\n\n  curl %s/v1/video/generations -H 'Authorization: Bearer %s' \\\n    -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"wan2.6-r2v-flash-720p-audio\", \"prompt\": \"character1 turns around\", \"images\": [\"https://example.com/ref-1.png\"]}'\n\nKeep one: unireel serve. Real Wan videos: DASHSCOPE_API_KEY=sk-... unireel serve\n", profile.URL, profile.Key.Reveal())
+	fmt.Fprintf(w.Out, "\nSee them play: %s/#%s\n\nThe server stays until Ctrl-C. Order your own:\n\n  curl %s/v1/video/generations -H 'Authorization: Bearer %s' \\\n    -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"wan2.6-r2v-flash-720p-audio\", \"prompt\": \"character1 turns around\", \"images\": [\"https://example.com/ref-1.png\"]}'\n\nKeep one: unireel serve. Real Wan videos: DASHSCOPE_API_KEY=sk-... unireel serve\n", profile.URL, profile.Key.Reveal(), profile.URL, profile.Key.Reveal())
 	select {
 	case <-ctx.Done():
 		return nil

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,7 +87,7 @@ func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
 		`{"model":"wan2.6-r2v-720p"}`:          "missing_field:prompt missing_field:references",
 		`{"model":"wan","prompt":1,"promt":2}`: "unknown_model:model wrong_type:prompt unknown_field:promt",
 		`{"model":"wan2.6-r2v-720p","prompt":"x","videos":[],"size":"1920*1080","duration":5.5,"extra_body":{"seed":-2,"shot_type":"x"}}`:            "invalid_value:size invalid_value:duration invalid_value:extra_body.seed invalid_value:extra_body.shot_type missing_field:references",
-		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","ftp://x/y","file_nobody","http://10.0.0.1/"]}`:                  "invalid_value:images[1]",
+		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","ftp://x/y","file_nobody","http://10.0.0.1/"]}`:                  "invalid_value:images[0] invalid_value:images[1] invalid_value:images[2] invalid_value:images[3]",
 		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","file_nobody","http://10.0.0.1/","https://example.com/ok.png"]}`: "invalid_value:images[0] invalid_value:images[1] invalid_value:images[2]",
 		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["file_sample_otter"],"seed":1,"extra_body":{"seed":2}}`:                                   "conflicting_fields:extra_body.seed",
 		`{"model":"wan2.6-r2v-flash-720p-silent","prompt":"x","images":["file_sample_otter"],"extra_body":{"audio":"https://example.com/a.mp3"}}`:    "invalid_value:extra_body.audio",
@@ -122,6 +123,36 @@ func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
 	}
 	if keys := w.left(); len(keys) > 0 {
 		t.Errorf("blobs are left: %v", keys)
+	}
+}
+
+// What only the database, the bytes or the address can tell is named together with
+// what the body alone shows, in the order of the body.
+func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
+	w := newWorld(t)
+	body := `{"model":"wan2.6-r2v-flash-720p-audio","prompt":"p","videos":["http://10.0.0.1/a.mp4","file_nobody"],"size":"1x1",
+		"images":["data:image/png;base64,###","data:image/png;base64,aGVsbG8gd29ybGQ="],"audio":"file_sample_otter","duration":99}`
+	for _, path := range []string{"/v1/video/generations", "/v1/video/generations/estimate"} {
+		a := w.ask(w.alice, "POST", path, body)
+		var said struct {
+			Error struct {
+				Errors []struct{ Param, Code string }
+			}
+		}
+		if err := json.Unmarshal(a.body, &said); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range said.Error.Errors {
+			got = append(got, e.Param+" "+e.Code)
+		}
+		want := []string{"videos[0] invalid_value", "videos[1] invalid_value", "size invalid_value", "images[0] invalid_value", "images[1] unsupported_file_type", "audio invalid_value", "duration invalid_value"}
+		if a.status != 400 || !slices.Equal(got, want) {
+			t.Errorf("%s: %d %v, want %v", path, a.status, got, want)
+		}
+	}
+	if b := w.balance("alice"); b.Held != 0 {
+		t.Errorf("held %s", b.Held)
 	}
 }
 

@@ -38,7 +38,10 @@ type Ask struct {
 	Metadata        Given[[]Pair]
 	ReferencesCheck Given[string]
 
-	Now    int64             // unix seconds: what start_by is held against
+	Now int64 // unix seconds: what start_by is held against
+	// Look says what else is wrong with a well-formed reference, as far as it can be
+	// told without a network; nil looks at nothing.
+	Look   func(Reference) *fault.Fault
 	Names  map[string]string // UniAll's field name -> the dialect's, for what is missing; nil where they agree
 	Faults []Placed          // what the dialect found wrong itself; Validate reports it with the rest
 }

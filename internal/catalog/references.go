@@ -168,9 +168,25 @@ var (
 	dataForm = regexp.MustCompile(`^data:([a-z]+)/[a-zA-Z0-9.+-]{1,60}(;[a-zA-Z0-9-]{1,40}=[a-zA-Z0-9.-]{1,40}){0,3};base64,`)
 )
 
-// media looks at the syntax of a reference. kind may be "" when only the bytes
-// can say; a data URI says it itself.
+// media is a reference that is well-formed and that Look finds nothing wrong with.
 func (v *validation) media(g Given[string], kind Kind) (Reference, bool) {
+	ref, ok := v.form(g, kind)
+	if !ok || v.ask.Look == nil {
+		return ref, ok
+	}
+	f := v.ask.Look(ref)
+	if f == nil {
+		return ref, true
+	}
+	named := *f
+	named.Param = g.Param
+	v.faults = append(v.faults, Placed{At: g.At, Fault: named})
+	return Reference{}, false
+}
+
+// form looks at the syntax of a reference. kind may be "" when only the bytes
+// can say; a data URI says it itself.
+func (v *validation) form(g Given[string], kind Kind) (Reference, bool) {
 	if !g.Fit() {
 		return Reference{}, false
 	}

@@ -49,7 +49,7 @@ func (c *Checkout) keepBlob(ctx context.Context, who Caller, name string, r io.R
 	}
 	media, ok := fetch.Sniff(head[:n])
 	if !ok {
-		return store.File{}, fault.New(fault.CodeFileType, "file", "The bytes are not a picture, a video or a sound that is taken, whatever the file's name says.")
+		return store.File{}, noMedia("file")
 	}
 	id := c.NewID("file")
 	f := store.File{ID: id, Account: who.Account, Name: cleanName(name, id+media.Ending), Kind: string(media.Kind), Type: media.Name, Blob: id + "/" + c.NewID("blob"), CreatedAt: c.millis()}
@@ -153,11 +153,31 @@ func (c *Checkout) keepDataURI(ctx context.Context, who Caller, ref *catalog.Ref
 	if err != nil {
 		return store.File{}, at(ref.Param, err)
 	}
-	if ref.Kind != "" && string(ref.Kind) != f.Kind {
-		c.dropBlobs(ctx, []store.File{f})
-		return store.File{}, wrong(ref.Param, "This should be %s, but its bytes are %s.", article(string(ref.Kind)), article(f.Kind))
-	}
 	return f, nil
+}
+
+// lookInside holds a data URI's bytes to what they should be.
+func lookInside(ref catalog.Reference) (*fault.Fault, error) {
+	_, data, err := fetch.ParseDataURI(ref.Input, maxInline)
+	if err != nil {
+		var f *fault.Fault
+		if errors.As(err, &f) {
+			return f, nil
+		}
+		return nil, err
+	}
+	media, ok := fetch.Sniff(data[:min(len(data), fetch.SniffBytes)])
+	switch {
+	case !ok:
+		return noMedia(ref.Param), nil
+	case ref.Kind != "" && string(ref.Kind) != string(media.Kind):
+		return wrong(ref.Param, "This should be %s, but its bytes are %s.", article(string(ref.Kind)), article(string(media.Kind))), nil
+	}
+	return nil, nil
+}
+
+func noMedia(param string) *fault.Fault {
+	return fault.New(fault.CodeFileType, param, "The bytes are not a picture, a video or a sound that is taken, whatever the file's name says.")
 }
 
 // at names the field that a fault is about, whichever the one who found it knew.

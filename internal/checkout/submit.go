@@ -49,12 +49,20 @@ func (c *Checkout) Submit(ctx context.Context, who Caller, o Order) (t task.Task
 // Estimate is what an order would be and cost. Nothing is written.
 func (c *Checkout) Estimate(ctx context.Context, who Caller, ask catalog.Ask) (catalog.Request, catalog.Quote, error) {
 	ask.Now = c.Now().Unix()
+	var broken error
+	ask.Look = func(ref catalog.Reference) *fault.Fault {
+		f, err := c.look(ctx, who, ref)
+		if err != nil {
+			broken = err
+		}
+		return f
+	}
 	r, err := c.Catalog.Validate(ask)
+	if broken != nil {
+		return r, catalog.Quote{}, explain(broken)
+	}
 	if err != nil {
 		return r, catalog.Quote{}, err
-	}
-	if err := c.checkInputs(ctx, who, r); err != nil {
-		return r, catalog.Quote{}, explain(err)
 	}
 	if g := ask.WebhookURL; g.Has() {
 		r.Warnings = append(r.Warnings, catalog.Warning{
@@ -144,33 +152,25 @@ func (c *Checkout) tooPoor(hold money.Amount, b credit.Balance) *fault.Fault {
 		hold, currency, b.Free(), currency))
 }
 
-// checkInputs looks at every reference as far as it can be without a network:
-// file ids must be the account's own or samples, URLs must be possible.
-func (c *Checkout) checkInputs(ctx context.Context, who Caller, r catalog.Request) error {
-	var faults []fault.Fault
-	for _, ref := range inputs(&r) {
+// look examines a reference as far as it can be without a network: a file id must
+// be the account's own or a sample's, a data URI what it says, a URL possible.
+func (c *Checkout) look(ctx context.Context, who Caller, ref catalog.Reference) (*fault.Fault, error) {
+	switch {
+	case strings.HasPrefix(ref.Input, "file_"):
+		f, err := c.File(ctx, who.Account, ref.Input)
 		switch {
-		case strings.HasPrefix(ref.Input, "file_"):
-			f, err := c.File(ctx, who.Account, ref.Input)
-			if errors.Is(err, store.ErrNotFound) {
-				faults = append(faults, *fault.New(fault.CodeInvalidValue, ref.Param, "This account has no file "+ref.Input+". POST /v1/files uploads one and answers with its id."))
-			} else if err != nil {
-				return fmt.Errorf("look up file: %w", err)
-			} else if ref.Kind != "" && string(ref.Kind) != f.Kind {
-				faults = append(faults, *wrong(ref.Param, "This should be %s; the file %s is %s.", article(string(ref.Kind)), ref.Input, article(f.Kind)))
-			}
-		case fetch.IsDataURI(ref.Input):
-		default:
-			if f := c.Fetch.Check(ref.Input); f != nil {
-				f.Param = ref.Param
-				faults = append(faults, *f)
-			}
+		case errors.Is(err, store.ErrNotFound):
+			return wrong(ref.Param, "This account has no file %s. POST /v1/files uploads one and answers with its id.", ref.Input), nil
+		case err != nil:
+			return nil, fmt.Errorf("look up file: %w", err)
+		case ref.Kind != "" && string(ref.Kind) != f.Kind:
+			return wrong(ref.Param, "This should be %s; the file %s is %s.", article(string(ref.Kind)), ref.Input, article(f.Kind)), nil
 		}
+		return nil, nil
+	case fetch.IsDataURI(ref.Input):
+		return lookInside(ref)
 	}
-	if f := fault.Join(faults); f != nil {
-		return f
-	}
-	return nil
+	return c.Fetch.Check(ref.Input), nil
 }
 
 func article(kind string) string {

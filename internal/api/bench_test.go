@@ -4,12 +4,14 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 // BenchmarkStatus is one poll of a task that is being polled, without the
 // network.
 func BenchmarkStatus(b *testing.B) {
-	w := newWorld(b)
+	w := newWorld(b, storetest.File(b))
 	id := w.create(w.alice)
 	w.finish(id, []byte("film"))
 	w.api.Log = slog.New(slog.DiscardHandler)

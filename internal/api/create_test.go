@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 func pageExample(t testing.TB, name string) string {
@@ -23,147 +24,152 @@ func pageExample(t testing.TB, name string) string {
 }
 
 func TestThePagesExamplesAreTaken(t *testing.T) {
-	w := newWorld(t)
-	for _, name := range []string{"example-1.json", "example-2.json"} {
-		a := w.ask(w.alice, "POST", "/v1/video/generations", pageExample(t, name), "Content-Type", "application/json")
-		m := a.json(t)
-		if a.status != 200 || m["status"] != "queued" || m["progress"] != 0.0 || m["id"] != m["task_id"] || m["object"] != "video.generation.job" {
-			t.Fatalf("%s: %d %s", name, a.status, a.body)
+	onEach(t, func(t *testing.T, w *world) {
+		for _, name := range []string{"example-1.json", "example-2.json"} {
+			a := w.ask(w.alice, "POST", "/v1/video/generations", pageExample(t, name), "Content-Type", "application/json")
+			m := a.json(t)
+			if a.status != 200 || m["status"] != "queued" || m["progress"] != 0.0 || m["id"] != m["task_id"] || m["object"] != "video.generation.job" {
+				t.Fatalf("%s: %d %s", name, a.status, a.body)
+			}
+			got := w.ask(w.alice, "GET", "/v1/videos/"+m["id"].(string), "")
+			if got.status != 200 || string(got.body) != string(a.body) {
+				t.Errorf("get: %d\n%s\ncreate said\n%s", got.status, got.body, a.body)
+			}
 		}
-		got := w.ask(w.alice, "GET", "/v1/videos/"+m["id"].(string), "")
-		if got.status != 200 || string(got.body) != string(a.body) {
-			t.Errorf("get: %d\n%s\ncreate said\n%s", got.status, got.body, a.body)
-		}
-	}
-	w.sound()
+		w.sound()
+	})
 }
 
 // TestOneKeyOneTask sends one create 64 times at once, written in several ways
 // that mean the same.
 func TestOneKeyOneTask(t *testing.T) {
-	w := newWorld(t)
-	bodies := []string{t2v, `{"prompt":"waves", "model":"wan2.6-video-720p"}`, "{\"model\":\"wan2.6-video-720p\",\n\"prompt\":\"w\\u0061ves\"}"}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	made, fresh := map[string]bool{}, 0
-	for i := range 64 {
-		wg.Go(func() {
-			a := w.ask(w.alice, "POST", "/v1/video/generations", bodies[i%3], "Idempotency-Key", "shot 1")
-			var v struct{ ID string }
-			if err := json.Unmarshal(a.body, &v); err != nil || a.status != 200 {
-				t.Errorf("%d %s", a.status, a.body)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			made[v.ID] = true
-			if a.header.Get("Idempotent-Replayed") != "true" {
-				fresh++
-			}
-		})
-	}
-	wg.Wait()
-	if len(made) != 1 || fresh != 1 {
-		t.Errorf("%d tasks, %d answers not said to be replays", len(made), fresh)
-	}
-	if b := w.balance("alice"); b.Held != 500_000 {
-		t.Errorf("held %s", b.Held)
-	}
-	a := w.ask(w.alice, "POST", "/v1/video/generations", strings.Replace(t2v, "waves", "wind", 1), "Idempotency-Key", "shot 1")
-	if code, param := a.code(t); a.status != 400 || code != "idempotency_mismatch" || param != "Idempotency-Key" {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	if a := w.ask(w.bob, "POST", "/v1/video/generations", t2v, "Idempotency-Key", "shot 1"); a.status != 200 || a.header.Get("Idempotent-Replayed") != "" {
-		t.Errorf("another account's key: %d %s", a.status, a.body)
-	}
-	w.sound()
+	onEach(t, func(t *testing.T, w *world) {
+		bodies := []string{t2v, `{"prompt":"waves", "model":"wan2.6-video-720p"}`, "{\"model\":\"wan2.6-video-720p\",\n\"prompt\":\"w\\u0061ves\"}"}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		made, fresh := map[string]bool{}, 0
+		for i := range 64 {
+			wg.Go(func() {
+				a := w.ask(w.alice, "POST", "/v1/video/generations", bodies[i%3], "Idempotency-Key", "shot 1")
+				var v struct{ ID string }
+				if err := json.Unmarshal(a.body, &v); err != nil || a.status != 200 {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				made[v.ID] = true
+				if a.header.Get("Idempotent-Replayed") != "true" {
+					fresh++
+				}
+			})
+		}
+		wg.Wait()
+		if len(made) != 1 || fresh != 1 {
+			t.Errorf("%d tasks, %d answers not said to be replays", len(made), fresh)
+		}
+		if b := w.balance("alice"); b.Held != 500_000 {
+			t.Errorf("held %s", b.Held)
+		}
+		a := w.ask(w.alice, "POST", "/v1/video/generations", strings.Replace(t2v, "waves", "wind", 1), "Idempotency-Key", "shot 1")
+		if code, param := a.code(t); a.status != 400 || code != "idempotency_mismatch" || param != "Idempotency-Key" {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		if a := w.ask(w.bob, "POST", "/v1/video/generations", t2v, "Idempotency-Key", "shot 1"); a.status != 200 || a.header.Get("Idempotent-Replayed") != "" {
+			t.Errorf("another account's key: %d %s", a.status, a.body)
+		}
+		w.sound()
+	})
 }
 
 func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
-	w := newWorld(t)
-	before := w.balance("alice")
-	for body, want := range map[string]string{
-		`{`: "malformed_body:", ``: "malformed_body:", `[]`: "wrong_type:", `"x"`: "wrong_type:",
-		`{}`:                                   "missing_field:model missing_field:prompt",
-		`{"model":"wan2.6-r2v-720p"}`:          "missing_field:prompt missing_field:references",
-		`{"model":"wan","prompt":1,"promt":2}`: "unknown_model:model wrong_type:prompt unknown_field:promt",
-		`{"model":"wan2.6-r2v-720p","prompt":"x","videos":[],"size":"1920*1080","duration":5.5,"extra_body":{"seed":-2,"shot_type":"x"}}`:            "invalid_value:size invalid_value:duration invalid_value:extra_body.seed invalid_value:extra_body.shot_type missing_field:references",
-		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","ftp://x/y","file_nobody","http://10.0.0.1/"]}`:                  "invalid_value:images[0] invalid_value:images[1] invalid_value:images[2] invalid_value:images[3]",
-		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","file_nobody","http://10.0.0.1/","https://example.com/ok.png"]}`: "invalid_value:images[0] invalid_value:images[1] invalid_value:images[2]",
-		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["file_sample_otter"],"seed":1,"extra_body":{"seed":2}}`:                                   "conflicting_fields:extra_body.seed",
-		`{"model":"wan2.6-r2v-flash-720p-silent","prompt":"x","images":["file_sample_otter"],"extra_body":{"audio":"https://example.com/a.mp3"}}`:    "invalid_value:extra_body.audio",
-		`{"model":"wan2.6-r2v-720p","prompt":"x","images":["data:image/png;base64,aGVsbG8="]}`:                                                       "unsupported_file_type:images[0]",
-	} {
-		a := w.ask(w.alice, "POST", "/v1/video/generations", body)
-		var p problemBody
-		if err := json.Unmarshal(a.body, &p); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, one := range p.Error.Errors {
-			param := ""
-			if one.Param != nil {
-				param = *one.Param
+	onEach(t, func(t *testing.T, w *world) {
+		before := w.balance("alice")
+		for body, want := range map[string]string{
+			`{`: "malformed_body:", ``: "malformed_body:", `[]`: "wrong_type:", `"x"`: "wrong_type:",
+			`{}`:                                   "missing_field:model missing_field:prompt",
+			`{"model":"wan2.6-r2v-720p"}`:          "missing_field:prompt missing_field:references",
+			`{"model":"wan","prompt":1,"promt":2}`: "unknown_model:model wrong_type:prompt unknown_field:promt",
+			`{"model":"wan2.6-r2v-720p","prompt":"x","videos":[],"size":"1920*1080","duration":5.5,"extra_body":{"seed":-2,"shot_type":"x"}}`:            "invalid_value:size invalid_value:duration invalid_value:extra_body.seed invalid_value:extra_body.shot_type missing_field:references",
+			`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","ftp://x/y","file_nobody","http://10.0.0.1/"]}`:                  "invalid_value:images[0] invalid_value:images[1] invalid_value:images[2] invalid_value:images[3]",
+			`{"model":"wan2.6-r2v-720p","prompt":"x","images":["http://127.0.0.1/a.png","file_nobody","http://10.0.0.1/","https://example.com/ok.png"]}`: "invalid_value:images[0] invalid_value:images[1] invalid_value:images[2]",
+			`{"model":"wan2.6-r2v-720p","prompt":"x","images":["file_sample_otter"],"seed":1,"extra_body":{"seed":2}}`:                                   "conflicting_fields:extra_body.seed",
+			`{"model":"wan2.6-r2v-flash-720p-silent","prompt":"x","images":["file_sample_otter"],"extra_body":{"audio":"https://example.com/a.mp3"}}`:    "invalid_value:extra_body.audio",
+			`{"model":"wan2.6-r2v-720p","prompt":"x","images":["data:image/png;base64,aGVsbG8="]}`:                                                       "unsupported_file_type:images[0]",
+		} {
+			a := w.ask(w.alice, "POST", "/v1/video/generations", body)
+			var p problemBody
+			if err := json.Unmarshal(a.body, &p); err != nil {
+				t.Fatal(err)
 			}
-			got = append(got, one.Code+":"+param)
+			var got []string
+			for _, one := range p.Error.Errors {
+				param := ""
+				if one.Param != nil {
+					param = *one.Param
+				}
+				got = append(got, one.Code+":"+param)
+			}
+			if s := strings.Join(got, " "); s != want || a.status < 400 || a.status > 415 || p.Error.Code != p.Error.Errors[0].Code {
+				t.Errorf("%s\n got %d %s\nwant %s", body, a.status, s, want)
+			}
 		}
-		if s := strings.Join(got, " "); s != want || a.status < 400 || a.status > 415 || p.Error.Code != p.Error.Errors[0].Code {
-			t.Errorf("%s\n got %d %s\nwant %s", body, a.status, s, want)
+		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Type", "application/xml")
+		if a.status != 415 {
+			t.Errorf("XML: %d", a.status)
 		}
-	}
-	a := w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Type", "application/xml")
-	if a.status != 415 {
-		t.Errorf("XML: %d", a.status)
-	}
-	a = w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Encoding", "gzip")
-	if a.status != 415 {
-		t.Errorf("gzip: %d", a.status)
-	}
-	if after := w.balance("alice"); after != before {
-		t.Errorf("balance %+v, then %+v", before, after)
-	}
-	if keys := w.left(); len(keys) > 0 {
-		t.Errorf("blobs are left: %v", keys)
-	}
+		a = w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Encoding", "gzip")
+		if a.status != 415 {
+			t.Errorf("gzip: %d", a.status)
+		}
+		if after := w.balance("alice"); after != before {
+			t.Errorf("balance %+v, then %+v", before, after)
+		}
+		if keys := w.left(); len(keys) > 0 {
+			t.Errorf("blobs are left: %v", keys)
+		}
+	})
 }
 
 // What only the database, the bytes or the address can tell is named together with
 // what the body alone shows, in the order of the body.
 func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
-	w := newWorld(t)
-	body := `{"model":"wan2.6-r2v-flash-720p-audio","prompt":"p","videos":["http://10.0.0.1/a.mp4","file_nobody"],"size":"1x1",
-		"images":["data:image/png;base64,###","data:image/png;base64,aGVsbG8gd29ybGQ="],"audio":"file_sample_otter","duration":99}`
-	for _, path := range []string{"/v1/video/generations", "/v1/video/generations/estimate"} {
-		a := w.ask(w.alice, "POST", path, body)
-		var said struct {
-			Error struct {
-				Errors []struct{ Param, Code string }
+	onEach(t, func(t *testing.T, w *world) {
+		body := `{"model":"wan2.6-r2v-flash-720p-audio","prompt":"p","videos":["http://10.0.0.1/a.mp4","file_nobody"],"size":"1x1",
+			"images":["data:image/png;base64,###","data:image/png;base64,aGVsbG8gd29ybGQ="],"audio":"file_sample_otter","duration":99}`
+		for _, path := range []string{"/v1/video/generations", "/v1/video/generations/estimate"} {
+			a := w.ask(w.alice, "POST", path, body)
+			var said struct {
+				Error struct {
+					Errors []struct{ Param, Code string }
+				}
+			}
+			if err := json.Unmarshal(a.body, &said); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range said.Error.Errors {
+				got = append(got, e.Param+" "+e.Code)
+			}
+			want := []string{"videos[0] invalid_value", "videos[1] invalid_value", "size invalid_value", "images[0] invalid_value", "images[1] unsupported_file_type", "audio invalid_value", "duration invalid_value"}
+			if a.status != 400 || !slices.Equal(got, want) {
+				t.Errorf("%s: %d %v, want %v", path, a.status, got, want)
 			}
 		}
-		if err := json.Unmarshal(a.body, &said); err != nil {
-			t.Fatal(err)
+		if b := w.balance("alice"); b.Held != 0 {
+			t.Errorf("held %s", b.Held)
 		}
-		var got []string
-		for _, e := range said.Error.Errors {
-			got = append(got, e.Param+" "+e.Code)
-		}
-		want := []string{"videos[0] invalid_value", "videos[1] invalid_value", "size invalid_value", "images[0] invalid_value", "images[1] unsupported_file_type", "audio invalid_value", "duration invalid_value"}
-		if a.status != 400 || !slices.Equal(got, want) {
-			t.Errorf("%s: %d %v, want %v", path, a.status, got, want)
-		}
-	}
-	if b := w.balance("alice"); b.Held != 0 {
-		t.Errorf("held %s", b.Held)
-	}
+	})
 }
 
 func TestNoCreditIsSaidInFull(t *testing.T) {
-	w := newWorld(t)
-	w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75"}`)
-	a := w.ask(w.alice, "POST", "/v1/video/generations", t2v)
-	code, _ := a.code(t)
-	if a.status != 402 || code != "insufficient_credit" || !strings.Contains(string(a.body), "0.50 USD") || !strings.Contains(string(a.body), "0.25 USD") {
-		t.Errorf("%d %s", a.status, a.body)
-	}
+	onEach(t, func(t *testing.T, w *world) {
+		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75"}`)
+		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v)
+		code, _ := a.code(t)
+		if a.status != 402 || code != "insufficient_credit" || !strings.Contains(string(a.body), "0.50 USD") || !strings.Contains(string(a.body), "0.25 USD") {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
 }
 
 // FuzzCreate sends anything: never a 5xx, never a panic, and every error names a
@@ -175,7 +181,7 @@ func FuzzCreate(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	w := newWorld(f)
+	w := newWorld(f, storetest.File(f))
 	h := w.api.Handler()
 	body := map[string]bool{string(fault.CodeMalformedBody): true, string(fault.CodeWrongJSONType): true, string(fault.CodeTooLarge): true, string(fault.CodeCredit): true}
 	f.Fuzz(func(t *testing.T, text string) {

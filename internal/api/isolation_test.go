@@ -46,77 +46,79 @@ func (w *world) upload(key string, content []byte) string {
 // TestAnotherAccountsThingsDoNotExist asks for Alice's things as Bob, on every
 // route that names one.
 func TestAnotherAccountsThingsDoNotExist(t *testing.T) {
-	w := newWorld(t)
-	video := w.create(w.alice)
-	w.finish(video, []byte("film"))
-	file := w.upload(w.alice, png1)
-	w.ask(w.alice, "GET", "/v1/videos/"+video, "") // it is in memory now
-	tried := 0
-	for _, e := range w.api.routes() {
-		if !strings.Contains(e.path, "{id}") || strings.HasPrefix(e.path, "/v1/models") {
-			continue
-		}
-		id := video
-		if strings.HasPrefix(e.path, "/v1/files") {
-			id = file
-		}
-		path := strings.ReplaceAll(e.path, "{id}", id)
-		for _, query := range []string{"", "?wait=1"} {
-			tried++
-			a := w.ask(w.bob, e.method, path+query, "")
-			code, _ := a.code(t)
-			if a.status != 404 || code != "video_not_found" && code != "file_not_found" {
-				t.Errorf("%s %s%s as another account: %d %s", e.method, path, query, a.status, a.body)
+	onEach(t, func(t *testing.T, w *world) {
+		video := w.create(w.alice)
+		w.finish(video, []byte("film"))
+		file := w.upload(w.alice, png1)
+		w.ask(w.alice, "GET", "/v1/videos/"+video, "") // it is in memory now
+		tried := 0
+		for _, e := range w.api.routes() {
+			if !strings.Contains(e.path, "{id}") || strings.HasPrefix(e.path, "/v1/models") {
+				continue
 			}
-			nobody := w.ask(w.bob, e.method, strings.ReplaceAll(e.path, "{id}", "task_nobody")+query, "")
-			if nobody.status != 404 {
-				t.Errorf("%s: a thing of nobody: %d", e.path, nobody.status)
+			id := video
+			if strings.HasPrefix(e.path, "/v1/files") {
+				id = file
+			}
+			path := strings.ReplaceAll(e.path, "{id}", id)
+			for _, query := range []string{"", "?wait=1"} {
+				tried++
+				a := w.ask(w.bob, e.method, path+query, "")
+				code, _ := a.code(t)
+				if a.status != 404 || code != "video_not_found" && code != "file_not_found" {
+					t.Errorf("%s %s%s as another account: %d %s", e.method, path, query, a.status, a.body)
+				}
+				nobody := w.ask(w.bob, e.method, strings.ReplaceAll(e.path, "{id}", "task_nobody")+query, "")
+				if nobody.status != 404 {
+					t.Errorf("%s: a thing of nobody: %d", e.path, nobody.status)
+				}
 			}
 		}
-	}
-	if tried < 16 {
-		t.Errorf("only %d routes were tried", tried)
-	}
-	r2v := fmt.Sprintf(`{"model":"wan2.6-r2v-720p","prompt":"x","images":[%q]}`, file)
-	if a := w.ask(w.bob, "POST", "/v1/video/generations", r2v); a.status != 400 {
-		t.Errorf("Bob's task uses Alice's file: %d %s", a.status, a.body)
-	}
-	if a := w.ask(w.alice, "POST", "/v1/video/generations", r2v); a.status != 200 {
-		t.Errorf("Alice's task cannot use her file: %d %s", a.status, a.body)
-	}
-	for _, path := range []string{"/v1/videos", "/v1/files"} {
-		if m := w.ask(w.bob, "GET", path, "").json(t); len(m["data"].([]any)) != 0 || m["first_id"] != nil {
-			t.Errorf("%s shows Bob %v", path, m)
+		if tried < 16 {
+			t.Errorf("only %d routes were tried", tried)
 		}
-	}
-	if a := w.ask(w.alice, "GET", "/v1/videos/"+video, ""); a.status != 200 {
-		t.Errorf("Alice's task is gone: %d", a.status)
-	}
+		r2v := fmt.Sprintf(`{"model":"wan2.6-r2v-720p","prompt":"x","images":[%q]}`, file)
+		if a := w.ask(w.bob, "POST", "/v1/video/generations", r2v); a.status != 400 {
+			t.Errorf("Bob's task uses Alice's file: %d %s", a.status, a.body)
+		}
+		if a := w.ask(w.alice, "POST", "/v1/video/generations", r2v); a.status != 200 {
+			t.Errorf("Alice's task cannot use her file: %d %s", a.status, a.body)
+		}
+		for _, path := range []string{"/v1/videos", "/v1/files"} {
+			if m := w.ask(w.bob, "GET", path, "").json(t); len(m["data"].([]any)) != 0 || m["first_id"] != nil {
+				t.Errorf("%s shows Bob %v", path, m)
+			}
+		}
+		if a := w.ask(w.alice, "GET", "/v1/videos/"+video, ""); a.status != 200 {
+			t.Errorf("Alice's task is gone: %d", a.status)
+		}
+	})
 }
 
 // TestEveryRouteAsksForItsKey holds the table of routes to what a request
 // without a key, with a wrong one, and with too small a one gets.
 func TestEveryRouteAsksForItsKey(t *testing.T) {
-	w := newWorld(t)
-	a := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"scopes":["read"]}`)
-	reader := a.json(t)["secret"].(string)
-	for _, e := range w.api.routes() {
-		path := strings.NewReplacer("{id}", "x", "{$}", "").Replace(e.path)
-		none, bad, small := w.ask("", e.method, path, ""), w.ask("sk-wrong", e.method, path, ""), w.ask(reader, e.method, path, "")
-		if e.needs == open {
-			if none.status != 200 {
-				t.Errorf("%s asks for a key: %d", path, none.status)
+	onEach(t, func(t *testing.T, w *world) {
+		a := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"scopes":["read"]}`)
+		reader := a.json(t)["secret"].(string)
+		for _, e := range w.api.routes() {
+			path := strings.NewReplacer("{id}", "x", "{$}", "").Replace(e.path)
+			none, bad, small := w.ask("", e.method, path, ""), w.ask("sk-wrong", e.method, path, ""), w.ask(reader, e.method, path, "")
+			if e.needs == open {
+				if none.status != 200 {
+					t.Errorf("%s asks for a key: %d", path, none.status)
+				}
+				continue
 			}
-			continue
+			if code, _ := none.code(t); none.status != 401 || code != "missing_api_key" || none.header.Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%s %s without a key: %d %s", e.method, path, none.status, none.body)
+			}
+			if code, _ := bad.code(t); bad.status != 401 || code != "invalid_api_key" {
+				t.Errorf("%s %s with a wrong key: %d %s", e.method, path, bad.status, bad.body)
+			}
+			if code, _ := small.code(t); (small.status == 403 && code == "insufficient_scope") != (e.needs == write) {
+				t.Errorf("%s %s with a reading key: %d %s", e.method, path, small.status, small.body)
+			}
 		}
-		if code, _ := none.code(t); none.status != 401 || code != "missing_api_key" || none.header.Get("WWW-Authenticate") != "Bearer" {
-			t.Errorf("%s %s without a key: %d %s", e.method, path, none.status, none.body)
-		}
-		if code, _ := bad.code(t); bad.status != 401 || code != "invalid_api_key" {
-			t.Errorf("%s %s with a wrong key: %d %s", e.method, path, bad.status, bad.body)
-		}
-		if code, _ := small.code(t); (small.status == 403 && code == "insufficient_scope") != (e.needs == write) {
-			t.Errorf("%s %s with a reading key: %d %s", e.method, path, small.status, small.body)
-		}
-	}
+	})
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,6 +25,7 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/store/storetest"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -109,7 +109,18 @@ const (
 
 var png1 = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89")
 
-func newWorld(t testing.TB) *world {
+// onEach runs f in a world on each database.
+func onEach(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) { f(t, newWorld(t, at)) })
+}
+
+func migrated(ctx context.Context, database string) error {
+	_, _, err := store.Migrate(ctx, store.Options{Database: database})
+	return err
+}
+
+func newWorld(t testing.TB, at storetest.Place) *world {
 	t.Helper()
 	w := &world{t: t, engine: &fakeEngine{tasks: map[string]Live{}}, clock: &clock{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, full: &fullDisk{}, log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(&lockedBuffer{b: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -120,7 +131,7 @@ func newWorld(t testing.TB) *world {
 		}
 	}
 	var err error
-	w.store, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "unireel.db"), Now: time.Now, Log: log})
+	w.store, err = store.Open(t.Context(), store.Options{Path: at.Path, Database: at.Database, Replica: "replica_1", Now: time.Now, Log: log})
 	must(err)
 	w.closeStore = sync.OnceValue(w.store.Close)
 	t.Cleanup(func() { _ = w.closeStore() })

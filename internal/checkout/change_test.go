@@ -50,51 +50,52 @@ func (w *world) claim() {
 // TestCancelAndDeleteKeepTheirLaws walks tasks through random interleavings of
 // dispatch's steps and the customer's wishes.
 func TestCancelAndDeleteKeepTheirLaws(t *testing.T) {
-	w := newWorld(t, 1_000_000_000)
-	ctx := context.Background()
-	rapid.Check(t, func(r *rapid.T) {
-		ask := waves()
-		if rapid.Bool().Draw(r, "prepares") {
-			ask = portrait("file_sample_otter")
-		}
-		made, _, err := w.Submit(ctx, w.who, Order{Ask: ask})
-		if err != nil {
-			r.Fatal(err)
-		}
-		for range rapid.IntRange(1, 12).Draw(r, "steps") {
-			before, err := w.Store.Task(ctx, made.ID)
+	onEach(t, 1_000_000_000, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		rapid.Check(t, func(r *rapid.T) {
+			ask := waves()
+			if rapid.Bool().Draw(r, "prepares") {
+				ask = portrait("file_sample_otter")
+			}
+			made, _, err := w.Submit(ctx, w.who, Order{Ask: ask})
 			if err != nil {
 				r.Fatal(err)
 			}
-			switch rapid.SampledFrom([]string{"cancel", "delete", "prepare", "claim", "run", "collect", "complete", "fail", "requeue"}).Draw(r, "step") {
-			case "cancel":
-				got, err := w.Cancel(ctx, w.who.Account, made.ID)
-				checkCancel(r, before, got, err)
-			case "delete":
-				err := w.Delete(ctx, w.who.Account, made.ID)
-				after, _ := w.Store.Task(ctx, made.ID)
-				checkDelete(r, before, after, err)
-			case "prepare":
-				w.advance(made.ID, func(t *task.Task) { t.State, t.Lane = task.Queued, "lane" })
-			case "claim":
-				w.claim()
-			case "run":
-				w.advance(made.ID, func(t *task.Task) { t.State = task.Running })
-			case "collect":
-				w.advance(made.ID, func(t *task.Task) { t.State = task.Collecting })
-			case "complete":
-				w.advance(made.ID, func(t *task.Task) { t.State, t.Progress, t.SweptAt = task.Completed, 100, 1 })
-			case "fail":
-				w.advance(made.ID, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} })
-			case "requeue": // of a preparing task it is what prepare does
-				w.advance(made.ID, func(t *task.Task) { t.State, t.Lane = task.Queued, "lane" })
+			for range rapid.IntRange(1, 12).Draw(r, "steps") {
+				before, err := w.Store.Task(ctx, made.ID)
+				if err != nil {
+					r.Fatal(err)
+				}
+				switch rapid.SampledFrom([]string{"cancel", "delete", "prepare", "claim", "run", "collect", "complete", "fail", "requeue"}).Draw(r, "step") {
+				case "cancel":
+					got, err := w.Cancel(ctx, w.who.Account, made.ID)
+					checkCancel(r, before, got, err)
+				case "delete":
+					err := w.Delete(ctx, w.who.Account, made.ID)
+					after, _ := w.Store.Task(ctx, made.ID)
+					checkDelete(r, before, after, err)
+				case "prepare":
+					w.advance(made.ID, func(t *task.Task) { t.State, t.Lane = task.Queued, "lane" })
+				case "claim":
+					w.claim()
+				case "run":
+					w.advance(made.ID, func(t *task.Task) { t.State = task.Running })
+				case "collect":
+					w.advance(made.ID, func(t *task.Task) { t.State = task.Collecting })
+				case "complete":
+					w.advance(made.ID, func(t *task.Task) { t.State, t.Progress, t.SweptAt = task.Completed, 100, 1 })
+				case "fail":
+					w.advance(made.ID, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} })
+				case "requeue": // of a preparing task it is what prepare does
+					w.advance(made.ID, func(t *task.Task) { t.State, t.Lane = task.Queued, "lane" })
+				}
 			}
-		}
-		w.advance(made.ID, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }) // or the next walk's claim takes it
-		findings, err := w.Store.Audit(ctx, 5)
-		if err != nil || len(findings) > 0 {
-			r.Fatalf("audit: %v, %v", findings, err)
-		}
+			w.advance(made.ID, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }) // or the next walk's claim takes it
+			findings, err := w.Store.Audit(ctx, 5)
+			if err != nil || len(findings) > 0 {
+				r.Fatalf("audit: %v, %v", findings, err)
+			}
+		})
 	})
 }
 
@@ -145,40 +146,42 @@ func checkDelete(r *rapid.T, before, after task.Task, err error) {
 }
 
 func TestManyCancelAtOnce(t *testing.T) {
-	w := newWorld(t, 100_000_000)
-	made, _, err := w.Submit(context.Background(), w.who, Order{Ask: waves()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() {
-			if got, err := w.Cancel(context.Background(), w.who.Account, made.ID); err != nil || got.State != task.Cancelled {
-				t.Errorf("%s, %v", got.State, err)
-			}
-		})
-	}
-	wg.Wait()
-	if b := w.balance(); b.Held != 0 || b.Spent != 0 {
-		t.Errorf("%+v", b)
-	}
-	entries, err := w.Store.EntriesOf(context.Background(), made.ID)
-	if err != nil || len(entries) != 2 {
-		t.Errorf("%v, %v", entries, err)
-	}
-	w.sound()
+	onEach(t, 100_000_000, func(t *testing.T, w *world) {
+		made, _, err := w.Submit(context.Background(), w.who, Order{Ask: waves()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				if got, err := w.Cancel(context.Background(), w.who.Account, made.ID); err != nil || got.State != task.Cancelled {
+					t.Errorf("%s, %v", got.State, err)
+				}
+			})
+		}
+		wg.Wait()
+		if b := w.balance(); b.Held != 0 || b.Spent != 0 {
+			t.Errorf("%+v", b)
+		}
+		entries, err := w.Store.EntriesOf(context.Background(), made.ID)
+		if err != nil || len(entries) != 2 {
+			t.Errorf("%v, %v", entries, err)
+		}
+		w.sound()
+	})
 }
 
 func TestAnotherAccountsTaskDoesNotExist(t *testing.T) {
-	w := newWorld(t, 100_000_000)
-	made, _, err := w.Submit(context.Background(), w.who, Order{Ask: waves()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = w.Cancel(context.Background(), "acct_bob", made.ID)
-	wantFault(t, err, fault.CodeNoTask, "id")
-	wantFault(t, w.Delete(context.Background(), "acct_bob", made.ID), fault.CodeNoTask, "id")
-	if kept, err := w.Store.Task(context.Background(), made.ID); err != nil || kept.State != task.Queued {
-		t.Error(fmt.Sprint(kept.State, err))
-	}
+	onEach(t, 100_000_000, func(t *testing.T, w *world) {
+		made, _, err := w.Submit(context.Background(), w.who, Order{Ask: waves()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Cancel(context.Background(), "acct_bob", made.ID)
+		wantFault(t, err, fault.CodeNoTask, "id")
+		wantFault(t, w.Delete(context.Background(), "acct_bob", made.ID), fault.CodeNoTask, "id")
+		if kept, err := w.Store.Task(context.Background(), made.ID); err != nil || kept.State != task.Queued {
+			t.Error(fmt.Sprint(kept.State, err))
+		}
+	})
 }

@@ -12,24 +12,26 @@ import (
 
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 func TestAFileIsKeptAndDeleted(t *testing.T) {
-	w := newWorld(t, 0)
-	ctx := context.Background()
-	f, err := w.KeepFile(ctx, w.who, `C:\pictures\otter.png`, iotest.OneByteReader(strings.NewReader(png+strings.Repeat("x", 5000))), 1<<20)
-	if err != nil || f.Name != "otter.png" || f.Kind != "image" || f.Bytes != int64(len(png)+5000) || f.SHA256 == "" {
-		t.Fatalf("%+v, %v", f, err)
-	}
-	wantFault(t, w.DeleteFile(ctx, "acct_bob", f.ID), fault.CodeNoFile, "id")
-	wantFault(t, w.DeleteFile(ctx, w.who.Account, "file_sample_otter"), fault.CodeNoFile, "id")
-	if err := w.DeleteFile(ctx, w.who.Account, f.ID); err != nil {
-		t.Fatal(err)
-	}
-	wantFault(t, w.DeleteFile(ctx, w.who.Account, f.ID), fault.CodeNoFile, "id")
-	if left := w.blobs(); len(left) > 0 {
-		t.Errorf("blobs are left: %v", left)
-	}
+	onEach(t, 0, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		f, err := w.KeepFile(ctx, w.who, `C:\pictures\otter.png`, iotest.OneByteReader(strings.NewReader(png+strings.Repeat("x", 5000))), 1<<20)
+		if err != nil || f.Name != "otter.png" || f.Kind != "image" || f.Bytes != int64(len(png)+5000) || f.SHA256 == "" {
+			t.Fatalf("%+v, %v", f, err)
+		}
+		wantFault(t, w.DeleteFile(ctx, "acct_bob", f.ID), fault.CodeNoFile, "id")
+		wantFault(t, w.DeleteFile(ctx, w.who.Account, "file_sample_otter"), fault.CodeNoFile, "id")
+		if err := w.DeleteFile(ctx, w.who.Account, f.ID); err != nil {
+			t.Fatal(err)
+		}
+		wantFault(t, w.DeleteFile(ctx, w.who.Account, f.ID), fault.CodeNoFile, "id")
+		if left := w.blobs(); len(left) > 0 {
+			t.Errorf("blobs are left: %v", left)
+		}
+	})
 }
 
 func TestABadFileLeavesNothing(t *testing.T) {
@@ -49,7 +51,7 @@ func TestABadFileLeavesNothing(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, 0)
+			w := newWorld(t, storetest.File(t), 0)
 			w.full = c.full
 			_, err := w.KeepFile(context.Background(), w.who, "a.mp4", c.r, 1024)
 			wantFault(t, err, c.code, c.param)
@@ -71,29 +73,31 @@ func (away) Put(context.Context, string, io.Reader) (blob.Info, error) {
 }
 
 func TestNothingIsAcceptedWhileTheBlobsAreAway(t *testing.T) {
-	w := newWorld(t, 0)
-	ctx := context.Background()
-	here := w.Blobs
-	w.Blobs = away{here}
-	_, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024)
-	wantFault(t, err, fault.CodeUnavailable, "")
-	if files, _, err := w.Store.Files(ctx, w.who.Account, "", 10); err != nil || len(files) > 0 {
-		t.Errorf("rows are left: %v, %v", files, err)
-	}
-	w.Blobs = here
-	if _, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024); err != nil {
-		t.Errorf("afterwards: %v", err)
-	}
+	onEach(t, 0, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		here := w.Blobs
+		w.Blobs = away{here}
+		_, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024)
+		wantFault(t, err, fault.CodeUnavailable, "")
+		if files, _, err := w.Store.Files(ctx, w.who.Account, "", 10); err != nil || len(files) > 0 {
+			t.Errorf("rows are left: %v, %v", files, err)
+		}
+		w.Blobs = here
+		if _, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
 }
 
 func TestAFileOfExactlyTheLimitIsTaken(t *testing.T) {
-	w := newWorld(t, 0)
-	body := png + strings.Repeat("x", 100)
-	if _, err := w.KeepFile(context.Background(), w.who, "a.png", strings.NewReader(body), int64(len(body))); err != nil {
-		t.Error(err)
-	}
-	_, err := w.KeepFile(context.Background(), w.who, "a.png", strings.NewReader(body+"x"), int64(len(body)))
-	wantFault(t, err, fault.CodeTooLarge, "file")
+	onEach(t, 0, func(t *testing.T, w *world) {
+		body := png + strings.Repeat("x", 100)
+		if _, err := w.KeepFile(context.Background(), w.who, "a.png", strings.NewReader(body), int64(len(body))); err != nil {
+			t.Error(err)
+		}
+		_, err := w.KeepFile(context.Background(), w.who, "a.png", strings.NewReader(body+"x"), int64(len(body)))
+		wantFault(t, err, fault.CodeTooLarge, "file")
+	})
 }
 
 func FuzzCleanName(f *testing.F) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/money"
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 // world is a checkout over real tools with one account.
@@ -30,17 +30,28 @@ type world struct {
 	full bool // the disk
 }
 
-func newWorld(t testing.TB, opening money.Amount) *world {
+// onEach runs f in a world on each database, whose account has the opening credit.
+func onEach(t *testing.T, opening money.Amount, f func(t *testing.T, w *world)) {
+	t.Helper()
+	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) { f(t, newWorld(t, at, opening)) })
+}
+
+func migrated(ctx context.Context, database string) error {
+	_, _, err := store.Migrate(ctx, store.Options{Database: database})
+	return err
+}
+
+func newWorld(t testing.TB, at storetest.Place, opening money.Amount) *world {
 	t.Helper()
 	w := &world{t: t}
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(context.Background(), store.Options{Path: filepath.Join(t.TempDir(), "unireel.db"), Now: time.Now, Log: log})
+	s, err := store.Open(context.Background(), store.Options{Path: at.Path, Database: at.Database, Replica: "replica_1", Now: time.Now, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	now := func() time.Time { return at }
+	today := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	now := func() time.Time { return today }
 	blobs, err := blobfs.Open(t.TempDir(), now, blobfs.Writer(func(to io.Writer) io.Writer { return diskWriter{w, to} }))
 	if err != nil {
 		t.Fatal(err)

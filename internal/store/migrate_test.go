@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,7 @@ import (
 // eachEmpty runs f on a place of each kind that has no tables yet.
 func eachEmpty(t *testing.T, f func(t *testing.T, at storetest.Place)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { f(t, storetest.Place{Path: filepath.Join(t.TempDir(), "unireel.db")}) })
+	t.Run("sqlite", func(t *testing.T) { f(t, storetest.File(t)) })
 	t.Run("postgres", func(t *testing.T) { f(t, storetest.Place{Database: storetest.Database(t)}) })
 }
 
@@ -110,7 +109,7 @@ func TestAPostgresWithoutOurTablesIsRefused(t *testing.T) {
 }
 
 func TestASQLiteFileIsMigratedByOpening(t *testing.T) {
-	at := storetest.Place{Path: filepath.Join(t.TempDir(), "unireel.db")}
+	at := storetest.File(t)
 	addAccount(t, openAt(t, at), "acct_a", 1, 0, 100)
 }
 

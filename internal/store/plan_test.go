@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,7 +11,7 @@ import (
 
 // No statement on the path of a task reads a whole table.
 func TestTheHotStatementsScanNothing(t *testing.T) {
-	s := openAt(t, storetest.Place{Path: filepath.Join(t.TempDir(), "unireel.db")})
+	s := openAt(t, storetest.File(t))
 	seen := &recorder{}
 	ctx := t.Context()
 	r := Reader{q: seen, d: &sqlite}

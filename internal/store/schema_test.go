@@ -2,7 +2,6 @@ package store
 
 import (
 	"database/sql"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -106,7 +105,7 @@ func liteChecks(t *testing.T, db *sql.DB, into schema) {
 // Both databases end with the same schema, so that a statement that is right on
 // one of them is right on the other.
 func TestBothDatabasesHaveTheSameSchema(t *testing.T) {
-	lite := openAt(t, storetest.Place{Path: filepath.Join(t.TempDir(), "unireel.db")})
+	lite := openAt(t, storetest.File(t))
 	full := openAt(t, storetest.Place{Database: storetest.Migrated(t, migrated)})
 	want := gather(t, lite.reads, liteColumns, liteIndexes)
 	liteChecks(t, lite.reads, want)

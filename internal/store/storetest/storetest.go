@@ -30,11 +30,17 @@ var shared = sync.OnceValues(func() (*Server, error) {
 	return Launch(ctx, Options{})
 })
 
+// File is a place for a SQLite store in the test's own folder.
+func File(t testing.TB) Place {
+	t.Helper()
+	return Place{Path: filepath.Join(t.TempDir(), "unireel.db")}
+}
+
 // Each runs f on a fresh place of each kind, as subtests of these names. migrate
 // makes the tables of a PostgreSQL database.
 func Each(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { f(t, Place{Path: filepath.Join(t.TempDir(), "unireel.db")}) })
+	t.Run("sqlite", func(t *testing.T) { f(t, File(t)) })
 	t.Run("postgres", func(t *testing.T) { f(t, Place{Database: Migrated(t, migrate)}) })
 }
 

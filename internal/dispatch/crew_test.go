@@ -94,7 +94,9 @@ func (c *crew) join(name string) *replica {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	r.d, c.house.d = d, d // whoever came last says what the lanes are
+	if r.d = d; c.house.d == nil {
+		c.house.d = d // says what the lanes are; the others have to find out
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	go func() { r.ended <- d.Run(ctx) }()
@@ -107,6 +109,29 @@ func (c *crew) end() {
 	for _, r := range c.replicas {
 		r.thaw()
 		r.leave()
+	}
+}
+
+// passed says which replicas came to a point, in order.
+func (c *crew) passed(point string) []string {
+	c.seen.Lock()
+	defer c.seen.Unlock()
+	return slices.Clone(c.notes[point])
+}
+
+// asked says who asked about a ticket when.
+func (c *crew) asked(ticket string) []poll {
+	c.seen.Lock()
+	defer c.seen.Unlock()
+	return slices.Clone(c.polls[provider.Ticket(ticket)])
+}
+
+// rendersIn says how long renders take from now on.
+func (c *crew) rendersIn(t time.Duration) {
+	for _, s := range c.suppliers {
+		s.mu.Lock()
+		s.renderIn = t
+		s.mu.Unlock()
 	}
 }
 

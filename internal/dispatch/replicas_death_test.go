@@ -150,7 +150,7 @@ func TestALostAnswerIsNotLostAgainLater(t *testing.T) {
 	inCrew(t, 1, func(c *crew) {
 		owner, _ := c.serving()
 		c.suppliers["up1"].submit = func(int, provider.Order) (bool, error) { return true, lost() }
-		c.suppliers["up1"].renderIn = 10 * time.Minute
+		c.rendersIn(10 * time.Minute)
 		hit := make(chan struct{})
 		owner.meet("after-submit", func() {
 			owner.freeze()
@@ -279,11 +279,13 @@ func TestNobodyPreparesWhatALivingReplicaPrepares(t *testing.T) {
 	inCrew(t, 1, func(c *crew) {
 		for _, name := range []string{"first", "second"} {
 			r := c.join(name)
+			r.mu.Lock()
 			r.at = func(point string) {
 				if point == "preparing" {
 					time.Sleep(time.Minute) // a slow address
 				}
 			}
+			r.mu.Unlock()
 		}
 		time.Sleep(time.Second)
 		var ids []string
@@ -291,10 +293,10 @@ func TestNobodyPreparesWhatALivingReplicaPrepares(t *testing.T) {
 			ids = append(ids, c.create("acct_a", refs(fmt.Sprint("character1 walks ", i), "https://example.com/face.png")))
 		}
 		c.done(ids...)
-		if n := len(c.notes["preparing"]); n != len(ids) {
+		if n := len(c.passed("preparing")); n != len(ids) {
 			t.Errorf("%d tasks were prepared %d times", len(ids), n)
 		}
-		if !slices.Contains(c.notes["preparing"], "first") || !slices.Contains(c.notes["preparing"], "second") {
+		if !slices.Contains(c.passed("preparing"), "first") || !slices.Contains(c.passed("preparing"), "second") {
 			t.Error("one replica did not help")
 		}
 	})
@@ -306,16 +308,16 @@ func TestTheBackgroundIsWorkedByOneAtATime(t *testing.T) {
 			c.join(name)
 		}
 		time.Sleep(5 * time.Minute)
-		sweepers := slices.Compact(slices.Clone(c.notes["sweeping"]))
-		if len(sweepers) != 1 || len(c.notes["sweeping"]) < 15 {
-			t.Fatalf("swept by %v", c.notes["sweeping"])
+		sweepers := slices.Compact(c.passed("sweeping"))
+		if len(sweepers) != 1 || len(c.passed("sweeping")) < 15 {
+			t.Fatalf("swept by %v", c.passed("sweeping"))
 		}
 		for _, end := range []func(*replica){(*replica).kill, (*replica).leave} {
-			before := len(c.notes["sweeping"])
-			i := slices.IndexFunc(c.replicas, func(r *replica) bool { return r.name == c.notes["sweeping"][before-1] })
+			before := len(c.passed("sweeping"))
+			i := slices.IndexFunc(c.replicas, func(r *replica) bool { return r.name == c.passed("sweeping")[before-1] })
 			end(c.replicas[i])
 			time.Sleep(time.Minute)
-			after := slices.Compact(slices.Clone(c.notes["sweeping"][before:]))
+			after := slices.Compact(c.passed("sweeping")[before:])
 			if len(after) != 1 || after[0] == c.replicas[i].name {
 				t.Errorf("after %s ended, swept by %v", c.replicas[i].name, after)
 			}
@@ -332,10 +334,10 @@ func TestEveryReplicaTellsHowATaskStands(t *testing.T) {
 		c.upstreams[0].Limits.InProgress = 1
 		owner, other := c.serving()
 		for i := range 5 { // paces to go by
-			c.suppliers["up1"].renderIn = time.Duration(60+20*i) * time.Second
+			c.rendersIn(time.Duration(60+20*i) * time.Second)
 			c.done(c.create("acct_a", words("a boat")))
 		}
-		c.suppliers["up1"].renderIn = 100 * time.Second
+		c.rendersIn(100 * time.Second)
 		time.Sleep(2 * time.Minute) // they are read again
 		id := c.create("acct_a", words("a boat"))
 		c.untilState(id, task.Running)

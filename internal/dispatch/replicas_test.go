@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -82,11 +81,11 @@ func TestAKilledReplicasTasksArePolledOnByAnother(t *testing.T) {
 		for i := range 8 {
 			ids = append(ids, c.create("acct_a", words(fmt.Sprint("a boat ", i))))
 		}
-		var orphaned provider.Ticket
+		orphaned := ""
 		lost := first.serves()[0]
 		for _, id := range ids {
 			if running := c.untilState(id, task.Running); running.Upstream == lost {
-				orphaned = provider.Ticket(running.Ticket)
+				orphaned = running.Ticket
 			}
 		}
 		if orphaned == "" {
@@ -96,9 +95,7 @@ func TestAKilledReplicasTasksArePolledOnByAnother(t *testing.T) {
 		first.kill()
 		killed := time.Now()
 		c.within(12*time.Second, "polled by the other", func() bool {
-			c.seen.Lock()
-			defer c.seen.Unlock()
-			list := c.polls[orphaned]
+			list := c.asked(orphaned)
 			return len(list) > 0 && list[len(list)-1].by == second.name
 		})
 		t.Logf("taken over after %s", time.Since(killed))
@@ -131,9 +128,7 @@ func TestAReplicaHandsOverAtOnce(t *testing.T) {
 		}
 		c.within(100*time.Millisecond, "served by the other", func() bool { return c.server("up1") == second })
 		c.within(300*time.Millisecond, "polled by the other", func() bool {
-			c.seen.Lock()
-			defer c.seen.Unlock()
-			list := c.polls[provider.Ticket(running.Ticket)]
+			list := c.asked(running.Ticket)
 			for i := 1; i < len(list); i++ {
 				if gap := list[i].at.Sub(list[i-1].at); gap > time.Second {
 					t.Errorf("nobody asked for %s", gap)
@@ -163,7 +158,7 @@ func TestALongAnswerOnTheWireIsWaitedForWhilePollsGoOn(t *testing.T) {
 		<-begun
 		first.leave()
 		c.done(long, id)
-		list := c.polls[provider.Ticket(running.Ticket)]
+		list := c.asked(running.Ticket)
 		for i := 1; i < len(list); i++ {
 			if gap := list[i].at.Sub(list[i-1].at); gap > time.Second {
 				t.Errorf("nobody asked for %s", gap)
@@ -177,9 +172,7 @@ func TestARollingRestartPausesNothing(t *testing.T) {
 		for i := range 3 {
 			c.join(fmt.Sprint("old ", i))
 		}
-		for _, s := range c.suppliers {
-			s.renderIn = 10 * time.Second
-		}
+		c.rendersIn(10 * time.Second)
 		c.within(5*time.Second, "spread", func() bool { return slices.Equal(c.counts(), []int{1, 1, 2}) })
 		var ids []string
 		arriving, enough := make(chan struct{}), make(chan struct{})

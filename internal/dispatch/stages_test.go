@@ -72,6 +72,8 @@ func (h *house) deafTenure() *tenure {
 	if err := served.recover(ctx); err != nil {
 		h.t.Fatal(err)
 	}
+	served.door.Lock()
+	defer served.door.Unlock()
 	served.open = true
 	return served
 }

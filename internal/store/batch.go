@@ -16,23 +16,29 @@ import (
 // createAll writes many creations in one transaction, a statement for each table
 // (PostgreSQL). Rows are locked in the order of rules.md: keys, balances, turns,
 // tasks, lanes, each ascending. What is taken or declined of them is in each; the
-// others are written.
+// others are written. All that needs no answer before the next statement goes to
+// the database at once: a hot balance is locked for one exchange and the commit.
 func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
 	for _, c := range all {
 		c.taken, c.declined = nil, nil
 	}
-	steps := []struct {
-		what string
-		do   func(context.Context, []*Creation) error
-	}{{"keys", tx.takeKeys}, {"holds", tx.holdAll}, {"files", tx.insertFiles}, {"turns", tx.joinAll}, {"tasks", tx.insertTasks}}
-	for _, step := range steps {
-		open := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.taken != nil || c.declined != nil })
-		if len(open) == 0 {
-			return nil
-		}
-		if err := step.do(ctx, open); err != nil {
-			return fmt.Errorf("create %d tasks, %s: %w", len(open), step.what, err)
-		}
+	if err := tx.takeKeys(ctx, all); err != nil {
+		return fmt.Errorf("create %d tasks, keys: %w", len(all), err)
+	}
+	writes, err := tx.holdAll(ctx, undecided(all))
+	if err != nil {
+		return fmt.Errorf("create %d tasks, holds: %w", len(all), err)
+	}
+	left := undecided(all)
+	if err := tx.insertFiles(ctx, left); err != nil {
+		return fmt.Errorf("create %d tasks, files: %w", len(all), err)
+	}
+	tasks, err := tx.insertTasks(left)
+	if err != nil {
+		return fmt.Errorf("create %d tasks: %w", len(all), err)
+	}
+	if err := tx.together(slices.Concat(writes, joinAll(left), tasks)); err != nil {
+		return fmt.Errorf("create %d tasks: %w", len(all), err)
 	}
 	for _, c := range all {
 		if c.BeforeCommit != nil && c.taken == nil && c.declined == nil {
@@ -40,6 +46,11 @@ func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
 		}
 	}
 	return nil
+}
+
+// undecided are those that are neither taken nor declined.
+func undecided(all []*Creation) []*Creation {
+	return slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.taken != nil || c.declined != nil })
 }
 
 type keyOf struct{ account, key string }
@@ -62,8 +73,9 @@ func (tx *Tx) takeKeys(ctx context.Context, all []*Creation) error {
 		rows[i] = []any{c.Key.Account, c.Key.Key, c.Key.BodyHash, c.Key.Task, c.Key.Expires}
 		now = max(now, c.Task.CreatedAt)
 	}
-	if err := tx.insertMany(ctx, "idempotency (account, key, body_hash, task, expires)", rows,
-		` ON CONFLICT (account, key) DO UPDATE SET body_hash = excluded.body_hash, task = excluded.task, expires = excluded.expires WHERE idempotency.expires <= $6`, now); err != nil {
+	take := insertMany("idempotency (account, key, body_hash, task, expires)", rows,
+		` ON CONFLICT (account, key) DO UPDATE SET body_hash = excluded.body_hash, task = excluded.task, expires = excluded.expires WHERE idempotency.expires <= $6`, now)
+	if _, err := tx.changed(ctx, take.text, take.args...); err != nil {
 		return err
 	}
 	accounts, names := make([]string, len(keyed)), make([]string, len(keyed))
@@ -87,12 +99,12 @@ func (tx *Tx) takeKeys(ctx context.Context, all []*Creation) error {
 	return nil
 }
 
-// holdAll locks the balances in order, decides each creation in turn, and writes
-// what came out. Who cannot pay gives the key back.
-func (tx *Tx) holdAll(ctx context.Context, all []*Creation) error {
+// holdAll locks the balances in order, decides each creation in turn, and returns
+// what is to be written of it. Who cannot pay gives the key back.
+func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error) {
 	paid := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.Hold.Amount == 0 })
 	if len(paid) == 0 {
-		return nil
+		return nil, nil
 	}
 	names := map[string]bool{}
 	for _, c := range paid {
@@ -105,7 +117,7 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) error {
 	locked, err := collect(ctx, tx.q, func(s scanner) (r row, err error) { return r, s.Scan(&r.account, &r.Granted, &r.Spent, &r.Held) },
 		"SELECT account, granted, spent, held FROM balance WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE", slices.Sorted(maps.Keys(names)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	balances := map[string]credit.Balance{}
 	for _, r := range locked {
@@ -130,29 +142,26 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) error {
 		e := c.Hold
 		entries = append(entries, []any{e.ID, e.Account, e.Task, string(e.Kind), int64(e.Amount), e.Ref, e.At})
 	}
-	if err := tx.saveHeld(ctx, balances); err != nil {
-		return err
+	writes := slices.Concat([]statement{saveHeld(balances)}, giveKeysBack(paid))
+	if len(entries) > 0 {
+		writes = append(writes, insertMany("entry ("+entryColumns+")", entries, ""))
 	}
-	if err := tx.giveKeysBack(ctx, paid); err != nil || len(entries) == 0 {
-		return err
-	}
-	return tx.insertMany(ctx, "entry ("+entryColumns+")", entries, "")
+	return writes, nil
 }
 
-func (tx *Tx) saveHeld(ctx context.Context, balances map[string]credit.Balance) error {
+func saveHeld(balances map[string]credit.Balance) statement {
 	var accounts []string
 	var held []int64
 	for account, b := range balances {
 		accounts, held = append(accounts, account), append(held, int64(b.Held))
 	}
-	_, err := tx.changed(ctx, `UPDATE balance SET held = x.held FROM unnest($1::text[], $2::bigint[]) AS x(account, held)
-		WHERE balance.account = x.account AND balance.held <> x.held`, accounts, held)
-	return err
+	return statement{`UPDATE balance SET held = x.held FROM unnest($1::text[], $2::bigint[]) AS x(account, held)
+		WHERE balance.account = x.account AND balance.held <> x.held`, []any{accounts, held}, anyRows}
 }
 
 // giveKeysBack frees the keys of those who were declined: a refusal leaves a key
 // free.
-func (tx *Tx) giveKeysBack(ctx context.Context, all []*Creation) error {
+func giveKeysBack(all []*Creation) []statement {
 	var tasks, accounts, names []string
 	for _, c := range all {
 		if c.declined != nil && c.Key.Key != "" {
@@ -162,9 +171,8 @@ func (tx *Tx) giveKeysBack(ctx context.Context, all []*Creation) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	_, err := tx.changed(ctx, `DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::text[]) AS x(task, account, key)
-		WHERE i.account = x.account AND i.key = x.key AND i.task = x.task`, tasks, accounts, names)
-	return err
+	return []statement{{`DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::text[]) AS x(task, account, key)
+		WHERE i.account = x.account AND i.key = x.key AND i.task = x.task`, []any{tasks, accounts, names}, anyRows}}
 }
 
 func (tx *Tx) insertFiles(ctx context.Context, all []*Creation) error {
@@ -182,7 +190,7 @@ func (tx *Tx) insertFiles(ctx context.Context, all []*Creation) error {
 type place struct{ lane, account string }
 
 // joinAll counts the queued creations in their turns, each turn once.
-func (tx *Tx) joinAll(ctx context.Context, all []*Creation) error {
+func joinAll(all []*Creation) []statement {
 	counts := map[place]int64{}
 	for _, c := range all {
 		if c.Task.State == task.Queued {
@@ -199,6 +207,7 @@ func (tx *Tx) joinAll(ctx context.Context, all []*Creation) error {
 	for i, p := range order {
 		lanes[i], accounts[i], queued[i] = p.lane, p.account, counts[p]
 	}
+	var writes []statement
 	for _, text := range []string{
 		`INSERT INTO lane (id, v) SELECT DISTINCT lane, 0 FROM unnest($1::text[], $2::text[]) AS x(lane, account) ORDER BY 1 ON CONFLICT (id) DO NOTHING`,
 		`INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
@@ -207,47 +216,42 @@ func (tx *Tx) joinAll(ctx context.Context, all []*Creation) error {
 			ORDER BY 1, 2 ON CONFLICT (lane, account) DO NOTHING`,
 		`SELECT 1 FROM turn t JOIN unnest($1::text[], $2::text[]) AS x(lane, account) ON t.lane = x.lane AND t.account = x.account ORDER BY t.lane, t.account FOR UPDATE OF t`,
 	} {
-		if _, err := tx.changed(ctx, text, lanes, accounts); err != nil {
-			return err
-		}
+		writes = append(writes, statement{text, []any{lanes, accounts}, anyRows})
 	}
-	n, err := tx.changed(ctx, `UPDATE turn t SET queued = t.queued + x.n, ready = CASE WHEN t.cap = 0 OR t.running < t.cap THEN 1 ELSE 0 END,
+	return append(writes, statement{`UPDATE turn t SET queued = t.queued + x.n, ready = CASE WHEN t.cap = 0 OR t.running < t.cap THEN 1 ELSE 0 END,
 		rank = CASE WHEN t.ready = 0 AND (t.cap = 0 OR t.running < t.cap) THEN GREATEST(t.rank, l.v) ELSE t.rank END
 		FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x(lane, account, n) JOIN lane l ON l.id = x.lane
-		WHERE t.lane = x.lane AND t.account = x.account`, lanes, accounts, queued)
-	if err == nil && n != int64(len(order)) {
-		err = fmt.Errorf("%d of %d turns were there", n, len(order))
-	}
-	return err
+		WHERE t.lane = x.lane AND t.account = x.account`, []any{lanes, accounts, queued}, int64(len(order))})
 }
 
 // insertTasks writes the tasks, their requests and their first events.
-func (tx *Tx) insertTasks(ctx context.Context, all []*Creation) error {
+func (tx *Tx) insertTasks(all []*Creation) ([]statement, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
 	var tasks, requests, events [][]any
 	for _, c := range all {
 		t := c.Task
 		values, err := taskValues(t)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tasks = append(tasks, values)
 		requests = append(requests, []any{t.ID, string(c.Request), ""})
 		events = append(events, []any{t.ID, t.Version, t.Account, string(t.State), "", t.CreatedAt})
 		tx.events = append(tx.events, Change{Task: t.ID, Account: t.Account, State: t.State})
 	}
-	if err := tx.insertMany(ctx, "task ("+taskColumns+")", tasks, ""); err != nil {
-		return err
-	}
-	if err := tx.insertMany(ctx, "request (task, body, prepared)", requests, ""); err != nil {
-		return err
-	}
-	return tx.insertMany(ctx, "event (task, seq, account, state, note, at)", events, "")
+	return []statement{
+		insertMany("task ("+taskColumns+")", tasks, ""),
+		insertMany("request (task, body, prepared)", requests, ""),
+		insertMany("event (task, seq, account, state, note, at)", events, ""),
+	}, nil
 }
 
 // insertMany inserts rows of text and integers in one statement whose text does
 // not depend on how many there are, so that it stays prepared. more follows it,
 // with parameters beyond the columns'.
-func (tx *Tx) insertMany(ctx context.Context, into string, rows [][]any, more string, params ...any) error {
+func insertMany(into string, rows [][]any, more string, params ...any) statement {
 	marks := make([]string, len(rows[0]))
 	args := make([]any, len(rows[0]), len(rows[0])+len(params))
 	for i, first := range rows[0] {
@@ -258,8 +262,7 @@ func (tx *Tx) insertMany(ctx context.Context, into string, rows [][]any, more st
 			marks[i], args[i] = fmt.Sprintf("$%d::bigint[]", i+1), integers(rows, i)
 		}
 	}
-	_, err := tx.changed(ctx, "INSERT INTO "+into+" SELECT * FROM unnest("+strings.Join(marks, ", ")+")"+more, append(args, params...)...)
-	return err
+	return statement{"INSERT INTO " + into + " SELECT * FROM unnest(" + strings.Join(marks, ", ") + ")" + more, append(args, params...), anyRows}
 }
 
 func column[T any](rows [][]any, i int) []T {

@@ -284,3 +284,42 @@ func (b bound) row(_ context.Context, text string, args ...any) *sql.Row {
 func (b bound) exec(_ context.Context, text string, args ...any) (sql.Result, error) {
 	return b.plain.exec(b.ctx, text, args...)
 }
+
+// statement is one of several that are sent together.
+type statement struct {
+	text string
+	args []any
+	rows int64 // that it must change, or anyRows
+}
+
+const anyRows = -1
+
+// together runs statements in their order, in one exchange (PostgreSQL).
+func (tx *Tx) together(all []statement) error {
+	q, _ := tx.q.(bound)
+	conn, ok := q.on.(*sql.Conn)
+	if !ok {
+		return errors.New("only a transaction of PostgreSQL sends statements together")
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return onConn(conn, func(c *pgx.Conn) (err error) {
+		var batch pgx.Batch
+		for _, s := range all {
+			batch.Queue(s.text, s.args...)
+		}
+		results := c.SendBatch(q.ctx, &batch)
+		defer func() { err = errors.Join(err, results.Close()) }()
+		for _, s := range all {
+			tag, err := results.Exec()
+			if err != nil {
+				return err
+			}
+			if n := tag.RowsAffected(); s.rows != anyRows && n != s.rows {
+				return fmt.Errorf("%d rows in place of %d: %.60s", n, s.rows, s.text)
+			}
+		}
+		return nil
+	})
+}

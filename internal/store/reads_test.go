@@ -153,6 +153,9 @@ func worked(t *testing.T, s *Store) map[string]effort {
 		}
 		all[name] = w
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return all
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func NewProxy(t testing.TB, dsn string) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432"), lines: map[*line]struct{}{}}
-	if p.door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if p.door, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	u.Host, u.RawQuery = p.door.Addr().String(), url.Values{"sslmode": {"disable"}}.Encode()
@@ -122,7 +123,7 @@ func (p *Proxy) serve() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("unix", p.socket)
+		server, err := new(net.Dialer).DialContext(context.Background(), "unix", p.socket)
 		if err != nil { // the server is stopped
 			_ = client.Close()
 			continue
@@ -194,8 +195,9 @@ func pass(to io.Writer, from io.Reader, kind int, allowed func(kind byte, body [
 	if length < 4 || length > 1<<30 {
 		return fmt.Errorf("a message of %d bytes", length)
 	}
-	message := append(head, make([]byte, length-4)...)
-	body := message[kind+4:]
+	message := make([]byte, len(head)+int(length)-4)
+	copy(message, head)
+	body := message[len(head):]
 	if _, err := io.ReadFull(from, body); err != nil {
 		return err
 	}

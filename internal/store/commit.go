@@ -99,6 +99,9 @@ func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool)
 }
 
 func (c *commits) enter(ctx context.Context, places chan struct{}) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	select {
 	case <-c.closing:
 		return ErrClosed

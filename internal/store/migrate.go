@@ -99,7 +99,7 @@ func migrationsOf(db *sql.DB, d dialect) (*goose.Provider, error) {
 	}
 	options := []goose.ProviderOption{goose.WithSlog(slog.New(slog.DiscardHandler))}
 	if d.goose == goose.DialectPostgres {
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 10)) // each second
 		if err != nil {
 			return nil, fmt.Errorf("prepare the migration lock: %w", err)
 		}

@@ -125,8 +125,13 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	name, err := os.Hostname()
+	if err != nil {
+		name = h.replica
+	}
 	h.dispatch, err = dispatch.New(dispatch.Options{
-		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams,
+		Replica: name,
+		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams,
 		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
 		Retention: h.cfg.Retention, History: h.cfg.History, TaskTimeout: h.cfg.TaskTimeout, Point: failPoint, Haste: haste(),
 	})

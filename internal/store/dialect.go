@@ -29,7 +29,7 @@ type dialect struct {
 	forShare   string // after a SELECT of a row that must stay as it is until the commit
 	skipLocked string // after a SELECT of a row that others may be changing too
 	arrays     bool   // a parameter may be a list
-	clock      string // a query for the time in unix milliseconds; "" is the caller's
+	clock      string // an expression for the time in unix milliseconds; "" is the caller's
 	versions   string // a query for 1 when the table of schema versions is there
 }
 
@@ -41,7 +41,7 @@ var sqlite = dialect{
 var postgres = dialect{
 	name: "postgres", goose: goose.DialectPostgres,
 	forUpdate: " FOR UPDATE", forShare: " FOR SHARE", skipLocked: " FOR UPDATE SKIP LOCKED",
-	arrays: true, clock: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+	arrays: true, clock: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
 	versions: "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')",
 }
 
@@ -57,7 +57,7 @@ func (r Reader) clock(ctx context.Context, given int64) (int64, error) {
 	if r.d.clock == "" {
 		return given, nil
 	}
-	return one(ctx, r.q, func(s scanner) (now int64, err error) { return now, s.Scan(&now) }, r.d.clock)
+	return one(ctx, r.q, func(s scanner) (now int64, err error) { return now, s.Scan(&now) }, "SELECT "+r.d.clock)
 }
 
 // openSQLite opens the file with the pragmas that durability and speed need:

@@ -172,8 +172,8 @@ func hear(ctx context.Context, h *hub, o Options) error {
 	if _, err := conn.Exec(dialling, "LISTEN "+channel); err != nil {
 		return err
 	}
-	h.setDeaf(false)
 	h.wakeAll() // what came between the last look and now
+	h.setDeaf(false)
 	for {
 		waiting, done := context.WithTimeout(ctx, listenPing)
 		n, err := conn.WaitForNotification(waiting)

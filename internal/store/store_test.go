@@ -177,6 +177,7 @@ func TestAPanicRollsBackAndIsRaisedAtTheCaller(t *testing.T) {
 func TestEffectsComeAfterTheCommitAndOnlyThen(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
+		hears(t, s, true) // until then everybody is woken now and then
 		changed, stop := s.WatchTask("task_1")
 		defer stop()
 		ran := false

@@ -212,9 +212,17 @@ func (tx *Tx) SavePrepared(ctx context.Context, task string, prepared []byte) er
 
 // AppendEvent writes an event and tells it to who watches after the commit.
 func (tx *Tx) AppendEvent(ctx context.Context, e task.Event) error {
-	_, err := tx.changed(ctx, "INSERT INTO event (task, seq, account, state, note, at) VALUES ($1, $2, $3, $4, $5, $6)", e.Task, e.Seq, e.Account, string(e.State), e.Note, e.At)
-	tx.events = append(tx.events, Change{Task: e.Task, Account: e.Account, State: e.State})
+	event, change := eventBy(e)
+	tx.events = append(tx.events, change)
+	_, err := tx.changed(ctx, event.text, event.args...)
 	return err
+}
+
+func eventBy(e task.Event) (statement, Change) {
+	return statement{
+		"INSERT INTO event (task, seq, account, state, note, at) VALUES ($1, $2, $3, $4, $5, $6)",
+		[]any{e.Task, e.Seq, e.Account, string(e.State), e.Note, e.At}, 1,
+	}, Change{Task: e.Task, Account: e.Account, State: e.State}
 }
 
 // Events lists what happened to a task beyond a version, in order.

@@ -35,16 +35,25 @@ func (tx *Tx) join(ctx context.Context, t task.Task) error {
 // turn adds to the counts and the rank of an account's turn. Whenever that makes
 // it ready, or gives rank back, its rank is at least the lane's v.
 func (tx *Tx) turn(ctx context.Context, t task.Task, queued, running, rank int64) error {
-	n, err := tx.changed(ctx, "UPDATE turn SET queued = queued + $3, running = running + $4, rank = rank + $5 / weight WHERE lane = $1 AND account = $2",
-		t.Lane, t.Account, queued, running, rank)
-	if err != nil || n != 1 {
-		return fmt.Errorf("turn of %s in lane %s (%d rows): %w", t.Account, t.Lane, n, err)
+	if err := tx.together(ctx, turnBy(t, queued, running, rank)); err != nil {
+		return fmt.Errorf("turn of %s in lane %s: %w", t.Account, t.Lane, err)
 	}
-	_, err = tx.changed(ctx, `UPDATE turn SET ready = `+isReady+`,
-		rank = CASE WHEN (ready = 0 OR CAST($3 AS BIGINT) < 0) AND `+isReady+` = 1 AND rank < (SELECT v FROM lane WHERE id = $1)
-			THEN (SELECT v FROM lane WHERE id = $1) ELSE rank END
-		WHERE lane = $1 AND account = $2`, t.Lane, t.Account, rank)
-	return err
+	return nil
+}
+
+func turnBy(t task.Task, queued, running, rank int64) []statement {
+	return []statement{
+		{
+			"UPDATE turn SET queued = queued + $3, running = running + $4, rank = rank + $5 / weight WHERE lane = $1 AND account = $2",
+			[]any{t.Lane, t.Account, queued, running, rank}, 1,
+		},
+		{
+			`UPDATE turn SET ready = ` + isReady + `,
+			rank = CASE WHEN (ready = 0 OR CAST($3 AS BIGINT) < 0) AND ` + isReady + ` = 1 AND rank < (SELECT v FROM lane WHERE id = $1)
+				THEN (SELECT v FROM lane WHERE id = $1) ELSE rank END
+			WHERE lane = $1 AND account = $2`, []any{t.Lane, t.Account, rank}, 1,
+		},
+	}
 }
 
 // MoveTurn keeps the account's turn true for a step of one of its tasks.
@@ -135,16 +144,11 @@ func (tx *Tx) nothingReady(ctx context.Context, lane string) error {
 }
 
 func (tx *Tx) claimed(ctx context.Context, t task.Task, c Claim, rank int64) error {
-	if err := tx.turn(ctx, t, -1, 1, t.Seconds*rankScale); err != nil {
-		return err
-	}
-	if _, err := tx.changed(ctx, "UPDATE lane SET v = $2 WHERE id = $1 AND v < $2", c.Lane, rank); err != nil {
-		return err
-	}
-	if err := tx.InsertAttempt(ctx, Attempt{Task: t.ID, N: t.Attempt, Upstream: c.Upstream, SupplierAccount: c.SupplierAccount, Model: c.Model, SentAt: c.At}); err != nil {
-		return err
-	}
-	return tx.AppendEvent(ctx, task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: c.At, Note: "claimed for " + c.Upstream})
+	event, change := eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: c.At, Note: "claimed for " + c.Upstream})
+	tx.events = append(tx.events, change)
+	attempt := attemptBy(Attempt{Task: t.ID, N: t.Attempt, Upstream: c.Upstream, SupplierAccount: c.SupplierAccount, Model: c.Model, SentAt: c.At})
+	return tx.together(ctx, append(turnBy(t, -1, 1, t.Seconds*rankScale),
+		statement{"UPDATE lane SET v = $2 WHERE id = $1 AND v < $2", []any{c.Lane, rank}, anyRows}, attempt, event))
 }
 
 // Turn is an account's place in a lane.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -68,14 +69,14 @@ func (tx *Tx) VoidLease(ctx context.Context, id string) error {
 // ErrNotOwner. Decisions (claim, requeue, give up) ask it first, in their
 // transaction.
 func (tx *Tx) Holds(ctx context.Context, id, owner string, fence, now int64) error {
-	u, err := one(ctx, tx.q, scanUpstream, "SELECT "+upstreamColumns+" FROM upstream WHERE id = $1"+tx.d.forShare, id)
-	if err == nil {
-		now, err = tx.clock(ctx, now)
-	}
+	var at int64 // asked for in the same exchange, and after the row is locked
+	clock := cmp.Or(tx.d.clock, "0")
+	u, err := one(ctx, tx.q, func(s scanner) (u Upstream, err error) { return u, s.Scan(&u.Owner, &u.Fence, &u.Expires, &at) },
+		"SELECT owner, fence, expires, "+clock+" FROM upstream WHERE id = $1"+tx.d.forShare, id)
 	if err != nil {
 		return fmt.Errorf("lease of %s: %w", id, err)
 	}
-	if u.Owner != owner || u.Fence != fence || u.Expires <= now {
+	if u.Owner != owner || u.Fence != fence || u.Expires <= cmp.Or(at, now) {
 		return fmt.Errorf("lease of %s: %w", id, ErrNotOwner)
 	}
 	return nil
@@ -115,11 +116,12 @@ func scanAttempt(s scanner) (a Attempt, err error) {
 	return a, s.Scan(&a.Task, &a.N, &a.Upstream, &a.SupplierAccount, &a.Model, &a.SentAt, &a.LostAt, &a.RequestID, &a.Ticket, &a.Outcome)
 }
 
-// InsertAttempt writes the intention.
-func (tx *Tx) InsertAttempt(ctx context.Context, a Attempt) error {
-	_, err := tx.changed(ctx, "INSERT INTO attempt ("+attemptColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		a.Task, a.N, a.Upstream, a.SupplierAccount, a.Model, a.SentAt, a.LostAt, a.RequestID, a.Ticket, a.Outcome)
-	return err
+// attemptBy writes the intention.
+func attemptBy(a Attempt) statement {
+	return statement{
+		"INSERT INTO attempt (" + attemptColumns + ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		[]any{a.Task, a.N, a.Upstream, a.SupplierAccount, a.Model, a.SentAt, a.LostAt, a.RequestID, a.Ticket, a.Outcome}, 1,
+	}
 }
 
 // SaveAttempt writes what became of a submission. A ticket that another attempt

@@ -180,9 +180,9 @@ func (d *Dispatch) places(ctx context.Context, lane store.Lane, into map[string]
 	if err != nil {
 		return err
 	}
-	order := make(turnHeap, 0, len(turns))
-	for _, t := range turns {
-		order = append(order, &ahead{turn: t})
+	order, err := d.lineUp(ctx, lane.ID, turns)
+	if err != nil {
+		return err
 	}
 	heap.Init(&order)
 	slots, each := d.laneSpeed(lane.ID)
@@ -204,6 +204,22 @@ func (d *Dispatch) places(ctx context.Context, lane store.Lane, into map[string]
 		heap.Fix(&order, 0)
 	}
 	return nil
+}
+
+// lineUp asks at once for what most turns of a lane need: the places are theirs
+// together, so of many turns each comes to few. Who comes to more asks again.
+func (d *Dispatch) lineUp(ctx context.Context, lane string, turns []store.Turn) (turnHeap, error) {
+	accounts := make([]string, len(turns))
+	for i, t := range turns {
+		accounts[i] = t.Account
+	}
+	each := snapshotDeep/max(1, len(turns)) + 1
+	first, err := d.Store.QueuedFirst(ctx, lane, accounts, each)
+	order := make(turnHeap, 0, len(turns))
+	for _, t := range turns {
+		order = append(order, &ahead{turn: t, tasks: first[t.Account], end: len(first[t.Account]) < each})
+	}
+	return order, err
 }
 
 // laneSpeed is how many of a lane's tasks run at once, and how long each takes.

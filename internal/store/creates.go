@@ -8,7 +8,7 @@ import (
 
 const (
 	createsMost   = 64 // in one transaction
-	createsAtOnce = 2  // transactions
+	createsAtOnce = 1  // transactions: two made half the batches and waited for each other's rows
 	createsQueue  = 1024
 )
 

@@ -221,7 +221,8 @@ func (tx *Tx) AppendEvent(ctx context.Context, e task.Event) error {
 func eventBy(e task.Event) (statement, Change) {
 	return statement{
 		"INSERT INTO event (task, seq, account, state, note, at) VALUES ($1, $2, $3, $4, $5, $6)",
-		[]any{e.Task, e.Seq, e.Account, string(e.State), e.Note, e.At}, 1,
+		[]any{e.Task, e.Seq, e.Account, string(e.State), e.Note, e.At},
+		1,
 	}, Change{Task: e.Task, Account: e.Account, State: e.State}
 }
 

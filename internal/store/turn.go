@@ -45,7 +45,8 @@ func turnBy(t task.Task, queued, running, rank int64) []statement {
 	return []statement{
 		{
 			"UPDATE turn SET queued = queued + $3, running = running + $4, rank = rank + $5 / weight WHERE lane = $1 AND account = $2",
-			[]any{t.Lane, t.Account, queued, running, rank}, 1,
+			[]any{t.Lane, t.Account, queued, running, rank},
+			1,
 		},
 		{
 			`UPDATE turn SET ready = ` + isReady + `,
@@ -180,6 +181,34 @@ type Waiting struct {
 func (r Reader) QueuedOf(ctx context.Context, lane, account, after string, limit int) ([]Waiting, error) {
 	return collect(ctx, r.q, func(s scanner) (w Waiting, err error) { return w, s.Scan(&w.Task, &w.Seconds) },
 		"SELECT id, seconds FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' AND id > $3 ORDER BY id LIMIT $4", lane, account, after, limit)
+}
+
+// QueuedFirst lists the oldest queued tasks of many accounts in a lane, at most
+// each of every account, by account.
+func (r Reader) QueuedFirst(ctx context.Context, lane string, accounts []string, each int) (map[string][]Waiting, error) {
+	found := make(map[string][]Waiting, len(accounts))
+	if !r.d.arrays { // a question costs next to nothing where nothing is between us and the table
+		for _, account := range accounts {
+			list, err := r.QueuedOf(ctx, lane, account, "", each)
+			if err != nil {
+				return nil, err
+			}
+			found[account] = list
+		}
+		return found, nil
+	}
+	type row struct {
+		account string
+		Waiting
+	}
+	rows, err := collect(ctx, r.q, func(s scanner) (w row, err error) { return w, s.Scan(&w.account, &w.Task, &w.Seconds) },
+		`SELECT a.account, q.id, q.seconds FROM unnest($2::text[]) AS a(account) CROSS JOIN LATERAL
+			(SELECT id, seconds FROM task WHERE lane = $1 AND account = a.account AND state = 'queued' ORDER BY id LIMIT $3) AS q ORDER BY a.account, q.id`,
+		lane, accounts, each)
+	for _, w := range rows {
+		found[w.account] = append(found[w.account], w.Waiting)
+	}
+	return found, err
 }
 
 // Lane is a lane with work.

@@ -120,7 +120,8 @@ func scanAttempt(s scanner) (a Attempt, err error) {
 func attemptBy(a Attempt) statement {
 	return statement{
 		"INSERT INTO attempt (" + attemptColumns + ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		[]any{a.Task, a.N, a.Upstream, a.SupplierAccount, a.Model, a.SentAt, a.LostAt, a.RequestID, a.Ticket, a.Outcome}, 1,
+		[]any{a.Task, a.N, a.Upstream, a.SupplierAccount, a.Model, a.SentAt, a.LostAt, a.RequestID, a.Ticket, a.Outcome},
+		1,
 	}
 }
 

@@ -209,15 +209,13 @@ func (d *Dispatch) places(ctx context.Context, lane store.Lane, into map[string]
 // lineUp asks at once for what most turns of a lane need: the places are theirs
 // together, so of many turns each comes to few. Who comes to more asks again.
 func (d *Dispatch) lineUp(ctx context.Context, lane string, turns []store.Turn) (turnHeap, error) {
-	accounts := make([]string, len(turns))
-	for i, t := range turns {
-		accounts[i] = t.Account
-	}
 	each := snapshotDeep/max(1, len(turns)) + 1
-	first, err := d.Store.QueuedFirst(ctx, lane, accounts, each)
+	first, err := d.Store.QueuedFirst(ctx, lane, len(turns), each)
 	order := make(turnHeap, 0, len(turns))
 	for _, t := range turns {
-		order = append(order, &ahead{turn: t, tasks: first[t.Account], end: len(first[t.Account]) < each})
+		// Who is not among the first any more, or has more than that, is asked for.
+		tasks := first[t.Account]
+		order = append(order, &ahead{turn: t, tasks: tasks, end: 0 < len(tasks) && len(tasks) < each})
 	}
 	return order, err
 }

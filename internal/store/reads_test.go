@@ -97,7 +97,7 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 		_, err := s.Turns(ctx, fmt.Sprintf("lane_%d", n), 50)
 		_, err2 := s.QueuedOf(ctx, fmt.Sprintf("lane_%d", n), fmt.Sprintf("acct_%d", n), "", 50)
 		_, err3 := s.Paces(ctx, "model_1", 50)
-		_, err4 := s.QueuedFirst(ctx, fmt.Sprintf("lane_%d", n), []string{fmt.Sprintf("acct_%d", n)}, 50)
+		_, err4 := s.QueuedFirst(ctx, fmt.Sprintf("lane_%d", n), 1, 50)
 		return errors.Join(err, err2, err3, err4)
 	},
 	"a page of the unfinished": func(ctx context.Context, s *Store, _ int) error {

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/unireel/unireel/internal/task"
 )
@@ -183,30 +185,26 @@ func (r Reader) QueuedOf(ctx context.Context, lane, account, after string, limit
 		"SELECT id, seconds FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' AND id > $3 ORDER BY id LIMIT $4", lane, account, after, limit)
 }
 
-// QueuedFirst lists the oldest queued tasks of many accounts in a lane, at most
-// each of every account, by account.
-func (r Reader) QueuedFirst(ctx context.Context, lane string, accounts []string, each int) (map[string][]Waiting, error) {
-	found := make(map[string][]Waiting, len(accounts))
-	if !r.d.arrays { // a question costs next to nothing where nothing is between us and the table
-		for _, account := range accounts {
-			list, err := r.QueuedOf(ctx, lane, account, "", each)
-			if err != nil {
-				return nil, err
-			}
-			found[account] = list
-		}
-		return found, nil
-	}
+// QueuedFirst lists the oldest queued tasks of the accounts whose turns come first
+// in a lane, by account: at most each of every account, of about so many turns. Of
+// an account that is missing nothing is said.
+func (r Reader) QueuedFirst(ctx context.Context, lane string, turns, each int) (map[string][]Waiting, error) {
 	type row struct {
 		account string
 		Waiting
 	}
+	most := turns*each + 1
 	rows, err := collect(ctx, r.q, func(s scanner) (w row, err error) { return w, s.Scan(&w.account, &w.Task, &w.Seconds) },
-		`SELECT a.account, q.id, q.seconds FROM unnest($2::text[]) AS a(account) CROSS JOIN LATERAL
-			(SELECT id, seconds FROM task WHERE lane = $1 AND account = a.account AND state = 'queued' ORDER BY id LIMIT $3) AS q ORDER BY a.account, q.id`,
-		lane, accounts, each)
+		r.d.queuedFirst, lane, each, most)
+	found := make(map[string][]Waiting, turns)
 	for _, w := range rows {
 		found[w.account] = append(found[w.account], w.Waiting)
+	}
+	for _, list := range found {
+		slices.SortFunc(list, func(a, b Waiting) int { return strings.Compare(a.Task, b.Task) })
+	}
+	if n := len(rows); n == most {
+		delete(found, rows[n-1].account) // it may have been cut
 	}
 	return found, err
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +120,26 @@ func TestADeafReplicaLooksAndHearsAgain(t *testing.T) {
 	defer done()
 	step(t, a, "task_3")
 	woken(t, "who watches a third", again)
+}
+
+// FuzzReadPayload reads whatever somebody notifies on our channel: what payloads
+// wrote comes back, and nothing breaks.
+func FuzzReadPayload(f *testing.F) {
+	f.Add("replica", "task_1", "acct_1", "queued", "up")
+	f.Add("", "\n", " ", "\x00", "~background")
+	f.Fuzz(func(t *testing.T, replica, id, account, state, freed string) {
+		readPayload(replica + "\n" + id + " " + account + "\n" + state + freed)
+		if strings.ContainsAny(replica, "\n") || strings.ContainsAny(id+account+state+freed, " \n") || id == "" || freed == "" {
+			return
+		}
+		want := []Change{{Task: id, Account: account, State: task.State(state)}, {Freed: freed}}
+		for _, text := range payloads(replica, want) {
+			from, got := readPayload(text)
+			if from != replica || !slices.Equal(got, want) {
+				t.Errorf("%q: %q, %v", text, from, got)
+			}
+		}
+	})
 }
 
 // A burst is told of whole, in as few words as it takes.

@@ -105,8 +105,9 @@ func (f *fair) cancel(t testing.TB, account string) {
 }
 
 // Whatever arrives, is claimed, ends, goes back or is cancelled: the turns count
-// what is there, caps hold, an account's tasks go in their order, and in the end
-// all of them had their turn.
+// what is there, caps hold, an account's tasks go in their order, who comes new
+// waits for one task of each other account at most, and in the end all of them had
+// their turn.
 func TestFairLaneStaysTrue(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		rapid.Check(t, func(t *rapid.T) {
@@ -131,7 +132,7 @@ func empty(t testing.TB, s *Store) {
 
 func fairLane(t *rapid.T, s *Store) {
 	n := rapid.IntRange(1, 4).Draw(t, "accounts")
-	f := newFair(asTB(t), s, n, func(i int) int64 { return rapid.Int64Range(1, 4).Draw(t, "weight") }, func(i int) int64 { return rapid.Int64Range(0, 3).Draw(t, "cap") })
+	f := newFair(asTB(t), s, n+1, func(i int) int64 { return rapid.Int64Range(1, 4).Draw(t, "weight") }, func(i int) int64 { return rapid.Int64Range(0, 3).Draw(t, "cap") })
 	for range rapid.IntRange(1, 50).Draw(t, "steps") {
 		account := fmt.Sprintf("acct_%d", rapid.IntRange(0, n-1).Draw(t, "account"))
 		switch rapid.IntRange(0, 4).Draw(t, "what") {
@@ -150,6 +151,7 @@ func fairLane(t *rapid.T, s *Store) {
 		}
 	}
 	noFindings(asTB(t), s)
+	f.newcomer(asTB(t), fmt.Sprintf("acct_%d", n))
 	f.drain(asTB(t))
 	for account, left := range f.queued {
 		if len(left) > 0 {
@@ -157,6 +159,25 @@ func fairLane(t *rapid.T, s *Store) {
 		}
 	}
 	noFindings(asTB(t), s)
+}
+
+// newcomer orders for the first time, while the others have what they have: none
+// of them is claimed from twice before.
+func (f *fair) newcomer(t testing.TB, account string) {
+	f.add(t, account, 15)
+	before := map[string]bool{}
+	for {
+		got, ok := f.claim(t)
+		switch {
+		case !ok:
+			t.Fatalf("%s has a task and no turn", account)
+		case got.Account == account:
+			return
+		case before[got.Account]:
+			t.Fatalf("%s waits for a second task of %s", account, got.Account)
+		}
+		before[got.Account] = true
+	}
 }
 
 // drain claims and ends tasks until none is left that may run.

@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
+
+	"github.com/unireel/unireel/internal/sample"
 )
 
 // idle: what it takes to do nothing.
@@ -58,9 +63,41 @@ func animatic(ctx context.Context, b *bench) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
+	bare, err := bareFilm(ctx, b.folder)
+	if err != nil {
+		return nil, err
+	}
 	return []line{{
+		name: "ffmpeg alone: the same pictures, zoomed and joined, no captions", unit: "s of processor", measured: bare,
+		bounds: "zoompan and x264",
+	}, {
 		name: "animatic: 5 s of 1280x720 from two pictures, AAC", unit: "s of processor", target: 4, most: true, measured: max(single, multi),
 		also:   fmt.Sprintf("one shot %.1f s of processor in %.1f s, several %.1f s in %.1f s", single, took, multi, tookMulti),
 		bounds: "composing frames and x264; with fetching and probing",
 	}}, nil
+}
+
+// bareFilm is the processor time that ffmpeg alone takes for as long and as large a
+// film of the same two pictures, by the cheapest graph that is known to us.
+func bareFilm(ctx context.Context, folder string) (float64, error) {
+	args := []string{"-v", "error", "-y", "-nostdin"}
+	for _, name := range []string{"ref-1.png", "ref-2.png"} {
+		picture, err := fs.ReadFile(sample.Files(), name)
+		if err != nil {
+			return 0, err
+		}
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, picture, 0o600); err != nil {
+			return 0, err
+		}
+		args = append(args, "-i", path)
+	}
+	const zoom = "format=yuv420p,scale=2560:1440,zoompan=z=1+0.0007*on:d=75:s=1280x720:fps=30"
+	cmd := exec.CommandContext(ctx, "ffmpeg", append(args, "-f", "lavfi", "-i", "sine=duration=5",
+		"-filter_complex", "[0]"+zoom+"[a];[1]"+zoom+"[b];[a][b]concat=n=2:v=1[v]", "-map", "[v]", "-map", "2:a",
+		"-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-c:a", "aac", "-movflags", "+faststart", filepath.Join(folder, "bare.mp4"))...)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("ffmpeg alone: %w: %s", err, said)
+	}
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), nil
 }

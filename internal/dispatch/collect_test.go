@@ -132,7 +132,7 @@ func TestBlobsThatAreAwayAreWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, func(h *house) {
 				h.account("acct_a", 1, 0)
-				back := time.Now().Add(2 * time.Hour)
+				back := time.Now().Add(30 * time.Minute)
 				h.blobs = away{h.blobs, back}
 				h.start()
 				id := h.create("acct_a", order)

@@ -52,7 +52,11 @@ type replica struct {
 
 // inCrew runs a test in a bubble with suppliers for upstreams of these names.
 func inCrew(t *testing.T, upstreams int, test func(*crew)) {
-	inHouses(t, func(h *house) {
+	inCrewOf(inHouses, t, upstreams, test)
+}
+
+func inCrewOf(in func(*testing.T, func(*house)), t *testing.T, upstreams int, test func(*crew)) {
+	in(t, func(h *house) {
 		c := &crew{house: h, suppliers: map[string]*supplier{}, polls: map[provider.Ticket][]poll{}, notes: map[string][]string{}}
 		kind := h.upstreams[0].Kind
 		kind.Traits.PollEvery = [2]time.Duration{200 * time.Millisecond, 400 * time.Millisecond}

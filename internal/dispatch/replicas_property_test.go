@@ -77,7 +77,7 @@ func TestWhateverHappensToReplicas(t *testing.T) {
 	for seed := range 5 {
 		deeds := anyDeeds.Example(seed)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inCrew(t, 2, func(c *crew) {
+			inCrewOf(inSomeHouses(seed), t, 2, func(c *crew) {
 				t.Logf("%+v", deeds)
 				c.own = new(time.Duration)
 				*c.own = 10 * time.Second

@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	rand2 "crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 
 // commits is the committer for PostgreSQL: each Write in a transaction of its
 // own, run again when the database says that it collided with another one, and
-// told apart by its transaction id when the answer to its COMMIT was lost.
+// known by the mark that it leaves when the answer to its COMMIT was lost.
 type commits struct {
 	db      *sql.DB
 	dialect *dialect
@@ -34,11 +36,12 @@ type commits struct {
 	notices *notices
 	creates *creates
 	waiting chan struct{} // places for those who wait
-	places  chan struct{} // connections
+	places  chan string   // connections to write by: the names of their marks
 	spare   chan struct{} // of them for the background
 	ctx     context.Context
 	cancel  context.CancelFunc
 	closing chan struct{}
+	replica string
 	log     *slog.Logger
 	mu      sync.Mutex // closed against running
 	closed  bool
@@ -48,8 +51,11 @@ type commits struct {
 func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options) *commits {
 	n := db.Stats().MaxOpenConnections
 	c := &commits{
-		db: db, dialect: d, hub: h, log: o.Log, closing: make(chan struct{}),
-		waiting: make(chan struct{}, writeWaiting), places: make(chan struct{}, max(1, n-createsAtOnce)), spare: make(chan struct{}, max(1, n/2)),
+		db: db, dialect: d, hub: h, replica: o.Replica, log: o.Log, closing: make(chan struct{}),
+		waiting: make(chan struct{}, writeWaiting), places: make(chan string, max(1, n-createsAtOnce)), spare: make(chan struct{}, max(1, n/2)),
+	}
+	for i := range cap(c.places) {
+		c.places <- fmt.Sprintf("%s/%d", o.Replica, i)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.notices = startNotices(c.ctx, db, o)
@@ -69,7 +75,7 @@ func (c *commits) stop() {
 	close(c.closing)
 	c.creates.stop()
 	for range cap(c.places) { // whoever writes gives a place back
-		c.places <- struct{}{}
+		<-c.places
 	}
 	c.notices.stop()
 	c.cancel()
@@ -86,30 +92,25 @@ func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool)
 		return fmt.Errorf("%w: too many wait for it", ErrUnavailable)
 	}
 	if background {
-		if err := c.enter(ctx, c.spare); err != nil {
+		if err := c.enter(ctx); err != nil {
 			return err
 		}
-		defer func() { <-c.spare }()
+		select {
+		case c.spare <- struct{}{}:
+			defer func() { <-c.spare }()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.closing:
+			return ErrClosed
+		}
 	}
-	if err := c.enter(ctx, c.places); err != nil {
+	if err := c.enter(ctx); err != nil {
 		return err
 	}
-	defer func() { <-c.places }()
-	return c.run(f)
-}
-
-func (c *commits) enter(ctx context.Context, places chan struct{}) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	select {
-	case <-c.closing:
-		return ErrClosed
-	default:
-	}
-	select {
-	case places <- struct{}{}:
-		return nil
+	case place := <-c.places:
+		defer func() { c.places <- place }()
+		return c.run(place, f)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.closing:
@@ -117,14 +118,27 @@ func (c *commits) enter(ctx context.Context, places chan struct{}) error {
 	}
 }
 
+// enter is nil for who may still begin.
+func (c *commits) enter(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	select {
+	case <-c.closing:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
 func (c *commits) create(ctx context.Context, n *Creation) error { return c.creates.add(ctx, n) }
 
 // run runs f in a transaction until it is committed or refused.
-func (c *commits) run(f func(*Tx) error) error {
+func (c *commits) run(place string, f func(*Tx) error) error {
 	ctx, cancel := context.WithTimeout(c.ctx, writeTime)
 	defer cancel()
 	for try := 1; ; try++ {
-		tx, again, err := c.once(ctx, f)
+		tx, again, err := c.once(ctx, fmt.Sprintf("%s.%d", place, try), f) // the row of the try before may still be locked
 		if err == nil {
 			c.hub.publish(tx.events)
 			c.notices.add(tx.events)
@@ -149,13 +163,14 @@ var errLost = errors.New("the connection to the database broke")
 
 // once runs f in one transaction. again says that it certainly had no effect and
 // is worth another try.
-func (c *commits) once(ctx context.Context, f func(*Tx) error) (tx *Tx, again bool, err error) {
+func (c *commits) once(ctx context.Context, place string, f func(*Tx) error) (tx *Tx, again bool, err error) {
 	conn, err := c.db.Conn(ctx)
 	if err != nil {
 		return nil, true, fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	id, err := begin(ctx, conn)
+	m := mark{place: place, value: rand2.Text()}
+	err = begin(ctx, conn, &m)
 	if err != nil {
 		return nil, collided(err) || broken(conn), fmt.Errorf("begin: %w", err)
 	}
@@ -179,26 +194,36 @@ func (c *commits) once(ctx context.Context, f func(*Tx) error) (tx *Tx, again bo
 		return tx, false, nil
 	case broken(conn):
 		_ = conn.Close() // its place in the pool is needed for the question
-		return c.askAgain(ctx, tx, id, err)
+		return c.askAgain(ctx, tx, m, err)
 	}
 	rollback(ctx, conn)
 	return nil, collided(err), fmt.Errorf("commit: %w", err)
 }
 
-// askAgain finds out what became of a transaction whose COMMIT was not answered:
-// the database knows it by its id.
-func (c *commits) askAgain(ctx context.Context, tx *Tx, id string, lost error) (*Tx, bool, error) {
-	c.log.Warn("the answer to a commit was lost; asking what became of it", "transaction", id, "error", lost)
+// mark is what a transaction leaves in the row of its connection: random, so that
+// it is there exactly if this transaction was committed. The transaction's id alone
+// would not do: a server that crashed gives ids away again that it had not written
+// down, to transactions that then commit.
+type mark struct {
+	place, value string
+	transaction  string
+}
+
+// askAgain finds out what became of a transaction whose COMMIT was not answered.
+func (c *commits) askAgain(ctx context.Context, tx *Tx, m mark, lost error) (*Tx, bool, error) {
+	c.log.Warn("the answer to a commit was lost; asking what became of it", "transaction", m.transaction, "error", lost)
 	for {
-		var status sql.NullString
-		err := c.db.QueryRowContext(ctx, "SELECT pg_xact_status(CAST($1 AS xid8))", id).Scan(&status)
-		switch {
-		case err == nil && status.String == "committed":
-			return tx, false, nil
-		case err == nil && status.String == "aborted":
-			return nil, true, fmt.Errorf("commit: %w: %w", errLost, lost)
-		case err == nil && status.String != "in progress":
-			return nil, false, fmt.Errorf("commit: %w, and the database no longer knows transaction %s: %w", errLost, id, lost)
+		var status, value sql.NullString
+		err := c.db.QueryRowContext(ctx, "SELECT pg_xact_status(CAST($1 AS xid8))", m.transaction).Scan(&status)
+		if err == nil && status.String != "in progress" {
+			// Only now: whatever it did is done.
+			err = c.db.QueryRowContext(ctx, "SELECT (SELECT value FROM mark WHERE id = $1)", m.place).Scan(&value)
+			switch {
+			case err == nil && value.String == m.value:
+				return tx, false, nil
+			case err == nil:
+				return nil, true, fmt.Errorf("commit: %w: %w", errLost, lost)
+			}
 		}
 		select { // not in reach, or it has not seen yet that we are gone
 		case <-ctx.Done():
@@ -228,21 +253,27 @@ func broken(conn *sql.Conn) bool {
 	}) != nil
 }
 
-// begin opens a transaction and gives it its id, in one exchange.
-func begin(ctx context.Context, conn *sql.Conn) (id string, err error) {
-	err = onConn(conn, func(c *pgx.Conn) error {
-		results, err := c.PgConn().Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT CAST(pg_current_xact_id() AS text)").ReadAll()
+// begin opens a transaction and leaves its mark, in one exchange.
+func begin(ctx context.Context, conn *sql.Conn, m *mark) error {
+	const text = `BEGIN ISOLATION LEVEL READ COMMITTED;
+		INSERT INTO mark (id, value, at) VALUES (%s, %s, %d) ON CONFLICT (id) DO UPDATE SET value = excluded.value, at = excluded.at
+		RETURNING CAST(pg_current_xact_id() AS text)`
+	return onConn(conn, func(c *pgx.Conn) error {
+		results, err := c.PgConn().Exec(ctx, fmt.Sprintf(text, quoted(m.place), quoted(m.value), time.Now().UnixMilli())).ReadAll()
 		if err != nil {
 			return err
 		}
 		if len(results) != 2 || len(results[1].Rows) != 1 {
 			return errors.New("the transaction has no id")
 		}
-		id = string(results[1].Rows[0][0])
+		m.transaction = string(results[1].Rows[0][0])
 		return nil
 	})
-	return id, err
 }
+
+// quoted writes one of our own names as a constant: the exchange that begins a
+// transaction has no parameters.
+func quoted(name string) string { return "'" + strings.ReplaceAll(name, "'", "''") + "'" }
 
 func commit(ctx context.Context, conn *sql.Conn) error {
 	return onConn(conn, func(c *pgx.Conn) error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 )
@@ -44,8 +45,8 @@ func (a *arrival) become(state int) bool {
 
 func startCreates(c *commits) *creates {
 	b := &creates{c: c, queue: make(chan *arrival, createsQueue), over: make(chan struct{})}
-	for range createsAtOnce {
-		b.running.Go(b.run)
+	for i := range createsAtOnce {
+		b.running.Go(func() { b.run(fmt.Sprintf("%s/create-%d", c.replica, i)) })
 	}
 	return b
 }
@@ -88,7 +89,7 @@ func (b *creates) add(ctx context.Context, c *Creation) error {
 	return a.err
 }
 
-func (b *creates) run() {
+func (b *creates) run(place string) {
 	for {
 		var first *arrival
 		select {
@@ -105,7 +106,8 @@ func (b *creates) run() {
 			}
 		}
 		runtime.Gosched() // those answered by the last commit may add theirs
-		b.write(b.gather(first))
+		group, alone := b.gather(first)
+		b.write(place, group, alone)
 	}
 }
 
@@ -138,9 +140,9 @@ func (b *creates) gather(first *arrival) (group, alone []*arrival) {
 
 // write commits a group. When that fails as a whole each of it is tried alone, so
 // that one bad creation spoils no other.
-func (b *creates) write(group, alone []*arrival) {
+func (b *creates) write(place string, group, alone []*arrival) {
 	if len(group) > 1 {
-		if b.try(group) == nil {
+		if b.try(place, group) == nil {
 			for _, a := range group {
 				a.finish(a.c.declined)
 			}
@@ -148,7 +150,7 @@ func (b *creates) write(group, alone []*arrival) {
 		}
 	}
 	for _, a := range append(group, alone...) {
-		err := b.try([]*arrival{a})
+		err := b.try(place, []*arrival{a})
 		if err == nil {
 			err = a.c.declined
 		}
@@ -161,7 +163,7 @@ func (a *arrival) finish(err error) {
 	close(a.done)
 }
 
-func (b *creates) try(group []*arrival) (err error) {
+func (b *creates) try(place string, group []*arrival) (err error) {
 	all := make([]*Creation, len(group))
 	for i, a := range group {
 		all[i] = a.c
@@ -171,5 +173,5 @@ func (b *creates) try(group []*arrival) (err error) {
 			group[0].panic, err = what, errLost
 		}
 	}()
-	return b.c.run(func(tx *Tx) error { return tx.createAll(b.c.ctx, all) })
+	return b.c.run(place, func(tx *Tx) error { return tx.createAll(b.c.ctx, all) })
 }

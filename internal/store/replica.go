@@ -64,11 +64,17 @@ func (r Reader) Replicas(ctx context.Context, now int64) ([]Replica, error) {
 	}, "SELECT id, name, serves FROM replica WHERE expires > $1 ORDER BY id", now)
 }
 
+// marksKept is far longer than any write takes, in milliseconds.
+const marksKept = 24 * 60 * 60 * 1000
+
 // DeleteReplicas forgets those that at now were dead for so many milliseconds.
 func (tx *Tx) DeleteReplicas(ctx context.Context, now, dead int64) error {
 	now, err := tx.clock(ctx, now)
 	if err == nil {
 		_, err = tx.changed(ctx, "DELETE FROM replica WHERE expires < $1", now-dead)
+	}
+	if err == nil {
+		_, err = tx.changed(ctx, "DELETE FROM mark WHERE at < $1", now-max(dead, marksKept))
 	}
 	return err
 }

@@ -7,7 +7,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -96,6 +98,7 @@ type committer interface {
 // missing and brought up to date; a PostgreSQL database is refused until Migrate
 // has done that. A schema newer than this program knows is refused.
 func Open(ctx context.Context, o Options) (s *Store, err error) {
+	o.Replica = cmp.Or(o.Replica, rand.Text())
 	writes, d, err := o.connect(ctx)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ const (
 
 // open opens a stopped server's database.
 func (s *server) open(ctx context.Context) (*store.Store, error) {
-	return store.Open(ctx, store.Options{Path: filepath.Join(s.data, "unireel.db"), Database: s.dsn, Replica: "bench", Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	return store.Open(ctx, store.Options{Path: filepath.Join(s.data, "unireel.db"), Database: s.dsn, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 }
 
 // customer is an account with credit and a key.

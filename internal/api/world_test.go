@@ -131,7 +131,7 @@ func newWorld(t testing.TB, at storetest.Place) *world {
 		}
 	}
 	var err error
-	w.store, err = store.Open(t.Context(), store.Options{Path: at.Path, Database: at.Database, Replica: "replica_1", Now: time.Now, Log: log})
+	w.store, err = store.Open(t.Context(), store.Options{Path: at.Path, Database: at.Database, Now: time.Now, Log: log})
 	must(err)
 	w.closeStore = sync.OnceValue(w.store.Close)
 	t.Cleanup(func() { _ = w.closeStore() })

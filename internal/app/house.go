@@ -34,7 +34,6 @@ const embedded = "animatic"
 // house is the program, built: every room with what it needs.
 type house struct {
 	cfg      config.Config
-	replica  string // who we are among the servers of one database
 	folder   folder
 	log      *slog.Logger
 	ids      *ids
@@ -55,7 +54,6 @@ type house struct {
 // room cannot be built.
 func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h *house, err error) {
 	h = &house{cfg: cfg, log: newLog(cfg, out), ids: newIDs(time.Now)}
-	h.replica = h.ids.New("replica")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -93,7 +91,7 @@ func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h
 // storeOptions says where the database is: on PostgreSQL where one is configured,
 // else in the data folder.
 func (h *house) storeOptions() store.Options {
-	return store.Options{Path: h.folder.database(), Database: h.cfg.Database.Reveal(), Replica: h.replica, Now: time.Now, Log: h.log}
+	return store.Options{Path: h.folder.database(), Database: h.cfg.Database.Reveal(), Now: time.Now, Log: h.log}
 }
 
 func (h *house) where() string {
@@ -127,7 +125,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	name, err := os.Hostname()
 	if err != nil {
-		name = h.replica
+		name = "a host without a name"
 	}
 	h.dispatch, err = dispatch.New(dispatch.Options{
 		Replica: name,

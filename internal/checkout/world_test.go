@@ -45,7 +45,7 @@ func newWorld(t testing.TB, at storetest.Place, opening money.Amount) *world {
 	t.Helper()
 	w := &world{t: t}
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(context.Background(), store.Options{Path: at.Path, Database: at.Database, Replica: "replica_1", Now: time.Now, Log: log})
+	s, err := store.Open(context.Background(), store.Options{Path: at.Path, Database: at.Database, Now: time.Now, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	rand2 "crypto/rand"
+	crand "crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -41,37 +41,32 @@ type commits struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	closing chan struct{}
-	replica string
+	replica string // who we are among the replicas, made anew at each start
 	log     *slog.Logger
-	mu      sync.Mutex // closed against running
-	closed  bool
 	running sync.WaitGroup
 }
 
 func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options) *commits {
 	n := db.Stats().MaxOpenConnections
 	c := &commits{
-		db: db, dialect: d, hub: h, replica: o.Replica, log: o.Log, closing: make(chan struct{}),
+		db: db, dialect: d, hub: h, replica: crand.Text(), log: o.Log, closing: make(chan struct{}),
 		waiting: make(chan struct{}, writeWaiting), places: make(chan string, max(1, n-createsAtOnce)), spare: make(chan struct{}, max(1, n/2)),
 	}
 	for i := range cap(c.places) {
-		c.places <- fmt.Sprintf("%s/%d", o.Replica, i)
+		c.places <- fmt.Sprintf("%s/%d", c.replica, i)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.notices = startNotices(c.ctx, db, o)
+	c.notices = startNotices(c.ctx, db, c.replica, o.Log)
 	c.creates = startCreates(c)
 	if !o.Quiet {
 		h.setDeaf(true) // until it listens
-		c.running.Go(func() { listen(c.ctx, h, o) })
+		c.running.Go(func() { listen(c.ctx, h, c.replica, o) })
 	}
 	return c
 }
 
 // stop lets what was begun end, then closes.
 func (c *commits) stop() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
 	close(c.closing)
 	c.creates.stop()
 	for range cap(c.places) { // whoever writes gives a place back
@@ -92,9 +87,6 @@ func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool)
 		return fmt.Errorf("%w: too many wait for it", ErrUnavailable)
 	}
 	if background {
-		if err := c.enter(ctx); err != nil {
-			return err
-		}
 		select {
 		case c.spare <- struct{}{}:
 			defer func() { <-c.spare }()
@@ -104,12 +96,12 @@ func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool)
 			return ErrClosed
 		}
 	}
-	if err := c.enter(ctx); err != nil {
-		return err
-	}
 	select {
 	case place := <-c.places:
 		defer func() { c.places <- place }()
+		if err := c.enter(ctx); err != nil {
+			return err
+		}
 		return c.run(place, f)
 	case <-ctx.Done():
 		return ctx.Err()
@@ -169,7 +161,7 @@ func (c *commits) once(ctx context.Context, place string, f func(*Tx) error) (tx
 		return nil, true, fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	m := mark{place: place, value: rand2.Text()}
+	m := mark{place: place, value: crand.Text()}
 	err = begin(ctx, conn, &m)
 	if err != nil {
 		return nil, collided(err) || broken(conn), fmt.Errorf("begin: %w", err)
@@ -215,7 +207,7 @@ func (c *commits) askAgain(ctx context.Context, tx *Tx, m mark, lost error) (*Tx
 	for {
 		var status, value sql.NullString
 		err := c.db.QueryRowContext(ctx, "SELECT pg_xact_status(CAST($1 AS xid8))", m.transaction).Scan(&status)
-		if err == nil && status.String != "in progress" {
+		if err == nil && status.String != "in progress" || ofTheFuture(err) {
 			// Only now: whatever it did is done.
 			err = c.db.QueryRowContext(ctx, "SELECT (SELECT value FROM mark WHERE id = $1)", m.place).Scan(&value)
 			switch {
@@ -231,6 +223,13 @@ func (c *commits) askAgain(ctx context.Context, tx *Tx, m mark, lost error) (*Tx
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// ofTheFuture says that the database has not given a transaction's id away yet: it
+// crashed, or another one took its place, and nothing of that transaction goes on.
+func ofTheFuture(err error) bool {
+	var said *pgconn.PgError
+	return errors.As(err, &said) && said.Code == "22023"
 }
 
 // collided says whether a transaction met another one that was faster, or a

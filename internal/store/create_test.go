@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +27,7 @@ func migrated(ctx context.Context, database string) error {
 }
 
 func options(at storetest.Place) Options {
-	return Options{Path: at.Path, Database: at.Database, Replica: rand.Text(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return Options{Path: at.Path, Database: at.Database, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 func openAt(t testing.TB, at storetest.Place) *Store {

@@ -170,7 +170,10 @@ func (b *creates) try(place string, group []*arrival) (err error) {
 	}
 	defer func() {
 		if what := recover(); what != nil {
-			group[0].panic, err = what, errLost
+			err = errLost
+			if len(group) == 1 { // else whose it is shows when each goes alone
+				group[0].panic = what
+			}
 		}
 	}()
 	return b.c.run(place, func(tx *Tx) error { return tx.createAll(b.c.ctx, all) })

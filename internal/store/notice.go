@@ -37,8 +37,8 @@ type notices struct {
 	running sync.WaitGroup
 }
 
-func startNotices(ctx context.Context, db *sql.DB, o Options) *notices {
-	n := &notices{db: db, replica: o.Replica, log: o.Log, bell: make(chan struct{}, 1), closing: make(chan struct{})}
+func startNotices(ctx context.Context, db *sql.DB, replica string, log *slog.Logger) *notices {
+	n := &notices{db: db, replica: replica, log: log, bell: make(chan struct{}, 1), closing: make(chan struct{})}
 	n.running.Go(func() { n.run(ctx) })
 	return n
 }
@@ -135,9 +135,9 @@ func readPayload(text string) (replica string, changes []Change) {
 
 // listen publishes what other replicas committed until ctx ends. While it cannot
 // hear, everybody who watches is told each second to look for themselves.
-func listen(ctx context.Context, h *hub, o Options) {
+func listen(ctx context.Context, h *hub, replica string, o Options) {
 	for ctx.Err() == nil {
-		err := hear(ctx, h, o)
+		err := hear(ctx, h, replica, o)
 		h.setDeaf(true)
 		if ctx.Err() != nil {
 			return
@@ -152,7 +152,7 @@ func listen(ctx context.Context, h *hub, o Options) {
 }
 
 // hear listens on a connection of its own until that breaks.
-func hear(ctx context.Context, h *hub, o Options) error {
+func hear(ctx context.Context, h *hub, replica string, o Options) error {
 	config, err := postgresConfig(o.Database)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func hear(ctx context.Context, h *hub, o Options) error {
 		done()
 		switch {
 		case err == nil:
-			if replica, changes := readPayload(n.Payload); replica != o.Replica {
+			if from, changes := readPayload(n.Payload); from != replica {
 				h.publish(changes)
 			}
 		case ctx.Err() != nil:

@@ -7,9 +7,7 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -37,7 +35,6 @@ type Options struct {
 	Database string // postgres://..., in place of the file
 	Readers  int    // connections for reading; 0 is a sane number
 	Writers  int    // PostgreSQL: connections for writing; 0 is a sane number
-	Replica  string // PostgreSQL: who we are among the replicas, made anew at each start
 	// Quiet is for tests on given time: no connection waits for what other
 	// replicas do, and leases run by Now instead of the database's clock.
 	Quiet bool
@@ -98,7 +95,6 @@ type committer interface {
 // missing and brought up to date; a PostgreSQL database is refused until Migrate
 // has done that. A schema newer than this program knows is refused.
 func Open(ctx context.Context, o Options) (s *Store, err error) {
-	o.Replica = cmp.Or(o.Replica, rand.Text())
 	writes, d, err := o.connect(ctx)
 	if err != nil {
 		return nil, err

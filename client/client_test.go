@@ -313,6 +313,33 @@ func TestUploadIsStreamedWithItsLength(t *testing.T) {
 	}
 }
 
+// A try that is over takes no bytes from the next one, and nothing from a file that
+// is its owner's again.
+func TestATryThatIsOverReadsNoMore(t *testing.T) {
+	of := &turns{r: strings.NewReader("0123456789"), size: 10}
+	first, err := of.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := first.Read(make([]byte, 4)); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	second, err := of.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := first.Read(make([]byte, 4)); n != 0 || err == nil {
+		t.Errorf("the first try read %d bytes of the second's", n)
+	}
+	if all, err := io.ReadAll(second); string(all) != "0123456789" || err != nil {
+		t.Errorf("the second try read %q, %v", all, err)
+	}
+	of.end()
+	if n, err := second.Read(make([]byte, 4)); n != 0 || err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("after its end it read %d bytes, %v", n, err)
+	}
+}
+
 func TestDownloadGoesOnWhereItBroke(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 50_000)
 	tries, ranges := 0, []string{}

@@ -32,6 +32,29 @@ func TestALostCommitOfTheFutureIsRunAgain(t *testing.T) {
 	}
 }
 
+// An id that a server gave away twice stands for somebody else's commit: only the
+// mark says whose it is.
+func TestOnlyOnesOwnMarkProvesACommit(t *testing.T) {
+	s, c := postgresCommits(t)
+	var transaction, value string
+	err := c.run("a place", func(tx *Tx) error {
+		err := tx.q.row(t.Context(), "SELECT CAST(pg_current_xact_id() AS text)").Scan(&transaction)
+		return errors.Join(err, tx.q.row(t.Context(), "SELECT value FROM mark WHERE id = 'a place.1'").Scan(&value))
+	})
+	if err != nil || value == "" {
+		t.Fatal(value, err)
+	}
+	if status, err := one(t.Context(), s.q, func(s scanner) (v string, err error) { return v, s.Scan(&v) }, "SELECT pg_xact_status(CAST($1 AS xid8))", transaction); status != "committed" {
+		t.Fatal(status, err)
+	}
+	for word, committed := range map[string]bool{value: true, "another word": false} {
+		_, again, err := c.askAgain(t.Context(), &Tx{}, mark{place: "a place.1", value: word, transaction: transaction}, errors.New("cut"))
+		if (err == nil) != committed || again == committed {
+			t.Errorf("%s: again %v, %v", word, again, err)
+		}
+	}
+}
+
 // Of a batch only who panics is told so; the others are written.
 func TestAPanicInABatchIsItsOwn(t *testing.T) {
 	s, c := postgresCommits(t)

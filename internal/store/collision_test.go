@@ -181,3 +181,66 @@ func TestClaimsAtOnceTakeEachTaskOnce(t *testing.T) {
 	}
 	noFindings(t, stores[0])
 }
+
+// Who decided by a row that another changed meanwhile is told so, whatever the
+// other did to the balance and the turn: that these no longer suffice for the step
+// is no fault of theirs.
+func TestAStepByAnOldRowIsStale(t *testing.T) {
+	s := full(t)
+	ctx := t.Context()
+	end := task.Step{At: 9, Entries: [2]string{"e1", "e2"}, Edit: func(t *task.Task) { t.State = task.Cancelled }}
+	var fence int64
+	write(t, s, func(tx *Tx) (err error) { fence, err = tx.TakeLease(ctx, "up", "me", 5, 1000); return err })
+	claim := func(tx *Tx) error {
+		_, err := tx.Claim(ctx, Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 5})
+		return err
+	}
+	cases := map[string]struct {
+		first  task.State
+		before func(tx *Tx) error                 // what was done to the task long ago
+		others func(tx *Tx, read task.Task) error // what another does between the reading and the step
+	}{
+		"ended while preparing": {first: task.Preparing},
+		"ended while queued":    {first: task.Queued},
+		"claimed":               {first: task.Queued, others: func(tx *Tx, _ task.Task) error { return claim(tx) }},
+		"ended while submitted": {first: task.Queued, before: claim},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			id, acct := "task_"+name, "acct_"+name
+			addAccount(t, s, acct, 1, 0, 100)
+			write(t, s, func(tx *Tx) error { return hold(ctx, tx, id, acct, "lane", c.first) })
+			if c.before != nil {
+				write(t, s, c.before)
+			}
+			if c.others == nil {
+				c.others = func(tx *Tx, read task.Task) error {
+					other := end
+					other.Entries = [2]string{"other1" + name, "other2" + name}
+					_, err := task.Advance(ctx, tx, read, other)
+					return err
+				}
+			}
+			runs := 0
+			write(t, s, func(tx *Tx) error {
+				runs++
+				read, err := tx.TaskOf(ctx, acct, id)
+				if err != nil {
+					return err
+				}
+				if runs > 1 {
+					return nil // it would now decide anew
+				}
+				write(t, s, func(tx *Tx) error { return c.others(tx, read) })
+				if _, err = task.Advance(ctx, tx, read, end); !errors.Is(err, task.ErrStale) {
+					t.Errorf("%v", err)
+				}
+				return err
+			})
+			if runs != 2 {
+				t.Errorf("%d runs", runs)
+			}
+			noFindings(t, s)
+		})
+	}
+}

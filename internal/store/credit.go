@@ -23,17 +23,26 @@ func (tx *Tx) LockBalance(ctx context.Context, account string) (credit.Balance, 
 
 // SaveBalance writes a balance with the entries that explain the change.
 func (tx *Tx) SaveBalance(ctx context.Context, account string, b credit.Balance, entries ...credit.Entry) error {
-	n, err := tx.changed(ctx, "UPDATE balance SET granted = $2, spent = $3, held = $4 WHERE account = $1", account, b.Granted, b.Spent, b.Held)
-	if err != nil || n != 1 {
-		return fmt.Errorf("save balance of %s (%d rows): %w", account, n, err)
-	}
-	for _, e := range entries {
-		if _, err := tx.changed(ctx, "INSERT INTO entry ("+entryColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7)",
-			e.ID, e.Account, e.Task, e.Kind, e.Amount, e.Ref, e.At); err != nil {
-			return fmt.Errorf("append entry %s of %s: %w", e.Kind, account, err)
-		}
+	if err := tx.together(ctx, saveBalance(account, b, entries)); err != nil {
+		return fmt.Errorf("save balance of %s: %w", account, err)
 	}
 	return nil
+}
+
+func saveBalance(account string, b credit.Balance, entries []credit.Entry) []statement {
+	all := []statement{{
+		"UPDATE balance SET granted = $2, spent = $3, held = $4 WHERE account = $1",
+		[]any{account, int64(b.Granted), int64(b.Spent), int64(b.Held)},
+		1,
+	}}
+	for _, e := range entries {
+		all = append(all, statement{
+			"INSERT INTO entry (" + entryColumns + ") VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			[]any{e.ID, e.Account, e.Task, string(e.Kind), int64(e.Amount), e.Ref, e.At},
+			1,
+		})
+	}
+	return all
 }
 
 const entryColumns = "id, account, task, kind, amount, ref, at"

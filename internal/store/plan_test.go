@@ -30,8 +30,8 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	_, _ = r.Entries(ctx, "a", "", 10)
 	tx := &Tx{Reader: r}
 	_, _ = tx.Claim(ctx, Claim{})
-	_, _ = tx.SaveTask(ctx, task.Task{}, 1)
-	_ = tx.turn(ctx, task.Task{}, 1, 0, 0)
+	_, _ = tx.SaveTask(ctx, task.Task{}, task.Task{})
+	_ = tx.together(ctx, turnBy(task.Task{}, 1, 0, 0))
 	seen.texts = append(seen.texts, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1",
 		"SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1")
 	for _, text := range seen.texts {

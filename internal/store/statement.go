@@ -20,19 +20,27 @@ const anyRows = -1
 
 // together runs statements in their order: on PostgreSQL in one exchange.
 func (tx *Tx) together(ctx context.Context, all []statement) error {
+	_, err := tx.exchange(ctx, all)
+	return err
+}
+
+// exchange is together for who wants to know how many rows each statement changed.
+func (tx *Tx) exchange(ctx context.Context, all []statement) ([]int64, error) {
 	if q, ok := tx.q.(bound); ok {
-		return q.together(all)
+		return q.exchange(all)
 	}
-	for _, s := range all {
+	counts := make([]int64, len(all))
+	for i, s := range all {
 		n, err := tx.changed(ctx, s.text, s.args...)
 		if err == nil {
 			err = s.check(n)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
+		counts[i] = n
 	}
-	return nil
+	return counts, nil
 }
 
 func (s statement) check(n int64) error {
@@ -42,22 +50,23 @@ func (s statement) check(n int64) error {
 	return nil
 }
 
-func (b bound) together(all []statement) error {
+func (b bound) exchange(all []statement) ([]int64, error) {
 	conn, ok := b.on.(*sql.Conn)
 	if !ok {
-		return errors.New("statements are sent together on a connection of their own only")
+		return nil, errors.New("statements are sent together on a connection of their own only")
 	}
+	counts := make([]int64, len(all))
 	if len(all) == 0 {
-		return nil
+		return counts, nil
 	}
-	return onConn(conn, func(c *pgx.Conn) (err error) {
+	return counts, onConn(conn, func(c *pgx.Conn) (err error) {
 		var batch pgx.Batch
 		for _, s := range all {
 			batch.Queue(s.text, s.args...)
 		}
 		results := c.SendBatch(b.ctx, &batch)
 		defer func() { err = errors.Join(err, results.Close()) }()
-		for _, s := range all {
+		for i, s := range all {
 			tag, err := results.Exec()
 			if err == nil {
 				err = s.check(tag.RowsAffected())
@@ -65,6 +74,7 @@ func (b bound) together(all []statement) error {
 			if err != nil {
 				return err
 			}
+			counts[i] = tag.RowsAffected()
 		}
 		return nil
 	})

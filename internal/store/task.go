@@ -62,39 +62,54 @@ func taskValues(t task.Task) ([]any, error) {
 // InsertTask adds a task in its first state (preparing, or queued: then it joins
 // its lane) with its request as JSON and its first event.
 func (tx *Tx) InsertTask(ctx context.Context, t task.Task, request []byte) error {
-	if t.State == task.Queued {
-		if err := tx.join(ctx, t); err != nil {
-			return fmt.Errorf("join lane %s: %w", t.Lane, err)
-		}
-	}
 	values, err := taskValues(t)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.changed(ctx, "INSERT INTO task ("+taskColumns+") VALUES ("+taskMarks+")", values...); err != nil {
-		return fmt.Errorf("insert task: %w", err)
+	var all []statement
+	if t.State == task.Queued {
+		all = joinBy(t)
 	}
-	if _, err := tx.changed(ctx, "INSERT INTO request (task, body, prepared) VALUES ($1, $2, '')", t.ID, string(request)); err != nil {
-		return fmt.Errorf("insert request: %w", err)
-	}
-	return tx.AppendEvent(ctx, task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: t.CreatedAt})
+	event, change := eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: t.CreatedAt})
+	tx.events = append(tx.events, change)
+	return tx.together(ctx, append(all,
+		statement{"INSERT INTO task (" + taskColumns + ") VALUES (" + taskMarks + ")", values, 1},
+		statement{"INSERT INTO request (task, body, prepared) VALUES ($1, $2, '')", []any{t.ID, string(request)}, 1},
+		event))
 }
 
-// SaveTask writes what may change of a task if its version still is was.
-func (tx *Tx) SaveTask(ctx context.Context, t task.Task, was int64) (bool, error) {
+// SaveTask locks the turn that the step moves and writes what may change of a task
+// if its version still is was's.
+func (tx *Tx) SaveTask(ctx context.Context, was, t task.Task) (bool, error) {
 	warnings, err1 := compose(len(t.Warnings) == 0, t.Warnings)
 	failure, err2 := compose(t.Error == nil, t.Error)
 	if err := errors.Join(err1, err2); err != nil {
 		return false, err
 	}
-	n, err := tx.changed(ctx, `UPDATE task SET version = $3, state = $4, warnings = $5, billed = $6, cost = $7, lane = $8, attempt = $9, upstream = $10,
+	counts, err := tx.exchange(ctx, append(tx.lockTurn(t, was.State), statement{`UPDATE task SET version = $3, state = $4, warnings = $5, billed = $6, cost = $7, lane = $8, attempt = $9, upstream = $10,
 		ticket = $11, result = $12, progress = $13, retries = $14, queued_at = $15, submitted_at = $16, started_at = $17, rendered_at = $18,
 		completed_at = $19, expires_at = $20, swept_at = $21, cancel_requested_at = $22, hidden_at = $23, error = $24
-		WHERE id = $1 AND version = $2`,
-		t.ID, was, t.Version, string(t.State), warnings, t.Billed, int64(t.Cost), t.Lane, t.Attempt, t.Upstream,
+		WHERE id = $1 AND version = $2`, []any{
+		t.ID, was.Version, t.Version, string(t.State), warnings, t.Billed, int64(t.Cost), t.Lane, t.Attempt, t.Upstream,
 		t.Ticket, t.Result, t.Progress, t.Retries, t.QueuedAt, t.SubmittedAt, t.StartedAt, t.RenderedAt,
-		t.CompletedAt, t.ExpiresAt, t.SweptAt, t.CancelRequestedAt, t.HiddenAt, failure)
-	return n == 1, err
+		t.CompletedAt, t.ExpiresAt, t.SweptAt, t.CancelRequestedAt, t.HiddenAt, failure,
+	}, anyRows}))
+	return err == nil && counts[len(counts)-1] == 1, err
+}
+
+// Record writes what follows from a step that is saved: on PostgreSQL in one
+// exchange.
+func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
+	all, err := moveTurn(c.Task, c.From)
+	if err != nil {
+		return err
+	}
+	if c.Balance != nil {
+		all = append(all, saveBalance(c.Task.Account, *c.Balance, c.Entries)...)
+	}
+	event, change := eventBy(c.Event)
+	tx.events = append(tx.events, change)
+	return tx.together(ctx, append(all, event))
 }
 
 // Task reads a task, whoever's it is, or ErrNotFound.
@@ -210,14 +225,8 @@ func (tx *Tx) SavePrepared(ctx context.Context, task string, prepared []byte) er
 	return err
 }
 
-// AppendEvent writes an event and tells it to who watches after the commit.
-func (tx *Tx) AppendEvent(ctx context.Context, e task.Event) error {
-	event, change := eventBy(e)
-	tx.events = append(tx.events, change)
-	_, err := tx.changed(ctx, event.text, event.args...)
-	return err
-}
-
+// eventBy is the statement that writes an event, and what is told of it after the
+// commit.
 func eventBy(e task.Event) (statement, Change) {
 	return statement{
 		"INSERT INTO event (task, seq, account, state, note, at) VALUES ($1, $2, $3, $4, $5, $6)",

@@ -22,27 +22,18 @@ const rankScale = 1 << 20
 // isReady is the rule for a turn's ready column, over the row's own columns.
 const isReady = "(CASE WHEN queued > 0 AND (cap = 0 OR running < cap) THEN 1 ELSE 0 END)"
 
-// join counts one more queued task in the account's turn of the lane.
-func (tx *Tx) join(ctx context.Context, t task.Task) error {
-	if _, err := tx.changed(ctx, "INSERT INTO lane (id, v) VALUES ($1, 0) ON CONFLICT (id) DO NOTHING", t.Lane); err != nil {
-		return err
-	}
-	if _, err := tx.changed(ctx, `INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
-		SELECT $1, id, 0, weight, cap, 0, 0, 0 FROM account WHERE id = $2 ON CONFLICT (lane, account) DO NOTHING`, t.Lane, t.Account); err != nil {
-		return err
-	}
-	return tx.turn(ctx, t, 1, 0, 0)
+// joinBy counts one more queued task in the account's turn of the lane, which is
+// made if there is none.
+func joinBy(t task.Task) []statement {
+	return append([]statement{
+		{"INSERT INTO lane (id, v) VALUES ($1, 0) ON CONFLICT (id) DO NOTHING", []any{t.Lane}, anyRows},
+		{`INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
+			SELECT $1, id, 0, weight, cap, 0, 0, 0 FROM account WHERE id = $2 ON CONFLICT (lane, account) DO NOTHING`, []any{t.Lane, t.Account}, anyRows},
+	}, turnBy(t, 1, 0, 0)...)
 }
 
-// turn adds to the counts and the rank of an account's turn. Whenever that makes
+// turnBy adds to the counts and the rank of an account's turn. Whenever that makes
 // it ready, or gives rank back, its rank is at least the lane's v.
-func (tx *Tx) turn(ctx context.Context, t task.Task, queued, running, rank int64) error {
-	if err := tx.together(ctx, turnBy(t, queued, running, rank)); err != nil {
-		return fmt.Errorf("turn of %s in lane %s: %w", t.Account, t.Lane, err)
-	}
-	return nil
-}
-
 func turnBy(t task.Task, queued, running, rank int64) []statement {
 	return []statement{
 		{
@@ -59,21 +50,33 @@ func turnBy(t task.Task, queued, running, rank int64) []statement {
 	}
 }
 
-// MoveTurn keeps the account's turn true for a step of one of its tasks.
-func (tx *Tx) MoveTurn(ctx context.Context, t task.Task, from, to task.State) error {
+// moveTurn keeps the account's turn true for a step of one of its tasks.
+func moveTurn(t task.Task, from task.State) ([]statement, error) {
+	to := t.State
 	switch {
+	case from == to:
+		return nil, nil
 	case from == task.Preparing && to == task.Queued:
-		return tx.join(ctx, t)
+		return joinBy(t), nil
 	case from == task.Queued && to.Final():
-		return tx.turn(ctx, t, -1, 0, 0)
+		return turnBy(t, -1, 0, 0), nil
 	case from.Submitted() && to == task.Queued:
-		return tx.turn(ctx, t, 1, -1, -t.Seconds*rankScale)
+		return turnBy(t, 1, -1, -t.Seconds*rankScale), nil
 	case from.Submitted() && to.Final():
-		return tx.turn(ctx, t, 0, -1, 0)
+		return turnBy(t, 0, -1, 0), nil
 	case from == task.Queued:
-		return fmt.Errorf("task %s: only a claim makes a queued task %s", t.ID, to)
+		return nil, fmt.Errorf("task %s: only a claim makes a queued task %s", t.ID, to)
 	}
-	return nil
+	return nil, nil
+}
+
+// lockTurn locks what moveTurn will change, before the task's own row as the order
+// of locks wants it. Where one writes at a time there is nothing to lock.
+func (tx *Tx) lockTurn(t task.Task, from task.State) []statement {
+	if tx.d.forUpdate == "" || from == t.State || from == task.Preparing && t.State != task.Queued {
+		return nil
+	}
+	return []statement{{"SELECT 1 FROM turn WHERE lane = $1 AND account = $2" + tx.d.forUpdate, []any{t.Lane, t.Account}, anyRows}}
 }
 
 // Claim is what a free slot wants: the next task of a lane, in fair order.

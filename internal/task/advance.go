@@ -11,18 +11,22 @@ import (
 
 // Tx is what the law needs of a transaction. store.Tx is one.
 type Tx interface {
-	// SaveTask writes the row if its version is still was; false says that
-	// somebody else was faster.
-	SaveTask(ctx context.Context, t Task, was int64) (bool, error)
-	// MoveTurn keeps the account's turn in the lane true for a step from one
-	// state to another (rules.md, fair order).
-	MoveTurn(ctx context.Context, t Task, from, to State) error
 	// LockBalance reads the account's balance for writing.
 	LockBalance(ctx context.Context, account string) (credit.Balance, error)
-	// SaveBalance writes it with the entries that explain it.
-	SaveBalance(ctx context.Context, account string, b credit.Balance, entries ...credit.Entry) error
-	// AppendEvent writes the event and plans what it sets off.
-	AppendEvent(ctx context.Context, e Event) error
+	// SaveTask locks the turn that the step moves, then writes the row if its
+	// version still is was's; false says that somebody else was faster.
+	SaveTask(ctx context.Context, was, next Task) (bool, error)
+	// Record writes what follows from a step that is saved.
+	Record(ctx context.Context, c Consequence) error
+}
+
+// Consequence is what a step changes beside its task's row.
+type Consequence struct {
+	Task    Task            // as it was saved
+	From    State           // the account's turn moves from it to the task's state (rules.md, fair order)
+	Balance *credit.Balance // of the task's account after the settlement; nil for none
+	Entries []credit.Entry  // that explain it
+	Event   Event           // to append, with what it sets off
 }
 
 // ErrStale says that the task was changed by somebody else meanwhile: read it
@@ -41,10 +45,14 @@ type Step struct {
 	Used money.Amount
 }
 
-// Advance is the one door of change: it checks the law, settles the ledger when
-// the task becomes final, keeps the turn, writes the row if its version still
-// matches, and appends the event, all in the caller's transaction. It returns
-// the task as written, ErrStale, or what broke.
+// Advance is the one door of change: it checks the law, writes the row if its
+// version still matches, settles the ledger when the task becomes final, keeps the
+// turn, and appends the event, all in the caller's transaction. It returns the task
+// as written, ErrStale, or what broke.
+//
+// Locks are taken first, in their order; then the version decides; only then are
+// the balance and the turn moved. Whoever waited for a lock may hold a task that
+// another has settled meanwhile, and what is moved twice does not add up.
 func Advance(ctx context.Context, tx Tx, t Task, step Step) (Task, error) {
 	next := t
 	step.Edit(&next)
@@ -52,26 +60,35 @@ func Advance(ctx context.Context, tx Tx, t Task, step Step) (Task, error) {
 		return t, err
 	}
 	next.Version = t.Version + 1
+	var balance *credit.Balance
 	if next.State.Final() && !t.State.Final() {
-		if err := settle(ctx, tx, &next, step); err != nil {
-			return t, err
+		next.CompletedAt = step.At
+		if next.Hold != 0 {
+			next.Cost, _ = divide(next, step)
+			b, err := tx.LockBalance(ctx, t.Account)
+			if err != nil {
+				return t, fmt.Errorf("balance of %s: %w", t.Account, err)
+			}
+			balance = &b
 		}
 	}
-	if next.State != t.State {
-		if err := tx.MoveTurn(ctx, next, t.State, next.State); err != nil {
-			return t, fmt.Errorf("turn of %s: %w", t.ID, err)
-		}
-	}
-	saved, err := tx.SaveTask(ctx, next, t.Version)
+	saved, err := tx.SaveTask(ctx, t, next)
 	if err != nil {
 		return t, fmt.Errorf("save %s: %w", t.ID, err)
 	}
 	if !saved {
 		return t, fmt.Errorf("%s at version %d: %w", t.ID, t.Version, ErrStale)
 	}
-	event := Event{Task: t.ID, Account: t.Account, Seq: next.Version, State: next.State, Note: step.Note, At: step.At}
-	if err := tx.AppendEvent(ctx, event); err != nil {
-		return t, fmt.Errorf("event of %s: %w", t.ID, err)
+	c := Consequence{Task: next, From: t.State, Event: Event{Task: t.ID, Account: t.Account, Seq: next.Version, State: next.State, Note: step.Note, At: step.At}}
+	if balance != nil {
+		settled, entries, err := settle(*balance, next, step)
+		if err != nil {
+			return t, fmt.Errorf("settle %s: %w", t.ID, err)
+		}
+		c.Balance, c.Entries = &settled, entries
+	}
+	if err := tx.Record(ctx, c); err != nil {
+		return t, fmt.Errorf("record %s of %s: %w", next.State, t.ID, err)
 	}
 	return next, nil
 }
@@ -99,22 +116,21 @@ func lawful(t, next Task) error {
 	return nil
 }
 
-// settle divides the hold: a completed task pays for what it used, any other
-// end pays nothing. A hold of nothing has no entries.
-func settle(ctx context.Context, tx Tx, t *Task, step Step) error {
-	t.CompletedAt = step.At
+// divide says what of a final task's hold is captured and what is released: a
+// completed task pays for what it used, any other end pays nothing.
+func divide(t Task, step Step) (capture, release money.Amount) {
 	used := step.Used
 	if t.State != Completed {
 		used = 0
 	}
-	if t.Hold == 0 {
-		return nil
-	}
-	capture, release, _ := credit.Settle(t.Hold, used)
-	b, err := tx.LockBalance(ctx, t.Account)
-	if err != nil {
-		return fmt.Errorf("balance of %s: %w", t.Account, err)
-	}
+	capture, release, _ = credit.Settle(t.Hold, used)
+	return capture, release
+}
+
+// settle moves the balance for a final task, with an entry for each part of its
+// hold that is not nothing.
+func settle(b credit.Balance, t Task, step Step) (credit.Balance, []credit.Entry, error) {
+	capture, release := divide(t, step)
 	var entries []credit.Entry
 	for i, part := range []struct {
 		kind   credit.Kind
@@ -124,14 +140,11 @@ func settle(ctx context.Context, tx Tx, t *Task, step Step) error {
 		if part.amount == 0 {
 			continue
 		}
+		var err error
 		if b, err = part.apply(b, part.amount); err != nil {
-			return fmt.Errorf("settle %s: %w", t.ID, err)
+			return b, nil, err
 		}
 		entries = append(entries, credit.Entry{ID: step.Entries[i], Account: t.Account, Task: t.ID, Kind: part.kind, Amount: part.amount, At: step.At})
 	}
-	t.Cost = capture
-	if err := tx.SaveBalance(ctx, t.Account, b, entries...); err != nil {
-		return fmt.Errorf("ledger of %s: %w", t.ID, err)
-	}
-	return nil
+	return b, entries, nil
 }

@@ -20,28 +20,24 @@ type ledger struct {
 	turns   [][2]State
 }
 
-func (l *ledger) SaveTask(_ context.Context, t Task, was int64) (bool, error) {
-	if l.saved.Version != was {
+func (l *ledger) LockBalance(context.Context, string) (credit.Balance, error) { return l.balance, nil }
+
+func (l *ledger) SaveTask(_ context.Context, was, next Task) (bool, error) {
+	if l.saved.Version != was.Version {
 		return false, nil
 	}
-	l.saved = t
+	l.saved = next
 	return true, nil
 }
 
-func (l *ledger) MoveTurn(_ context.Context, _ Task, from, to State) error {
-	l.turns = append(l.turns, [2]State{from, to})
-	return nil
-}
-
-func (l *ledger) LockBalance(context.Context, string) (credit.Balance, error) { return l.balance, nil }
-
-func (l *ledger) SaveBalance(_ context.Context, _ string, b credit.Balance, entries ...credit.Entry) error {
-	l.balance, l.entries = b, append(l.entries, entries...)
-	return nil
-}
-
-func (l *ledger) AppendEvent(_ context.Context, e Event) error {
-	l.events = append(l.events, e)
+func (l *ledger) Record(_ context.Context, c Consequence) error {
+	if c.From != c.Task.State {
+		l.turns = append(l.turns, [2]State{c.From, c.Task.State})
+	}
+	if c.Balance != nil {
+		l.balance, l.entries = *c.Balance, append(l.entries, c.Entries...)
+	}
+	l.events = append(l.events, c.Event)
 	return nil
 }
 

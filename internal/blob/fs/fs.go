@@ -140,17 +140,28 @@ func (s *Store) write(ctx context.Context, temp string, r io.Reader) (blob.Info,
 func (s *Store) name(temp, key string) error {
 	var err error
 	for range 100 {
-		if err = s.root.MkdirAll(path.Dir(key), 0o700); errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%w: a part of it is a blob", blob.ErrBadKey)
-		}
-		if err == nil {
+		if err = s.root.MkdirAll(path.Dir(key), 0o700); err == nil {
 			err = s.place(temp, key)
+		} else if s.throughBlob(key) {
+			return fmt.Errorf("%w: a part of it is a blob", blob.ErrBadKey)
+		} else if errors.Is(err, fs.ErrExist) {
+			continue // it was there, and was gone when it was looked at
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
 	return err
+}
+
+// throughBlob says whether a folder that the key would lie in is no folder.
+func (s *Store) throughBlob(key string) bool {
+	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
+		if info, err := s.root.Lstat(folder); err == nil {
+			return !info.IsDir()
+		}
+	}
+	return false
 }
 
 func (s *Store) place(temp, key string) error {

@@ -2,6 +2,7 @@ package animatic
 
 import (
 	"fmt"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,4 +32,16 @@ func bound(pid int) error {
 		}
 	}
 	return nil
+}
+
+// widen gives a pipe room for most of a frame, so that who fills it and who
+// empties it take turns seldom. That it may not be widened is no error.
+func widen(pipe any) {
+	f, ok := pipe.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
+	}
 }

@@ -1,17 +1,30 @@
 package animatic
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // brush draws one plane into another at any scale and at positions between
 // samples, so that a slow move glides instead of stepping. It keeps its scratch
 // rows between frames: one brush per film, used by one goroutine.
+//
+// Four samples are mixed at once, each in 16 bits of a word: a row keeps them in
+// half steps (0 to 510), and the share of the row below is of 128, so that no
+// product leaves its 16 bits.
 type brush struct {
-	at, share []int32 // per column: the left sample and the share of its right neighbour, of 256
-	rows      [2]struct {
+	columns []column
+	rows    [2]struct {
 		index int
-		pix   []uint16
+		words []uint64
 	}
-	line []byte
+}
+
+// column is where a column of the target lies in the source: between a sample and
+// its right neighbour.
+type column struct {
+	at          int32
+	left, right uint16 // their shares, of 256
 }
 
 // draw paints the part from of src onto the part to of f. What falls outside f
@@ -37,55 +50,60 @@ func (b *brush) drawPlane(d, s plane, from, to box, soft bool) {
 	n := x1 - x0
 	b.reserve(n)
 	for i := range n {
-		b.at[i], b.share[i] = sample(span{from.x, from.w}, span{to.x, to.w}, x0+i, s.w)
+		at, share := between(span{from.x, from.w}, span{to.x, to.w}, x0+i, s.w)
+		b.columns[i] = column{at, uint16(256 - share), uint16(share)}
 	}
+	line := make([]byte, n)
 	for y := y0; y < y1; y++ {
-		row, low := sample(span{from.y, from.h}, span{to.y, to.h}, y, s.h)
+		row, low := between(span{from.y, from.h}, span{to.y, to.h}, y, s.h)
 		upper, lower := b.row(s, int(row), -1), b.row(s, min(int(row)+1, s.h-1), int(row))
-		b.mix(upper, lower, low, y, soft)
 		out := d.pix[y*d.w+x0 : y*d.w+x1]
 		if covered := cover(to.y, to.h, y); covered < 256 {
-			for i, v := range b.line {
+			mix(line, upper, lower, low, rounding(y, soft))
+			for i, v := range line {
 				out[i] = lerp(out[i], v, covered)
 			}
 			continue
 		}
 		left, right := out[0], out[n-1]
-		copy(out, b.line)
+		mix(out, upper, lower, low, rounding(y, soft))
 		out[0] = lerp(left, out[0], cover(to.x, to.w, x0))
 		out[n-1] = lerp(right, out[n-1], cover(to.x, to.w, x1-1))
 	}
 }
 
 func (b *brush) reserve(n int) {
-	if cap(b.at) < n {
-		b.at, b.share, b.line = make([]int32, n), make([]int32, n), make([]byte, n)
-		b.rows[0].pix, b.rows[1].pix = make([]uint16, n), make([]uint16, n)
+	words := (n + 3) / 4
+	if cap(b.columns) < 4*words {
+		b.columns = make([]column, 4*words)
+		b.rows[0].words, b.rows[1].words = make([]uint64, words), make([]uint64, words)
 	}
-	b.at, b.share, b.line = b.at[:n], b.share[:n], b.line[:n]
+	b.columns = b.columns[:4*words]
+	clear(b.columns[n:]) // what fills the last word up is drawn nowhere
 	for i := range b.rows {
-		b.rows[i].index, b.rows[i].pix = -1, b.rows[i].pix[:n]
+		b.rows[i].index, b.rows[i].words = -1, b.rows[i].words[:words]
 	}
 }
 
 // span is one side of a box.
 type span struct{ start, length float64 }
 
-// sample finds where column (or row) i of the target lies in the source.
-func sample(from, to span, i, limit int) (at, share int32) {
+// between finds which samples of the source column (or row) i of the target lies
+// between: at and the next one, whose share it gives.
+func between(from, to span, i, limit int) (at, share int32) {
 	pos := from.start + (float64(i)+0.5-to.start)*from.length/to.length - 0.5
 	pos = math.Max(0, math.Min(pos, float64(limit-1)))
-	at = int32(pos)
+	at = int32(min(int(pos), max(0, limit-2)))
 	return at, int32((pos - float64(at)) * 256)
 }
 
 // row gives source row r stretched to the columns asked for; it is kept, since
 // the next target row mostly needs it again. The row keep is not overwritten.
-func (b *brush) row(s plane, r, keep int) []uint16 {
+func (b *brush) row(s plane, r, keep int) []uint64 {
 	slot := 0
 	for i := range b.rows {
 		if b.rows[i].index == r {
-			return b.rows[i].pix
+			return b.rows[i].words
 		}
 		if b.rows[i].index == keep && keep >= 0 {
 			slot = 1 - i
@@ -95,32 +113,54 @@ func (b *brush) row(s plane, r, keep int) []uint16 {
 		slot = 1
 	}
 	b.rows[slot].index = r
-	out, share := b.rows[slot].pix[:len(b.at)], b.share[:len(b.at)]
+	out := b.rows[slot].words
 	src := s.pix[r*s.w : (r+1)*s.w]
-	last := int32(len(src) - 1)
-	for i, at := range b.at {
-		left := int32(src[at])
-		right := int32(src[min(at+1, last)])
-		out[i] = uint16(left<<8 + (right-left)*share[i])
+	if len(src) == 1 {
+		src = []byte{src[0], src[0]}
+	}
+	columns := b.columns[:4*len(out)]
+	for i := range out {
+		c := columns[4*i : 4*i+4 : 4*i+4]
+		out[i] = c[0].of(src) | c[1].of(src)<<16 | c[2].of(src)<<32 | c[3].of(src)<<48
 	}
 	return out
 }
 
-// bayer is the 4 x 4 ordered dither, in sixteenths.
-var bayer = [4][4]int32{{0, 8, 2, 10}, {12, 4, 14, 6}, {3, 11, 1, 9}, {15, 7, 13, 5}}
+// of is the column's value in half steps.
+func (c column) of(src []byte) uint64 {
+	left, right := uint32(src[c.at]), uint32(src[c.at+1])
+	return uint64(left*uint32(c.left)+right*uint32(c.right)+64) >> 7
+}
 
-func (b *brush) mix(upper, lower []uint16, low int32, y int, soft bool) {
-	round := [4]int32{1 << 15, 1 << 15, 1 << 15, 1 << 15}
-	if soft {
-		for i := range round {
-			round[i] = bayer[y&3][i]<<12 + 1<<11
-		}
+// bayer is the 4 x 4 ordered dither, in sixteenths.
+var bayer = [4][4]uint64{{0, 8, 2, 10}, {12, 4, 14, 6}, {3, 11, 1, 9}, {15, 7, 13, 5}}
+
+// rounding is what is added to row y's four samples before their fractions of 256
+// are cut off.
+func rounding(y int, soft bool) uint64 {
+	if !soft {
+		return 0x0080_0080_0080_0080
 	}
-	line := b.line[:len(upper)]
+	r := bayer[y&3]
+	return 0x0008_0008_0008_0008 + r[0]<<4 + r[1]<<20 + r[2]<<36 + r[3]<<52
+}
+
+// mix puts between two stretched rows onto out; low is the lower one's share of 256.
+func mix(out []byte, upper, lower []uint64, low int32, round uint64) {
+	down := uint64(low+1) >> 1
+	up := 128 - down
 	lower = lower[:len(upper)]
-	for i, p := range upper {
-		u := int32(p)
-		line[i] = byte((u<<8 + (int32(lower[i])-u)*low + round[i&3]) >> 16)
+	for i, u := range upper {
+		v := (u*up + lower[i]*down + round) >> 8 & 0x00ff_00ff_00ff_00ff
+		v = (v | v>>8) & 0x0000_ffff_0000_ffff
+		four := uint32(v | v>>16)
+		if at := 4 * i; at+4 <= len(out) {
+			binary.LittleEndian.PutUint32(out[at:], four)
+			continue
+		}
+		for j := 4 * i; j < len(out); j++ {
+			out[j] = byte(four >> (8 * (j - 4*i)))
+		}
 	}
 }
 

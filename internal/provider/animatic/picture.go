@@ -34,7 +34,8 @@ func keptSize(w, h int, film box, spare float64) (int, int) {
 func (t *tools) picture(ctx context.Context, m media, film box) (*frame, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, decodeTime, errSlow)
 	defer cancel()
-	out := &limited{limit: 8*int(mostSource*film.w*film.h) + 1<<20}
+	w, h := keptSize(m.w, m.h, film, spare)
+	out := &limited{limit: 8*int(mostSource*film.w*film.h) + 1<<20, kept: make([]byte, 0, 4*w*h+64<<10)} // mostly it need not grow
 	err := t.run(ctx, call{program: t.ffmpeg, out: out, args: append(quiet(),
 		"-xerror", "-f", m.reader, "-i", m.path, "-frames:v", "1", "-map", "0:v:0", "-an",
 		"-vf", scaleTo(film)+":flags=bicubic+accurate_rnd,format=rgba",

@@ -87,9 +87,12 @@ func (m *Model) checkMode(mode Mode, s ModeSheet) error {
 	if err != nil {
 		return err
 	}
-	for provider, name := range s.Suppliers {
-		if provider == "" || name == "" {
+	for provider, supply := range s.Suppliers {
+		if provider == "" {
 			return fmt.Errorf("suppliers: want kind of provider: name of the model there")
+		}
+		if err := supply.Check(); err != nil {
+			return fmt.Errorf("suppliers.%s.%w", provider, err)
 		}
 	}
 	needs := map[Kind]bool{Image: n.Images > 0, Video: n.Videos > 0, Audio: s.GuideAudio != AudioRefused}

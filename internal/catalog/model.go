@@ -49,7 +49,7 @@ type Span struct {
 // ModeSheet is what is true of a model in one mode.
 type ModeSheet struct {
 	Family     string            `yaml:"family"`    // a name without size and sound that stands for it too
-	Suppliers  map[string]string `yaml:"suppliers"` // kind of provider -> the supplier's name of the model
+	Suppliers  map[string]Supply `yaml:"suppliers"` // kind of provider -> how its supplier makes it
 	References Counts            `yaml:"references"`
 	GuideAudio GuideAudio        `yaml:"guide_audio"`
 	// SizeFromPicture: the supplier takes the shape from the picture and only the tier from us.
@@ -94,11 +94,11 @@ type PriceSheet struct {
 	PerSecond map[string]string `yaml:"per_second"` // currency -> decimal
 }
 
-// Supplier is a supplier's name for the model in a mode, and false when that
-// kind of provider does not have it.
-func (m *Model) Supplier(provider string, mode Mode) (string, bool) {
-	name, ok := m.Modes[mode].Suppliers[provider]
-	return name, ok
+// Supplier is how a kind of provider makes the model in a mode, and false when it
+// does not have it.
+func (m *Model) Supplier(provider string, mode Mode) (Supply, bool) {
+	s, ok := m.Modes[mode].Suppliers[provider]
+	return s, ok
 }
 
 // ModeList is the model's modes, sorted.

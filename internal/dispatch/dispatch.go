@@ -22,7 +22,6 @@ import (
 
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
-	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
@@ -44,6 +43,17 @@ type Upstream struct {
 	Provider provider.Provider
 	Models   []string // the supplier's models that it may serve; none is all
 	Limits   Limits
+	Order    int     // 0 and 1 come first; a later one serves what the earlier ones cannot take
+	Weight   int     // its share among those of the same order; 0 is 1
+	Routes   []Route // what it serves of our models; none: all that their files say of its kind
+}
+
+// Route is what an operator said of some of our models at one upstream.
+type Route struct {
+	Models []string       // ids and family names; none is all
+	Supply catalog.Supply // its Model "": the name in the model's file
+	Order  int            // 0: the upstream's
+	Weight int            // 0: the upstream's
 }
 
 // Source is how references that no network brings are read.
@@ -311,46 +321,6 @@ func (d *Dispatch) write(ctx context.Context, f func(*store.Tx) error) error {
 func (d *Dispatch) writeNow(ctx context.Context, f func(*store.Tx) error) error {
 	d.Point("writing")
 	return d.Store.Write(ctx, f)
-}
-
-// Route says which lane a request's task waits in: the exact set of routes that
-// can serve it, as their sorted names. A fault says that none can.
-func (d *Dispatch) Route(r catalog.Request) (string, *fault.Fault) {
-	var routes []string
-	for _, up := range d.upstreams {
-		model, ok := d.supplierModel(up, r)
-		if ok {
-			routes = append(routes, up.Name+"/"+model)
-		}
-	}
-	if len(routes) == 0 {
-		return "", fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("No supplier is configured here that has %s; GET /v1/models lists what can be asked.", r.Resolved))
-	}
-	slices.Sort(routes)
-	lane := strings.Join(routes, "|")
-	d.lanes.note(lane)
-	return lane, nil
-}
-
-// previewModel is the one model of suppliers whose videos only stand in.
-const previewModel = "preview"
-
-// supplierModel is an upstream's own name for what is asked, and false when it
-// cannot serve it. A preview upstream serves what asks for a preview, and
-// everything while it stands in; a real one never serves previews.
-func (d *Dispatch) supplierModel(up *upstream, r catalog.Request) (string, bool) {
-	if up.Kind.Traits.Preview {
-		return previewModel, r.Preview || d.StandIn
-	}
-	if r.Preview {
-		return "", false
-	}
-	m, ok := d.Catalog.Model(r.Resolved)
-	if !ok {
-		return "", false
-	}
-	model, ok := m.Supplier(up.Kind.Name, r.Mode)
-	return model, ok && up.serves(model)
 }
 
 func (d *Dispatch) millis() int64 { return d.Now().UnixMilli() }

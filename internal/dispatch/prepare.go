@@ -124,6 +124,9 @@ func (d *Dispatch) prepareTask(ctx context.Context, t task.Task) error {
 	if f := d.Catalog.Judge(r, measured); f != nil {
 		return f
 	}
+	for i := range min(len(r.References), len(ready.References)) { // what was not said is known now
+		r.References[i].Kind = catalog.Kind(ready.References[i].Kind)
+	}
 	lane, f := d.Route(r)
 	if f != nil {
 		return f

@@ -9,6 +9,7 @@ const (
 	CodeInvalidValue    Code = "invalid_value"
 	CodeConflict        Code = "conflicting_fields"
 	CodeUnknownModel    Code = "unknown_model"
+	CodeNoRoute         Code = "no_route"
 	CodeMismatch        Code = "idempotency_mismatch"
 	CodeNoKey           Code = "missing_api_key"
 	CodeBadKey          Code = "invalid_api_key"
@@ -68,6 +69,7 @@ var codes = map[Code]info{
 	CodeInvalidValue:    {Invalid, "A field's value is out of its bounds; the message lists them."},
 	CodeConflict:        {Invalid, "Two fields contradict each other, or the same one stands twice with different values."},
 	CodeUnknownModel:    {Invalid, "No such model. GET /v1/models lists them."},
+	CodeNoRoute:         {Invalid, "No supplier that is configured here can make the model as asked; the field named is what it cannot do."},
 	CodeMismatch:        {Invalid, "This Idempotency-Key was used with another body within 24 hours. Use a new key."},
 	CodeNoKey:           {Unauthenticated, "The request has no API key. Send Authorization: Bearer with your key."},
 	CodeBadKey:          {Unauthenticated, "The API key is unknown, revoked or expired."},

@@ -250,7 +250,12 @@ func FailureOf(err error) *Failure {
 type Kind struct {
 	Name   string
 	Traits Traits
-	New    func(Options) (Provider, error)
+	// Home is the base URL that holds where none is configured; "" must be
+	// configured (or follows from the region).
+	Home string
+	// Keyless says that it works without an API key.
+	Keyless bool
+	New     func(Options) (Provider, error)
 }
 
 // Traits are facts about a kind of supplier that dispatch goes by.

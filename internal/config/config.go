@@ -87,6 +87,26 @@ type Upstream struct {
 	Settings map[string]string // what the provider alone understands: workspace
 	Models   []string          // the supplier's models that it may serve; none is all
 	Limits   Limits
+	Order    int     // 1 comes first; a later one serves what the earlier ones cannot take
+	Weight   int     // its share among those of the same order, from 1
+	Routes   []Route // what it serves of our models; none: all that their files say of its kind
+	Where    string  // the place to mend it: "unireel.yaml:12", or the command that made it
+}
+
+// Route is what an operator says of some of our models at one upstream. What is
+// left out is as the upstream and the models' files say.
+type Route struct {
+	Models     []string `yaml:"models"` // ids and family names; none is all
+	As         string   `yaml:"as"`     // the supplier's name of the model
+	Order      int      `yaml:"order"`
+	Weight     int      `yaml:"weight"`
+	Sizes      []string `yaml:"sizes"`   // "1280*720": only these
+	Seconds    []int    `yaml:"seconds"` // only these lengths
+	PromptMax  int      `yaml:"prompt_max"`
+	Images     *int     `yaml:"images"` // at most
+	Videos     *int     `yaml:"videos"` // at most
+	References int      `yaml:"references"`
+	Lacks      []string `yaml:"lacks"` // what it cannot do: see docs/config.md
 }
 
 // Limits are what a supplier account takes for one model.

@@ -125,6 +125,7 @@ dashscope:
 upstreams:
   - {name: one, provider: dashscope, api_key_env: SOME_KEY, workspace: ws1, limits: {in_progress: 9}}
   - {name: two, provider: dashscope, api_key_file: key, base_url: "http://127.0.0.1:9/api/v1/", models: [m]}
+  - {name: gpu, provider: openai, base_url: "http://10.0.0.8:8000", order: 2, weight: 3, routes: [{models: [wan2.6-video-720p], as: Wan-AI/T2V, seconds: [5], images: 0, lacks: [multi]}]}
 `)
 	c, err := Load()
 	if err != nil {
@@ -136,15 +137,19 @@ upstreams:
 	want := []Upstream{
 		{
 			Name: "one", Provider: "dashscope", BaseURL: "https://ws1.ap-southeast-1.maas.aliyuncs.com", APIKey: NewSecret("sk-env-1234567890"),
-			Settings: map[string]string{"workspace": "ws1"}, Limits: Limits{5, 9, 20},
+			Settings: map[string]string{"workspace": "ws1"}, Limits: Limits{5, 9, 20}, Order: 1, Weight: 1, Where: "unireel.yaml:10",
 		},
 		{
 			Name: "two", Provider: "dashscope", BaseURL: "http://127.0.0.1:9", APIKey: NewSecret("sk-file-1234567890"),
-			Settings: map[string]string{}, Models: []string{"m"}, Limits: Limits{5, 5, 20},
+			Settings: map[string]string{}, Models: []string{"m"}, Limits: Limits{5, 5, 20}, Order: 1, Weight: 1, Where: "unireel.yaml:11",
+		},
+		{
+			Name: "gpu", Provider: "openai", BaseURL: "http://10.0.0.8:8000", Settings: map[string]string{}, Limits: Limits{5, 5, 20}, Order: 2, Weight: 3, Where: "unireel.yaml:12",
+			Routes: []Route{{Models: []string{"wan2.6-video-720p"}, As: "Wan-AI/T2V", Seconds: []int{5}, Images: new(int), Lacks: []string{"multi"}}},
 		},
 		{
 			Name: "dashscope", Provider: "dashscope", BaseURL: "https://dashscope.aliyuncs.com", APIKey: NewSecret("sk-section-123"),
-			Region: "cn-beijing", Settings: map[string]string{}, Limits: Limits{5, 5, 20},
+			Region: "cn-beijing", Settings: map[string]string{}, Limits: Limits{5, 5, 20}, Order: 1, Weight: 1, Where: "DASHSCOPE_API_KEY",
 		},
 	}
 	if diff := cmp.Diff(want, c.Upstreams); diff != "" {
@@ -177,7 +182,14 @@ func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
 		{"fetch_map: nothing\n", "is not a map"},
 		{"max_upload: 0\n", "max_upload:"},
 		{"upstreams: {a: b}\n", "upstreams is a list"},
-		{"upstreams:\n  - {name: a, provider: dashscope}\n", "has no key"},
+		{"upstreams:\n  - {name: a, provider: dashscope}\n", "unireel.yaml:2: upstream a: has no key"},
+		{"upstreams:\n  - {name: A, provider: fal}\n", "unireel.yaml:2: upstream A: the name must be"},
+		{"upstreams:\n  - {name: a, provider: fal}\n  - {name: a, provider: fal}\n", "unireel.yaml:3: upstream a: stands twice"},
+		{"upstreams:\n  - name: a\n    routes:\n      - {model: b}\n", "unireel.yaml:4: unknown key model; did you mean models?"},
+		{"upstreams:\n  - name: a\n    routes: b\n", "unireel.yaml:3: routes is a list"},
+		{"upstreams:\n  - {name: a, provider: fal, weight: -1}\n", "weight must be 1 to 1000"},
+		{"upstreams:\n  - {name: a, provider: fal, routes: [{order: 101}]}\n", "routes[0]: order must be 1 to 100"},
+		{"upstreams:\n  - {name: a, provider: dashscope, api_key: sk-hidden-0123, region: mars}\n", "unireel.yaml:2: upstream a"},
 		{"upstreams:\n  - {name: a, api_key: sk-hidden-0123}\n", "has no provider"},
 		{"upstreams:\n  - {name: a, provider: dashscope, api_key_env: NOT_SET_AT_ALL}\n", "NOT_SET_AT_ALL, which is not set"},
 		{"upstreams:\n  - {name: a, provider: dashscope, api_key: [sk-hidden-0123]}\n", "upstream:"},
@@ -328,4 +340,30 @@ func FuzzProfile(f *testing.F) {
 			t.Fatal("the error shows the key")
 		}
 	})
+}
+
+// What is added while the server runs is read as an entry of the file's list is.
+func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
+	t.Setenv("SOME_KEY", "sk-env-1234567890")
+	c := Config{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20}
+	u, err := c.ParseUpstream([]byte(`{"name":"wave","provider":"wavespeed","api_key_env":"SOME_KEY","limits":{"in_progress":9},"order":2}`), "upstream add")
+	want := Upstream{
+		Name: "wave", Provider: "wavespeed", APIKey: NewSecret("sk-env-1234567890"), Settings: map[string]string{},
+		Limits: Limits{5, 9, 20}, Order: 2, Weight: 1, Where: "upstream add",
+	}
+	if diff := cmp.Diff(want, u); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+	for text, want := range map[string]string{
+		"":                                   "not an upstream",
+		"[]":                                 "want keys and values",
+		`{"name":"x","api_key":"sk-hidden"}`: "has no provider",
+		`{"name":"x","provide":"fal"}`:       "unknown key provide; did you mean provider?",
+		`{"name":"x/y","provider":"fal"}`:    "the name must be",
+		`{"name":"x","provider":"fal","api_key_env":"NOT_SET_AT_ALL"}`: "NOT_SET_AT_ALL, which is not set",
+	} {
+		if _, err := c.ParseUpstream([]byte(text), "upstream add"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sk-hidden") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }

@@ -27,12 +27,15 @@ The list ` + "`upstreams`" + ` stands in the file only. The ` + "`dashscope`" + 
 | key | meaning |
 |---|---|
 | ` + "`name`" + ` | what you call it: a-z, 0-9, - and _; unique |
-| ` + "`provider`" + ` | the kind of supplier: ` + "`dashscope`" + ` |
+| ` + "`provider`" + ` | the kind of supplier: ` + "`dashscope`, `wavespeed`, `fal`, `openai` (any server with /v1/videos), `uniall`" + ` |
 | ` + "`base_url`" + ` | where it is, without ` + "`/api/v1`" + `; default: the region's address |
 | ` + "`api_key`, `api_key_env`, `api_key_file`" + ` | its key, or the variable or the file that holds it: one of the three |
 | ` + "`region`, `workspace`" + ` | as in the dashscope section |
 | ` + "`settings`" + ` | further words that only the provider understands |
 | ` + "`models`" + ` | the supplier's models that it may serve; default: all |
+| ` + "`order`" + ` | 1 (the default) comes first; a later one serves what the earlier ones cannot take at the moment |
+| ` + "`weight`" + ` | its share among those of the same order; default 1 |
+| ` + "`routes`" + ` | what it serves of our models, a list; default: all that their files say of its provider. Each entry: ` + "`models`" + ` (ids and family names; default all), ` + "`as`" + ` (the supplier's name of the model), ` + "`order`, `weight`" + `, and what it cannot do: ` + "`sizes`, `seconds`" + ` (only these), ` + "`prompt_max`, `images`, `videos`, `references`" + ` (at most), ` + "`lacks`" + ` (of ` + "`guide_audio`, `negative_prompt`, `seed`, `watermark`, `prompt_expansion`, `multi`, `single`" + `). A request is only given to who can do all of it |
 | ` + "`limits`" + ` | ` + "`submits_per_second`, `in_progress`" + ` (of one model) and ` + "`queries_per_second`" + ` (of the account); default: the knobs above |
 
 ` + "```yaml" + `
@@ -56,6 +59,16 @@ upstreams:
     region: cn-beijing
     api_key_file: /run/secrets/beijing
     models: [wan2.6-r2v-flash]
+    order: 2
+  - name: gpu
+    provider: openai
+    base_url: http://10.0.0.8:8000
+    routes:
+      - models: [wan2.6-video-720p]
+        as: Wan-AI/Wan2.2-T2V-A14B-Diffusers
+        weight: 3
+        seconds: [5]
+        lacks: [guide_audio, prompt_expansion, watermark, multi]
 ` + "```" + `
 `
 

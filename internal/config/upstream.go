@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,17 @@ type rawUpstream struct {
 	Settings   map[string]string `yaml:"settings"`
 	Models     []string          `yaml:"models"`
 	Limits     rawLimits         `yaml:"limits"`
+	Order      int               `yaml:"order"`
+	Weight     int               `yaml:"weight"`
+	Routes     []Route           `yaml:"routes"`
 }
+
+// The keys of an upstream, its limits and its routes.
+var (
+	upstreamKeys = []string{"name", "provider", "base_url", "api_key", "api_key_env", "api_key_file", "region", "workspace", "settings", "models", "limits", "order", "weight", "routes"}
+	limitKeys    = []string{"submits_per_second", "in_progress", "queries_per_second"}
+	routeKeys    = []string{"models", "as", "order", "weight", "sizes", "seconds", "prompt_max", "images", "videos", "references", "lacks"}
+)
 
 type rawLimits struct {
 	SubmitsPerSecond float64 `yaml:"submits_per_second"`
@@ -39,20 +50,50 @@ func (f *file) takeUpstreams(node *yaml.Node) ([]Upstream, error) {
 	}
 	var list []Upstream
 	for _, item := range node.Content {
-		if err := f.knownKeys(item); err != nil {
-			return nil, err
-		}
-		var raw rawUpstream
-		if err := item.Decode(&raw); err != nil {
-			return nil, fmt.Errorf("config: %s:%d: upstream: %s", f.path, item.Line, withoutValues(err))
-		}
-		upstream, err := raw.resolve()
+		upstream, err := f.takeUpstream(item)
 		if err != nil {
-			return nil, fmt.Errorf("config: %s:%d: upstream %s: %w", f.path, item.Line, raw.Name, err)
+			return nil, err
 		}
 		list = append(list, upstream)
 	}
 	return list, nil
+}
+
+func (f *file) takeUpstream(item *yaml.Node) (Upstream, error) {
+	if err := f.knownKeys(item); err != nil {
+		return Upstream{}, err
+	}
+	where := fmt.Sprintf("%s:%d", f.path, item.Line)
+	var raw rawUpstream
+	if err := item.Decode(&raw); err != nil {
+		return Upstream{}, fmt.Errorf("config: %s: upstream: %s", where, withoutValues(err))
+	}
+	upstream, err := raw.resolve()
+	if err != nil {
+		return Upstream{}, fmt.Errorf("config: %s: upstream %s: %w", where, raw.Name, err)
+	}
+	upstream.Where = where
+	return upstream, nil
+}
+
+// ParseUpstream reads one upstream as the list in the file writes it, or as JSON,
+// with the same checks; where names the place for what is wrong with it. Limits
+// that it leaves out are c's.
+func (c Config) ParseUpstream(text []byte, where string) (Upstream, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil || len(document.Content) != 1 {
+		return Upstream{}, fmt.Errorf("config: %s: not an upstream with keys and values", where)
+	}
+	u, err := (&file{path: where}).takeUpstream(document.Content[0])
+	if err != nil {
+		return Upstream{}, err
+	}
+	u.Where = where
+	alone := Config{SubmitsPerSecond: c.SubmitsPerSecond, InProgress: c.InProgress, QueriesPerSecond: c.QueriesPerSecond, Upstreams: []Upstream{u}}
+	if err := errors.Join(alone.finishUpstreams(), alone.checkUpstreams()); err != nil {
+		return Upstream{}, err
+	}
+	return alone.Upstreams[0], nil
 }
 
 // withoutValues drops what yaml quotes of the file: it may be a secret.
@@ -65,31 +106,40 @@ func withoutValues(err error) string {
 	return "a value of the wrong type"
 }
 
+// knownKeys refuses what no upstream, limit or route has.
 func (f *file) knownKeys(item *yaml.Node) error {
-	upstreamKeys := []string{"name", "provider", "base_url", "api_key", "api_key_env", "api_key_file", "region", "workspace", "settings", "models", "limits"}
-	limitKeys := []string{"submits_per_second", "in_progress", "queries_per_second"}
-	pairs, err := f.pairs(item)
+	pairs, err := f.onlyKeys(item, upstreamKeys)
 	if err != nil {
 		return err
 	}
 	for _, p := range pairs {
-		if !slices.Contains(upstreamKeys, p.key) {
-			return unknownKey(f.path, p, upstreamKeys)
-		}
-		if p.key != "limits" {
-			continue
-		}
-		limits, err := f.pairs(p.node)
-		if err != nil {
-			return err
-		}
-		for _, limit := range limits {
-			if !slices.Contains(limitKeys, limit.key) {
-				return unknownKey(f.path, limit, limitKeys)
+		switch p.key {
+		case "limits":
+			if _, err := f.onlyKeys(p.node, limitKeys); err != nil {
+				return err
+			}
+		case "routes":
+			if p.node.Kind != yaml.SequenceNode {
+				return fmt.Errorf("config: %s:%d: routes is a list; begin each with \"- models: [...]\"", f.path, p.line)
+			}
+			for _, route := range p.node.Content {
+				if _, err := f.onlyKeys(route, routeKeys); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
+}
+
+func (f *file) onlyKeys(node *yaml.Node, known []string) ([]pair, error) {
+	pairs, err := f.pairs(node)
+	for _, p := range pairs {
+		if !slices.Contains(known, p.key) {
+			return nil, unknownKey(f.path, p, known)
+		}
+	}
+	return pairs, err
 }
 
 // resolve reads the secret from where it is and fills in the address.
@@ -100,7 +150,7 @@ func (r rawUpstream) resolve() (Upstream, error) {
 	}
 	u := Upstream{
 		Name: r.Name, Provider: r.Provider, BaseURL: r.BaseURL, APIKey: secret, Region: r.Region, Settings: r.Settings,
-		Models: r.Models, Limits: Limits(r.Limits),
+		Models: r.Models, Limits: Limits(r.Limits), Order: r.Order, Weight: r.Weight, Routes: r.Routes,
 	}
 	if u.Settings == nil {
 		u.Settings = map[string]string{}
@@ -143,7 +193,7 @@ func (c *Config) finishUpstreams() error {
 	if c.DashScope.APIKey.Set() {
 		c.Upstreams = append(c.Upstreams, Upstream{
 			Name: "dashscope", Provider: "dashscope", BaseURL: c.DashScope.BaseURL,
-			APIKey: c.DashScope.APIKey, Region: c.DashScope.Region, Settings: map[string]string{},
+			APIKey: c.DashScope.APIKey, Region: c.DashScope.Region, Settings: map[string]string{}, Where: "DASHSCOPE_API_KEY",
 		})
 		if c.DashScope.Workspace != "" {
 			c.Upstreams[len(c.Upstreams)-1].Settings["workspace"] = c.DashScope.Workspace
@@ -151,11 +201,11 @@ func (c *Config) finishUpstreams() error {
 	}
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
-		u.Limits = u.Limits.or(c.limits())
+		u.Limits, u.Order, u.Weight = u.Limits.or(c.limits()), cmp.Or(u.Order, 1), cmp.Or(u.Weight, 1)
 		if u.BaseURL == "" && u.Provider == "dashscope" {
 			url, err := regionURL(u.Region, u.Settings["workspace"])
 			if err != nil {
-				return fmt.Errorf("config: upstream %s: %w", u.Name, err)
+				return wrong(u.knob(), "%v", err)
 			}
 			u.BaseURL = url
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -116,14 +115,22 @@ func (l Limits) wrong() string {
 	return ""
 }
 
+// knob names an upstream and the place to mend it.
+func (u Upstream) knob() string {
+	if u.Where == "" {
+		return "upstreams: " + u.Name
+	}
+	return u.Where + ": upstream " + u.Name
+}
+
 func (c *Config) checkUpstreams() error {
-	var names []string
+	names := map[string]bool{}
 	for _, u := range c.Upstreams {
-		knob := "upstreams: " + u.Name
+		knob := u.knob()
 		switch {
-		case u.Name == "" || strings.Trim(u.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
-			return wrong("upstreams", "the name %q must be made of a-z, 0-9, - and _", u.Name)
-		case slices.Contains(names, u.Name):
+		case u.Name == "" || len(u.Name) > 64 || strings.Trim(u.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
+			return wrong(knob, "the name must be made of a-z, 0-9, - and _, at most 64 of them")
+		case names[u.Name]:
 			return wrong(knob, "stands twice; the dashscope section and DASHSCOPE_API_KEY make one named dashscope")
 		case u.Provider == "":
 			return wrong(knob, "has no provider; add \"provider: dashscope\"")
@@ -133,8 +140,17 @@ func (c *Config) checkUpstreams() error {
 			return wrong(knob, "base_url %q is not an http(s) address", u.BaseURL)
 		case u.Limits.or(c.limits()).wrong() != "":
 			return wrong(knob, "limits: %s must be above 0", u.Limits.or(c.limits()).wrong())
+		case u.Order < 0 || u.Order > 100:
+			return wrong(knob, "order must be 1 to 100; 1 comes first")
+		case u.Weight < 0 || u.Weight > 1000:
+			return wrong(knob, "weight must be 1 to 1000")
 		}
-		names = append(names, u.Name)
+		for i, r := range u.Routes {
+			if r.Order < 0 || r.Order > 100 || r.Weight < 0 || r.Weight > 1000 {
+				return wrong(knob, "routes[%d]: order must be 1 to 100 and weight 1 to 1000", i)
+			}
+		}
+		names[u.Name] = true
 	}
 	return nil
 }

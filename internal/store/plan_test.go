@@ -22,6 +22,8 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	_, _ = r.Sweepable(ctx, 1, 10)
 	_, _ = r.Turns(ctx, "lane", 10)
 	_, _ = r.QueuedOf(ctx, "lane", "a", "", 10)
+	_, _ = r.QueuedIn(ctx, "lane", task.Task{}, 10)
+	_, _ = r.Head(ctx, "lane")
 	_, _ = r.QueuedFirst(ctx, "lane", 10, 10)
 	_, _ = r.Paces(ctx, "m", 10)
 	_, _ = r.Idempotency(ctx, "a", "k", 1)

@@ -86,7 +86,7 @@ func (r Reader) Leases(ctx context.Context, now int64) ([]Lease, error) {
 		return nil, err
 	}
 	return collect(ctx, r.q, func(s scanner) (l Lease, err error) {
-		return l, s.Scan(&l.ID, &l.Owner, &l.Fence, &l.Expires, &l.ParkedUntil, &l.ParkedWhy, &l.KeyID, &l.Left)
+		return l, s.Scan(append(l.fields(), &l.Left)...)
 	}, "SELECT "+upstreamColumns+", CASE WHEN owner <> '' AND expires > $1 THEN expires - $1 ELSE 0 END FROM upstream ORDER BY id", now)
 }
 

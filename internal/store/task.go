@@ -86,7 +86,7 @@ func (tx *Tx) SaveTask(ctx context.Context, was, t task.Task) (bool, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return false, err
 	}
-	counts, err := tx.exchange(ctx, append(tx.lockTurn(t, was.State), statement{`UPDATE task SET version = $3, state = $4, warnings = $5, billed = $6, cost = $7, lane = $8, attempt = $9, upstream = $10,
+	counts, err := tx.exchange(ctx, append(tx.lockTurn(was, t), statement{`UPDATE task SET version = $3, state = $4, warnings = $5, billed = $6, cost = $7, lane = $8, attempt = $9, upstream = $10,
 		ticket = $11, result = $12, progress = $13, retries = $14, queued_at = $15, submitted_at = $16, started_at = $17, rendered_at = $18,
 		completed_at = $19, expires_at = $20, swept_at = $21, cancel_requested_at = $22, hidden_at = $23, error = $24
 		WHERE id = $1 AND version = $2`, []any{
@@ -100,7 +100,7 @@ func (tx *Tx) SaveTask(ctx context.Context, was, t task.Task) (bool, error) {
 // Record writes what follows from a step that is saved: on PostgreSQL in one
 // exchange.
 func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
-	all, err := moveTurn(c.Task, c.From)
+	all, err := moveTurn(c.Was, c.Task)
 	if err != nil {
 		return err
 	}

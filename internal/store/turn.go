@@ -50,10 +50,12 @@ func turnBy(t task.Task, queued, running, rank int64) []statement {
 	}
 }
 
-// moveTurn keeps the account's turn true for a step of one of its tasks.
-func moveTurn(t task.Task, from task.State) ([]statement, error) {
-	to := t.State
+// moveTurn keeps the account's turns true for a step of one of its tasks.
+func moveTurn(was, t task.Task) ([]statement, error) {
+	from, to := was.State, t.State
 	switch {
+	case from == task.Queued && to == task.Queued && was.Lane != t.Lane:
+		return append(turnBy(was, -1, 0, 0), joinBy(t)...), nil
 	case from == to:
 		return nil, nil
 	case from == task.Preparing && to == task.Queued:
@@ -72,11 +74,12 @@ func moveTurn(t task.Task, from task.State) ([]statement, error) {
 
 // lockTurn locks what moveTurn will change, before the task's own row as the order
 // of locks wants it. Where one writes at a time there is nothing to lock.
-func (tx *Tx) lockTurn(t task.Task, from task.State) []statement {
-	if tx.d.forUpdate == "" || from == t.State || from == task.Preparing && t.State != task.Queued {
+func (tx *Tx) lockTurn(was, t task.Task) []statement {
+	same := was.State == t.State && (was.Lane == t.Lane || t.State != task.Queued)
+	if tx.d.forUpdate == "" || same || was.State == task.Preparing && t.State != task.Queued {
 		return nil
 	}
-	return []statement{{"SELECT 1 FROM turn WHERE lane = $1 AND account = $2" + tx.d.forUpdate, []any{t.Lane, t.Account}, anyRows}}
+	return []statement{{"SELECT 1 FROM turn WHERE lane IN ($1, $2) AND account = $3 ORDER BY lane" + tx.d.forUpdate, []any{was.Lane, t.Lane, t.Account}, anyRows}}
 }
 
 // Claim is what a free slot wants: the next task of a lane, in fair order.
@@ -186,6 +189,21 @@ type Waiting struct {
 func (r Reader) QueuedOf(ctx context.Context, lane, account, after string, limit int) ([]Waiting, error) {
 	return collect(ctx, r.q, func(s scanner) (w Waiting, err error) { return w, s.Scan(&w.Task, &w.Seconds) },
 		"SELECT id, seconds FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' AND id > $3 ORDER BY id LIMIT $4", lane, account, after, limit)
+}
+
+// QueuedIn lists the queued tasks of a lane by account and age, beyond the one that
+// was seen last (its zero value: from the start).
+func (r Reader) QueuedIn(ctx context.Context, lane string, last task.Task, limit int) ([]task.Task, error) {
+	return collect(ctx, r.q, scanTask, "SELECT "+taskColumns+` FROM task WHERE lane = $1 AND state = 'queued' AND (account > $2 OR account = $2 AND id > $3)
+		ORDER BY account, id LIMIT $4`, lane, last.Account, last.ID, limit)
+}
+
+// Head is the task that the lane's next claim would take, as it stands now, or
+// ErrNotFound.
+func (r Reader) Head(ctx context.Context, lane string) (id string, err error) {
+	return one(ctx, r.q, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
+		`SELECT id FROM task WHERE lane = $1 AND account = (SELECT account FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1)
+		AND state = 'queued' ORDER BY id LIMIT 1`, lane)
 }
 
 // QueuedFirst lists the oldest queued tasks of the accounts whose turns come first

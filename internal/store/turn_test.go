@@ -278,3 +278,37 @@ func TestOnlyTheOwnerClaims(t *testing.T) {
 		}
 	})
 }
+
+// A queued task that goes to another lane leaves one turn and joins the other.
+func TestATaskGoesToAnotherLane(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		addAccount(t, s, "acct_a", 1, 0, 100)
+		for _, id := range []string{"task_1", "task_2"} {
+			write(t, s, func(tx *Tx) error { return hold(ctx, tx, id, "acct_a", "old", task.Queued) })
+		}
+		first, err := s.QueuedIn(ctx, "old", task.Task{}, 1)
+		if err != nil || len(first) != 1 || first[0].ID != "task_1" {
+			t.Fatalf("%+v, %v", first, err)
+		}
+		write(t, s, func(tx *Tx) error {
+			_, err := task.Advance(ctx, tx, first[0], task.Step{At: 5, Edit: func(t *task.Task) { t.Lane = "new" }})
+			return err
+		})
+		rest, err := s.QueuedIn(ctx, "old", first[0], 10)
+		if err != nil || len(rest) != 1 || rest[0].ID != "task_2" {
+			t.Errorf("left behind %+v, %v", rest, err)
+		}
+		if id, err := s.Head(ctx, "new"); err != nil || id != "task_1" {
+			t.Errorf("first in the new lane: %s, %v", id, err)
+		}
+		if _, err := s.Head(ctx, "none"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("first of a lane without tasks: %v", err)
+		}
+		lanes, err := s.Lanes(ctx)
+		if err != nil || len(lanes) != 2 || lanes[0].Queued != 1 || lanes[1].Queued != 1 {
+			t.Errorf("%+v, %v", lanes, err)
+		}
+		noFindings(t, s)
+	})
+}

@@ -6,8 +6,9 @@ import (
 	"fmt"
 )
 
-// Upstream is what is kept of a configured upstream: who serves it, and whether
-// it is parked. Its configuration is not here.
+// Upstream is what is kept of a configured upstream: who serves it, whether it is
+// parked, and what its operator wishes. Its configuration is not here, unless it was
+// added while a server ran; its secret never is.
 type Upstream struct {
 	ID          string
 	Owner       string // random per process start; "" is nobody
@@ -16,13 +17,28 @@ type Upstream struct {
 	ParkedUntil int64  // unix milliseconds; 0 is not parked
 	ParkedWhy   string // for the operator
 	KeyID       string // the supplier's id of our API key, learned from a ticket of ours
+	Wish        Wish
+	Setup       string // JSON as in the configuration; "" for one that is configured elsewhere, or not any more
 }
 
-const upstreamColumns = "id, owner, fence, expires, parked_until, parked_why, key_id"
+// Wish is what the operator wants of an upstream.
+type Wish string
 
-func scanUpstream(s scanner) (u Upstream, err error) {
-	return u, s.Scan(&u.ID, &u.Owner, &u.Fence, &u.Expires, &u.ParkedUntil, &u.ParkedWhy, &u.KeyID)
+// The wishes.
+const (
+	WishServe  Wish = ""         // it takes tasks
+	WishPause  Wish = "paused"   // it takes none at the moment; they wait for it
+	WishDrain  Wish = "draining" // it takes none; new ones do not count on it
+	WishRemove Wish = "removed"  // as draining, and forgotten when nothing of it is in progress
+)
+
+const upstreamColumns = "id, owner, fence, expires, parked_until, parked_why, key_id, wish, setup"
+
+func (u *Upstream) fields() []any {
+	return []any{&u.ID, &u.Owner, &u.Fence, &u.Expires, &u.ParkedUntil, &u.ParkedWhy, &u.KeyID, &u.Wish, &u.Setup}
 }
+
+func scanUpstream(s scanner) (u Upstream, err error) { return u, s.Scan(u.fields()...) }
 
 // Upstream reads one, or ErrNotFound.
 func (r Reader) Upstream(ctx context.Context, id string) (Upstream, error) {
@@ -38,7 +54,7 @@ func (r Reader) Upstreams(ctx context.Context) ([]Upstream, error) {
 // else does at now, and returns the fence. ErrNotOwner says that somebody does.
 // On PostgreSQL the time is the database's: now and expires only say for how long.
 func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int64) (int64, error) {
-	if _, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+") VALUES ($1, '', 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING", id); err != nil {
+	if _, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+") VALUES ($1, '', 0, 0, 0, '', '', '', '') ON CONFLICT (id) DO NOTHING", id); err != nil {
 		return 0, err
 	}
 	at, err := tx.clock(ctx, now)
@@ -87,6 +103,32 @@ func (tx *Tx) Holds(ctx context.Context, id, owner string, fence, now int64) err
 func (tx *Tx) Park(ctx context.Context, id string, until int64, why string) error {
 	_, err := tx.changed(ctx, "UPDATE upstream SET parked_until = $2, parked_why = $3 WHERE id = $1", id, until, why)
 	return err
+}
+
+// SetWish notes what the operator wants of an upstream; ErrNotFound says that
+// nobody ever served one of this name.
+func (tx *Tx) SetWish(ctx context.Context, id string, wish Wish) error {
+	n, err := tx.changed(ctx, "UPDATE upstream SET wish = $2 WHERE id = $1", id, string(wish))
+	if err == nil && n == 0 {
+		return fmt.Errorf("upstream %s: %w", id, ErrNotFound)
+	}
+	return err
+}
+
+// SetUp keeps how an upstream is set up that was added while a server runs; false
+// says that there is one of this name.
+func (tx *Tx) SetUp(ctx context.Context, id, setup string) (bool, error) {
+	n, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+`) VALUES ($1, '', 0, 0, 0, '', '', '', $2)
+		ON CONFLICT (id) DO UPDATE SET wish = '', parked_until = 0, parked_why = '', key_id = '', setup = excluded.setup WHERE upstream.setup = ''`, id, setup)
+	return n == 1, err
+}
+
+// Forget drops the set-up of a removed upstream at which nothing is in progress; false
+// says that something is. The row stays: its fence must never begin anew.
+func (tx *Tx) Forget(ctx context.Context, id string) (bool, error) {
+	n, err := tx.changed(ctx, `UPDATE upstream SET setup = '' WHERE id = $1 AND wish = 'removed'
+		AND NOT EXISTS (SELECT 1 FROM task WHERE upstream = $1 AND state IN ('submitting', 'running', 'collecting'))`, id)
+	return n == 1, err
 }
 
 // LearnKey keeps the supplier's id of our API key.

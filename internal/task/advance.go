@@ -22,8 +22,8 @@ type Tx interface {
 
 // Consequence is what a step changes beside its task's row.
 type Consequence struct {
+	Was     Task            // before the step: the account's turns move by the difference (rules.md, fair order)
 	Task    Task            // as it was saved
-	From    State           // the account's turn moves from it to the task's state (rules.md, fair order)
 	Balance *credit.Balance // of the task's account after the settlement; nil for none
 	Entries []credit.Entry  // that explain it
 	Event   Event           // to append, with what it sets off
@@ -79,7 +79,7 @@ func Advance(ctx context.Context, tx Tx, t Task, step Step) (Task, error) {
 	if !saved {
 		return t, fmt.Errorf("%s at version %d: %w", t.ID, t.Version, ErrStale)
 	}
-	c := Consequence{Task: next, From: t.State, Event: Event{Task: t.ID, Account: t.Account, Seq: next.Version, State: next.State, Note: step.Note, At: step.At}}
+	c := Consequence{Was: t, Task: next, Event: Event{Task: t.ID, Account: t.Account, Seq: next.Version, State: next.State, Note: step.Note, At: step.At}}
 	if balance != nil {
 		settled, entries, err := settle(*balance, next, step)
 		if err != nil {

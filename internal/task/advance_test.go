@@ -31,8 +31,8 @@ func (l *ledger) SaveTask(_ context.Context, was, next Task) (bool, error) {
 }
 
 func (l *ledger) Record(_ context.Context, c Consequence) error {
-	if c.From != c.Task.State {
-		l.turns = append(l.turns, [2]State{c.From, c.Task.State})
+	if c.Was.State != c.Task.State {
+		l.turns = append(l.turns, [2]State{c.Was.State, c.Task.State})
 	}
 	if c.Balance != nil {
 		l.balance, l.entries = *c.Balance, append(l.entries, c.Entries...)

@@ -43,14 +43,15 @@ type gate struct {
 	empty   map[string]time.Time // when a valid list first showed no candidate for one of them
 	looking map[string]time.Time // since when this process looks for an unsure task
 	pause   time.Duration
-	notTill time.Time // trouble: claim nothing before
-	turn    int       // which lane is asked first
+	notTill time.Time            // trouble: claim nothing before
+	turn    int                  // which lane is asked first
+	heads   map[string]headSight // first tasks of lanes that were left to another route
 }
 
 func newGate(t *tenure, model string) *gate {
 	up := t.up
 	return &gate{
-		d: t.d, t: t, up: up, model: model, route: up.Name + "/" + model, bell: make(chan struct{}, 1), held: map[string]bool{}, empty: map[string]time.Time{}, looking: map[string]time.Time{},
+		d: t.d, t: t, up: up, model: model, route: up.Name + "/" + model, bell: make(chan struct{}, 1), held: map[string]bool{}, empty: map[string]time.Time{}, looking: map[string]time.Time{}, heads: map[string]headSight{},
 		rate: t.bucket(up.Limits.SubmitsPerSecond),
 	}
 }
@@ -96,7 +97,9 @@ func (g *gate) trouble(after time.Duration) {
 // alone when the other models of the supplier account still work.
 func (g *gate) locked(ctx context.Context, f *provider.Failure) {
 	if !f.ModelOnly {
-		g.d.park(ctx, g.up, f.Error())
+		until := g.d.Now().Add(parkTime)
+		g.d.Log.Error("ALERT: an upstream is parked: its key, account or money needs the operator", "upstream", g.up.Name, "why", f.Error(), "until", until)
+		g.d.park(ctx, g.up, until, f.Error())
 		return
 	}
 	g.d.Log.Error("ALERT: a model is parked: the supplier does not let this account have it", "route", g.route, "why", f.Error(), "until", g.d.Now().Add(parkTime))
@@ -137,30 +140,54 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 		if rest := g.resting(); rest > 0 {
 			return rest
 		}
-		if g.t.slots.Free(g.route) == 0 || len(g.laneOrder()) == 0 {
+		if g.t.slots.Free(g.route) == 0 {
 			return lookAround
 		}
-		if ok, until := g.rate.Take(g.d.Now()); !ok {
+		lanes, left, err := g.mine(ctx, g.laneOrder())
+		switch {
+		case err != nil:
+			return g.unclaimed(ctx, err)
+		case len(lanes) == 0 && left:
+			return patience
+		case len(lanes) == 0 || !g.up.mayTry(g.route):
+			return lookAround
+		}
+		if ok, until := g.takeToken(); !ok {
+			g.up.tried(g.route)
 			return until
 		}
-		t, err := g.claim(ctx)
-		if errors.Is(err, store.ErrNotFound) {
-			return lookAround
-		}
-		if errors.Is(err, store.ErrBusy) { // not at the same time as the others again
-			return busyFirst + rand.N(3*busyFirst)
-		}
+		t, err := g.claim(ctx, lanes)
 		if err != nil {
-			if ctx.Err() == nil {
-				g.d.Log.Error("cannot claim", "route", g.route, "error", err)
-				g.d.keeper.wake() // the lease may be gone
-			}
-			return retryFirst
+			g.up.tried(g.route)
+			return g.unclaimed(ctx, err)
 		}
 		g.d.stats.claims.WithLabelValues(g.route).Inc()
 		g.submit(ctx, t)
+		g.up.tried(g.route)
 	}
 	return lookAround
+}
+
+// unclaimed says when to look again after a claim that took nothing.
+func (g *gate) unclaimed(ctx context.Context, err error) time.Duration {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return lookAround
+	case errors.Is(err, store.ErrBusy): // not at the same time as the others again
+		return busyFirst + rand.N(3*busyFirst)
+	}
+	if ctx.Err() == nil {
+		g.d.Log.Error("cannot claim", "route", g.route, "error", err)
+		g.d.keeper.wake() // the lease may be gone
+	}
+	return retryFirst
+}
+
+// takeToken takes one of the submissions of this second.
+func (g *gate) takeToken() (ok bool, until time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.rate.Take(g.d.Now())
 }
 
 func (g *gate) shutBy() (string, bool) {
@@ -177,7 +204,7 @@ func (g *gate) shutBy() (string, bool) {
 func (g *gate) resting() time.Duration {
 	now := g.d.Now()
 	parked := g.up.parkedUntil()
-	if !g.t.isOpen() {
+	if !g.t.isOpen() || g.up.wished() != store.WishServe {
 		return lookAround
 	}
 	g.mu.Lock()
@@ -200,8 +227,7 @@ func (g *gate) laneOrder() []string {
 
 // claim takes the next task. Its submission is on disk when claim returns; the
 // slot is counted.
-func (g *gate) claim(ctx context.Context) (task.Task, error) {
-	lanes := g.laneOrder()
+func (g *gate) claim(ctx context.Context, lanes []string) (task.Task, error) {
 	var t task.Task
 	err := g.d.write(ctx, func(tx *store.Tx) (err error) {
 		for _, lane := range lanes {

@@ -70,6 +70,8 @@ type Options struct {
 	Catalog   *catalog.Catalog
 	Samples   Source
 	Upstreams []Upstream
+	// Make makes an upstream of the set-up that it was added with; nil: none can be.
+	Make func(setup string) (Upstream, error)
 	// StandIn says that previews may serve requests for real videos: true only
 	// while no real upstream was ever configured.
 	StandIn bool
@@ -105,7 +107,7 @@ const (
 type Dispatch struct {
 	Options
 	owner     string // whose leases they are: random for each process start
-	upstreams []*upstream
+	roster    *roster
 	keeper    *keeper
 	stats     *stats
 	paces     *paces
@@ -121,18 +123,6 @@ type Dispatch struct {
 	drawings map[string]chan struct{}
 	drawers  chan struct{}
 	ended    sync.WaitGroup
-}
-
-// upstream is an Upstream that can be served here. What serves it is a tenure.
-type upstream struct {
-	Upstream
-	lease string // the id of its lease: its name, or that of this process's own renderer
-
-	mu        sync.Mutex
-	keyID     string // the supplier's id of our key, once a ticket of ours showed it
-	parked    time.Time
-	parkedWhy string
-	lastErr   string
 }
 
 // New makes the engine; Run starts it.
@@ -151,17 +141,11 @@ func New(o Options) (*Dispatch, error) {
 	d.paces = newPaces(o.Store, !o.Alone)
 	d.stats = newStats(o.Registry)
 	d.prepares, d.collects = newFeed(), newFeed()
-	seen := map[string]bool{}
+	d.roster = &roster{}
 	for _, u := range o.Upstreams {
-		if seen[u.Name] || strings.ContainsAny(u.Name, "/|@~") || u.Name == "" {
-			return nil, fmt.Errorf("dispatch: upstream name %q stands twice or has one of / | @ ~", u.Name)
+		if err := d.join(u, ""); err != nil {
+			return nil, err
 		}
-		seen[u.Name] = true
-		up := &upstream{Upstream: u, lease: u.Name}
-		if u.Kind.Traits.Resubmit && !o.Alone {
-			up.lease += "@" + d.owner // it renders in this process: every replica has its own
-		}
-		d.upstreams = append(d.upstreams, up)
 	}
 	return d, nil
 }
@@ -203,9 +187,12 @@ func (d *Dispatch) Run(ctx context.Context) error {
 // begin reads which lanes have work, and, where no other process can serve, voids
 // the leases of a dead one.
 func (d *Dispatch) begin(ctx context.Context) error {
+	if err := d.joinAdded(ctx); err != nil {
+		return err
+	}
 	if d.Alone {
 		err := d.Store.Write(ctx, func(tx *store.Tx) error {
-			for _, up := range d.upstreams {
+			for _, up := range d.roster.list() {
 				if err := tx.VoidLease(ctx, up.lease); err != nil {
 					return err
 				}
@@ -282,7 +269,7 @@ func (d *Dispatch) wakeGates() {
 
 // upstream is the configured one that a name or a lease's id stands for, or nil.
 func (d *Dispatch) upstream(id string) *upstream {
-	for _, up := range d.upstreams {
+	for _, up := range d.roster.list() {
 		if up.Name == plainName(id) {
 			return up
 		}
@@ -292,7 +279,7 @@ func (d *Dispatch) upstream(id string) *upstream {
 
 // upstreamOf is the upstream that is served here by a lease of this id, or nil.
 func (d *Dispatch) upstreamOf(id string) *upstream {
-	for _, up := range d.upstreams {
+	for _, up := range d.roster.list() {
 		if up.lease == id {
 			return up
 		}

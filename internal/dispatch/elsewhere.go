@@ -48,7 +48,7 @@ func (d *Dispatch) lookElsewhere(ctx context.Context) ([]task.Task, error) {
 // servesAll says whether this replica serves every upstream, and nobody else
 // renders.
 func (d *Dispatch) servesAll() bool {
-	for _, up := range d.upstreams {
+	for _, up := range d.roster.list() {
 		if t := d.keeper.tenure(up.lease); t == nil || !t.isOpen() {
 			return false
 		}

@@ -20,6 +20,7 @@ var (
 	errStopped   = errors.New("this replica ends")
 	errGivenUp   = errors.New("given to a replica that serves fewer")
 	errLeaseLost = errors.New("another replica has the lease, or may take it")
+	errRemoved   = errors.New("the upstream was removed")
 )
 
 // keeper keeps the leases of this process: it renews them, sees who else lives,
@@ -115,8 +116,8 @@ func (k *keeper) look(ctx context.Context, leaving bool) time.Duration {
 		l.renew(sent)
 	}
 	for _, row := range seen.leases {
-		if up := d.upstreamOf(row.ID); up != nil {
-			up.see(row.Upstream)
+		if !strings.HasPrefix(row.ID, "~") {
+			d.meet(row.Upstream)
 		}
 	}
 	k.mu.Lock()
@@ -177,7 +178,7 @@ func (k *keeper) act(ctx context.Context, seen sight) {
 	}
 	p := k.spread(seen)
 	allHeld := true
-	for _, up := range d.upstreams {
+	for _, up := range d.roster.list() {
 		row := rows[up.lease]
 		if k.has(up.lease) || row.Left > 0 && row.Owner != d.owner {
 			delete(k.free, up.lease)

@@ -202,8 +202,8 @@ func (h *house) crashOrEnd(point string, ids []string) {
 func (h *house) slotsFree() {
 	h.t.Helper()
 	tenures := h.d.keeper.tenures()
-	if len(tenures) != len(h.d.upstreams) {
-		h.t.Errorf("%d of %d upstreams are served", len(tenures), len(h.d.upstreams))
+	if len(tenures) != len(h.d.roster.list()) {
+		h.t.Errorf("%d of %d upstreams are served", len(tenures), len(h.d.roster.list()))
 	}
 	for _, t := range tenures {
 		if n := t.inProgress(); n != 0 {

@@ -27,7 +27,7 @@ func (n neighbour) knows(up *upstream) bool { return slices.Contains(n.serves, u
 // self is this replica as the others see it.
 func (d *Dispatch) self() store.Replica {
 	r := store.Replica{ID: d.owner, Name: d.Replica}
-	for _, up := range d.upstreams {
+	for _, up := range d.roster.list() {
 		if up.lease == up.Name { // nobody shares a renderer that lives in its process
 			r.Serves = append(r.Serves, up.Name)
 		}

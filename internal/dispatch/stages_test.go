@@ -67,7 +67,7 @@ func (h *house) deafTenure() *tenure {
 		fence, err = tx.TakeLease(ctx, "up", h.d.owner, now.UnixMilli(), now.Add(leaseTime).UnixMilli())
 		return err
 	})
-	served := newTenure(h.d.newLease(ctx, "up", fence, now), h.d.upstreams[0])
+	served := newTenure(h.d.newLease(ctx, "up", fence, now), h.d.roster.list()[0])
 	h.d.keeper.held["up"] = served.lease
 	if err := served.recover(ctx); err != nil {
 		h.t.Fatal(err)

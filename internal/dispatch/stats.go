@@ -16,7 +16,7 @@ import (
 // stats are the engine's metrics.
 type stats struct {
 	claims, submits, polls, rescues, orphans, parked, completed *prometheus.CounterVec
-	shut, queued                                                *prometheus.GaugeVec
+	shut, queued, unusable                                      *prometheus.GaugeVec
 	submitSeconds                                               *prometheus.HistogramVec
 	excess                                                      prometheus.Counter
 }
@@ -38,11 +38,12 @@ func newStats(r prometheus.Registerer) *stats {
 		completed:     counter("completed_total", "Tasks completed.", "upstream"),
 		shut:          gauge("gate_shut", "1 while it is unknown whether a submission was taken.", "route"),
 		queued:        gauge("lane_queued", "Tasks queued in a lane.", "lane"),
+		unusable:      gauge("upstream_unusable", "1 while an upstream that was added cannot be made here.", "upstream"),
 		submitSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "unireel", Name: "submit_seconds", Help: "Time of a submission."}, []string{"upstream"}),
 		excess:        prometheus.NewCounter(prometheus.CounterOpts{Namespace: "unireel", Name: "excess_micro_units_total", Help: "What suppliers billed above holds: never charged to customers."}),
 	}
 	if r != nil {
-		r.MustRegister(s.claims, s.submits, s.polls, s.rescues, s.orphans, s.parked, s.completed, s.shut, s.queued, s.submitSeconds, s.excess)
+		r.MustRegister(s.claims, s.submits, s.polls, s.rescues, s.orphans, s.parked, s.completed, s.shut, s.queued, s.unusable, s.submitSeconds, s.excess)
 	}
 	return s
 }
@@ -55,6 +56,10 @@ type Status struct {
 	InProgress  int
 	Waiting     int64 // queued in lanes that it serves
 	Limits      Limits
+	Wish        store.Wish
+	Order       int
+	Weight      int
+	Added       bool   // while a server ran; not in the configuration
 	ParkedUntil int64  // unix milliseconds; 0 is not parked
 	ParkedWhy   string // for the operator
 	Shut        bool   // a submission is unsure: a gate waits for its rescue
@@ -72,8 +77,11 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 		return nil, err
 	}
 	var list []Status
-	for _, up := range d.upstreams {
-		s := Status{Name: up.Name, Provider: up.Kind.Name, Limits: up.Limits, Shut: unsure[up.Name]}
+	for _, up := range d.roster.list() {
+		s := Status{
+			Name: up.Name, Provider: up.Kind.Name, Limits: up.Limits, Shut: unsure[up.Name], Wish: up.wished(),
+			Order: max(1, up.Order), Weight: max(1, up.Weight), Added: up.setup != "",
+		}
 		for _, t := range d.seenElsewhere() {
 			if plainName(t.Upstream) == up.Name && t.State == task.Running {
 				s.InProgress++
@@ -146,6 +154,7 @@ func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
 	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, 0, "") }); err != nil {
 		return err
 	}
+	up.worked()
 	up.mu.Lock()
 	defer up.mu.Unlock()
 	up.parked, up.parkedWhy = time.Time{}, "" // whoever else serves it sees it at its next look

@@ -46,10 +46,15 @@ func (g *gate) submit(ctx context.Context, t task.Task) {
 	ctx = context.WithoutCancel(ctx)
 	if err == nil {
 		g.calm()
+		g.up.worked()
 		g.taken(ctx, t, ticket, "taken", nil)
 		return
 	}
-	g.settle(ctx, t, provider.FailureOf(err))
+	f := provider.FailureOf(err)
+	if f.Class == provider.Passing {
+		d.failed(ctx, g.up, f)
+	}
+	g.settle(ctx, t, f)
 }
 
 // notTaken makes a failure of what went wrong before anything was ordered.
@@ -217,12 +222,6 @@ func failureFor(f *provider.Failure) *task.Error {
 		told = provider.FailureOf(nil).Fault
 	}
 	return &task.Error{Code: string(told.Code), Message: told.Detail, Param: told.Param}
-}
-
-func (u *upstream) note(f *provider.Failure) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.lastErr = f.Error()
 }
 
 // order makes the supplier's order of a task: its request, and the references as

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/limit"
-	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -241,34 +240,4 @@ func (t *tenure) shut() bool {
 		}
 	}
 	return false
-}
-
-// see takes over what the row says that operators and owners wrote.
-func (u *upstream) see(row store.Upstream) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.keyID, u.parked, u.parkedWhy = row.KeyID, time.UnixMilli(row.ParkedUntil), row.ParkedWhy
-}
-
-func (u *upstream) parkedUntil() time.Time {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.parked
-}
-
-// parkTime is how long an upstream with key trouble is left alone.
-const parkTime = 10 * time.Minute
-
-// park closes an upstream that only its operator can set right, and looks again
-// after a while.
-func (d *Dispatch) park(ctx context.Context, up *upstream, why string) {
-	until := d.Now().Add(parkTime)
-	up.mu.Lock()
-	up.parked, up.parkedWhy = until, why
-	up.mu.Unlock()
-	d.stats.parked.WithLabelValues(up.Name).Inc()
-	d.Log.Error("ALERT: an upstream is parked: its key, account or money needs the operator", "upstream", up.Name, "why", why, "until", until)
-	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, until.UnixMilli(), why) }); err != nil {
-		d.Log.Error("cannot note a parked upstream", "upstream", up.Name, "error", err)
-	}
 }

@@ -45,6 +45,9 @@ func (b *Bucket) Take(now time.Time) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
+// Ready says whether Take would take one.
+func (b *Bucket) Ready(now time.Time) bool { return b.full.Sub(now) <= b.depth }
+
 // Idle says whether the bucket is full: forgetting it then loses nothing.
 func (b *Bucket) Idle(now time.Time) bool { return !b.full.After(now) }
 

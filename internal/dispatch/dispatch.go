@@ -73,7 +73,8 @@ type Options struct {
 	// Make makes an upstream of the set-up that it was added with; nil: none can be.
 	Make func(setup string) (Upstream, error)
 	// StandIn says that previews may serve requests for real videos: true only
-	// while no real upstream was ever configured.
+	// while no real upstream was ever configured. It ends with the first that is
+	// added; see StandsIn.
 	StandIn bool
 	// Alone says that no other process can serve these upstreams: leases that a
 	// dead one left are void at once.

@@ -65,6 +65,7 @@ type house struct {
 	fetch     *fetch.Fetcher
 	supplier  *supplier
 	upstreams []Upstream
+	make      func(string) (Upstream, error)
 	standIn   bool
 	timeout   time.Duration
 	retention time.Duration
@@ -210,7 +211,7 @@ func (h *house) start() {
 	h.supplier.down = false
 	h.supplier.mu.Unlock()
 	d, err := New(Options{
-		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: h.upstreams, StandIn: h.standIn,
+		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: h.upstreams, Make: h.make, StandIn: h.standIn,
 		Scratch: filepath.Join(h.dir, "scratch"), Now: time.Now, NewID: h.newID, Log: h.log(), Registry: h.registry,
 		Retention: h.retention, TaskTimeout: h.timeout, Point: h.point,
 	})

@@ -53,7 +53,7 @@ const previewModel = "preview"
 // stands in; a real one never serves previews.
 func (d *Dispatch) supply(up *upstream, r catalog.Request) (catalog.Supply, bool) {
 	if up.Kind.Traits.Preview {
-		return catalog.Supply{Model: previewModel}, r.Preview || d.StandIn
+		return catalog.Supply{Model: previewModel}, r.Preview || d.StandsIn()
 	}
 	if r.Preview {
 		return catalog.Supply{}, false

@@ -239,7 +239,7 @@ func (d *Dispatch) laneSpeed(lane string) (slots int64, each time.Duration) {
 	}
 	if each == 0 {
 		each = time.Duration(guess[len(guess)/2]) * time.Millisecond
-		if d.StandIn {
+		if d.StandsIn() {
 			each = 10 * time.Second
 		}
 	}

@@ -46,7 +46,7 @@ func (d *Dispatch) background(ctx context.Context) {
 		for _, sweep := range []struct {
 			what string
 			do   func(context.Context) error
-		}{{"late tasks", d.sweepLate}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"history", d.sweepHistory}} {
+		}{{"late tasks", d.sweepLate}, {"closed routes", d.sweepRoutes}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"history", d.sweepHistory}} {
 			if err := sweep.do(ctx); err != nil && ctx.Err() == nil {
 				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
 			}

@@ -71,6 +71,11 @@ func (d *Dispatch) join(u Upstream, setup string) error {
 	})
 }
 
+// StandsIn says whether previews serve requests for real videos.
+func (d *Dispatch) StandsIn() bool {
+	return d.StandIn && !slices.ContainsFunc(d.roster.list(), func(up *upstream) bool { return up.setup != "" })
+}
+
 // joinAdded takes up the upstreams that were added while a server ran, here or at
 // another replica. One that cannot be made here (its key is not on this machine)
 // is said and left to others.
@@ -280,6 +285,11 @@ func (d *Dispatch) WishUpstream(ctx context.Context, name string, wish store.Wis
 		return ErrConfigured
 	}
 	err := d.Store.Write(ctx, func(tx *store.Tx) error {
+		if up != nil { // it may never have been served
+			if err := tx.EnsureUpstream(ctx, name); err != nil {
+				return err
+			}
+		}
 		if err := tx.SetWish(ctx, name, wish); err != nil || wish != store.WishServe {
 			return err
 		}

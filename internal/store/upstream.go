@@ -54,7 +54,7 @@ func (r Reader) Upstreams(ctx context.Context) ([]Upstream, error) {
 // else does at now, and returns the fence. ErrNotOwner says that somebody does.
 // On PostgreSQL the time is the database's: now and expires only say for how long.
 func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int64) (int64, error) {
-	if _, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+") VALUES ($1, '', 0, 0, 0, '', '', '', '') ON CONFLICT (id) DO NOTHING", id); err != nil {
+	if err := tx.EnsureUpstream(ctx, id); err != nil {
 		return 0, err
 	}
 	at, err := tx.clock(ctx, now)
@@ -72,6 +72,12 @@ func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int6
 	}
 	u, err := tx.Upstream(ctx, id)
 	return u.Fence, err
+}
+
+// EnsureUpstream makes an upstream's row if there is none.
+func (tx *Tx) EnsureUpstream(ctx context.Context, id string) error {
+	_, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+") VALUES ($1, '', 0, 0, 0, '', '', '', '') ON CONFLICT (id) DO NOTHING", id)
+	return err
 }
 
 // VoidLease ends an upstream's lease, whoever has it. Only who knows that the

@@ -1,0 +1,296 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+// another adds an upstream beside the house's own.
+func (h *house) another(name string, change func(*Upstream)) *supplier {
+	other := newSupplier(h.supplier.video)
+	u := h.upstreams[0]
+	u.Name, u.Provider = name, other
+	change(&u)
+	h.upstreams = append(h.upstreams, u)
+	return other
+}
+
+func (s *supplier) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.orders)
+}
+
+// The first order takes all that it has room for; what goes beyond goes to the next.
+func TestALaterRouteServesWhatTheFirstCannotTake(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		h.upstreams[0].Limits.InProgress = 2
+		other := h.another("another", func(u *Upstream) { u.Order, u.Limits.InProgress = 2, 10 })
+		h.start()
+		var ids []string
+		for range 5 {
+			ids = append(ids, h.create("acct_a", words("a boat")))
+			time.Sleep(time.Second) // of the bubble
+		}
+		for _, id := range ids {
+			h.untilState(id, task.Completed)
+		}
+		if first, second := h.supplier.count(), other.count(); first != 2 || second != 3 {
+			t.Errorf("orders %d and %d, want 2 and 3", first, second)
+		}
+		h.sound()
+	})
+}
+
+// Of the same order each gets its share.
+func TestRoutesShareByWeight(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		limits := Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
+		h.upstreams[0].Limits, h.upstreams[0].Weight = limits, 3
+		other := h.another("another", func(u *Upstream) { u.Weight = 1 })
+		h.start()
+		var ids []string
+		for range 120 {
+			ids = append(ids, h.create("acct_a", words("a boat")))
+		}
+		for _, id := range ids {
+			h.untilState(id, task.Completed)
+		}
+		if n := other.count(); h.supplier.count()+n != 120 || n < 15 || n > 48 {
+			t.Errorf("orders %d and %d, want about 90 and 30", h.supplier.count(), n)
+		}
+		h.sound()
+	})
+}
+
+func TestLotsFallByWeight(t *testing.T) {
+	won := 0
+	for i := range 20_000 {
+		id := fmt.Sprintf("task_%026d", i)
+		if lot(id, "a/m", 3) > lot(id, "b/m", 1) {
+			won++
+		}
+	}
+	if won < 14_700 || won > 15_300 {
+		t.Errorf("a route of weight 3 beside one of weight 1 won %d of 20000", won)
+	}
+}
+
+// What one route cannot do it is not given; what none can do is refused by name.
+func TestALaneHoldsOnlyRoutesThatCan(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.another("short", func(u *Upstream) {
+			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Supply: catalog.Supply{Seconds: []int{2}, Lacks: []catalog.Feature{catalog.LacksSeed}}}}
+		})
+		h.start()
+		r := words("a boat")
+		r.Seconds = 2
+		if lane, f := h.d.Route(r); f != nil || lane != "short/wan2.6-t2v|up/wan2.6-t2v" {
+			t.Errorf("both can: %q, %v", lane, f)
+		}
+		r.Seed = 9
+		if lane, f := h.d.Route(r); f != nil || lane != "up/wan2.6-t2v" {
+			t.Errorf("one has no seed: %q, %v", lane, f)
+		}
+		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {
+			t.Fatal(err)
+		}
+		if lane, f := h.d.Route(r); f == nil || f.Code != fault.CodeNoRoute || f.Param != "seed" {
+			t.Errorf("none can: %q, %v", lane, f)
+		}
+	})
+}
+
+// After failures on end an upstream is left alone, for ever longer times; one
+// submission shows whether it works again. Others serve meanwhile, and no customer
+// sees any of it.
+func TestAFailingUpstreamIsLeftAlone(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		h.upstreams[0].Order = 1
+		other := h.another("another", func(u *Upstream) { u.Order = 2 })
+		broken := true
+		h.supplier.submit = func(int, provider.Order) (bool, error) {
+			if broken {
+				return false, &provider.Failure{Taken: provider.NotTaken, Class: provider.Passing}
+			}
+			return true, nil
+		}
+		h.start()
+		var ids []string
+		for range 20 {
+			ids = append(ids, h.create("acct_a", words("a boat")))
+			time.Sleep(2 * time.Second)
+		}
+		for _, id := range ids {
+			h.untilState(id, task.Completed)
+		}
+		tried := h.supplier.count()
+		if tried < breakerAfter || tried > breakerAfter+3 || other.count() != 20 {
+			t.Errorf("orders %d and %d, want a few and 20", tried, other.count())
+		}
+		row, err := h.store.Upstream(context.Background(), "up")
+		if err != nil || row.ParkedUntil == 0 || row.ParkedWhy == "" {
+			t.Errorf("not on disk: %+v, %v", row, err)
+		}
+		h.supplier.mu.Lock()
+		broken = false
+		h.supplier.mu.Unlock()
+		time.Sleep(breakerLast)
+		h.untilState(h.create("acct_a", words("a boat")), task.Completed)
+		if h.supplier.count() != tried+1 {
+			t.Errorf("%d orders after it worked again, had %d", h.supplier.count(), tried)
+		}
+		h.sound()
+	})
+}
+
+// Pausing, draining and removing take nothing from what is in progress.
+func TestWhatAnOperatorWishesHarmsNothingInProgress(t *testing.T) {
+	for _, wish := range []store.Wish{store.WishPause, store.WishDrain} {
+		t.Run(string(wish), func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				h.account("acct_a", 1, 0)
+				h.start()
+				first := h.create("acct_a", words("a boat"))
+				h.untilState(first, task.Running)
+				if err := h.d.WishUpstream(context.Background(), "up", wish); err != nil {
+					t.Fatal(err)
+				}
+				second := ""
+				if wish == store.WishPause {
+					second = h.create("acct_a", words("another boat"))
+				} else if _, f := h.d.Route(words("a boat")); f == nil {
+					t.Error("new tasks count on an upstream that drains")
+				}
+				h.untilState(first, task.Completed)
+				time.Sleep(5 * time.Minute)
+				if n := h.supplier.count(); n != 1 {
+					t.Errorf("%d orders", n)
+				}
+				if err := h.d.WishUpstream(context.Background(), "up", store.WishServe); err != nil {
+					t.Fatal(err)
+				}
+				if second == "" {
+					second = h.create("acct_a", words("another boat"))
+				}
+				h.untilState(second, task.Completed)
+				h.sound()
+			})
+		})
+	}
+}
+
+// What waits only for an upstream that closes goes another way when there is one,
+// and is ended free of charge when it never can be made.
+func TestWhatWaitsForAClosedUpstreamGoesOn(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		h.upstreams[0].Limits.InProgress = 1
+		h.make = func(setup string) (Upstream, error) {
+			u := h.upstreams[0]
+			u.Name, u.Provider = setup, newSupplier(h.supplier.video)
+			return u, nil
+		}
+		h.start()
+		if err := h.d.AddUpstream(context.Background(), "up"); !errors.Is(err, ErrExists) {
+			t.Errorf("one that there is: %v", err)
+		}
+		first := h.create("acct_a", words("a boat"))
+		h.untilState(first, task.Running)
+		waits := h.create("acct_a", words("it waits"))
+		h.untilState(waits, task.Queued)
+		if err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
+			t.Fatal(err)
+		}
+		added, ok := h.d.upstream("wave").Provider.(*supplier)
+		if !ok {
+			t.Fatal("it was not made")
+		}
+		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {
+			t.Fatal(err)
+		}
+		h.untilState(waits, task.Completed)
+		if h.untilState(first, task.Completed); added.count() != 1 {
+			t.Errorf("%d orders at the added one", added.count())
+		}
+		// It goes too: what is in progress there ends well, what waits is ended.
+		last := h.create("acct_a", words("a boat"))
+		h.untilState(last, task.Running)
+		rest := h.create("acct_a", words("it waits"))
+		h.untilState(rest, task.Queued)
+		if err := h.d.WishUpstream(context.Background(), "wave", store.WishRemove); err != nil {
+			t.Fatal(err)
+		}
+		if failed := h.untilState(rest, task.Failed); failed.Error.Code != string(fault.CodeNoRoute) || failed.Cost != 0 {
+			t.Errorf("failed as %+v", failed.Error)
+		}
+		h.untilState(last, task.Completed)
+		h.untilTrue("it is forgotten", func() bool { return h.d.upstream("wave") == nil })
+		if err := h.d.WishUpstream(context.Background(), "up", store.WishRemove); !errors.Is(err, ErrConfigured) {
+			t.Errorf("one that is configured: %v", err)
+		}
+		if err := h.d.WishUpstream(context.Background(), "nobody", store.WishPause); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("nobody: %v", err)
+		}
+		h.sound()
+	})
+}
+
+// An added upstream is there again after a restart.
+func TestAnAddedUpstreamOutlivesTheProcess(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		other := newSupplier(h.supplier.video)
+		h.make = func(setup string) (Upstream, error) {
+			if setup == "broken" {
+				return Upstream{}, errors.New("its key is not on this machine")
+			}
+			u := h.upstreams[0]
+			u.Name, u.Provider = setup, other
+			return u, nil
+		}
+		h.start()
+		if err := h.d.AddUpstream(context.Background(), "broken"); err == nil {
+			t.Error("one that cannot be made was added")
+		}
+		if err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {
+			t.Fatal(err)
+		}
+		id := h.create("acct_a", words("a boat"))
+		h.untilState(id, task.Running)
+		h.halt()
+		h.start()
+		h.untilState(id, task.Completed)
+		if n := len(other.taken(id)); n != 1 {
+			t.Errorf("taken %d times", n)
+		}
+		h.sound()
+	})
+}
+
+// untilTrue waits for what no task shows.
+func (h *house) untilTrue(what string, is func() bool) {
+	h.t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		wait(context.Background(), time.Second)
+	}
+	h.t.Fatalf("never: %s", what)
+}

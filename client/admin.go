@@ -125,6 +125,10 @@ type Upstream struct {
 	InProgress  int64          `json:"in_progress"`
 	Waiting     int64          `json:"waiting"`
 	Limits      UpstreamLimits `json:"limits"`
+	Order       int            `json:"order"`
+	Weight      int            `json:"weight"`
+	Wish        string         `json:"wish"`         // "", "paused", "draining", "removed"
+	Added       bool           `json:"added"`        // while a server ran: it is in no file
 	ParkedUntil int64          `json:"parked_until"` // unix seconds; 0 is not parked
 	Gate        string         `json:"gate"`         // "open", or why nothing is submitted
 	LastError   string         `json:"last_error"`
@@ -144,6 +148,74 @@ func (a Admin) Upstreams(ctx context.Context) ([]Upstream, error) {
 	}
 	err := a.c.get(ctx, "/admin/v1/upstreams", nil, &list)
 	return list.Data, err
+}
+
+// NewUpstream is what an upstream is made from while the server runs. The key is
+// given by one of APIKey, APIKeyEnv and APIKeyFile; the last two are looked up on
+// each server's own host.
+type NewUpstream struct {
+	Name       string            `json:"name"`
+	Provider   string            `json:"provider"`
+	BaseURL    string            `json:"base_url,omitempty"`
+	APIKey     string            `json:"api_key,omitempty"`
+	APIKeyEnv  string            `json:"api_key_env,omitempty"`
+	APIKeyFile string            `json:"api_key_file,omitempty"`
+	Region     string            `json:"region,omitempty"`
+	Workspace  string            `json:"workspace,omitempty"`
+	Settings   map[string]string `json:"settings,omitempty"`
+	Models     []string          `json:"models,omitempty"`
+	Order      int               `json:"order,omitempty"`
+	Weight     int               `json:"weight,omitempty"`
+	Limits     *NewLimits        `json:"limits,omitempty"`
+	Routes     []NewRoute        `json:"routes,omitempty"`
+}
+
+// NewLimits are the limits of a new upstream; 0 leaves the server's.
+type NewLimits struct {
+	SubmitsPerSecond float64 `json:"submits_per_second,omitempty"`
+	InProgress       int     `json:"in_progress,omitempty"`
+	QueriesPerSecond float64 `json:"queries_per_second,omitempty"`
+}
+
+// NewRoute says what a new upstream serves of our models (docs/config.md).
+type NewRoute struct {
+	Models []string `json:"models,omitempty"`
+	As     string   `json:"as,omitempty"`
+	Lacks  []string `json:"lacks,omitempty"`
+}
+
+// AddUpstream adds an upstream to the running servers.
+func (a Admin) AddUpstream(ctx context.Context, n NewUpstream) (Upstream, error) {
+	var made Upstream
+	return made, a.post(ctx, "/admin/v1/upstreams", n, &made)
+}
+
+// PauseUpstream stops submissions to an upstream; what waits for it goes on waiting.
+func (a Admin) PauseUpstream(ctx context.Context, name string) (Upstream, error) {
+	return a.wishUpstream(ctx, http.MethodPost, name, "/pause")
+}
+
+// ResumeUpstream takes up again what was paused, drained or parked.
+func (a Admin) ResumeUpstream(ctx context.Context, name string) (Upstream, error) {
+	return a.wishUpstream(ctx, http.MethodPost, name, "/resume")
+}
+
+// DrainUpstream lets what is in progress end and takes nothing new; what waits goes
+// another way where there is one.
+func (a Admin) DrainUpstream(ctx context.Context, name string) (Upstream, error) {
+	return a.wishUpstream(ctx, http.MethodPost, name, "/drain")
+}
+
+// RemoveUpstream drains an upstream that was added, and forgets it when nothing of
+// it is in progress.
+func (a Admin) RemoveUpstream(ctx context.Context, name string) (Upstream, error) {
+	return a.wishUpstream(ctx, http.MethodDelete, name, "")
+}
+
+func (a Admin) wishUpstream(ctx context.Context, method, name, part string) (Upstream, error) {
+	var u Upstream
+	_, _, err := a.c.ask(ctx, call{method: method, path: "/admin/v1/upstreams/" + url.PathEscape(name) + part, safe: true}, &u)
+	return u, err
 }
 
 // Check is one thing that was looked at.

@@ -42,23 +42,35 @@ type Options struct {
 	Ready      func(context.Context) error // nil: the store's Ping
 	// PreviewNote is a sentence for people when this installation only makes
 	// previews; "" when it makes the real thing.
-	PreviewNote string
+	PreviewNote func() string
 }
 
 // Engine is what only dispatch knows.
 type Engine interface {
 	// Live is how a task stands by now; false when nothing is known beyond its row.
 	Live(task string) (Live, bool)
-	// Upstreams says how every configured upstream is.
-	Upstreams(ctx context.Context) ([]UpstreamStatus, error)
-	// TestUpstream asks an upstream whether it would serve; the error is for the
-	// operator. ErrNoUpstream says that there is none of this name.
-	TestUpstream(ctx context.Context, name string) error
+	Suppliers
 	// Thumbnail makes a completed task's thumbnail if it has none yet;
 	// store.ErrNotFound says that there is no video to take it from.
 	Thumbnail(ctx context.Context, task string) error
 	// Gauges are figures for /metrics.
 	Gauges() []Gauge
+}
+
+// Suppliers is what an operator sees and wishes of upstreams.
+type Suppliers interface {
+	// Upstreams says how every configured upstream is.
+	Upstreams(ctx context.Context) ([]UpstreamStatus, error)
+	// TestUpstream asks an upstream whether it would serve; the error is for the
+	// operator. ErrNoUpstream says that there is none of this name.
+	TestUpstream(ctx context.Context, name string) error
+	// AddUpstream adds one, set up by a JSON object with the keys that the
+	// configuration has; a *fault.Fault says what is wrong with it.
+	AddUpstream(ctx context.Context, setup []byte) (UpstreamStatus, error)
+	// WishUpstream notes what the operator wants of an upstream: "pause",
+	// "resume", "drain" or "remove". ErrNoUpstream, or a *fault.Fault that says
+	// why not.
+	WishUpstream(ctx context.Context, name, wish string) error
 }
 
 // Live is how an unfinished task stands beyond its row.
@@ -76,6 +88,10 @@ type UpstreamStatus struct {
 	InProgress  int64          `json:"in_progress"`
 	Waiting     int64          `json:"waiting"`
 	Limits      UpstreamLimits `json:"limits"`
+	Order       int            `json:"order"`
+	Weight      int            `json:"weight"`
+	Wish        string         `json:"wish"`         // "", "paused", "draining", "removed"
+	Added       bool           `json:"added"`        // while a server ran: it is in no file
 	ParkedUntil int64          `json:"parked_until"` // unix seconds; 0 is not parked
 	Gate        string         `json:"gate"`         // "open", or why nothing is submitted
 	LastError   string         `json:"last_error"`
@@ -113,6 +129,9 @@ const defaultMaxUpload = 512 << 20
 func New(o Options) (*API, error) {
 	if o.MaxUpload <= 0 {
 		o.MaxUpload = defaultMaxUpload
+	}
+	if o.PreviewNote == nil {
+		o.PreviewNote = func() string { return "" }
 	}
 	if o.Ready == nil {
 		o.Ready = o.Store.Ping

@@ -56,7 +56,7 @@ func (a *API) home(c *call) error {
 	}
 	var page bytes.Buffer
 	err := a.page.template.Execute(&page, map[string]any{
-		"Style": template.CSS(homeCSS), "Script": template.JS(homeJS), "Base": a.root(c.r), "Version": a.Version, "Note": a.PreviewNote, "Sample": sample,
+		"Style": template.CSS(homeCSS), "Script": template.JS(homeJS), "Base": a.root(c.r), "Version": a.Version, "Note": a.PreviewNote(), "Sample": sample,
 		"Currency": a.Catalog.Currency(), "Models": a.Catalog.Models(),
 	})
 	if err != nil {

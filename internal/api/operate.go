@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -52,15 +53,56 @@ func (a *API) testUpstream(c *call) error {
 	err := a.Engine.TestUpstream(ctx, name)
 	switch {
 	case errors.Is(err, ErrNoUpstream):
-		f := fault.New(fault.CodeInvalidValue, "name", "There is no upstream of this name.")
-		f.Kind = fault.NotFound
-		return f
+		return noUpstream()
 	case c.ctx().Err() != nil:
 		return c.ctx().Err()
 	case err != nil:
 		return c.json(http.StatusOK, upstreamTest{Name: name, Detail: err.Error()})
 	}
 	return c.json(http.StatusOK, upstreamTest{Name: name, OK: true, Detail: "It answers and takes the key."})
+}
+
+func noUpstream() *fault.Fault {
+	f := fault.New(fault.CodeInvalidValue, "name", "There is no upstream of this name; unireel upstream list shows them.")
+	f.Kind = fault.NotFound
+	return f
+}
+
+// addUpstream is POST /admin/v1/upstreams. The body has the keys of an entry of the
+// configuration's list.
+func (a *API) addUpstream(c *call) error {
+	var setup json.RawMessage
+	if err := c.decode(&setup); err != nil {
+		return err
+	}
+	made, err := a.Engine.AddUpstream(c.ctx(), setup)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, made)
+}
+
+// wishUpstream is what an operator wants of an upstream. The answer is how it then
+// stands.
+func (a *API) wishUpstream(wish string) func(*call) error {
+	return func(c *call) error {
+		name := c.r.PathValue("name")
+		if err := a.Engine.WishUpstream(c.ctx(), name, wish); errors.Is(err, ErrNoUpstream) {
+			return noUpstream()
+		} else if err != nil {
+			return err
+		}
+		all, err := a.Engine.Upstreams(c.ctx())
+		if err != nil {
+			return fmt.Errorf("list upstreams: %w", err)
+		}
+		for _, u := range all {
+			if u.Name == name {
+				return c.json(http.StatusOK, u)
+			}
+		}
+		return c.json(http.StatusOK, UpstreamStatus{Name: name, Models: []string{}, Gate: "gone"})
+	}
 }
 
 // check is one thing that doctor looked at.

@@ -61,7 +61,12 @@ func (a *API) adminRoutes() []endpoint {
 		{"POST", "/admin/v1/accounts/{id}/credit", open, a.grantCredit},
 		{"GET", "/admin/v1/accounts/{id}/entries", open, a.listEntries},
 		{"GET", "/admin/v1/upstreams", open, a.listUpstreams},
+		{"POST", "/admin/v1/upstreams", open, a.addUpstream},
 		{"POST", "/admin/v1/upstreams/{name}/test", open, a.testUpstream},
+		{"POST", "/admin/v1/upstreams/{name}/pause", open, a.wishUpstream("pause")},
+		{"POST", "/admin/v1/upstreams/{name}/resume", open, a.wishUpstream("resume")},
+		{"POST", "/admin/v1/upstreams/{name}/drain", open, a.wishUpstream("drain")},
+		{"DELETE", "/admin/v1/upstreams/{name}", open, a.wishUpstream("remove")},
 		{"GET", "/admin/v1/doctor", open, a.doctor},
 	}
 }

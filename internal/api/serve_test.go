@@ -123,7 +123,7 @@ func TestWebPagesMayCallWithAKey(t *testing.T) {
 
 func TestTheFramesPages(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		w.api.PreviewNote = "Only <previews> are made here."
+		w.api.PreviewNote = func() string { return "Only <previews> are made here." }
 		a := w.ask("", "GET", "/", "")
 		page := string(a.body)
 		if !strings.Contains(page, "file_sample_otter") || !strings.Contains(page, "Only &lt;previews&gt; are made here.") || !strings.Contains(page, w.server.URL+"/v1/video/generations") {

@@ -68,6 +68,26 @@ func (e *fakeEngine) TestUpstream(_ context.Context, name string) error {
 	return ErrNoUpstream
 }
 
+func (e *fakeEngine) AddUpstream(_ context.Context, setup []byte) (UpstreamStatus, error) {
+	var asked struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(setup, &asked); err != nil || asked.Name == "" {
+		return UpstreamStatus{}, fault.New(fault.CodeInvalidValue, "upstream", "It has no name.")
+	}
+	return UpstreamStatus{Name: asked.Name, Models: []string{}, Gate: "open", Added: true}, nil
+}
+
+func (e *fakeEngine) WishUpstream(_ context.Context, name, wish string) error {
+	switch {
+	case name == "animatic" && wish == "remove":
+		return fault.New(fault.CodeInvalidValue, "name", "It is always there.")
+	case name == "animatic":
+		return nil
+	}
+	return ErrNoUpstream
+}
+
 // Thumbnail makes none: what a test wants to be there, it puts there.
 func (e *fakeEngine) Thumbnail(context.Context, string) error { return store.ErrNotFound }
 

@@ -148,6 +148,7 @@ func (h *house) suppliers() string {
 	for _, u := range h.cfg.Upstreams {
 		names = append(names, fmt.Sprintf("%s (%s at %s)", u.Name, u.Provider, u.BaseURL))
 	}
+	names = append(names, h.added...)
 	switch {
 	case h.standIn:
 		return standInNote

@@ -21,8 +21,6 @@ import (
 	"github.com/unireel/unireel/internal/config"
 	"github.com/unireel/unireel/internal/dispatch"
 	"github.com/unireel/unireel/internal/fetch"
-	"github.com/unireel/unireel/internal/provider"
-	"github.com/unireel/unireel/internal/provider/all"
 	"github.com/unireel/unireel/internal/sample"
 	"github.com/unireel/unireel/internal/store"
 )
@@ -46,6 +44,7 @@ type house struct {
 	api      *api.API
 	secret   string // of the first key, at the first start only
 	standIn  bool
+	added    []string       // the upstreams that are not in the configuration, for people
 	closers  []func() error // in the order of building
 }
 
@@ -129,7 +128,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	}
 	h.dispatch, err = dispatch.New(dispatch.Options{
 		Replica: name,
-		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams,
+		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams, Make: h.makeAdded,
 		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
 		Retention: h.cfg.Retention, History: h.cfg.History, TaskTimeout: h.cfg.TaskTimeout, Point: failPoint, Haste: haste(),
 	})
@@ -138,17 +137,20 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	}
 	h.checkout = checkout.New(checkout.Options{
 		Store: h.store, Catalog: h.catalog, Blobs: h.blobs, Fetch: h.fetch, Samples: shipped(),
-		Route: h.dispatch.Route, StandIn: func(catalog.Request) bool { return h.standIn }, Now: time.Now, NewID: h.ids.New, FileRetention: h.cfg.FileRetention, Log: h.log, Point: failPoint,
+		Route: h.dispatch.Route, StandIn: func(catalog.Request) bool { return h.dispatch.StandsIn() }, Now: time.Now, NewID: h.ids.New, FileRetention: h.cfg.FileRetention, Log: h.log, Point: failPoint,
 	})
 	options := api.Options{
-		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: engine{h.dispatch}, PublicURL: h.cfg.PublicURL,
+		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: engine{h}, PublicURL: h.cfg.PublicURL,
 		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
 	}
 	if h.cfg.Metrics {
 		options.Registry = registry
 	}
-	if h.standIn {
-		options.PreviewNote = standInNote
+	options.PreviewNote = func() string {
+		if h.dispatch.StandsIn() {
+			return standInNote
+		}
+		return ""
 	}
 	h.api, err = api.New(options)
 	return err
@@ -156,55 +158,6 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 
 // standInNote is said wherever somebody could take previews for the real thing.
 const standInNote = "No supplier is configured: the embedded renderer makes previews of the Wan models. Set DASHSCOPE_API_KEY to make real videos."
-
-// upstreams makes every configured upstream, and the embedded one. Previews
-// stand in for the real thing only as long as no supplier was ever configured.
-func (h *house) upstreams(ctx context.Context) ([]dispatch.Upstream, error) {
-	had, err := h.store.Upstreams(ctx)
-	if err != nil {
-		return nil, err
-	}
-	h.standIn = len(h.cfg.Upstreams) == 0 && !slices.ContainsFunc(had, func(u store.Upstream) bool { return u.ID != embedded })
-	list := []config.Upstream{{Name: embedded, Provider: embedded, Limits: config.Limits{InProgress: h.cfg.Renders}, Settings: map[string]string{
-		"parallel": fmt.Sprint(h.cfg.Renders), "ffmpeg": h.cfg.FFmpeg, "ffprobe": beside(h.cfg.FFmpeg, "ffprobe"), "font": h.cfg.Font,
-	}}}
-	var made []dispatch.Upstream
-	for _, u := range append(list, h.cfg.Upstreams...) {
-		up, err := h.upstream(u)
-		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
-		}
-		made = append(made, up)
-	}
-	return made, nil
-}
-
-func (h *house) upstream(u config.Upstream) (dispatch.Upstream, error) {
-	var names []string
-	for _, kind := range all.Kinds() {
-		names = append(names, kind.Name)
-		if kind.Name != u.Provider {
-			continue
-		}
-		private := filepath.Join(h.folder.scratch(), "upstream-"+u.Name)
-		if err := os.MkdirAll(private, 0o700); err != nil {
-			return dispatch.Upstream{}, err
-		}
-		client, submit := provider.NewClients(nil)
-		p, err := kind.New(provider.Options{
-			Upstream: u.Name, BaseURL: u.BaseURL, Secret: u.APIKey.Reveal(), Settings: u.Settings, Client: client, Submit: submit,
-			Folder: private, Now: time.Now, Log: h.log.With("upstream", u.Name),
-		})
-		if err != nil {
-			return dispatch.Upstream{}, err
-		}
-		if c, ok := p.(provider.Closer); ok {
-			h.later(c.Close)
-		}
-		return dispatch.Upstream{Name: u.Name, Kind: kind, Provider: p, Models: u.Models, Limits: dispatch.Limits(u.Limits)}, nil
-	}
-	return dispatch.Upstream{}, fmt.Errorf("no provider is called %q; there are %v", u.Provider, names)
-}
 
 func (h *house) later(f func() error) { h.closers = append(h.closers, f) }
 

@@ -204,14 +204,14 @@ func TestWhatWaitsForAClosedUpstreamGoesOn(t *testing.T) {
 			return u, nil
 		}
 		h.start()
-		if err := h.d.AddUpstream(context.Background(), "up"); !errors.Is(err, ErrExists) {
+		if _, err := h.d.AddUpstream(context.Background(), "up"); !errors.Is(err, ErrExists) {
 			t.Errorf("one that there is: %v", err)
 		}
 		first := h.create("acct_a", words("a boat"))
 		h.untilState(first, task.Running)
 		waits := h.create("acct_a", words("it waits"))
 		h.untilState(waits, task.Queued)
-		if err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
+		if _, err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
 			t.Fatal(err)
 		}
 		added, ok := h.d.upstream("wave").Provider.(*supplier)
@@ -262,10 +262,10 @@ func TestAnAddedUpstreamOutlivesTheProcess(t *testing.T) {
 			return u, nil
 		}
 		h.start()
-		if err := h.d.AddUpstream(context.Background(), "broken"); err == nil {
+		if _, err := h.d.AddUpstream(context.Background(), "broken"); err == nil {
 			t.Error("one that cannot be made was added")
 		}
-		if err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
+		if _, err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {

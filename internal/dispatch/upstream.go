@@ -252,26 +252,26 @@ var (
 
 // AddUpstream adds one while the server runs, on every replica: it is made here
 // first, so that what is wrong with it is said at once.
-func (d *Dispatch) AddUpstream(ctx context.Context, setup string) error {
+func (d *Dispatch) AddUpstream(ctx context.Context, setup string) (name string, err error) {
 	u, err := d.Make(setup)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if c, ok := u.Provider.(provider.Closer); ok {
 		_ = c.Close() // it was a trial
 	}
 	if d.upstream(u.Name) != nil {
-		return ErrExists
+		return "", ErrExists
 	}
 	made := false
 	err = d.Store.Write(ctx, func(tx *store.Tx) (err error) { made, err = tx.SetUp(ctx, u.Name, setup); return err })
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case !made:
-		return ErrExists
+		return "", ErrExists
 	}
-	return d.afterWish(ctx, u.Name)
+	return u.Name, d.afterWish(ctx, u.Name)
 }
 
 // WishUpstream notes what the operator wants of an upstream. Nothing that is in

@@ -1,0 +1,61 @@
+package dispatch
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/dashscope"
+	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
+	"github.com/unireel/unireel/internal/provider/providertest"
+)
+
+// rigs are the providers of the fault matrix, each over its simulated supplier.
+var rigs = map[string]func(*testing.T, []byte) rig{
+	"dashscope": func(_ *testing.T, video []byte) rig {
+		sim := dashscopesim.New(dashscopesim.Options{
+			Video:     func(dashscopesim.Spec) ([]byte, error) { return video, nil },
+			RenderMin: 50 * time.Second, RenderMax: 70 * time.Second,
+			Keys: []dashscopesim.Key{{Secret: "sk-ours", ID: "1", Account: "main"}},
+		})
+		return rig{
+			kind: dashscope.Kind(), options: provider.Options{BaseURL: "http://supplier.test", Secret: "sk-ours"},
+			sim: theDashScope{sim}, ask: fromFace,
+		}
+	},
+}
+
+// fromFace asks for a video from a picture at the customer's host.
+func fromFace(prompt string) catalog.Request {
+	return refs(prompt, "http://customer.test/face.png")
+}
+
+// theDashScope is the simulated DashScope as the matrix sees it.
+type theDashScope struct{ *dashscopesim.Sim }
+
+func (s theDashScope) Step(r *http.Request) providertest.Step {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/video-synthesis"):
+		return providertest.Submit
+	case strings.HasPrefix(r.URL.Path, "/api/v1/tasks/") && r.Method == http.MethodGet && strings.Count(r.URL.Path, "/") == 4 && !strings.HasSuffix(r.URL.Path, "/"):
+		return providertest.Poll
+	case strings.HasPrefix(r.URL.Path, "/api/v1/uploads") || r.Method == http.MethodPost && !strings.HasPrefix(r.URL.Path, "/api/v1/tasks"):
+		return providertest.Upload
+	case r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/api/"):
+		return providertest.Collect
+	}
+	return providertest.Other
+}
+
+func (s theDashScope) Accepted(text string) int {
+	n := 0
+	for _, one := range s.Submissions() {
+		if one.Accepted && !one.Planted && strings.Contains(one.Prompt, text) {
+			n++
+		}
+	}
+	return n
+}

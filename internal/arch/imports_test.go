@@ -36,6 +36,7 @@ var law = []struct {
 	{"internal/provider/all", "provider provider/*"},
 	{"internal/provider/providertest", "provider"},
 	{"internal/provider/dashscope/dashscopesim", "provider provider/dashscope"},
+	{"internal/provider/openai/openaisim", "provider/providertest"},
 	{"internal/provider/*", "provider"},
 
 	// The law.

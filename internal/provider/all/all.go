@@ -7,6 +7,7 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/animatic"
 	"github.com/unireel/unireel/internal/provider/dashscope"
+	"github.com/unireel/unireel/internal/provider/openai"
 )
 
 // Kinds are all providers.
@@ -14,5 +15,6 @@ func Kinds() []provider.Kind {
 	return []provider.Kind{
 		animatic.Kind(),
 		dashscope.Kind(),
+		openai.Kind(),
 	}
 }

@@ -37,6 +37,7 @@ var law = []struct {
 	{"internal/provider/providertest", "provider"},
 	{"internal/provider/dashscope/dashscopesim", "provider provider/dashscope"},
 	{"internal/provider/openai/openaisim", "provider/providertest"},
+	{"internal/provider/uniall/uniallsim", "provider/providertest"},
 	{"internal/provider/*", "provider"},
 
 	// The law.

@@ -8,6 +8,7 @@ import (
 	"github.com/unireel/unireel/internal/provider/animatic"
 	"github.com/unireel/unireel/internal/provider/dashscope"
 	"github.com/unireel/unireel/internal/provider/openai"
+	"github.com/unireel/unireel/internal/provider/uniall"
 )
 
 // Kinds are all providers.
@@ -16,5 +17,6 @@ func Kinds() []provider.Kind {
 		animatic.Kind(),
 		dashscope.Kind(),
 		openai.Kind(),
+		uniall.Kind(),
 	}
 }

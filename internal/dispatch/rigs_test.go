@@ -10,7 +10,11 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope"
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
+	"github.com/unireel/unireel/internal/provider/openai"
+	"github.com/unireel/unireel/internal/provider/openai/openaisim"
 	"github.com/unireel/unireel/internal/provider/providertest"
+	"github.com/unireel/unireel/internal/provider/uniall"
+	"github.com/unireel/unireel/internal/provider/uniall/uniallsim"
 )
 
 // rigs are the providers of the fault matrix, each over its simulated supplier.
@@ -26,6 +30,25 @@ var rigs = map[string]func(*testing.T, []byte) rig{
 			sim: theDashScope{sim}, ask: fromFace,
 		}
 	},
+}
+
+func init() {
+	studio := func(video []byte) providertest.StudioOptions {
+		return providertest.StudioOptions{RenderMin: 50 * time.Second, RenderMax: 70 * time.Second, Video: func() ([]byte, error) { return video, nil }}
+	}
+	rigs["openai"] = func(_ *testing.T, video []byte) rig {
+		return rig{
+			kind: openai.Kind(), options: provider.Options{BaseURL: "http://supplier.test"},
+			sim: openaisim.New(openaisim.Options{StudioOptions: studio(video)}), ask: fromFace,
+			routes: []Route{{Supply: catalog.Supply{Model: "gpu-model"}}},
+		}
+	}
+	rigs["uniall"] = func(_ *testing.T, video []byte) rig {
+		return rig{
+			kind: uniall.Kind(), options: provider.Options{BaseURL: "http://supplier.test", Secret: "sk-ours"},
+			sim: uniallsim.New(uniallsim.Options{Keys: []string{"sk-ours"}, StudioOptions: studio(video)}), ask: fromFace,
+		}
+	}
 }
 
 // fromFace asks for a video from a picture at the customer's host.

@@ -121,7 +121,7 @@ func flood(ctx context.Context, b *bench) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	total := int64(b.rows / 10)
+	const total = 100_000
 	if err := check(s.each(ctx, 64, total, creating(nil))); err != nil {
 		return nil, err
 	}

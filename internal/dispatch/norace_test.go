@@ -1,0 +1,6 @@
+//go:build !race
+
+package dispatch
+
+// raced says whether the race detector watches.
+const raced = false

@@ -36,8 +36,10 @@ var law = []struct {
 	{"internal/provider/all", "provider provider/*"},
 	{"internal/provider/providertest", "provider"},
 	{"internal/provider/dashscope/dashscopesim", "provider provider/dashscope"},
+	{"internal/provider/fal/falsim", "provider/providertest"},
 	{"internal/provider/openai/openaisim", "provider/providertest"},
 	{"internal/provider/uniall/uniallsim", "provider/providertest"},
+	{"internal/provider/wavespeed/wavespeedsim", "provider/providertest"},
 	{"internal/provider/*", "provider"},
 
 	// The law.

@@ -142,3 +142,16 @@ func SafeName(name string) string {
 	}
 	return strings.TrimLeft(safe, ".")
 }
+
+// TypeOf is the media type that a file's ending stands for; the system's own
+// table may differ from machine to machine.
+func TypeOf(name string) string {
+	types := map[string]string{
+		"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "bmp": "image/bmp", "webp": "image/webp",
+		"mp4": "video/mp4", "mov": "video/quicktime", "mp3": "audio/mpeg", "wav": "audio/wav",
+	}
+	if t, ok := types[strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])]; ok {
+		return t
+	}
+	return "application/octet-stream"
+}

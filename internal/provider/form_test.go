@@ -75,3 +75,11 @@ func TestAFormOfUnknownLength(t *testing.T) {
 		t.Errorf("%q, %d, %v, %v", b, length, err, rerr)
 	}
 }
+
+func TestTypeOf(t *testing.T) {
+	for name, want := range map[string]string{"a.PNG": "image/png", "a.b.mov": "video/quicktime", "mp4": "video/mp4", "a.exe": "application/octet-stream", "": "application/octet-stream"} {
+		if got := TypeOf(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}

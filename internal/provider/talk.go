@@ -27,6 +27,8 @@ type Talk struct {
 	Submit  *http.Client
 	Now     func() time.Time
 	Silence time.Duration // how long Open waits for the next bytes
+	// IDHeader has the supplier's id of an exchange; NewTalk says X-Request-Id.
+	IDHeader string
 	// Complain reads an error body of the supplier's own; false for anything else,
 	// such as a page of something between us.
 	Complain func(body []byte) (Complaint, bool)
@@ -74,7 +76,7 @@ func NewTalk(o Options, kind, example string) (*Talk, error) {
 	}
 	t := &Talk{
 		Origin: strings.TrimSuffix(strings.TrimSuffix(o.BaseURL, "/"), "/v1"), Secret: o.Secret,
-		Submit: o.Submit, Now: o.Now, Silence: 60 * time.Second,
+		Submit: o.Submit, Now: o.Now, Silence: 60 * time.Second, IDHeader: "X-Request-Id",
 	}
 	if o.Secret != "" {
 		t.Auth = "Bearer " + o.Secret
@@ -169,7 +171,7 @@ func (t *Talk) send(client *http.Client, r *http.Request) (Answer, error) {
 }
 
 func (t *Talk) head(answer *http.Response) Answer {
-	return Answer{Status: answer.StatusCode, RequestID: t.Clean(answer.Header.Get("X-Request-Id")), After: t.retryAfter(answer.Header.Get("Retry-After"))}
+	return Answer{Status: answer.StatusCode, RequestID: t.Clean(answer.Header.Get(t.IDHeader)), After: t.retryAfter(answer.Header.Get("Retry-After"))}
 }
 
 // Broken is the failure of an exchange without a readable answer.

@@ -7,8 +7,10 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/animatic"
 	"github.com/unireel/unireel/internal/provider/dashscope"
+	"github.com/unireel/unireel/internal/provider/fal"
 	"github.com/unireel/unireel/internal/provider/openai"
 	"github.com/unireel/unireel/internal/provider/uniall"
+	"github.com/unireel/unireel/internal/provider/wavespeed"
 )
 
 // Kinds are all providers.
@@ -16,7 +18,9 @@ func Kinds() []provider.Kind {
 	return []provider.Kind{
 		animatic.Kind(),
 		dashscope.Kind(),
+		fal.Kind(),
 		openai.Kind(),
 		uniall.Kind(),
+		wavespeed.Kind(),
 	}
 }

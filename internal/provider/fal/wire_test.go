@@ -1,0 +1,410 @@
+package fal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/provider"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func bit(v bool) *bool { return &v }
+
+const given = "764cabcf-b745-4b3e-ae38-1200304cf45b"
+
+// The orders that the model pages' examples become, and what the supplier is
+// sent. The first example's guide audio is what it has no word for.
+var orders = map[string]provider.Order{
+	"example-1-without-audio": {
+		Model: "wan/v2.6/reference-to-video/flash", Mode: provider.R2V, Prompt: "保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。",
+		NegativePrompt: "watermark, blur, flicker", References: []provider.Reference{{Kind: "video", URL: "https://example.com/reference-shot-1.mp4"}},
+		Size: "1280*720", Seconds: 5, Sound: true, ShotType: "single", PromptExpansion: bit(false), Seed: -1,
+	},
+	"example-2": {
+		Model: "wan/v2.6/reference-to-video/flash", Mode: provider.R2V, Prompt: "保持相同产品身份与风格,生成一段干净的营销视频。",
+		NegativePrompt: "watermark, blur", References: []provider.Reference{{Kind: "image", URL: "https://example.com/ref-1.png"}, {Kind: "image", URL: "https://example.com/ref-2.png"}},
+		Size: "1920*1080", Seconds: 10, ShotType: "multi", PromptExpansion: bit(true), Seed: 42,
+	},
+	"mixed": {
+		Model: "wan/v2.6/reference-to-video/flash", Mode: provider.R2V, Prompt: "character1 & character2 <walk>",
+		References: []provider.Reference{{Kind: "image", URL: "https://x.org/1.png"}, {Kind: "video", URL: "https://x.org/2.mp4"}},
+		Size:       "832*1088", Seconds: 5, Sound: true, ShotType: "single", Seed: 0,
+	},
+	"plain": {
+		Model: "wan/v2.6/reference-to-video", Mode: provider.R2V, Prompt: "character1 & character2 <walk>",
+		References: []provider.Reference{{Kind: "video", URL: "https://x.org/1.mp4"}, {Kind: "video", URL: "https://x.org/2.mp4"}},
+		Size:       "1440*1440", Seconds: 10, Sound: true, ShotType: "multi", Seed: 2147483647,
+	},
+}
+
+func TestOrdersOnTheWire(t *testing.T) {
+	for name, o := range orders {
+		t.Run(name, func(t *testing.T) {
+			var got []byte
+			var request *http.Request
+			address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+				var body json.RawMessage
+				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+					t.Error(err)
+				}
+				got, request = body, r
+				w.Write(queuedAt(t, "http://"+r.Host))
+			})
+			ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), o)
+			at := "/wan/v2.6/requests/" + given
+			if want := strings.Join([]string{given, at + "/status", at, at + "/cancel"}, " "); err != nil || string(ticket) != want {
+				t.Fatalf("Submit = %q, %v; want %q", ticket, err, want)
+			}
+			golden(t, "order-"+name+".json", got)
+			if request.URL.Path != "/"+o.Model || request.Header.Get("Authorization") != "Key "+secret || request.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("%s with %v", request.URL, request.Header)
+			}
+		})
+	}
+}
+
+// Characters become what the supplier calls them: videos first on flash, @VideoN
+// on the other model.
+func TestCharacters(t *testing.T) {
+	kinds := func(list string) []provider.Reference {
+		var refs []provider.Reference
+		for _, k := range list {
+			refs = append(refs, provider.Reference{Kind: map[rune]string{'v': "video", 'i': "image"}[k], URL: "https://x.org/" + string(k)})
+		}
+		return refs
+	}
+	for _, c := range []struct {
+		flash              bool
+		refs, prompt, want string
+	}{
+		{true, "vi", "character1 meets character2", "Character1 meets Character2"},
+		{true, "iv", "character1 meets character2", "Character2 meets Character1"},
+		{true, "ivivi", "Character1 CHARACTER2 character3 character4 character5", "Character3 Character1 Character4 Character2 Character5"},
+		{true, "iv", "让character1和character2一起走，character1's dog", "让Character2和Character1一起走，Character2's dog"},
+		{true, "i", "character1, character2, character12, character0, mycharacter1, character", "Character1, character2, character12, character0, mycharacter1, character"},
+		{true, "i", "character99999999999999999999 sings", "character99999999999999999999 sings"},
+		{false, "vvv", "character3 meets Character1.", "@Video3 meets @Video1."},
+		{false, "v", "character1 and character2", "@Video1 and character2"},
+	} {
+		s, no := sortReferences(provider.Order{References: kinds(c.refs)}, c.flash)
+		if no != nil {
+			t.Fatal(no)
+		}
+		if got := s.prompt(c.prompt); got != c.want {
+			t.Errorf("%s: %q became %q, want %q", c.refs, c.prompt, got, c.want)
+		}
+	}
+}
+
+// A reference that nobody looked into tells by its ending what it is.
+func TestKinds(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://x.org/a.MP4?s=1.png": "video", "https://x.org/a.mov": "video", "https://x.org/a.webp": "image", "https://x.org/a": "", "https://x.org/a.mp3": "", "%": "",
+	} {
+		if got := kindOf(provider.Reference{URL: address}); got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+	_, no := sortReferences(provider.Order{References: []provider.Reference{{URL: "https://x.org/a", Param: "references[0]"}}}, true)
+	if no == nil || no.Fault.Param != "references[0]" {
+		t.Errorf("of an unknown kind: %+v", no)
+	}
+}
+
+// What the supplier has no word for is refused before it is asked.
+func TestOrdersThatCannotBeSent(t *testing.T) {
+	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
+	for name, c := range map[string]struct {
+		change func(*provider.Order)
+		code   fault.Code
+		param  string
+	}{
+		"a watermark": {func(o *provider.Order) { o.Watermark = bit(true) }, fault.CodeRefused, "watermark"},
+		"a guide audio": {func(o *provider.Order) {
+			o.Audio = &provider.Reference{Param: "extra_body.audio", URL: "https://x.org/a.mp3"}
+		}, fault.CodeRefused, "extra_body.audio"},
+		"a size without a shape":         {func(o *provider.Order) { o.Size = "640*360" }, fault.CodeRefused, "size"},
+		"another mode":                   {func(o *provider.Order) { o.Mode = provider.I2V }, fault.CodeRefused, "model"},
+		"a silent one of the other":      {func(o *provider.Order) { o.Model, o.Sound = "wan/v2.6/reference-to-video", false }, fault.CodeRefused, "model"},
+		"a picture for the other":        {func(o *provider.Order) { o.Model = "wan/v2.6/reference-to-video" }, fault.CodeRefused, "images[0]"},
+		"a reference without an address": {func(o *provider.Order) { o.References[0].URL = "" }, fault.CodeUnreachable, "images[0]"},
+	} {
+		o := small()
+		c.change(&o)
+		_, err := f.Submit(t.Context(), o)
+		if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
+			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
+		}
+	}
+}
+
+// The key is taken to no other place than the configured one.
+func TestForeignAddressesAreNotFollowed(t *testing.T) {
+	for _, origin := range []string{"https://queue.fal.run", "http://127.0.0.1:1", "//evil.example.com", ""} {
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(queuedAt(t, origin)) })
+		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
+		if f := failureOf(t, err); f.Taken != provider.Unsure || f.RequestID != given || !strings.Contains(f.Error(), "base URL") {
+			t.Errorf("%q: %v, request %q", origin, f, f.RequestID)
+		}
+	}
+	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write(bytes.ReplaceAll(queuedAt(t, "http://"+r.Host), []byte(given), []byte("a b")))
+	})
+	if _, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); failureOf(t, err).Taken != provider.Unsure {
+		t.Errorf("an id with a space: %v", err)
+	}
+	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
+	for _, ticket := range []provider.Ticket{"", "r-1", "r-1 /a /b", "r-1 http://evil.example.com/a /b /c", "r-1 /a /b /c /d", " /a /b /c"} {
+		if report, err := f.Poll(t.Context(), ticket); err != nil || report.Phase != provider.Unknown {
+			t.Errorf("%q: %+v, %v", ticket, report, err)
+		}
+		if stopped, err := f.Cancel(t.Context(), ticket); err != nil || stopped {
+			t.Errorf("%q: cancelled %v, %v", ticket, stopped, err)
+		}
+	}
+}
+
+// The key is asked with below the configured address alone.
+func TestOnlyItsOwnAddressesAreAsked(t *testing.T) {
+	for _, c := range []struct{ origin, address, want string }{
+		{"https://q.example.com", "https://q.example.com/a/b?c=d", "/a/b?c=d"},
+		{"https://q.example.com", "https://Q.example.com/a%2Fb", "/a%2Fb"},
+		{"https://q.example.com/proxy", "https://q.example.com/proxy/a", "/a"},
+		{"https://q.example.com/proxy", "https://q.example.com/proxya", ""},
+		{"https://q.example.com", "http://q.example.com/a", ""},
+		{"https://q.example.com", "https://q.example.com.evil.org/a", ""},
+		{"https://q.example.com", "https://q.example.com:444/a", ""},
+		{"https://q.example.com", "https://u@q.example.com/a", ""},
+		{"https://q.example.com", "//q.example.com/a", ""},
+		{"https://q.example.com", "/a", ""},
+		{"https://q.example.com", "https://q.example.com", ""},
+		{"https://q.example.com", "https://q.exam ple.com/%", ""},
+	} {
+		if got, ok := connect(t, c.origin, time.Now, nil).path(c.address); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s of %s: %q, %v; want %q", c.address, c.origin, got, ok, c.want)
+		}
+	}
+}
+
+const asked = provider.Ticket("r-1 /wan/v2.6/requests/r-1/status /wan/v2.6/requests/r-1 /wan/v2.6/requests/r-1/cancel")
+
+// answers serves each path from what was recorded: "200 file" or "500 {...}".
+func answers(t *testing.T, status, response string) *fal {
+	t.Helper()
+	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+		said := response
+		if strings.HasSuffix(r.URL.Path, "/status") {
+			said = status
+		}
+		code, body, _ := strings.Cut(said, " ")
+		w.WriteHeader(int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'))
+		if strings.HasSuffix(body, ".json") {
+			body = string(talk(t, body))
+		}
+		w.Write([]byte(body))
+	})
+	return connect(t, address, time.Now, nil)
+}
+
+func TestPollsOnTheWire(t *testing.T) {
+	film := &provider.Result{URL: "https://v3b.fal.media/files/b/0a86742f/out.mp4"}
+	for _, c := range []struct {
+		status, response string
+		want             provider.Report
+	}{
+		{"202 in-queue.json", "", provider.Report{Phase: provider.Waiting, Progress: -1}},
+		{"202 in-progress.json", "", provider.Report{Phase: provider.Rendering, Progress: -1}},
+		{"200 completed.json", "200 response.json", provider.Report{Phase: provider.Rendered, Progress: -1, Result: film}},
+		{"200 cancelled.json", "", provider.Report{Phase: provider.Stopped, Progress: -1}},
+		{`200 {"status":"CANCELLED"}`, "", provider.Report{Phase: provider.Stopped, Progress: -1}},
+		{"200 completed.json", `499 {"detail":"cancelled","error_type":"client_cancelled"}`, provider.Report{Phase: provider.Stopped, Progress: -1}},
+		{`404 {"detail":"Request not found"}`, "", provider.Report{Phase: provider.Unknown, Progress: -1}},
+		{"200 completed.json", `404 {"detail":"Request not found"}`, provider.Report{Phase: provider.Unknown, Progress: -1}},
+		{"200 completed.json", `400 {"detail":"Request is still in progress"}`, provider.Report{Phase: provider.Rendering, Progress: -1}},
+	} {
+		got, err := answers(t, c.status, c.response).Poll(t.Context(), asked)
+		if err != nil {
+			t.Errorf("%s, %s: %v", c.status, c.response, err)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s, %s (-want +got):\n%s", c.status, c.response, diff)
+		}
+	}
+}
+
+func TestAnswersThatCannotBe(t *testing.T) {
+	for name, c := range map[string][2]string{
+		"another's":          {`200 {"status":"IN_PROGRESS","request_id":"r-2"}`, ""},
+		"a state of its own": {`200 {"status":"DREAMING"}`, ""},
+		"no state":           {`200 {}`, ""},
+		"a page":             {`200 <html>`, ""},
+		"a bare 404":         {`404 <html>`, ""},
+		"no video":           {`200 completed.json`, `200 {"video":null}`},
+		"a video of a kind":  {`200 completed.json`, `200 []`},
+		"a bare 500":         {`200 completed.json`, `500 `},
+		"a bare 404 of it":   {`200 completed.json`, `404 not here`},
+	} {
+		if got, err := answers(t, c[0], c[1]).Poll(t.Context(), asked); err == nil || failureOf(t, err).Class == provider.Refused {
+			t.Errorf("%s: %+v, %v; want no answer", name, got, err)
+		}
+	}
+}
+
+func TestCancels(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		then   string // how the order stands after it
+		want   bool
+		fails  bool
+	}{
+		"removed":           {200, `{"status":"OK"}`, "cancelled.json", true, false},
+		"removed and gone":  {202, `{"status":"CANCELLATION_REQUESTED"}`, "", true, false},
+		"stopped":           {202, `{"status":"CANCELLATION_REQUESTED"}`, "cancelled.json", true, false},
+		"a signal unheeded": {202, `{"status":"CANCELLATION_REQUESTED"}`, "in-progress.json", false, false},
+		"too late":          {400, `{"status":"ALREADY_COMPLETED"}`, "", false, false},
+		"unknown":           {404, `{"status":"NOT_FOUND"}`, "", false, false},
+		"unknown otherwise": {404, `{"detail":"Request not found"}`, "", false, false},
+		"refused":           {403, `{"detail":"forbidden"}`, "", false, true},
+		"broken":            {502, `<html>`, "", false, true},
+		"empty":             {200, ``, "", false, true},
+	} {
+		address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodPut && r.URL.Path == "/wan/v2.6/requests/r-1/cancel":
+				w.WriteHeader(c.status)
+				w.Write([]byte(c.body))
+			case c.then == "":
+				w.WriteHeader(http.StatusNotFound)
+				w.Write([]byte(`{"detail":"Request not found"}`))
+			default:
+				w.Write(talk(t, c.then))
+			}
+		})
+		got, err := connect(t, address, time.Now, nil).Cancel(t.Context(), asked)
+		if got != c.want || (err != nil) != c.fails {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		if err != nil {
+			failureOf(t, err)
+		}
+	}
+}
+
+func TestUploadsOnTheWire(t *testing.T) {
+	var kept string
+	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			b := new(bytes.Buffer)
+			b.ReadFrom(r.Body)
+			kept = r.Header.Get("Content-Type") + " " + b.String()
+			if r.Header.Get("Authorization") != "" {
+				t.Error("the key went to the store")
+			}
+			return
+		}
+		var body map[string]string
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		if r.URL.String() != "/storage/upload/initiate?storage_type=fal-cdn-v3" || r.Header.Get("Authorization") != "Key "+secret || body["file_name"] != "one.png" || body["content_type"] != "image/png" {
+			t.Errorf("%s %v", r.URL, body)
+		}
+		w.Write(bytes.ReplaceAll(talk(t, "place.json"), []byte("https://v3b.fal.media"), []byte("http://"+r.Host)))
+	})
+	f := connect(t, "http://127.0.0.1:1", time.Now, map[string]string{"storage_url": address + "/"})
+	got, err := f.Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
+	if err != nil || got != address+"/files/b/koala/one.png" || kept != "image/png abc" {
+		t.Errorf("Upload = %q, %v, kept %q", got, err, kept)
+	}
+	for body, want := range map[string]provider.Class{
+		`200 {}`: provider.Passing, `200 {"upload_url":"file:///a","file_url":"https://x.org/b"}`: provider.Passing,
+		`401 {"detail":"no"}`: provider.Locked, `500 <html>`: provider.Passing,
+	} {
+		code, said, _ := strings.Cut(body, " ")
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(int(code[0]-'0')*100 + int(code[2]-'0'))
+			w.Write([]byte(said))
+		})
+		_, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
+		if f := failureOf(t, err); f.Class != want {
+			t.Errorf("%s: %v, want %s", body, f, want)
+		}
+	}
+}
+
+func TestWhereUploadsGo(t *testing.T) {
+	for _, c := range []struct{ origin, store, want string }{
+		{"", "", homeStore},
+		{home + "/", "", homeStore},
+		{"http://127.0.0.1:9", "", "http://127.0.0.1:9"},
+		{"http://127.0.0.1:9", "https://s.org/", "https://s.org"},
+		{"", "s.org", ""},
+		{"", "ftp://s.org", ""},
+	} {
+		o := provider.Options{BaseURL: c.origin, Secret: secret, Client: http.DefaultClient, Submit: http.DefaultClient, Now: time.Now}
+		if c.store != "" {
+			o.Settings = map[string]string{"storage_url": c.store}
+		}
+		p, err := New(o)
+		if (err != nil) != (c.want == "") || err == nil && p.(*fal).store != c.want {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+func recorded(t *testing.T, answer http.HandlerFunc) string {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func talk(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// queuedAt is the recorded answer to an order, as this origin would give it.
+func queuedAt(t testing.TB, origin string) []byte {
+	return bytes.ReplaceAll(talk(t, "queued.json"), []byte("ORIGIN"), []byte(origin))
+}
+
+// golden compares with a file of testdata, or writes it.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(filepath.Join("testdata", name), append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(strings.TrimSpace(string(talk(t, name))), string(got)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func failureOf(t *testing.T, err error) *provider.Failure {
+	t.Helper()
+	var f *provider.Failure
+	if !errors.As(err, &f) || f.Fault == nil {
+		t.Fatalf("error %v: want a failure with a fault", err)
+	}
+	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
+		t.Fatalf("the key stands in %v", f)
+	}
+	return f
+}

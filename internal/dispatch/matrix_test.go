@@ -251,13 +251,13 @@ func (c cell) String() string {
 }
 
 // inStorm runs one task through a storm.
-func inStorm(t *testing.T, make func(t *testing.T, video []byte) rig, step providertest.Step, what trouble, once bool) (got cell, met int) {
+func inStorm(t *testing.T, build func(t *testing.T, video []byte) rig, step providertest.Step, what trouble, once bool) (got cell, met int) {
 	video, err := clip()
 	if err != nil {
 		t.Fatal(err)
 	}
 	inHouse(t, func(h *house) {
-		r := make(h.t, video)
+		r := build(h.t, video)
 		s := &storm{step: step, what: what}
 		toSupplier := serving(h.t, s.around(r.sim, r.sim.Step))
 		client, submit := provider.NewClients(toSupplier.dialInStorm)

@@ -10,11 +10,15 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope"
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
+	"github.com/unireel/unireel/internal/provider/fal"
+	"github.com/unireel/unireel/internal/provider/fal/falsim"
 	"github.com/unireel/unireel/internal/provider/openai"
 	"github.com/unireel/unireel/internal/provider/openai/openaisim"
 	"github.com/unireel/unireel/internal/provider/providertest"
 	"github.com/unireel/unireel/internal/provider/uniall"
 	"github.com/unireel/unireel/internal/provider/uniall/uniallsim"
+	"github.com/unireel/unireel/internal/provider/wavespeed"
+	"github.com/unireel/unireel/internal/provider/wavespeed/wavespeedsim"
 )
 
 // rigs are the providers of the fault matrix, each over its simulated supplier.
@@ -35,6 +39,23 @@ var rigs = map[string]func(*testing.T, []byte) rig{
 func init() {
 	studio := func(video []byte) providertest.StudioOptions {
 		return providertest.StudioOptions{RenderMin: 50 * time.Second, RenderMax: 70 * time.Second, Video: func() ([]byte, error) { return video, nil }}
+	}
+	five := func(prompt string) catalog.Request { // seconds; the fewest that these make
+		r := fromFace(prompt)
+		r.Model, r.Resolved, r.Seconds = "wan2.6-r2v-flash-720p-audio", "wan2.6-r2v-flash-720p-audio", 5
+		return r
+	}
+	rigs["fal"] = func(_ *testing.T, video []byte) rig {
+		return rig{
+			kind: fal.Kind(), options: provider.Options{BaseURL: "http://supplier.test", Secret: "sk-ours", Settings: map[string]string{"storage_url": "http://supplier.test"}},
+			sim: falsim.New(falsim.Options{Keys: []string{"sk-ours"}, StudioOptions: studio(video)}), ask: five,
+		}
+	}
+	rigs["wavespeed"] = func(_ *testing.T, video []byte) rig {
+		return rig{
+			kind: wavespeed.Kind(), options: provider.Options{BaseURL: "http://supplier.test", Secret: "sk-ours"},
+			sim: wavespeedsim.New(wavespeedsim.Options{Keys: []string{"sk-ours"}, StudioOptions: studio(video)}), ask: five,
+		}
 	}
 	rigs["openai"] = func(_ *testing.T, video []byte) rig {
 		return rig{

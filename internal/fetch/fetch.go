@@ -69,6 +69,8 @@ type Fetcher struct {
 	maps      []folder
 	transport *http.Transport
 	pictures  *semaphore.Weighted
+	tested    sandbox
+	patience  time.Duration // with the decoding of one picture
 }
 
 // Bounds is how much one fetch may take; a zero field is the Fetcher's own.
@@ -95,7 +97,7 @@ func New(o Options) (*Fetcher, error) {
 	if o.FFmpeg == "" {
 		o.FFmpeg = "ffmpeg"
 	}
-	f := &Fetcher{options: o, guard: newGuard(), pictures: semaphore.NewWeighted(pictureMemory)}
+	f := &Fetcher{options: o, guard: newGuard(), pictures: semaphore.NewWeighted(pictureMemory), patience: pictureWait}
 	for _, text := range o.Allow {
 		a, err := parseAllowance(text)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	pngs "image/png"
 	"io"
 	"os"
+	"time"
 
 	bmps "golang.org/x/image/bmp"
 	webps "golang.org/x/image/webp"
@@ -19,6 +20,12 @@ import (
 // maxPixels is how large a picture may be to be decoded at all: what the largest
 // side of any model, 8000, makes of a square.
 const maxPixels = 8192 * 8192
+
+// pictureWait bounds the decoding of one picture: a few bytes of a JPEG can ask for
+// another pass over all of it, thousands of times.
+const pictureWait = 20 * time.Second
+
+var errPictureWait = errors.New("decoding takes too long")
 
 // codec reads one type of picture.
 type codec struct {
@@ -47,6 +54,9 @@ func codecOf(name string) (codec, string) {
 // other so that together they stay below pictureMemory.
 func (f *Fetcher) probePicture(ctx context.Context, file *os.File, kind Type) (Media, error) {
 	c, name := codecOf(kind.Name)
+	if animated(file, kind) {
+		return Media{}, invalid("The picture is an animation. Give a still one, or a video.", nil)
+	}
 	config, err := c.config(fromStart(ctx, file))
 	if err != nil {
 		return Media{}, badPicture(ctx, kind, err)
@@ -55,11 +65,16 @@ func (f *Fetcher) probePicture(ctx context.Context, file *os.File, kind Type) (M
 	if w <= 0 || h <= 0 || w > maxPixels/h {
 		return Media{}, invalid(fmt.Sprintf("The picture claims %d x %d pixels, more than is taken. Give a smaller one.", w, h), nil)
 	}
+	if fileSize(file) < leastBytes(kind, w, h) {
+		return Media{}, invalid(fmt.Sprintf("The picture claims %d x %d pixels and has not the bytes for them: it is damaged or cut off. Give another one.", w, h), nil)
+	}
 	weight := min(w*h*c.weight, pictureMemory)
 	if err := f.pictures.Acquire(ctx, weight); err != nil {
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
 	defer f.pictures.Release(weight)
+	ctx, done := context.WithTimeoutCause(ctx, f.patience, errPictureWait)
+	defer done()
 	picture, err := c.decode(fromStart(ctx, file))
 	if err != nil {
 		return Media{}, badPicture(ctx, kind, err)
@@ -68,6 +83,9 @@ func (f *Fetcher) probePicture(ctx context.Context, file *os.File, kind Type) (M
 }
 
 func badPicture(ctx context.Context, kind Type, err error) error {
+	if errors.Is(context.Cause(ctx), errPictureWait) {
+		return invalid("The picture takes too long to decode. Save it anew and give that one.", errPictureWait)
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("probe: %w", context.Cause(ctx))
 	}
@@ -76,6 +94,26 @@ func badPicture(ctx context.Context, kind Type, err error) error {
 		return fmt.Errorf("probe: %w", err)
 	}
 	return invalid("The picture could not be decoded as "+kind.Name+": it is damaged or cut off. Give another one.", err)
+}
+
+// animated says whether a WebP is one of several pictures, by a bit in its header.
+func animated(file *os.File, kind Type) bool {
+	var head [21]byte
+	_, err := file.ReadAt(head[:], 0)
+	return err == nil && kind.Name == webp.Name && string(head[12:16]) == "VP8X" && head[20]&2 != 0
+}
+
+// leastBytes is what a picture of a size takes as a file, at least, where that can
+// be told: a BMP here has a bit for each pixel, and PNG packs bits to a 1032nd at
+// most. So memory is had only for what may be there.
+func leastBytes(kind Type, w, h int64) int64 {
+	switch kind.Name {
+	case bmp.Name:
+		return w * h / 8
+	case png.Name:
+		return w * h / 8 / 1032
+	}
+	return 0
 }
 
 // seeThrough says whether a picture has an alpha channel: suppliers refuse a PNG
@@ -97,9 +135,10 @@ func seeThrough(picture image.Image, kind Type) bool {
 	return false
 }
 
-// fromStart reads a file from its start, and ends with ctx.
+// fromStart reads a file from its start, and ends with ctx. It reads little at a
+// time, so that a decoder soon hears of the end.
 func fromStart(ctx context.Context, file *os.File) io.Reader {
-	return bufio.NewReaderSize(untilDone{ctx, io.NewSectionReader(file, 0, 1<<62)}, 64<<10)
+	return bufio.NewReaderSize(untilDone{ctx, io.NewSectionReader(file, 0, 1<<62)}, 4<<10)
 }
 
 type untilDone struct {

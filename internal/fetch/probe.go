@@ -15,16 +15,17 @@ import (
 
 // Media is what a file measures.
 type Media struct {
-	Kind   Kind
-	Type   string // media type, "video/mp4"
-	Bytes  int64
-	Width  int64 // pixels as shown (a turned video is turned); 0 for sound
-	Height int64
-	Millis int64  // length; 0 for pictures
-	FPS    int64  // frames in 1000 seconds, 30000 for 30 a second; 0 for pictures and sound
-	Alpha  bool   // whether a picture or video has transparency
-	Sound  bool   // whether there is a sound track
-	Codec  string // of the picture or video, else of the sound: "h264", "png", "mp3"
+	Kind       Kind
+	Type       string // media type, "video/mp4"
+	Bytes      int64
+	Width      int64 // pixels as shown (a turned video is turned); 0 for sound
+	Height     int64
+	Millis     int64  // length; 0 for pictures
+	FPS        int64  // frames in 1000 seconds, 30000 for 30 a second; 0 for pictures and sound
+	Alpha      bool   // whether a picture or video has transparency
+	Sound      bool   // whether there is a sound track
+	Codec      string // of the picture or video, else of the sound: "h264", "png", "mp3"
+	SoundCodec string // of the sound track, "" without one: "aac"
 }
 
 const (
@@ -56,7 +57,7 @@ func (f *Fetcher) Probe(ctx context.Context, path string) (Media, error) {
 	}
 	kind, ok := Sniff(head[:n])
 	if !ok {
-		return Media{}, invalid("The file's bytes are not a picture, video or sound of a known type, whatever its name says. Give a PNG, JPEG, WebP or BMP picture, an MP4 or MOV video, or a WAV or MP3 sound.", nil)
+		return Media{}, invalid(stranger(head[:n]), nil)
 	}
 	var m Media
 	if kind.Kind == Image {
@@ -74,10 +75,8 @@ func (f *Fetcher) Probe(ctx context.Context, path string) (Media, error) {
 // probeStreams asks ffprobe, which reads the file as what it was sniffed to be
 // and as nothing else.
 func (f *Fetcher) probeStreams(ctx context.Context, file *os.File, kind Type) (Media, error) {
-	if kind.demuxer == "mov" {
-		if _, err := walk(file, fileSize(file)); err != nil {
-			return Media{}, invalid("The video file is cut off or damaged. Give a whole one.", err)
-		}
+	if err := whole(file, kind); err != nil {
+		return Media{}, err
 	}
 	input, err := inputOf(file.Name(), kind)
 	if err != nil {
@@ -87,7 +86,7 @@ func (f *Fetcher) probeStreams(ctx context.Context, file *os.File, kind Type) (M
 		"-v", "error", "-of", "json", "-show_entries",
 		"format=duration:stream=codec_type,codec_name,width,height,avg_frame_rate,r_frame_rate,duration,pix_fmt:stream_disposition=attached_pic:stream_side_data=rotation",
 	}, input...)
-	answer, err := run(ctx, tool{name: f.options.FFprobe, args: args, wait: probeWait, output: probeOutput, memory: 1 << 30})
+	answer, err := f.run(ctx, tool{name: f.options.FFprobe, args: args, wait: probeWait, output: probeOutput, memory: 1 << 30})
 	var bad *badFile
 	if errors.As(err, &bad) {
 		return Media{}, invalid("The file could not be read as "+kind.Name+": it is damaged or uses something unknown. Give another one.", err)
@@ -96,6 +95,31 @@ func (f *Fetcher) probeStreams(ctx context.Context, file *os.File, kind Type) (M
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
 	return measure(answer, kind)
+}
+
+// whole looks at what a file says of its own parts, before a decoder believes it.
+func whole(file *os.File, kind Type) error {
+	size := fileSize(file)
+	switch kind.demuxer {
+	case "mov":
+		l, err := walk(file, size)
+		if err == nil {
+			err = inspect(file, l.moov, size)
+		}
+		switch {
+		case errors.Is(err, errTracks):
+			return invalid("The file has too many tracks. Give one with a picture and a sound track.", nil)
+		case errors.Is(err, errElsewhere):
+			return invalid("The file refers to another one for its pictures or sound. Give one that holds them itself.", nil)
+		case err != nil:
+			return invalid("The video file is cut off or damaged. Give a whole one.", err)
+		}
+	case "wav":
+		if err := wholeSound(file, size); err != nil {
+			return invalid("The sound file is cut off or damaged: it says that it has more sound than it has. Give a whole one.", err)
+		}
+	}
+	return nil
 }
 
 // inputOf is how ffmpeg's programs are given a file: by the file protocol, with
@@ -152,6 +176,9 @@ func measure(answer []byte, kind Type) (Media, error) {
 		}
 	}
 	m := Media{Kind: kind.Kind, Type: kind.Name, Sound: sound != nil, Millis: millis(s.Format.Duration)}
+	if sound != nil {
+		m.SoundCodec = sound.Codec
+	}
 	switch {
 	case picture != nil && kind.Kind == Video:
 		m.frame(picture)

@@ -37,18 +37,18 @@ func TestProbeMeasuresStreams(t *testing.T) {
 		want Media
 	}{
 		"silent mp4": {clip, Media{Kind: Video, Type: "video/mp4", Width: 320, Height: 180, Millis: 2000, FPS: 30000, Codec: "h264"}},
-		"mp4":        {render(t, "a.mp4", both...), Media{Kind: Video, Type: "video/mp4", Width: 320, Height: 180, Millis: 2000, FPS: 30000, Sound: true, Codec: "h264"}},
-		"mov":        {render(t, "a.mov", both...), Media{Kind: Video, Type: "video/quicktime", Width: 320, Height: 180, Millis: 2000, FPS: 30000, Sound: true, Codec: "h264"}},
+		"mp4":        {render(t, "a.mp4", both...), Media{Kind: Video, Type: "video/mp4", Width: 320, Height: 180, Millis: 2000, FPS: 30000, Sound: true, Codec: "h264", SoundCodec: "aac"}},
+		"mov":        {render(t, "a.mov", both...), Media{Kind: Video, Type: "video/quicktime", Width: 320, Height: 180, Millis: 2000, FPS: 30000, Sound: true, Codec: "h264", SoundCodec: "aac"}},
 		"turned":     {render(t, "t.mp4", "-i", clip, "-c", "copy", "-metadata:s:v", "rotate=90"), Media{Kind: Video, Type: "video/mp4", Width: 180, Height: 320, Millis: 2000, FPS: 30000, Codec: "h264"}},
 		"ntsc":       {render(t, "n.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=30000/1001:d=1.001", "-c:v", "libx264", "-pix_fmt", "yuv420p"), Media{Kind: Video, Type: "video/mp4", Width: 64, Height: 64, Millis: 1001, FPS: 29970, Codec: "h264"}},
 		"alpha":      {render(t, "a.webm", "-f", "lavfi", "-i", "color=red@0.5:s=64x64:r=10:d=1,format=yuva444p", "-c:v", "ffv1", "-f", "matroska"), Media{Kind: Video, Type: "video/x-matroska", Width: 64, Height: 64, Millis: 1000, FPS: 10000, Alpha: true, Codec: "ffv1"}},
-		"sound mp4":  {render(t, "s.mp4", "-f", "lavfi", "-i", testSound, "-c:a", "aac"), Media{Kind: Audio, Type: "audio/mp4", Sound: true, Codec: "aac"}},
-		"m4a":        {render(t, "s.m4a", "-f", "lavfi", "-i", testSound, "-c:a", "aac"), Media{Kind: Audio, Type: "audio/mp4", Sound: true, Codec: "aac"}},
-		"wav":        {render(t, "s.wav", "-f", "lavfi", "-i", testSound), Media{Kind: Audio, Type: "audio/wav", Sound: true, Codec: "pcm_s16le"}},
-		"mp3":        {render(t, "s.mp3", "-f", "lavfi", "-i", testSound), Media{Kind: Audio, Type: "audio/mpeg", Sound: true, Codec: "mp3"}},
-		"bare mp3":   {render(t, "s.mp3", "-f", "lavfi", "-i", testSound, "-id3v2_version", "0", "-write_xing", "0"), Media{Kind: Audio, Type: "audio/mpeg", Sound: true, Codec: "mp3"}},
-		"adts":       {render(t, "s.aac", "-f", "lavfi", "-i", testSound, "-c:a", "aac"), Media{Kind: Audio, Type: "audio/aac", Sound: true, Codec: "aac"}},
-		"flac":       {render(t, "s.flac", "-f", "lavfi", "-i", testSound), Media{Kind: Audio, Type: "audio/flac", Sound: true, Codec: "flac"}},
+		"sound mp4":  {render(t, "s.mp4", "-f", "lavfi", "-i", testSound, "-c:a", "aac"), Media{Kind: Audio, Type: "audio/mp4", Sound: true, Codec: "aac", SoundCodec: "aac"}},
+		"m4a":        {render(t, "s.m4a", "-f", "lavfi", "-i", testSound, "-c:a", "aac"), Media{Kind: Audio, Type: "audio/mp4", Sound: true, Codec: "aac", SoundCodec: "aac"}},
+		"wav":        {render(t, "s.wav", "-f", "lavfi", "-i", testSound), Media{Kind: Audio, Type: "audio/wav", Sound: true, Codec: "pcm_s16le", SoundCodec: "pcm_s16le"}},
+		"mp3":        {render(t, "s.mp3", "-f", "lavfi", "-i", testSound), Media{Kind: Audio, Type: "audio/mpeg", Sound: true, Codec: "mp3", SoundCodec: "mp3"}},
+		"bare mp3":   {render(t, "s.mp3", "-f", "lavfi", "-i", testSound, "-id3v2_version", "0", "-write_xing", "0"), Media{Kind: Audio, Type: "audio/mpeg", Sound: true, Codec: "mp3", SoundCodec: "mp3"}},
+		"adts":       {render(t, "s.aac", "-f", "lavfi", "-i", testSound, "-c:a", "aac"), Media{Kind: Audio, Type: "audio/aac", Sound: true, Codec: "aac", SoundCodec: "aac"}},
+		"flac":       {render(t, "s.flac", "-f", "lavfi", "-i", testSound), Media{Kind: Audio, Type: "audio/flac", Sound: true, Codec: "flac", SoundCodec: "flac"}},
 	} {
 		got, err := f.Probe(t.Context(), c.path)
 		if err != nil {
@@ -247,6 +247,36 @@ func TestRunIsBounded(t *testing.T) {
 	out, err = run(t.Context(), tool{name: program(t, "while [ $(ulimit -v) = unlimited ]; do :; done; while [ $(ulimit -c) != 0 ]; do :; done; ulimit -v"), wait: 10 * time.Second, output: 1000, memory: 1 << 30})
 	if err != nil || string(out) != "1048576\n" {
 		t.Errorf("limits: %q %v", out, err)
+	}
+}
+
+// A program has a folder of its own that goes with it, may write nothing, and has
+// no network where the system allows that.
+func TestRunIsWalledIn(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	f := fetcher(t, Options{})
+	ran := func(text string) (string, error) {
+		out, err := f.run(t.Context(), tool{name: program(t, `[ "$1" = -version ] && exit 0; `+text), wait: 10 * time.Second, output: 1000, memory: 1 << 30})
+		return string(out), err
+	}
+	where, err := ran("pwd; ls -A")
+	if err != nil || !strings.HasPrefix(where, os.Getenv("TMPDIR")) || strings.Count(where, "\n") != 1 {
+		t.Errorf("it ran in %q, %v", where, err)
+	}
+	left(t, os.Getenv("TMPDIR"))
+	if runtime.GOOS != "linux" {
+		return
+	}
+	var bad *badFile
+	if _, err := ran("while [ $(ulimit -n) != 64 ]; do :; done; while [ $(ulimit -f) != 0 ]; do :; done; echo x >x; exit $?"); !errors.As(err, &bad) {
+		t.Errorf("it wrote a file: %v", err)
+	}
+	if f.walls(t.Context(), f.options.FFprobe) == 0 {
+		t.Log("this system allows no program without a network")
+		return
+	}
+	if seen, err := ran("while read -r line; do echo \"$line\"; done </proc/net/dev"); err != nil || strings.Count(seen, ":") != 1 || !strings.Contains(seen, "lo:") {
+		t.Errorf("it sees the networks %q, %v", seen, err)
 	}
 }
 

@@ -87,7 +87,10 @@ func measureIndex(moov *iso.MoovBox, m *Media) error {
 		millis := int64(t.Mdia.Mdhd.Duration * 1000 / uint64(t.Mdia.Mdhd.Timescale))
 		switch t.Mdia.Hdlr.HandlerType {
 		case "soun":
-			m.Sound = true
+			m.Sound, m.SoundCodec = true, soundCodec(t.Mdia.Minf.Stbl.Stsd)
+			if m.SoundCodec == "" {
+				return errIndex
+			}
 		case "vide":
 			samples := t.Mdia.Minf.Stbl.Stsz
 			coded := t.Mdia.Minf.Stbl.Stsd
@@ -115,6 +118,26 @@ func sampleCodec(entry string) string {
 		return "h264"
 	case entry == "hvc1", entry == "hev1":
 		return "hevc"
+	case entry == "av01":
+		return "av1"
+	case entry == "vp09", entry == "vp08":
+		return entry[:2] + entry[3:]
+	case entry == "mp4v":
+		return "mpeg4"
 	}
 	return entry
+}
+
+// soundCodec is ffprobe's name for the codec of a sound track; "" leaves it to ffprobe.
+func soundCodec(coded *iso.StsdBox) string {
+	if coded == nil || coded.Mp4a == nil || coded.Mp4a.Type() != "mp4a" || coded.Mp4a.Esds == nil || coded.Mp4a.Esds.DecConfigDescriptor == nil {
+		return ""
+	}
+	switch coded.Mp4a.Esds.DecConfigDescriptor.ObjectType {
+	case 0x40, 0x66, 0x67, 0x68: // MPEG-4 and MPEG-2 AAC
+		return "aac"
+	case 0x69, 0x6b: // MPEG-2 and MPEG-1 layer 3
+		return "mp3"
+	}
+	return ""
 }

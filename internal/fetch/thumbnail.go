@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	thumbnailWait = 60 * time.Second
-	thumbnailSide = 640 // pixels
+	thumbnailWait  = 60 * time.Second
+	thumbnailSide  = 640     // pixels
+	thumbnailBytes = 4 << 20 // what is written, at most
 )
 
 // Thumbnail writes one frame of a video as a JPEG whose longest side is at most
@@ -57,7 +58,7 @@ func (f *Fetcher) still(ctx context.Context, kind Type, videoPath, outPath strin
 		"-vf", "scale='min("+side+",iw)':'min("+side+",ih)':force_original_aspect_ratio=decrease,format=yuvj420p",
 		"-c:v", "mjpeg", "-threads", "1", "-q:v", "4", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact",
 		"-f", "image2", "-update", "1", "file:"+out)
-	_, err = run(ctx, tool{name: f.options.FFmpeg, args: args, wait: thumbnailWait, output: 1 << 10, memory: 2 << 30})
+	_, err = f.run(ctx, tool{name: f.options.FFmpeg, args: args, wait: thumbnailWait, output: 1 << 10, memory: 2 << 30, writes: thumbnailBytes})
 	var bad *badFile
 	if errors.As(err, &bad) {
 		return invalid("No frame of the video could be decoded: the file is damaged.", err)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +20,8 @@ type tool struct {
 	wait   time.Duration
 	output int    // bytes of standard output
 	memory uint64 // bytes of address space, where the system can bound it
+	writes uint64 // bytes of the largest file that it may write, likewise
+	walls  uintptr
 }
 
 // badFile is a program's verdict that a file is at fault: it ended with an error,
@@ -29,11 +33,23 @@ type badFile struct {
 func (b *badFile) Error() string { return b.why }
 
 // run gives what the program wrote. It runs in a process group of its own, that
-// is killed whole; with an environment that holds nothing of ours.
+// is killed whole; in an empty folder that goes with it; with an environment that
+// holds nothing of ours; and without a network where the system allows that (see
+// walls).
 func run(ctx context.Context, t tool) ([]byte, error) {
 	path, err := exec.LookPath(t.name)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not there; install it with: apt-get install ffmpeg (on macOS: brew install ffmpeg)", ErrNoTool, t.name)
+	}
+	// A relative name would be looked for in the program's own folder.
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("start %s: %w", t.name, err)
+	}
+	folder, err := os.MkdirTemp("", "unireel-tool-*")
+	if err != nil {
+		folder = "/" // nothing relative is read or written; the folder is one wall of several
+	} else {
+		defer os.RemoveAll(folder)
 	}
 	bounded, cancel := context.WithTimeout(ctx, t.wait)
 	defer cancel()
@@ -41,13 +57,14 @@ func run(ctx context.Context, t tool) ([]byte, error) {
 	cmd := exec.CommandContext(bounded, path, t.args...)
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.Env = []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Dir = folder
+	cmd.SysProcAttr = within(t.walls)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", t.name, err)
 	}
-	confine(cmd.Process.Pid, t.memory, t.wait)
+	confine(cmd.Process.Pid, t)
 	err = cmd.Wait()
 	switch {
 	case ctx.Err() != nil:

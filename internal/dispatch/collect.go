@@ -36,26 +36,45 @@ func (d *Dispatch) collect(ctx context.Context, id string) {
 	if err != nil || t.State != task.Collecting {
 		return
 	}
-	var by *lease
+	var served *tenure
 	if d.upstream(t.Upstream) != nil {
-		served := d.keeper.tenure(t.Upstream)
+		served = d.keeper.tenure(t.Upstream)
 		if served == nil || !served.begin(&served.doing) {
 			return
 		}
 		defer served.doing.Done()
-		by, ctx = served.lease, served.ctx
+		ctx = served.ctx
 	}
 	err = d.collectTask(ctx, t)
-	switch {
-	case err == nil || errors.Is(err, errDecided) || ctx.Err() != nil:
-		return
-	case provider.FailureOf(err).Class == provider.Gone || d.linkIsDead(t):
-		d.giveUpResult(ctx, t, by, err)
+	if err == nil || errors.Is(err, errDecided) || ctx.Err() != nil {
 		return
 	}
-	pause := min(retryLast, retryFirst<<min(d.live.failed(id), 6))
-	d.Log.Warn("cannot collect, trying again", "task", id, "after", pause, "error", err)
-	time.AfterFunc(pause, func() { d.collects.add(id) })
+	d.uncollected(ctx, t, served, err)
+}
+
+// uncollected decides what follows when a result did not become ours: another try
+// after a pause, first with a fresh link where this one is dead, or the end.
+func (d *Dispatch) uncollected(ctx context.Context, t task.Task, served *tenure, why error) {
+	pause := min(retryLast, retryFirst<<min(d.live.failed(t.ID), 6))
+	if provider.FailureOf(why).Class == provider.Gone || d.linkIsDead(t) {
+		var by *lease
+		lost := true
+		if served != nil {
+			by = served.lease
+		}
+		if served != nil && !served.up.Kind.Traits.Resubmit {
+			lost, pause = d.relink(ctx, served, t, pause)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case lost:
+			d.giveUpResult(ctx, t, by, why)
+			return
+		}
+	}
+	d.Log.Warn("cannot collect, trying again", "task", t.ID, "after", pause, "error", why)
+	time.AfterFunc(pause, func() { d.collects.add(t.ID) })
 }
 
 // linkIsDead says whether a supplier's link is past its time (rules: 24 h where
@@ -79,7 +98,11 @@ func (d *Dispatch) giveUpResult(ctx context.Context, t task.Task, by *lease, why
 			})
 			return err
 		}
-		return d.fail(ctx, t, fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link ended. Nothing was charged; create the task again."), step{note: why.Error(), fenced: by})
+		err := d.fail(ctx, t, fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link ended. Nothing was charged; create the task again."), step{note: why.Error(), fenced: by})
+		if err == nil {
+			d.stats.lost.WithLabelValues(plainName(t.Upstream)).Inc()
+		}
+		return err
 	})
 	if err == nil {
 		d.Log.Error("ALERT: a rendered video could not be collected", "task", t.ID, "upstream", t.Upstream, "error", why)
@@ -147,8 +170,31 @@ func (d *Dispatch) keepVideo(ctx context.Context, t task.Task, path string) (tas
 	if media.Kind != fetch.Video {
 		return task.Artifact{}, media, fmt.Errorf("the result is %s, no video", media.Type)
 	}
+	path = d.fastStarting(ctx, t, path, media)
 	a := task.Artifact{Task: t.ID, Kind: task.Video, Type: media.Type, Width: media.Width, Height: media.Height, Millis: media.Millis, Sound: media.Sound}
 	return a, media, d.keep(ctx, t, path, ".mp4", &a)
+}
+
+// fastStarting gives the file that is kept: one whose index lies behind its media
+// is written anew, so that it plays while it is loaded. Where that cannot be done
+// safely the film stays as it came.
+func (d *Dispatch) fastStarting(ctx context.Context, t task.Task, path string, media fetch.Media) string {
+	if fast, err := fetch.FastStart(path); media.Type != "video/mp4" || fast || err != nil {
+		return path
+	}
+	moved := path + ".moved"
+	err := fetch.MoveIndex(ctx, path, moved)
+	if err == nil {
+		var now fetch.Media
+		if now, err = d.Fetch.ProbeResult(ctx, moved); err == nil && now != media {
+			err = fmt.Errorf("it measures %+v instead of %+v", now, media)
+		}
+	}
+	if err != nil {
+		d.Log.Warn("a video keeps its index behind its media: it plays only when all of it is loaded", "task", t.ID, "upstream", t.Upstream, "error", err)
+		return path
+	}
+	return moved
 }
 
 // keep puts a file under a new key: a try that died half-way left another one,
@@ -191,14 +237,15 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 		d.Log.Error("ALERT: the supplier billed more than the most that was held; the customer pays the hold", "task", t.ID, "hold", t.Hold, "used", used)
 		billed = min(billed, affordable(t))
 	}
+	differs := mismatches(r, media)
 	_, err = d.advance(context.WithoutCancel(ctx), t.ID, step{
 		from: task.Collecting, attempt: t.Attempt, note: "completed", used: used,
 		with: func(ctx context.Context, tx *store.Tx) error { return tx.InsertArtifact(ctx, video) },
 		edit: func(t *task.Task) {
 			t.State, t.Progress, t.Billed = task.Completed, 100, billed
 			t.ExpiresAt = d.millis() + d.Retention.Milliseconds()
-			for _, w := range mismatches(r, media) {
-				warn(t, fault.CodeResultMismatch, "", w)
+			for _, m := range differs {
+				warn(t, fault.CodeResultMismatch, "", m.says)
 			}
 			if t.CancelRequestedAt > 0 && !refused(*t) {
 				warn(t, fault.CodeCancelRefused, "", "The cancel came too late: the video was already rendered, and is charged.")
@@ -209,6 +256,9 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 		return err
 	}
 	d.Point("after-final-commit")
+	for _, m := range differs {
+		d.stats.mismatches.WithLabelValues(plainName(t.Upstream), m.what).Inc()
+	}
 	d.stats.completed.WithLabelValues(plainName(t.Upstream)).Inc()
 	d.dropReferences(ctx, t.ID)
 	return nil
@@ -222,23 +272,52 @@ func affordable(t task.Task) int64 {
 	return int64(t.Hold/t.UnitPrice*1000) + int64(t.Hold%t.UnitPrice*1000/max(t.UnitPrice, 1))
 }
 
-// mismatches lists how a video differs from what was bought.
-func mismatches(r catalog.Request, m fetch.Media) []string {
-	var list []string
-	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+// mismatch is one way in which a video differs from what was bought.
+type mismatch struct {
+	what string // for the metric
+	says string // for the customer
+}
+
+// mismatches lists how a video differs from what was bought: an MP4 of H.264 with
+// AAC or MP3 plays everywhere, and every model promises it.
+func mismatches(r catalog.Request, m fetch.Media) []mismatch {
+	var list []mismatch
+	say := func(what, format string, args ...any) {
+		list = append(list, mismatch{what, fmt.Sprintf(format, args...)})
+	}
 	if m.Type != "video/mp4" {
-		say("The video is %s instead of video/mp4.", m.Type)
+		say("container", "The video is %s instead of video/mp4.", m.Type)
+	}
+	if m.Codec != "h264" {
+		say("codec", "The video's pictures are coded as %s instead of h264: some players do not show them.", plainCodec(m.Codec))
 	}
 	if r.Mode != catalog.I2V && (m.Width != int64(r.Width) || m.Height != int64(r.Height)) {
-		say("The video measures %d*%d pixels instead of %d*%d.", m.Width, m.Height, r.Width, r.Height)
+		say("size", "The video measures %d*%d pixels instead of %d*%d.", m.Width, m.Height, r.Width, r.Height)
 	}
 	if want := int64(r.Seconds) * 1000; m.Millis < want-300 || m.Millis > want+300 {
-		say("The video lasts %d.%02d s instead of %d s.", m.Millis/1000, m.Millis%1000/10, r.Seconds)
+		say("seconds", "The video lasts %d.%02d s instead of %d s.", m.Millis/1000, m.Millis%1000/10, r.Seconds)
 	}
 	if m.Sound != r.Sound {
-		say("The video %s a sound track, against what was asked.", map[bool]string{true: "has", false: "is without"}[m.Sound])
+		say("sound", "The video %s a sound track, against what was asked.", map[bool]string{true: "has", false: "is without"}[m.Sound])
+	}
+	if m.Sound && m.SoundCodec != "aac" && m.SoundCodec != "mp3" {
+		say("sound_codec", "The video's sound is coded as %s instead of aac: some players do not play it.", plainCodec(m.SoundCodec))
 	}
 	return list
+}
+
+// plainCodec is a codec's name as it may be shown: what a file says of itself is
+// not trusted to be a name.
+func plainCodec(name string) string {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return "something unknown"
+		}
+	}
+	if name == "" {
+		return "something unknown"
+	}
+	return name
 }
 
 // takeCollecting goes on with a task whose bytes an earlier process did not

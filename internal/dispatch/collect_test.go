@@ -61,6 +61,11 @@ func TestWhatDiffersFromWhatWasBoughtIsAWarning(t *testing.T) {
 		if len(done.Warnings) != 2 || done.Warnings[0].Code != string(fault.CodeResultMismatch) {
 			t.Errorf("warnings %+v", done.Warnings)
 		}
+		for _, what := range []string{"size", "seconds"} {
+			if n := testutil.ToFloat64(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
+				t.Errorf("%v mismatches of %s", n, what)
+			}
+		}
 		h.sound()
 	})
 }
@@ -83,7 +88,7 @@ func TestABrokenDownloadIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 			}
 			return nil, nil
 		}, task.Completed, 0},
-		"gone":            {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Class: provider.Gone} }, task.Failed, 0},
+		"gone for ever":   {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Class: provider.Gone} }, task.Failed, time.Hour},
 		"broken for ever": {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Err: io.ErrUnexpectedEOF} }, task.Failed, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {

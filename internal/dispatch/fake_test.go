@@ -38,6 +38,8 @@ type supplier struct {
 	upload func() error
 	cancel func(*render) (bool, error)
 	opens  int
+	// opening says whether a link is alive.
+	opening func(provider.Result) error
 }
 
 // render is one video at the supplier.
@@ -52,6 +54,7 @@ type render struct {
 	foreign bool
 	waits   bool // in the supplier's own queue
 	usage   *provider.Usage
+	early   int // questions before it was rendered
 }
 
 func newSupplier(video []byte) *supplier {
@@ -148,12 +151,17 @@ func (s *supplier) Poll(ctx context.Context, ticket provider.Ticket) (provider.R
 	}}, nil
 }
 
-func (s *supplier) Open(context.Context, provider.Result) (io.ReadCloser, error) {
+func (s *supplier) Open(_ context.Context, result provider.Result) (io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opens++
 	if s.down {
 		return nil, &provider.Failure{Err: errDown}
+	}
+	if s.opening != nil {
+		if err := s.opening(result); err != nil {
+			return nil, err
+		}
 	}
 	if s.open != nil {
 		if r, err := s.open(s.opens); r != nil || err != nil {

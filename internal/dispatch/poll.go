@@ -150,6 +150,14 @@ func (p *polls) due() (*running, time.Duration) {
 	return heap.Pop(&p.heap).(*running), 0
 }
 
+// afford takes a question out of the account's budget for who asks out of turn;
+// else it says how long to wait for one.
+func (p *polls) afford() (bool, time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.budget.Take(p.d.Now())
+}
+
 // again plans the next question about a ticket.
 func (p *polls) again(r *running, after time.Duration) {
 	p.mu.Lock()

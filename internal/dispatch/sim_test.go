@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope"
@@ -124,6 +126,7 @@ func TestTheSimulatedSuppliersFaultsLoseNothing(t *testing.T) {
 		"moderated":              {[]dashscopesim.Fault{dashscopesim.FailTask("DataInspectionFailed", "Input data may contain inappropriate content.")}, task.Failed, fault.CodeModerated, 1},
 		"broken inside once":     {[]dashscopesim.Fault{dashscopesim.FailTask("InternalError.Algo", "Inference internal error.")}, task.Completed, "", 2},
 		"polls refused":          {[]dashscopesim.Fault{{}, dashscopesim.Refuse(dashscopesim.Poll, 429, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")}, task.Completed, "", 1},
+		"its storage refuses":    {[]dashscopesim.Fault{storageRefuses(5)}, task.Completed, "", 1},
 		"the link is dead":       {[]dashscopesim.Fault{dashscopesim.ExpiredLink()}, task.Failed, fault.CodeResultLost, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,6 +150,33 @@ func TestTheSimulatedSuppliersFaultsLoseNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// storageRefuses has a link answer as if it were dead, so many times.
+func storageRefuses(times int) dashscopesim.Fault {
+	f := dashscopesim.Refuse(dashscopesim.Fetch, 403, "AccessDenied", "Request has expired.")
+	f.Times = times
+	return f
+}
+
+// Links that die before anybody may have asked: the supplier gives the same dead one
+// again, and the task ends free.
+func TestTheSimulatedSuppliersLinksDieEarly(t *testing.T) {
+	inSimHouse(t, dashscopesim.Options{LinkLife: time.Nanosecond}, func(h *house, sim *dashscopesim.Sim) {
+		h.start()
+		id := h.create("acct_a", words("a boat"))
+		done := h.untilState(id, task.Failed)
+		if done.Error.Code != string(fault.CodeResultLost) || done.Cost != 0 {
+			t.Errorf("failed as %+v, cost %s", done.Error, done.Cost)
+		}
+		if n := testutil.ToFloat64(h.d.stats.lost.WithLabelValues("up")); n != 1 {
+			t.Errorf("%v results were counted as lost", n)
+		}
+		if n := submissions(sim, "a boat"); n != 1 {
+			t.Errorf("the supplier accepted it %d times", n)
+		}
+		h.sound()
+	})
 }
 
 func TestTheSimulatedSuppliersForeignTasksAreLeftAlone(t *testing.T) {

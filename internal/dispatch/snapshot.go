@@ -27,7 +27,8 @@ type live struct {
 type liveTask struct {
 	progress int64
 	failures int
-	strange  bool // the operator was told that its upstream is gone
+	strange  bool      // the operator was told that its upstream is gone
+	unknown  time.Time // when its supplier first said that it has the rendered video no more
 }
 
 type place struct {
@@ -77,6 +78,18 @@ func (l *live) failing(id string) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.tasks[id] != nil && l.tasks[id].failures > 0
+}
+
+// unknown notes when a supplier first said that it does not know a rendered
+// ticket, and says since when that is so; the zero time forgets it.
+func (l *live) unknown(id string, now time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.task(id)
+	if t.unknown.IsZero() || now.IsZero() {
+		t.unknown = now
+	}
+	return t.unknown
 }
 
 // strange notes that the operator is told of a task, and says whether that was so

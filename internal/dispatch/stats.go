@@ -19,6 +19,7 @@ type stats struct {
 	shut, queued, unusable                                      *prometheus.GaugeVec
 	submitSeconds                                               *prometheus.HistogramVec
 	excess                                                      prometheus.Counter
+	mismatches, lost                                            *prometheus.CounterVec
 }
 
 func newStats(r prometheus.Registerer) *stats {
@@ -40,10 +41,13 @@ func newStats(r prometheus.Registerer) *stats {
 		queued:        gauge("lane_queued", "Tasks queued in a lane.", "lane"),
 		unusable:      gauge("upstream_unusable", "1 while an upstream that was added cannot be made here.", "upstream"),
 		submitSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "unireel", Name: "submit_seconds", Help: "Time of a submission."}, []string{"upstream"}),
+		mismatches:    counter("result_mismatches_total", "Videos that differ from what was bought, by what differs.", "upstream", "what"),
+		lost:          counter("results_lost_total", "Rendered videos that could not be collected before their links died.", "upstream"),
 		excess:        prometheus.NewCounter(prometheus.CounterOpts{Namespace: "unireel", Name: "excess_micro_units_total", Help: "What suppliers billed above holds: never charged to customers."}),
 	}
 	if r != nil {
 		r.MustRegister(s.claims, s.submits, s.polls, s.rescues, s.orphans, s.parked, s.completed, s.shut, s.queued, s.unusable, s.submitSeconds, s.excess)
+		r.MustRegister(s.mismatches, s.lost)
 	}
 	return s
 }

@@ -172,14 +172,13 @@ func hostileVideos(here string) map[string]string {
 	}
 }
 
+// nested is a box of boxes that each hold the next.
 func nested(outer, inner string, n int) string {
-	s := ""
 	var b strings.Builder
 	for i := n; i > 0; i-- {
 		b.WriteString(be32(8*i) + inner)
 	}
-	s = b.String()
-	return atomOf(outer, s)
+	return atomOf(outer, b.String())
 }
 
 func hostileSounds() map[string]string {

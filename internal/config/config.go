@@ -62,8 +62,8 @@ type Config struct {
 // DashScope is the short way to one DashScope account.
 type DashScope struct {
 	APIKey    Secret `name:"api-key" env:"UNIREEL_DASHSCOPE_API_KEY,DASHSCOPE_API_KEY" placeholder:"KEY" group:"DashScope" help:"The DashScope API key. With it the Wan models are rendered by DashScope; without it animatic stands in with previews. Better given by the environment than as a flag."`
-	Region    string `name:"region" env:"UNIREEL_DASHSCOPE_REGION" default:"ap-southeast-1" enum:"ap-southeast-1,cn-beijing,us-east-1,eu-central-1" placeholder:"REGION" group:"DashScope" help:"The key's region: ap-southeast-1 (Singapore), cn-beijing, us-east-1 or eu-central-1. A key works in its own region only."`
-	Workspace string `name:"workspace" env:"UNIREEL_DASHSCOPE_WORKSPACE" placeholder:"ID" group:"DashScope" help:"The key's workspace id. Needed in eu-central-1."`
+	Region    string `name:"region" env:"UNIREEL_DASHSCOPE_REGION" default:"ap-southeast-1" enum:"ap-southeast-1,cn-beijing,us-east-1,eu-central-1,cn-hongkong,ap-northeast-1" placeholder:"REGION" group:"DashScope" help:"The key's region: ap-southeast-1 (Singapore), cn-beijing, us-east-1 (Virginia), eu-central-1 (Frankfurt), cn-hongkong or ap-northeast-1 (Tokyo). A key works in its own region only."`
+	Workspace string `name:"workspace" env:"UNIREEL_DASHSCOPE_WORKSPACE" placeholder:"ID" group:"DashScope" help:"The key's workspace id. With it the workspace's own host is used. Needed in eu-central-1, cn-hongkong and ap-northeast-1."`
 	BaseURL   string `name:"base-url" env:"UNIREEL_DASHSCOPE_BASE_URL" placeholder:"URL" group:"DashScope" help:"Where DashScope is, without /api/v1; a simulator's address for trying it out. Default: the region's."`
 }
 

@@ -1,12 +1,14 @@
 // Package dashscope speaks to Alibaba Cloud Model Studio (DashScope) for the
-// Wan 2.6 models: text, picture and reference to video. dispatch calls it with
+// Wan models from 2.6 on: text, picture and reference to video. dispatch calls it with
 // an Order that checkout priced, and takes from it a ticket, then a Result, then
-// the bytes. It maps shapes and names what went wrong (wire.go, verdicts.go); it
+// the bytes. It maps shapes (wire.go, shape.go) and names what went wrong (verdicts.go); it
 // never retries, never waits for a limit and never decides what becomes of a
 // task.
 //
 // The supplier's pages: help.aliyun.com/zh/model-studio, "R2V API reference"
-// (legacy-wan-reference-to-video-api-reference), its T2V and I2V siblings,
+// (legacy-wan-reference-to-video-api-reference for 2.6,
+// wan-video-to-video-api-reference for 2.7), its T2V and I2V siblings,
+// wan3-video-generation-api-reference,
 // "manage-asynchronous-tasks", "error-code", "get-temporary-file-url".
 package dashscope
 
@@ -16,7 +18,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -127,35 +128,4 @@ func New(o provider.Options) (provider.Provider, error) {
 		settings: s, origin: origin, secret: o.Secret, client: o.Client, submit: o.Submit, now: o.Now,
 		log: log.With("upstream", o.Upstream),
 	}, nil
-}
-
-// regions are the supplier's regions with a host of their own (R2V API
-// reference, "endpoints").
-var regions = map[string]string{
-	"singapore": "https://dashscope-intl.aliyuncs.com",
-	"beijing":   "https://dashscope.aliyuncs.com",
-	"virginia":  "https://dashscope-us.aliyuncs.com",
-}
-
-// BaseURL is where a region is served; "" is singapore. The key must be of the
-// same region. Frankfurt and Hong Kong have no host but a workspace's own.
-func BaseURL(region string) (string, error) {
-	name := strings.ToLower(strings.TrimSpace(region))
-	if name == "" {
-		name = "singapore"
-	}
-	if known, ok := regions[name]; ok {
-		return known, nil
-	}
-	for zone, place := range map[string]string{"frankfurt": "eu-central-1", "hongkong": "cn-hongkong"} {
-		if name == zone {
-			return "", fmt.Errorf("region %s has no address of its own: set the base URL to https://<workspace>.%s.maas.aliyuncs.com", name, place)
-		}
-	}
-	names := make([]string, 0, len(regions))
-	for n := range regions {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return "", fmt.Errorf("region %q is not one of %s; for any other set the base URL", region, strings.Join(names, ", "))
 }

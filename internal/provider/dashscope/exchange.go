@@ -108,7 +108,11 @@ func (d *dashscope) refusal(x exchange) *provider.Failure {
 		e.RequestID = x.requestID
 	}
 	v := judge(x.status, e.Code, e.Message)
-	f := d.failure(v, x.after, e, fmt.Errorf("status %d: %s", x.status, e.Message))
+	cause := fmt.Errorf("status %d: %s", x.status, e.Message)
+	if hint := hints[e.Code]; hint != "" {
+		cause = fmt.Errorf("%w (%s)", cause, hint)
+	}
+	f := d.failure(v, x.after, e, cause)
 	f.Taken = provider.NotTaken
 	if v.mark == unsure || x.status < 400 || x.status == http.StatusRequestTimeout || x.status == http.StatusGatewayTimeout {
 		f.Taken = provider.Unsure

@@ -24,7 +24,7 @@ func FuzzCreateAnswer(f *testing.F) {
 }
 
 func FuzzPollAnswer(f *testing.F) {
-	seeds(f, "pending.json", "running.json", "succeeded.json", "succeeded-lenient.json", "failed.json", "unknown.json")
+	seeds(f, "pending.json", "running.json", "succeeded.json", "succeeded-lenient.json", "succeeded-media.json", "succeeded-clip.json", "failed.json", "unknown.json")
 	d := &dashscope{secret: secret, now: func() time.Time { return time.Unix(1, 0) }}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := readAnswer(b)

@@ -93,6 +93,9 @@ func billed(u usage) *provider.Usage {
 	all, told := u.Duration.millis()
 	in, _ := u.Input.millis()
 	out, toldOut := u.Output.millis()
+	if !told && !toldOut {
+		out, toldOut = u.Clip.millis()
+	}
 	switch {
 	case told && !toldOut:
 		out = max(all-in, 0)

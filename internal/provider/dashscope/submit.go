@@ -60,54 +60,62 @@ func untaken(f *provider.Failure) *provider.Failure {
 
 // creationOf says an order in the supplier's words.
 func creationOf(o provider.Order) (creation, *provider.Failure) {
+	if f := incomplete(o); f != nil {
+		return creation{}, f
+	}
 	c := creation{
-		Model: o.Model,
-		Input: input{Prompt: o.Prompt, NegativePrompt: o.NegativePrompt},
-		Parameters: parameters{
-			Duration: o.Seconds, ShotType: o.ShotType, PromptExtend: o.PromptExpansion,
-			Watermark: o.Watermark,
-		},
+		Model:      o.Model,
+		Input:      input{Prompt: o.Prompt, NegativePrompt: o.NegativePrompt},
+		Parameters: parameters{Duration: o.Seconds, PromptExtend: o.PromptExpansion, Watermark: o.Watermark},
 	}
 	if o.Seed >= 0 {
 		c.Parameters.Seed = &o.Seed
 	}
-	if strings.Contains(o.Model, "-flash") {
-		c.Parameters.Audio = &o.Sound
+	if s := shapeOf(o.Model); s.media {
+		s.fill(&c, o)
+	} else {
+		fill(&c, o)
 	}
+	return c, nil
+}
+
+// incomplete refuses an order that no body could be made of.
+func incomplete(o provider.Order) *provider.Failure {
 	for _, ref := range o.References {
 		if ref.URL == "" {
-			return c, unreadable(ref)
+			return unreadable(ref)
 		}
-		c.Input.ReferenceURLs = append(c.Input.ReferenceURLs, ref.URL)
 	}
-	if o.Audio != nil {
-		if o.Audio.URL == "" {
-			return c, unreadable(*o.Audio)
-		}
-		c.Input.AudioURL = o.Audio.URL
+	if o.Audio != nil && o.Audio.URL == "" {
+		return unreadable(*o.Audio)
 	}
-	if o.Mode != provider.I2V {
-		c.Parameters.Size = o.Size
-		return c, nil
-	}
-	if len(o.References) != 1 {
-		return c, &provider.Failure{
+	if o.Mode == provider.I2V && len(o.References) != 1 {
+		return &provider.Failure{
 			Taken: provider.NotTaken, Class: provider.Refused, Err: errors.New("an I2V order without exactly one picture"),
 			Fault: fault.New(fault.CodeRefused, "image", "A video from a picture wants exactly one picture. Send one."),
 		}
 	}
-	c.Input.ImageURL, c.Input.ReferenceURLs = c.Input.ReferenceURLs[0], nil
-	c.Parameters.Resolution = resolution(o.Width, o.Height)
-	return c, nil
+	return nil
 }
 
-// resolution is the tier of a size: all sizes of 720P have at most 1280x720
-// pixels, all of 1080P about twice as many.
-func resolution(width, height int) string {
-	if width*height <= 1280*720 {
-		return "720P"
+// fill says an order as the Wan 2.6 models take it.
+func fill(c *creation, o provider.Order) {
+	c.Parameters.ShotType = o.ShotType
+	if strings.Contains(o.Model, "-flash") {
+		c.Parameters.Audio = &o.Sound
 	}
-	return "1080P"
+	if o.Audio != nil {
+		c.Input.AudioURL = o.Audio.URL
+	}
+	if o.Mode == provider.I2V {
+		c.Input.ImageURL = o.References[0].URL
+		c.Parameters.Resolution = resolution(o.Width, o.Height)
+		return
+	}
+	c.Parameters.Size = o.Size
+	for _, ref := range o.References {
+		c.Input.ReferenceURLs = append(c.Input.ReferenceURLs, ref.URL)
+	}
 }
 
 // unreadable refuses a reference that was neither public nor uploaded.
@@ -119,7 +127,11 @@ func unreadable(ref provider.Reference) *provider.Failure {
 }
 
 func usesOSS(in input) bool {
-	for _, u := range append([]string{in.ImageURL, in.AudioURL}, in.ReferenceURLs...) {
+	all := append([]string{in.ImageURL, in.AudioURL}, in.ReferenceURLs...)
+	for _, m := range in.Media {
+		all = append(all, m.URL)
+	}
+	for _, u := range all {
 		if strings.HasPrefix(u, "oss://") {
 			return true
 		}

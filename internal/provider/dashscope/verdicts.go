@@ -41,6 +41,12 @@ const (
 	sentenceSize      = "The supplier does not take this size for this model. Choose another of the model's sizes, and create it again."
 )
 
+// hints are what the operator is told beside the supplier's own text: in the log,
+// never to a customer. A key of another region is refused as if it did not exist.
+var hints = map[string]string{
+	"InvalidApiKey": "a key works in its own region only, see that the upstream's region or base_url is the key's",
+}
+
 // verdicts is the table. For a code, the first row whose message part fits wins:
 // rows with a message part stand before the row without.
 var verdicts = []verdict{

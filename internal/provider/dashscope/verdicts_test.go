@@ -241,3 +241,15 @@ func TestTheKeyIsNeverSaid(t *testing.T) {
 		t.Errorf("a line break reached the log: %q", f.Error())
 	}
 }
+
+// A key of another region is refused like a wrong one: the operator is told what
+// to look at, the customer nothing of it.
+func TestAWrongKeyIsExplainedToTheOperator(t *testing.T) {
+	s := simulate(t, nil)
+	s.dashscope.secret = "sk-of-another-region"
+	_, err := s.Submit(t.Context(), small())
+	f := failureOf(t, err)
+	if f.Class != provider.Locked || !strings.Contains(f.Err.Error(), "own region") || strings.Contains(f.Fault.Detail, "region") {
+		t.Errorf("%+v, fault %+v", f, f.Fault)
+	}
+}

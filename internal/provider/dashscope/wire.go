@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// creation is the body of an order (R2V, T2V, I2V API references, "create task").
+// creation is the body of an order (R2V, T2V, I2V API references, "create
+// task"). Which of its fields a model takes is in shape.go.
 type creation struct {
 	Model      string     `json:"model"`
 	Input      input      `json:"input"`
@@ -24,15 +25,17 @@ type input struct {
 	NegativePrompt string   `json:"negative_prompt,omitempty"`
 	ReferenceURLs  []string `json:"reference_urls,omitempty"` // R2V: character1, character2, ...
 	ImageURL       string   `json:"img_url,omitempty"`        // I2V
-	AudioURL       string   `json:"audio_url,omitempty"`      // T2V and I2V; for R2V not documented
+	Media          []medium `json:"media,omitempty"`          // from 2.7 on, in place of the two above
+	AudioURL       string   `json:"audio_url,omitempty"`      // T2V, and I2V of 2.6; for R2V not documented
 }
 
 type parameters struct {
 	Size         string `json:"size,omitempty"`       // R2V, T2V: "1280*720"
-	Resolution   string `json:"resolution,omitempty"` // I2V: "720P", "1080P"
+	Resolution   string `json:"resolution,omitempty"` // I2V, and all from 2.7 on: "720P", "1080P"
+	Format       string `json:"ratio,omitempty"`      // from 2.7 on: "16:9"
 	Duration     int    `json:"duration"`             // seconds
 	ShotType     string `json:"shot_type,omitempty"`
-	Audio        *bool  `json:"audio,omitempty"`         // flash models only
+	Audio        *bool  `json:"audio,omitempty"`         // flash models and 3.0
 	PromptExtend *bool  `json:"prompt_extend,omitempty"` // T2V and I2V; for R2V not documented
 	Watermark    *bool  `json:"watermark,omitempty"`
 	Seed         *int64 `json:"seed,omitempty"` // 0..2147483647
@@ -66,6 +69,9 @@ type usage struct {
 	Input    text `json:"input_video_duration"`
 	Output   text `json:"output_video_duration"`
 	Size     text `json:"size"`
+	// Clip stands in place of the rest in answers about a video that was made of no
+	// other: billed seconds too.
+	Clip text `json:"video_duration"`
 }
 
 // page is one page of the list ("manage asynchronous tasks").

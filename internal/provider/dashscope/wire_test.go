@@ -3,6 +3,7 @@ package dashscope
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,7 +54,9 @@ var orders = map[string]provider.Order{
 }
 
 func TestOrdersOnTheWire(t *testing.T) {
-	for name, o := range orders {
+	all := maps.Clone(orders)
+	maps.Copy(all, mediaOrders)
+	for name, o := range all {
 		t.Run(name, func(t *testing.T) {
 			var got []byte
 			var header http.Header
@@ -150,6 +153,13 @@ func TestPollsOnTheWire(t *testing.T) {
 			URL: "https://a717.aliyuncs.com/x.mp4", Size: "1280*720",
 			ExpiresAt: time.Date(2025, 12, 16, 16, 30, 35, 0, time.UTC).UnixMilli(), Usage: &provider.Usage{Billed: 5040, Output: 5040},
 		}},
+		"succeeded-media.json": {Phase: provider.Rendered, Progress: -1, Prompt: "Image 1 walks", Result: &provider.Result{
+			URL: "https://a717.aliyuncs.com/x.mp4", Prompt: "Image 1 walks",
+			ExpiresAt: time.Date(2026, 4, 11, 16, 30, 35, 396e6, time.UTC).UnixMilli(), Took: 275527, Usage: &provider.Usage{Billed: 7500, Input: 2500, Output: 5000},
+		}},
+		"succeeded-clip.json": {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{
+			URL: "https://a717.aliyuncs.com/x.mp4", ExpiresAt: now.Add(24 * time.Hour).UnixMilli(), Usage: &provider.Usage{Billed: 5000, Output: 5000},
+		}},
 		"succeeded-bare.json": {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{
 			URL:       "https://a717.aliyuncs.com/x.mp4",
 			ExpiresAt: now.Add(24 * time.Hour).UnixMilli(),
@@ -207,22 +217,6 @@ func TestErrorBodies(t *testing.T) {
 	for _, body := range []string{"", "null", "{}", `{"message":"no code"}`, `{"error":"text"}`, "<html><body>502</body></html>", "[]", `"code"`} {
 		if got, err := readError([]byte(body)); err == nil {
 			t.Errorf("%q was read as %+v", body, got)
-		}
-	}
-}
-
-func TestRegions(t *testing.T) {
-	for region, want := range map[string]string{
-		"": "https://dashscope-intl.aliyuncs.com", "Singapore": "https://dashscope-intl.aliyuncs.com",
-		"beijing": "https://dashscope.aliyuncs.com", "virginia": "https://dashscope-us.aliyuncs.com",
-	} {
-		if got, err := BaseURL(region); err != nil || got != want {
-			t.Errorf("region %q: %q, %v", region, got, err)
-		}
-	}
-	for region, hint := range map[string]string{"frankfurt": "eu-central-1.maas", "mars": "beijing, singapore, virginia"} {
-		if _, err := BaseURL(region); err == nil || !strings.Contains(err.Error(), hint) {
-			t.Errorf("region %q: %v, want a hint at %q", region, err, hint)
 		}
 	}
 }

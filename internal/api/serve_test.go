@@ -160,7 +160,7 @@ func TestTheFramesPages(t *testing.T) {
 func TestModelsBalanceAndEstimate(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		m := w.ask(w.alice, "GET", "/v1/models", "").json(t)
-		if n := len(m["data"].([]any)); n != 12 {
+		if n := len(m["data"].([]any)); n != 22 {
 			t.Errorf("%d models", n)
 		}
 		one := w.ask(w.alice, "GET", "/v1/models/wan2.6-r2v-flash-720p-audio", "").json(t)

@@ -42,7 +42,7 @@ func (m *Model) check() error {
 		{m.NegativePromptMax >= 0 && m.NegativePromptMax <= 100_000, "negative_prompt_max", "want 0 to 100000"},
 		{len(m.ShotTypes) > 0, "shot_types", "want at least one of single, multi"},
 		{len(m.Modes) > 0, "modes", "want at least one of r2v, i2v, t2v"},
-		{slices.Contains([]Billing{BillOutput, BillInputOutput}, m.Price.Billing), "price.billing", "want output or input+output"},
+		{slices.Contains([]Billing{BillOutput, BillInputOutput, BillWhole}, m.Price.Billing), "price.billing", "want output, input+output or whole+output"},
 	})
 	if err != nil {
 		return err
@@ -82,6 +82,8 @@ func (m *Model) checkMode(mode Mode, s ModeSheet) error {
 		{!isFixed || n == fixed, "references", fmt.Sprintf("%s takes %d pictures and no videos", mode, fixed.Images)},
 		{isFixed || n.Min >= 1 && n.Min <= n.Max && n.Max < 100, "references", "want 1 <= min <= max"},
 		{n.Images >= 0 && n.Videos >= 0 && max(n.Images, n.Videos) <= n.Max && n.Images+n.Videos >= n.Min, "references", "want images and videos that can come to min and not pass max"},
+		{s.VideoSeconds == 0 || s.VideoSeconds >= m.Seconds.Default && s.VideoSeconds <= m.Seconds.Max, "video_seconds", "want seconds.default to seconds.max"},
+		{s.TotalSeconds == 0 || s.TotalSeconds > m.Seconds.Default && s.TotalSeconds <= 3600, "total_seconds", "want more than seconds.default, and at most 3600"},
 		{m.Price.Billing != BillInputOutput || n.Max < len(inputCaps), "references.max", fmt.Sprintf("the billing rule knows at most %d references", len(inputCaps)-1)},
 	})
 	if err != nil {
@@ -112,6 +114,8 @@ func (m *Model) checkMedia() error {
 			{b.MaxMegabytes >= 0 && b.MaxMegabytes <= 1<<20, ".max_megabytes", "want 0 to 1048576"},
 			{b.MinPixels >= 0 && (b.MaxPixels == 0 || b.MaxPixels >= b.MinPixels), ".max_pixels", "want at least min_pixels"},
 			{b.MinSeconds >= 0 && b.MaxSeconds <= 1<<20 && (b.MaxSeconds == 0 || b.MaxSeconds >= b.MinSeconds), ".max_seconds", "want at least min_seconds"},
+			{b.TotalSeconds >= 0 && b.TotalSeconds <= 1<<20 && (b.TotalSeconds == 0 || b.TotalSeconds >= b.MinSeconds), ".total_seconds", "want at least min_seconds"},
+			{m.Price.Billing != BillWhole || kind != Video || b.TotalSeconds > 0 && b.TotalSeconds*1000 <= longestInput, ".total_seconds", "want 1 to 15, since whole+output bills no more"},
 			{b.MinFPS >= 0 && b.MinFPS <= 1000, ".min_fps", "want 0 to 1000"},
 		})
 		if err != nil {

@@ -30,11 +30,12 @@ type Catalog struct {
 	families map[string]*family
 }
 
-// family is a name that stands for several models of one mode, which differ in
-// tier and sound.
+// family is a name that stands for several models, which differ in tier and
+// sound. All have the same modes under this name; of several, what was given
+// decides.
 type family struct {
 	name    string
-	mode    Mode
+	modes   []Mode   // sorted
 	members []*Model // by id
 }
 
@@ -203,25 +204,22 @@ func parseDecimal(text string) (decimal.Decimal, error) {
 // request could tell apart.
 func (c *Catalog) gatherFamilies() error {
 	for _, m := range c.list {
-		for _, mode := range m.ModeList() {
-			name := m.Modes[mode].Family
-			if name == "" {
-				continue
-			}
+		for _, name := range m.Families() {
+			modes := slices.DeleteFunc(m.ModeList(), func(mode Mode) bool { return m.Modes[mode].Family != name })
 			if _, taken := c.models[name]; taken {
-				return fmt.Errorf("model %s: modes.%s.family: %q is a model's id already", m.file, mode, name)
+				return fmt.Errorf("model %s: modes.%s.family: %q is a model's id already", m.file, modes[0], name)
 			}
 			f := c.families[name]
 			if f == nil {
-				f = &family{name: name, mode: mode}
+				f = &family{name: name, modes: modes}
 				c.families[name] = f
 			}
-			if f.mode != mode {
-				return fmt.Errorf("model %s: modes.%s.family: %q is a family of mode %s in %s", m.file, mode, name, f.mode, f.members[0].file)
+			if !slices.Equal(f.modes, modes) {
+				return fmt.Errorf("model %s: modes.%s.family: %q is a family of mode %v in %s; its members want the same modes", m.file, modes[0], name, f.modes, f.members[0].file)
 			}
 			for _, other := range f.members {
 				if other.Tier == m.Tier && other.Sound == m.Sound {
-					return fmt.Errorf("model %s: modes.%s.family: %s has the same tier and sound in the family %q", m.file, mode, other.file, name)
+					return fmt.Errorf("model %s: modes.%s.family: %s has the same tier and sound in the family %q", m.file, modes[0], other.file, name)
 				}
 			}
 			f.members = append(f.members, m)

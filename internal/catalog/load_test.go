@@ -14,7 +14,7 @@ func TestTheModelsThatShip(t *testing.T) {
 	var ids []string
 	for _, m := range c.Models() {
 		ids = append(ids, m.ID)
-		if m.Sizes[0] != "1280*720" && m.Sizes[0] != "1920*1080" {
+		if !slices.Contains([]string{"832*480", "1280*720", "1920*1080"}, m.Sizes[0]) {
 			t.Errorf("%s: the default size %s is not 16:9", m.ID, m.Sizes[0])
 		}
 		for _, mode := range m.ModeList() {
@@ -28,11 +28,16 @@ func TestTheModelsThatShip(t *testing.T) {
 		"wan2.6-r2v-1080p", "wan2.6-r2v-720p",
 		"wan2.6-r2v-flash-1080p-audio", "wan2.6-r2v-flash-1080p-silent", "wan2.6-r2v-flash-720p-audio", "wan2.6-r2v-flash-720p-silent",
 		"wan2.6-video-1080p", "wan2.6-video-720p",
+		"wan2.7-r2v-1080p", "wan2.7-r2v-720p", "wan2.7-video-1080p", "wan2.7-video-720p",
+		"wan3.0-video-1080p", "wan3.0-video-1080p-silent", "wan3.0-video-480p", "wan3.0-video-480p-silent", "wan3.0-video-720p", "wan3.0-video-720p-silent",
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Error(diff)
 	}
-	families := []string{"wan2.6-i2v", "wan2.6-i2v-flash", "wan2.6-r2v", "wan2.6-r2v-flash", "wan2.6-t2v"}
+	families := []string{
+		"wan2.6-i2v", "wan2.6-i2v-flash", "wan2.6-r2v", "wan2.6-r2v-flash", "wan2.6-t2v",
+		"wan2.7-i2v", "wan2.7-r2v", "wan2.7-t2v", "wan3.0-video",
+	}
 	if diff := cmp.Diff(families, c.Families()); diff != "" {
 		t.Error(diff)
 	}

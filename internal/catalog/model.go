@@ -1,11 +1,8 @@
 package catalog
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/money"
 )
 
@@ -54,6 +51,11 @@ type ModeSheet struct {
 	GuideAudio GuideAudio        `yaml:"guide_audio"`
 	// SizeFromPicture: the supplier takes the shape from the picture and only the tier from us.
 	SizeFromPicture bool `yaml:"size_from_picture"`
+	// VideoSeconds is the longest that the video may be when one of the references is
+	// a video; 0: as the model's.
+	VideoSeconds int `yaml:"video_seconds"`
+	// TotalSeconds bounds the reference videos and the video together; 0 bounds nothing.
+	TotalSeconds int `yaml:"total_seconds"`
 	// MultiNeedsExpansion: the supplier heeds shot_type only while it may expand the prompt.
 	MultiNeedsExpansion bool `yaml:"multi_needs_expansion"`
 }
@@ -84,6 +86,7 @@ type Bounds struct {
 	MaxPixels    int64    `yaml:"max_pixels"`
 	MinSeconds   int64    `yaml:"min_seconds"`
 	MaxSeconds   int64    `yaml:"max_seconds"`
+	TotalSeconds int64    `yaml:"total_seconds"` // all files of the kind together, at most
 	MinFPS       int64    `yaml:"min_fps"`
 	NoAlpha      bool     `yaml:"no_alpha"` // pictures with transparency are refused
 }
@@ -138,99 +141,4 @@ var formats = map[string][]string{
 	"m4a":  {"audio/mp4", "audio/m4a", "audio/x-m4a"},
 	"ogg":  {"audio/ogg"},
 	"flac": {"audio/flac", "audio/x-flac"},
-}
-
-// Measured is what was found out about the bytes of a reference.
-type Measured struct {
-	Param    string // where it stood in the request
-	Asked    Kind   // what the request said that it is; "" when it did not
-	Kind     Kind   // what it is
-	Type     string // media type
-	Bytes    int64
-	Width    int64 // pixels; 0 for sound
-	Height   int64
-	Millis   int64 // length; 0 for pictures
-	MilliFPS int64 // frames in 1000 s; 0 when unknown
-	Alpha    bool  // a picture that has transparency
-}
-
-// Judge says whether the model takes a reference or guide audio as it was
-// measured: nil, or the first fault (reference_invalid) with its param.
-func (m *Model) Judge(ref Measured) *fault.Fault {
-	bad := func(format string, args ...any) *fault.Fault {
-		return fault.New(fault.CodeBadReference, ref.Param, fmt.Sprintf(format, args...))
-	}
-	b, known := m.Media[ref.Kind]
-	seconds := float64(ref.Millis) / 1000
-	switch {
-	case ref.Asked != "" && ref.Kind != ref.Asked:
-		return bad("This should be %s, but its bytes are %s.", ref.Asked.noun(), ref.Kind.noun())
-	case !known:
-		return bad("%s takes no %s here.", m.ID, ref.Kind)
-	case !b.takes(ref.Type):
-		return bad("%s takes %s as %s; this is %s.", m.ID, ref.Kind, strings.ToUpper(strings.Join(b.Formats, ", ")), quote(ref.Type))
-	case b.MaxMegabytes > 0 && ref.Bytes > b.MaxMegabytes<<20:
-		return bad("The file has %d bytes; %s takes at most %d MB.", ref.Bytes, m.ID, b.MaxMegabytes)
-	case b.MinPixels > 0 && min(ref.Width, ref.Height) < b.MinPixels,
-		b.MaxPixels > 0 && max(ref.Width, ref.Height) > b.MaxPixels:
-		return bad("It measures %d*%d pixels; width and height must each be %d to %d.", ref.Width, ref.Height, b.MinPixels, b.MaxPixels)
-	case b.MinSeconds > 0 && ref.Millis < b.MinSeconds*1000,
-		b.MaxSeconds > 0 && ref.Millis > b.MaxSeconds*1000+slack:
-		return bad("It lasts %.2f s; it must last %d to %d s.", seconds, b.MinSeconds, b.MaxSeconds)
-	case b.MinFPS > 0 && ref.MilliFPS > 0 && ref.MilliFPS < b.MinFPS*1000:
-		return bad("It has %.2f frames per second; it must have at least %d.", float64(ref.MilliFPS)/1000, b.MinFPS)
-	case b.NoAlpha && ref.Alpha:
-		return bad("The picture has transparency, which the model does not take; save it without an alpha channel.")
-	}
-	return nil
-}
-
-// slack, in milliseconds: containers round up to a frame of video or sound, and
-// a clip cut at 30 s must pass as one.
-const slack = 100
-
-func (b Bounds) takes(mediaType string) bool {
-	return slices.ContainsFunc(b.Formats, func(name string) bool {
-		return slices.Contains(formats[name], strings.ToLower(mediaType))
-	})
-}
-
-func (k Kind) noun() string {
-	switch k {
-	case Image:
-		return "a picture"
-	case Video:
-		return "a video"
-	case Audio:
-		return "a sound"
-	default:
-		return "of no known kind"
-	}
-}
-
-// Judge says whether everything that was fetched for a request will do: each by
-// its model's bounds, and all together by the model's counts. It returns nil or
-// one fault with all others beside it, in the order given.
-func (c *Catalog) Judge(r Request, all []Measured) *fault.Fault {
-	m, ok := c.Model(r.Resolved)
-	if !ok {
-		return fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("The model %s is not offered any more.", quote(r.Resolved)))
-	}
-	var faults []fault.Fault
-	counts := m.Modes[r.Mode].References
-	left := map[Kind]int{Image: counts.Images, Video: counts.Videos}
-	for _, ref := range all {
-		if f := m.Judge(ref); f != nil {
-			faults = append(faults, *f)
-			continue
-		}
-		if ref.Kind == Audio {
-			continue
-		}
-		if left[ref.Kind]--; left[ref.Kind] < 0 {
-			faults = append(faults, *fault.New(fault.CodeBadReference, ref.Param,
-				fmt.Sprintf("This is one %s too many: %s takes at most %d pictures and %d videos.", ref.Kind, m.ID, counts.Images, counts.Videos)))
-		}
-	}
-	return fault.Join(faults)
 }

@@ -23,12 +23,18 @@ type Billing string
 const (
 	BillOutput      Billing = "output"       // the seconds of the video
 	BillInputOutput Billing = "input+output" // capped seconds of the reference videos, and those of the video
+	BillWhole       Billing = "whole+output" // all seconds of the reference videos, and those of the video
 	BillFree        Billing = "free"         // a preview
 )
 
 // inputCaps is how much of each reference video is billed, in milliseconds, by
 // the number of all references, pictures too (dashscope.md 4.3).
 var inputCaps = [...]int64{0, 5000, 2500, 1650, 1250, 1000}
+
+// longestInput is the most that any rule bills for one reference video, and
+// BillWhole for all: the supplier takes no more than 15 s of them together
+// (wan3-video-generation-api-reference).
+const longestInput = 15_000
 
 // Millis is how many milliseconds the rule bills for a video of the given
 // length. references counts all of the request's references, inputs has the
@@ -42,6 +48,12 @@ func (b Billing) Millis(references int, inputs []int64, output int64) int64 {
 		for _, millis := range inputs {
 			output += max(0, min(millis, limit))
 		}
+	case BillWhole:
+		var sum int64
+		for _, millis := range inputs {
+			sum += max(0, min(millis, longestInput))
+		}
+		output += min(sum, longestInput)
 	}
 	return output
 }
@@ -81,7 +93,7 @@ func (c *Catalog) Price(r Request) (Quote, error) {
 	var inputs []int64
 	for _, ref := range r.References {
 		if ref.Kind != Image {
-			inputs = append(inputs, inputCaps[1])
+			inputs = append(inputs, longestInput)
 		}
 	}
 	q := Quote{UnitPrice: m.UnitPrice, Billing: m.Price.Billing}

@@ -155,7 +155,7 @@ func TestTheHoldCoversEveryCapture(t *testing.T) {
 	c := load(t)
 	rapid.Check(t, func(t *rapid.T) {
 		m := rapid.SampledFrom(c.Models()).Draw(t, "model")
-		r := Request{Resolved: m.ID, Mode: m.ModeList()[0], Preview: rapid.Bool().Draw(t, "preview")}
+		r := Request{Resolved: m.ID, Mode: rapid.SampledFrom(m.ModeList()).Draw(t, "mode"), Preview: rapid.Bool().Draw(t, "preview")}
 		r.Seconds = rapid.IntRange(m.Seconds.Min, m.Seconds.Max).Draw(t, "seconds")
 		var inputs []int64
 		for range rapid.IntRange(0, m.Modes[r.Mode].References.Max).Draw(t, "references") {

@@ -150,6 +150,10 @@ func (v *validation) guideAudio() {
 	}
 	switch v.sheet().GuideAudio {
 	case AudioRefused:
+		if v.model.Sound {
+			v.wrong(g, fault.CodeInvalidValue, "%s takes no guide audio here; say in the prompt what is to be heard.", v.model.ID)
+			break
+		}
 		v.wrong(g, fault.CodeInvalidValue, "%s makes silent videos and takes no guide audio%s.", v.model.ID, v.sibling(func(m *Model) bool {
 			return m.Sound && m.Tier == v.model.Tier
 		}))

@@ -21,10 +21,10 @@ func (v *validation) resolve() {
 	v.out.Model = g.Value
 	if m, ok := v.catalog.models[g.Value]; ok {
 		v.model = m
-		v.out.Mode = v.modeOf(m)
+		v.out.Mode = v.modeAmong(m.ModeList())
 		v.fixed()
 	} else if f, ok := v.catalog.families[g.Value]; ok {
-		v.out.Mode = f.mode
+		v.out.Mode = v.modeAmong(f.modes)
 		v.model = v.pick(f)
 	} else {
 		hint := "GET /v1/models lists them."
@@ -39,9 +39,8 @@ func (v *validation) resolve() {
 	v.size()
 }
 
-// modeOf decides between a model's modes by what was given to it.
-func (v *validation) modeOf(m *Model) Mode {
-	list := m.ModeList()
+// modeAmong decides between the modes of a model or a family by what was given.
+func (v *validation) modeAmong(list []Mode) Mode {
 	has := func(mode Mode) bool { return slices.Contains(list, mode) }
 	refs := len(v.ask.Videos.Value)+len(v.ask.Images.Value)+len(v.ask.References.Value) > 0
 	switch {

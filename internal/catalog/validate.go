@@ -101,7 +101,11 @@ func (v *validation) texts() {
 	default:
 		v.text(a.Prompt, promptMax)
 	}
-	v.text(a.NegativePrompt, negativeMax)
+	if negativeMax == 0 && a.NegativePrompt.Value != "" {
+		v.wrong(a.NegativePrompt, fault.CodeInvalidValue, "%s takes no negative prompt; say in the prompt what must not be seen.", v.model.ID)
+	} else {
+		v.text(a.NegativePrompt, negativeMax)
+	}
 	v.out.Prompt, v.out.NegativePrompt = a.Prompt.Value, a.NegativePrompt.Value
 }
 
@@ -152,6 +156,9 @@ func (v *validation) seconds() {
 		v.wrong(g, fault.CodeInvalidValue, "The duration must be a whole number of seconds from %d to %d for %s.", span.Min, span.Max, v.model.ID)
 		return
 	}
+	if most := v.sheet().VideoSeconds; most > 0 && n > int64(most) && slices.ContainsFunc(v.out.References, func(r Reference) bool { return r.Kind == Video }) {
+		v.wrong(g, fault.CodeInvalidValue, "With a reference video %s makes at most %d seconds.", v.model.ID, most)
+	}
 	v.out.Seconds = int(n)
 }
 
@@ -164,7 +171,11 @@ func (v *validation) shots() {
 	v.out.ShotType = types[0]
 	if a.ShotType.Fit() {
 		if !slices.Contains(types, a.ShotType.Value) {
-			v.wrong(a.ShotType, fault.CodeInvalidValue, "The shot type must be %s.", either(types))
+			hint := ""
+			if len(types) == 1 && a.ShotType.Value == "multi" {
+				hint = " This model takes its shots from the prompt: describe each there."
+			}
+			v.wrong(a.ShotType, fault.CodeInvalidValue, "The shot type must be %s.%s", either(types), hint)
 		}
 		v.out.ShotType = a.ShotType.Value
 	}

@@ -63,8 +63,11 @@ func TestDefaults(t *testing.T) {
 			Model: name, Resolved: m.ID, Mode: r.Mode, Prompt: "p", References: r.References,
 			Size: m.Sizes[0], SizeAsked: m.Sizes[0], Width: 1280, Height: 720, Seconds: 5, Sound: m.Sound, ShotType: "single", Seed: -1,
 		}
-		if m.Tier == "1080p" {
+		switch m.Tier {
+		case "1080p":
 			want.Width, want.Height = 1920, 1080
+		case "480p":
+			want.Width, want.Height = 832, 480
 		}
 		if diff := cmp.Diff(want, r); diff != "" {
 			t.Errorf("%s: %s", name, diff)

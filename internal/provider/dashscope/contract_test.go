@@ -88,10 +88,23 @@ func small() provider.Order {
 }
 
 func TestContract(t *testing.T) {
+	refused := small()
+	refused.Size = "640*360"
+	contract(t, small(), refused)
+}
+
+// The same of the models that take a list of media.
+func TestMediaContract(t *testing.T) {
+	order := small()
+	order.Model = "wan2.7-r2v"
+	refused := order
+	refused.Seconds = 16
+	contract(t, order, refused)
+}
+
+func contract(t *testing.T, order, refused provider.Order) {
 	providertest.Run(t, func(t *testing.T) providertest.Harness {
 		s := simulate(t, nil)
-		refused := small()
-		refused.Size = "640*360"
 		forEach := func(fault func(dashscopesim.Call) dashscopesim.Fault) {
 			for _, call := range []dashscopesim.Call{dashscopesim.Submit, dashscopesim.Poll, dashscopesim.List, dashscopesim.Cancel, dashscopesim.Policy, dashscopesim.Fetch} {
 				f := fault(call)
@@ -100,7 +113,7 @@ func TestContract(t *testing.T) {
 			}
 		}
 		return providertest.Harness{
-			Provider: s.dashscope, Order: small(), Secret: secret, Refused: &refused,
+			Provider: s.dashscope, Order: order, Secret: secret, Refused: &refused,
 			Unknown: "0385dc79-5ff8-4d82-bcb6-000000000000",
 			Next:    func(*testing.T) { s.clock.pass(500 * time.Millisecond) },
 			Kill:    func(*testing.T, provider.Result) { s.clock.pass(25 * time.Hour) },

@@ -10,13 +10,16 @@ import (
 	"time"
 )
 
-// sizes are the sizes by tier (SR).
+// sizes are the sizes by tier (SR) of 2.6.
 var sizes = map[int][]string{
 	720:  {"1280*720", "720*1280", "960*960", "1088*832", "832*1088"},
 	1080: {"1920*1080", "1080*1920", "1440*1440", "1632*1248", "1248*1632"},
 }
 
-var models = []string{"wan2.6-r2v", "wan2.6-r2v-flash", "wan2.6-t2v", "wan2.6-t2v-us", "wan2.6-i2v", "wan2.6-i2v-flash", "wan2.6-i2v-us"}
+var models = []string{
+	"wan2.6-r2v", "wan2.6-r2v-flash", "wan2.6-t2v", "wan2.6-t2v-us", "wan2.6-i2v", "wan2.6-i2v-flash", "wan2.6-i2v-us",
+	"wan2.7-r2v", "wan2.7-r2v-2026-06-12", "wan2.7-t2v", "wan2.7-i2v", "wan3.0-video", "wan3.0-video-prime",
+}
 
 // caps are the most seconds that each reference video is billed for, by the
 // number of all references.
@@ -31,11 +34,13 @@ type creation struct {
 		References []string `json:"reference_urls"`
 		Videos     []string `json:"reference_video_urls"`
 		Image      string   `json:"img_url"`
+		Media      []medium `json:"media"`
 		Audio      string   `json:"audio_url"`
 	} `json:"input"`
 	Parameters struct {
 		Size       string   `json:"size"`
 		Resolution string   `json:"resolution"`
+		Format     string   `json:"ratio"`
 		Duration   *float64 `json:"duration"`
 		ShotType   string   `json:"shot_type"`
 		Audio      *bool    `json:"audio"`
@@ -54,17 +59,21 @@ func (s *Sim) create(c *call) reply {
 		s.note(c, order, code.Code, nil)
 		return a
 	}
-	spec, input, wrong := s.understand(order)
+	understand, longest := s.understand, 1500
+	if l, ok := lineOf(order.Model); ok {
+		understand, longest = l.understand(s), l.prompt
+	}
+	spec, input, wrong := understand(order)
 	if wrong != "" && s.o.Strict {
 		s.note(c, order, "InvalidParameter", nil)
 		return refusal(http.StatusBadRequest, "InvalidParameter", wrong)
 	}
 	s.mu.Lock()
 	t := &task{
-		id: s.newIDLocked(), requestID: c.id, key: c.key, model: order.Model, prompt: cut(order.Input.Prompt, 1500),
-		spec: spec, size: spec.size(), input: input, made: c.now, takes: s.o.RenderMin,
+		id: s.newIDLocked(), requestID: c.id, key: c.key, model: order.Model, prompt: cut(order.Input.Prompt, longest),
+		spec: spec, size: spec.size(), format: order.Parameters.Format, input: input, made: c.now, takes: s.o.RenderMin,
 	}
-	if mode(order.Model) == "i2v" {
+	if _, media := lineOf(order.Model); media || mode(order.Model) == "i2v" {
 		t.size = ""
 	}
 	if span := s.o.RenderMax - s.o.RenderMin; span > 0 {
@@ -111,8 +120,11 @@ func (s *Sim) gate(c *call, order *creation) (reply, bool) {
 }
 
 func (o creation) media() []string {
-	return slices.DeleteFunc(slices.Concat(o.Input.References, o.Input.Videos, []string{o.Input.Image, o.Input.Audio}),
-		func(u string) bool { return u == "" })
+	all := slices.Concat(o.Input.References, o.Input.Videos, []string{o.Input.Image, o.Input.Audio})
+	for _, m := range o.Input.Media {
+		all = append(all, m.URL, m.Voice)
+	}
+	return slices.DeleteFunc(all, func(u string) bool { return u == "" })
 }
 
 // understand reads the parameters: what is rendered, the billed seconds of the
@@ -157,9 +169,9 @@ func (s *Sim) sizeOf(o creation, kind string) (string, string) {
 	if kind == "i2v" {
 		switch strings.ToUpper(o.Parameters.Resolution) {
 		case "720P":
-			return s.shape(o.Input.Image, 720), ""
+			return s.shape(o.Input.Image, sizes[720]), ""
 		case "", "1080P":
-			return s.shape(o.Input.Image, 1080), ""
+			return s.shape(o.Input.Image, sizes[1080]), ""
 		}
 		return "1280*720", "Required parameter(resolution) missing or invalid, please check the request parameters."
 	}
@@ -190,18 +202,22 @@ func (s *Sim) referenceSeconds(urls []string, last int) (float64, string) {
 			continue
 		}
 		videos++
-		seconds := s.o.ReferenceSeconds
-		if s.o.Length != nil {
-			if known, ok := s.o.Length(u); ok {
-				seconds = known
-			}
-		}
-		total += min(seconds, caps[len(urls)])
+		total += min(s.secondsOf(u), caps[len(urls)])
 	}
 	if videos > 3 {
 		return 0, "Required parameter(reference_urls) missing or invalid: at most 3 videos."
 	}
 	return total, ""
+}
+
+// secondsOf is how long a reference is taken to be.
+func (s *Sim) secondsOf(u string) float64 {
+	if s.o.Length != nil {
+		if known, ok := s.o.Length(u); ok {
+			return known
+		}
+	}
+	return s.o.ReferenceSeconds
 }
 
 func (s *Sim) note(c *call, o creation, code string, t *task) {

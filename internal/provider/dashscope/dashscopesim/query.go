@@ -62,7 +62,10 @@ func (t *task) usage() map[string]any {
 		return v
 	}
 	tier := 1080.0
-	if t.spec.Width*t.spec.Height <= 1280*720 {
+	switch pixels := t.spec.Width * t.spec.Height; {
+	case pixels <= 640*720:
+		tier = 480
+	case pixels <= 1280*720:
 		tier = 720
 	}
 	u := map[string]any{
@@ -71,6 +74,12 @@ func (t *task) usage() map[string]any {
 	}
 	if t.size != "" {
 		u["size"] = t.size
+	}
+	if _, media := lineOf(t.model); media {
+		u["fps"] = 30
+		if t.format != "" {
+			u["ratio"] = t.format
+		}
 	}
 	return u
 }

@@ -1,5 +1,5 @@
 // Package dashscopesim is a simulated DashScope: the asynchronous video API of
-// the Wan 2.6 models as an http.Handler, with its limits, its states, its
+// the Wan models from 2.6 on as an http.Handler, with its limits, its states, its
 // expiring links and, on demand, its faults. It stands where the supplier stands
 // on a task's path: after internal/provider/dashscope, or after any other client
 // that speaks the supplier's API. It renders test pictures, never what a prompt

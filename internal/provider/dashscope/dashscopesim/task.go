@@ -20,7 +20,8 @@ type task struct {
 	key           Key
 	model, prompt string
 	spec          Spec
-	size          string // "" where the supplier does not tell (I2V)
+	size          string // "" where the supplier does not tell (I2V, and all from 2.7 on)
+	format        string // what it calls ratio, from 2.7 on
 	input         float64
 	takes         time.Duration // of rendering
 

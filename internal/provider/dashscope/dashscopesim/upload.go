@@ -140,7 +140,7 @@ func (s *Sim) readable(address string, key Key, model string) bool {
 
 // shape is the size of the tier nearest to the picture's shape; 16:9 when the
 // picture cannot be seen from here.
-func (s *Sim) shape(address string, tier int) string {
+func (s *Sim) shape(address string, list []string) string {
 	var b []byte
 	if _, data, ok := strings.Cut(address, ";base64,"); ok && strings.HasPrefix(address, "data:") {
 		b, _ = base64.StdEncoding.DecodeString(data)
@@ -149,10 +149,10 @@ func (s *Sim) shape(address string, tier int) string {
 	}
 	config, _, err := image.DecodeConfig(bytes.NewReader(b))
 	if err != nil || config.Height == 0 || config.Width == 0 {
-		return sizes[tier][0]
+		return list[0]
 	}
 	want, best, nearest := math.Log(float64(config.Width)/float64(config.Height)), "", math.Inf(1)
-	for _, size := range sizes[tier] {
+	for _, size := range list {
 		var w, h float64
 		_, _ = fmt.Sscanf(size, "%f*%f", &w, &h)
 		if d := math.Abs(math.Log(w/h) - want); d < nearest {

@@ -21,7 +21,7 @@ type order struct {
 	From string `name:"from" placeholder:"FILE" help:"Send this JSON body as it is; - reads it from the standard input."`
 
 	Model      string   `name:"model" placeholder:"ID" help:"The model; see unireel models."`
-	Prompt     string   `name:"prompt" placeholder:"TEXT" help:"What the video shows, at most 1500 characters."`
+	Prompt     string   `name:"prompt" placeholder:"TEXT" help:"What the video shows; for Wan 2.6 at most 1500 characters."`
 	Video      []string `name:"video" sep:"none" placeholder:"FILE|URL|ID" help:"A reference video. May be repeated."`
 	Image      []string `name:"image" sep:"none" placeholder:"FILE|URL|ID" help:"A reference picture, or the picture of an image-to-video model. May be repeated."`
 	Reference  []string `name:"reference" sep:"none" placeholder:"FILE|URL|ID" help:"References in a mixed order, instead of --video and --image. May be repeated."`

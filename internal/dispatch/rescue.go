@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +22,7 @@ const (
 	listsAfter   = 120 * time.Second // both at least so long after the answer was lost
 	rescueGiveUp = 30 * time.Minute
 	listWindow   = 24 * time.Hour // what the supplier's list shows
-	promptCut    = 1500           // DashScope truncates prompts to this many characters
+	promptCut    = 1500           // characters that a supplier repeats, where it does not say
 )
 
 // hasty is a rescue's time as it counts here: shorter only in test builds.
@@ -330,25 +329,39 @@ func (d *Dispatch) provesOurs(ctx context.Context, t task.Task, result provider.
 	return d.matches(ctx, t, result)
 }
 
-// matches says whether a result is what the task ordered: the prompt as sent,
-// size and seconds.
+// matches says whether a result is what the task ordered: the prompt as the supplier
+// repeats it, size and seconds.
 func (d *Dispatch) matches(ctx context.Context, t task.Task, result provider.Result) (bool, error) {
-	body, _, err := d.Store.Request(ctx, t.ID)
+	r, ready, err := d.read(ctx, t.ID)
 	if err != nil {
 		return false, err
 	}
-	var r catalog.Request
-	if err := json.Unmarshal(body, &r); err != nil {
+	a, err := d.Store.Attempt(ctx, t.ID, t.Attempt)
+	if err != nil {
 		return false, err
 	}
-	sent := []rune(r.Prompt)
-	if string(sent[:min(len(sent), promptCut)]) != result.Prompt {
+	if d.repeated(t, a.Model, r, ready) != result.Prompt {
 		return false, nil
 	}
 	if result.Size != "" && r.Mode != catalog.I2V && result.Size != r.Size {
 		return false, nil
 	}
 	return result.Usage == nil || result.Usage.Output == 0 || result.Usage.Output == int64(r.Seconds)*1000, nil
+}
+
+// repeated is the prompt of a task as its supplier repeats it.
+func (d *Dispatch) repeated(t task.Task, model string, r catalog.Request, ready prepared) string {
+	if up := d.upstream(t.Upstream); up != nil {
+		if p, ok := up.Provider.(provider.Repeater); ok {
+			o := provider.Order{Model: model, Mode: provider.Mode(r.Mode), Prompt: r.Prompt}
+			for _, ref := range ready.References {
+				o.References = append(o.References, provider.Reference{Kind: ref.Kind, Type: ref.Type, Name: ref.Name, URL: ref.URL})
+			}
+			return p.Repeated(o)
+		}
+	}
+	sent := []rune(r.Prompt)
+	return string(sent[:min(len(sent), promptCut)])
 }
 
 // orphansEvery is how often a supplier's list is searched for tasks of our key

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope"
@@ -174,6 +175,27 @@ func TestTheSimulatedSuppliersLinksDieEarly(t *testing.T) {
 		}
 		if n := submissions(sim, "a boat"); n != 1 {
 			t.Errorf("the supplier accepted it %d times", n)
+		}
+		h.sound()
+	})
+}
+
+// A later model's prompt is sent in other words than the customer's: what the
+// supplier repeats of it still proves that a found ticket is the task's.
+func TestALostAnswerOfALaterModelIsFoundByThePromptAsSent(t *testing.T) {
+	inSimHouse(t, dashscopesim.Options{}, func(h *house, sim *dashscopesim.Sim) {
+		h.start()
+		ask := func(prompt string) catalog.Request {
+			r := refs(prompt, "https://example.com/face.png", "https://example.com/clip.mp4")
+			r.Model, r.Resolved = "wan2.7-r2v-720p", "wan2.7-r2v-720p"
+			return r
+		}
+		h.untilState(h.create("acct_a", ask("an earlier one")), task.Completed)
+		sim.Inject(dashscopesim.DropAfter(dashscopesim.Submit))
+		id := h.create("acct_a", ask("character2 follows character1"))
+		h.untilState(id, task.Completed)
+		if n := submissions(sim, "Video 1 follows Image 1"); n != 1 {
+			t.Errorf("accepted %d times", n)
 		}
 		h.sound()
 	})

@@ -44,6 +44,12 @@ type Finder interface {
 	Find(ctx context.Context, model string, since time.Time) ([]Found, error)
 }
 
+// Repeater tells the prompt of an order as the supplier repeats it in results and
+// lists: a Finder whose prompts are not sent as they are must be one.
+type Repeater interface {
+	Repeated(o Order) string
+}
+
 // Uploader can bring bytes to where the supplier reads them.
 type Uploader interface {
 	// Upload keeps the bytes for the supplier's model and returns the address to

@@ -95,6 +95,7 @@ var (
 	_ provider.Provider = (*dashscope)(nil)
 	_ provider.Canceler = (*dashscope)(nil)
 	_ provider.Finder   = (*dashscope)(nil)
+	_ provider.Repeater = (*dashscope)(nil)
 	_ provider.Uploader = (*dashscope)(nil)
 )
 

@@ -80,6 +80,22 @@ func (s shape) fill(c *creation, o provider.Order) {
 	}
 }
 
+// promptKept is how many characters of a 2.6 prompt the supplier keeps. Of later
+// models it keeps all that it takes.
+const promptKept = 1500
+
+// Repeated is an order's prompt as orig_prompt tells it.
+func (*dashscope) Repeated(o provider.Order) string {
+	switch {
+	case !shapeOf(o.Model).media:
+		r := []rune(o.Prompt)
+		return string(r[:min(len(r), promptKept)])
+	case o.Mode == provider.R2V:
+		return retold(o)
+	}
+	return o.Prompt
+}
+
 // character is how our prompts name a reference.
 var character = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
 

@@ -37,6 +37,7 @@ func TestALaterRouteServesWhatTheFirstCannotTake(t *testing.T) {
 		h.upstreams[0].Limits.InProgress = 2
 		other := h.another("another", func(u *Upstream) { u.Order, u.Limits.InProgress = 2, 10 })
 		h.start()
+		time.Sleep(time.Second) // of the bubble: both are served
 		var ids []string
 		for range 5 {
 			ids = append(ids, h.create("acct_a", words("a boat")))
@@ -60,6 +61,7 @@ func TestRoutesShareByWeight(t *testing.T) {
 		h.upstreams[0].Limits, h.upstreams[0].Weight = limits, 3
 		other := h.another("another", func(u *Upstream) { u.Weight = 1 })
 		h.start()
+		time.Sleep(time.Second) // of the bubble: both are served
 		var ids []string
 		for range 120 {
 			ids = append(ids, h.create("acct_a", words("a boat")))
@@ -128,6 +130,7 @@ func TestAFailingUpstreamIsLeftAlone(t *testing.T) {
 			return true, nil
 		}
 		h.start()
+		time.Sleep(time.Second) // of the bubble: both are served
 		var ids []string
 		for range 20 {
 			ids = append(ids, h.create("acct_a", words("a boat")))
@@ -293,4 +296,65 @@ func (h *house) untilTrue(what string, is func() bool) {
 		wait(context.Background(), time.Second)
 	}
 	h.t.Fatalf("never: %s", what)
+}
+
+// An order that may have been taken goes nowhere else, however many routes the lane
+// has; one that was not taken does.
+func TestOnlyWhatWasNotTakenGoesToTheNextRoute(t *testing.T) {
+	for _, taken := range []provider.Taken{provider.NotTaken, provider.Unsure} {
+		t.Run(map[provider.Taken]string{provider.NotTaken: "not taken", provider.Unsure: "unsure"}[taken], func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				h.account("acct_a", 1, 0)
+				other := h.another("another", func(u *Upstream) { u.Order = 2 })
+				h.start()
+				time.Sleep(time.Second) // of the bubble: both are served
+				h.untilState(h.create("acct_a", words("an earlier one")), task.Completed)
+				h.supplier.mu.Lock()
+				h.supplier.blind = true // what it took cannot be found
+				h.supplier.submit = func(int, provider.Order) (bool, error) {
+					return taken == provider.Unsure, &provider.Failure{Taken: taken, Class: provider.Passing}
+				}
+				h.supplier.mu.Unlock()
+				id := h.create("acct_a", words("a boat"))
+				done := h.untilFinal(id)
+				if taken == provider.NotTaken {
+					if done.State != task.Completed || len(other.taken(id)) != 1 {
+						t.Errorf("ended %s; the next route has it %d times", done.State, len(other.taken(id)))
+					}
+					return
+				}
+				if done.State != task.Failed || done.Error.Code != string(fault.CodeUpstreamUnknown) || done.Cost != 0 || other.count() != 0 || len(h.supplier.taken(id)) != 1 {
+					t.Errorf("ended %s, %+v; ordered %d and %d times", done.State, done.Error, h.supplier.count(), other.count())
+				}
+				h.sound()
+			})
+		})
+	}
+}
+
+// The same request costs the same, whoever makes it and whatever they tell of it.
+func TestThePriceIsTheSameOnEveryRoute(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		h.upstreams[0].Limits.InProgress = 1
+		other := h.another("another", func(u *Upstream) { u.Order = 2 })
+		other.poll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
+			r.usage = nil // it tells nothing of what it bills
+			return nil, nil
+		}
+		h.start()
+		time.Sleep(time.Second) // of the bubble: both are served
+		costs := map[string]bool{}
+		var ids []string
+		for range 2 {
+			ids = append(ids, h.create("acct_a", words("a boat")))
+		}
+		for _, id := range ids {
+			costs[h.untilState(id, task.Completed).Cost.String()] = true
+		}
+		if len(costs) != 1 || h.supplier.count() != 1 || other.count() != 1 {
+			t.Errorf("costs %v; orders %d and %d", costs, h.supplier.count(), other.count())
+		}
+		h.sound()
+	})
 }

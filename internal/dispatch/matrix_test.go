@@ -28,6 +28,7 @@ import (
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/money"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/all"
 	"github.com/unireel/unireel/internal/provider/providertest"
 	"github.com/unireel/unireel/internal/task"
 )
@@ -321,6 +322,11 @@ func (h *house) refetch(o fetch.Options) {
 // and free, and the customer is told in our own words. docs/reliability.md is what
 // this test saw.
 func TestTheFaultMatrix(t *testing.T) {
+	for _, kind := range all.Kinds() {
+		if rigs[kind.Name] == nil && !kind.Traits.Resubmit { // what renders in the process has no wire
+			t.Errorf("provider %s has no rig in rigs_test.go", kind.Name)
+		}
+	}
 	names := []string{}
 	for name := range rigs {
 		names = append(names, name)

@@ -30,10 +30,10 @@ func (d *Dispatch) sweepRoutes(ctx context.Context) error {
 		return err
 	}
 	for _, lane := range lanes {
-		if lane.Queued == 0 || !all(lane.ID, closing) {
+		if lane.Queued == 0 || !onlyBy(lane.ID, closing) {
 			continue
 		}
-		if err := d.reroute(ctx, lane.ID, all(lane.ID, removed)); err != nil {
+		if err := d.reroute(ctx, lane.ID, onlyBy(lane.ID, removed)); err != nil {
 			return err
 		}
 	}
@@ -45,8 +45,8 @@ func (d *Dispatch) sweepRoutes(ctx context.Context) error {
 	return nil
 }
 
-// all says whether every route of a lane goes to one of these upstreams.
-func all(lane string, upstreams map[string]bool) bool {
+// onlyBy says whether every route of a lane goes to one of these upstreams.
+func onlyBy(lane string, upstreams map[string]bool) bool {
 	for route := range strings.SplitSeq(lane, "|") {
 		name, _, _ := strings.Cut(route, "/")
 		if !upstreams[plainName(name)] {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -61,6 +62,7 @@ func TestWhatDiffersFromWhatWasBoughtIsAWarning(t *testing.T) {
 		if len(done.Warnings) != 2 || done.Warnings[0].Code != string(fault.CodeResultMismatch) {
 			t.Errorf("warnings %+v", done.Warnings)
 		}
+		synctest.Wait() // it counts after the commit
 		for _, what := range []string{"size", "seconds"} {
 			if n := testutil.ToFloat64(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
 				t.Errorf("%v mismatches of %s", n, what)

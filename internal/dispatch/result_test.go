@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -66,6 +67,7 @@ func TestTheCodecsAreComparedWithWhatWasBought(t *testing.T) {
 				if len(done.Warnings) != len(c.what) || len(c.what) > 0 && !strings.Contains(done.Warnings[0].Message, c.says) {
 					t.Errorf("warnings %+v", done.Warnings)
 				}
+				synctest.Wait() // it counts after the commit
 				for _, what := range c.what {
 					if n := testutil.ToFloat64(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
 						t.Errorf("%v mismatches of %s", n, what)

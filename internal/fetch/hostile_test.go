@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,12 +91,20 @@ func hostilePictures() map[string]string {
 }
 
 // manyPasses is a progressive JPEG of 8192*8192 that asks for pass after pass over
-// all of it, in 70 bytes each: a run of blocks without change, 32 times.
+// all of it, in some 75 bytes each: a run of blocks without change, 32 times.
 func manyPasses(n int) string {
 	table := func(class, symbol string) string {
 		return "\xff\xc4" + be16(2+18) + class + "\x01" + strings.Repeat("\x00", 15) + symbol
 	}
-	run := strings.Repeat("\x7f\xfe", 33) // "0" is the symbol of a run, then 14 bits of its length, and one more
+	// "0" is the symbol of a run; 14 bits say how much longer than 2^14 blocks it is.
+	bits := strings.Repeat("0"+strings.Repeat("1", 14), 33) + "1"
+	run := ""
+	for ; bits != ""; bits = bits[8:] {
+		n, _ := strconv.ParseUint(bits[:8], 2, 8)
+		if run += string([]byte{byte(n)}); n == 0xff {
+			run += "\x00" // else it would be a marker
+		}
+	}
 	pass := "\xff\xda" + be16(8) + "\x01\x01\x00\x01\x3f\x00" + run
 	return "\xff\xd8" + table("\x10", "\xe0") + "\xff\xc2" + be16(11) + "\x08" + be16(8192) + be16(8192) + "\x01\x01\x11\x00" + strings.Repeat(pass, n) + "\xff\xd9"
 }

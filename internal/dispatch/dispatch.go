@@ -142,7 +142,7 @@ func New(o Options) (*Dispatch, error) {
 	d.paces = newPaces(o.Store, !o.Alone)
 	d.stats = newStats(o.Registry)
 	d.prepares, d.collects = newFeed(), newFeed()
-	d.roster = &roster{}
+	d.roster = &roster{broken: map[string]string{}}
 	for _, u := range o.Upstreams {
 		if err := d.join(u, ""); err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -356,5 +357,29 @@ func TestThePriceIsTheSameOnEveryRoute(t *testing.T) {
 			t.Errorf("costs %v; orders %d and %d", costs, h.supplier.count(), other.count())
 		}
 		h.sound()
+	})
+}
+
+// An upstream is met from two sides, by who added it and by the next look around:
+// it joins once.
+func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {
+	inHouse(t, func(h *house) {
+		made := 0
+		h.make = func(setup string) (Upstream, error) {
+			made++
+			u := h.upstreams[0]
+			u.Name = setup
+			return u, nil
+		}
+		h.start()
+		row := store.Upstream{ID: "wave", Setup: "wave"}
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { h.d.meet(row) })
+		}
+		all.Wait()
+		if n := len(h.d.roster.list()); n != 2 || made != 1 {
+			t.Errorf("%d upstreams, made %d times", n, made)
+		}
 	})
 }

@@ -33,8 +33,10 @@ type upstream struct {
 // roster is the upstreams that this process knows. It changes seldom and is read
 // everywhere.
 type roster struct {
-	mu  sync.Mutex // of changes
-	now atomic.Pointer[[]*upstream]
+	mu      sync.Mutex // of changes
+	now     atomic.Pointer[[]*upstream]
+	meeting sync.Mutex        // one row is met at a time
+	broken  map[string]string // set-ups that cannot be used here, by name: told once
 }
 
 func (r *roster) list() []*upstream {
@@ -93,6 +95,8 @@ func (d *Dispatch) joinAdded(ctx context.Context) error {
 // meet makes what this process knows of an upstream as its row says: added, as
 // its operator wishes, or gone.
 func (d *Dispatch) meet(row store.Upstream) {
+	d.roster.meeting.Lock()
+	defer d.roster.meeting.Unlock()
 	up := d.upstream(row.ID)
 	switch {
 	case up != nil && up.setup != "" && up.setup != row.Setup:
@@ -109,9 +113,13 @@ func (d *Dispatch) meet(row store.Upstream) {
 		}
 		if err != nil {
 			d.stats.unusable.WithLabelValues(row.ID).Set(1)
-			d.Log.Error("ALERT: an upstream that was added cannot be used here", "upstream", row.ID, "error", err)
+			if d.roster.broken[row.ID] != row.Setup { // it is tried again at every look
+				d.Log.Error("ALERT: an upstream that was added cannot be used here", "upstream", row.ID, "error", err)
+			}
+			d.roster.broken[row.ID] = row.Setup
 			return
 		}
+		delete(d.roster.broken, row.ID)
 		d.stats.unusable.WithLabelValues(row.ID).Set(0)
 		d.upstream(row.ID).see(row)
 		d.Log.Info("an upstream was added", "upstream", row.ID, "provider", u.Kind.Name)

@@ -32,7 +32,7 @@ func (tx *Tx) Beat(ctx context.Context, r Replica, now, believed int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.changed(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET expires = excluded.expires",
+	_, err = tx.changed(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET serves = excluded.serves, expires = excluded.expires",
 		r.ID, r.Name, strings.Join(r.Serves, "|"), now+believed)
 	return err
 }

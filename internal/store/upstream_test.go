@@ -60,3 +60,17 @@ func TestAnAddedUpstreamIsForgottenWhenNothingIsInProgress(t *testing.T) {
 		}
 	})
 }
+
+// What a replica serves may grow while it lives: upstreams are added.
+func TestAReplicaTellsWhatItServesByNow(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		for _, serves := range [][]string{{"one"}, {"one", "added"}} {
+			write(t, s, func(tx *Tx) error { return tx.Beat(ctx, Replica{ID: "me", Name: "host", Serves: serves}, 5, 10_000) })
+			list, err := s.Replicas(ctx, 6)
+			if err != nil || len(list) != 1 || len(list[0].Serves) != len(serves) {
+				t.Errorf("%+v, %v; want %v", list, err, serves)
+			}
+		}
+	})
+}

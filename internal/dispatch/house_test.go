@@ -111,6 +111,15 @@ func inHouses(t *testing.T, test func(*house)) {
 	storetest.Each(t, tables, func(t *testing.T, at storetest.Place) { inHouseAt(t, at, test) })
 }
 
+// seeds is how many of a property's seeds are tried: fewer under the race detector,
+// which is slow and needs only the code.
+func seeds(n int) int {
+	if raced {
+		return (n + 2) / 3
+	}
+	return n
+}
+
 // inSomeHouses is inHouse for each seed of a property, and on PostgreSQL too for
 // the first ones: what differs there are statements, not fates.
 func inSomeHouses(seed int) func(*testing.T, func(*house)) {

@@ -12,8 +12,8 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// Open reads a result: with the key when its address is of the origin, else
-// without. A dead link is Gone.
+// Open reads a result: with the key when its address is of the origin and links are
+// not Signed, else without. A dead link is Gone.
 func (t *Talk) Open(ctx context.Context, r Result) (io.ReadCloser, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
@@ -26,7 +26,7 @@ func (t *Talk) Open(ctx context.Context, r Result) (io.ReadCloser, error) {
 		return nil, t.gone(Answer{}, errors.New("the result's address is not usable"))
 	}
 	request.Header.Set("User-Agent", "unireel")
-	if t.Auth != "" && t.Ours(u) {
+	if t.Auth != "" && !t.Signed && t.Ours(u) {
 		request.Header.Set("Authorization", t.Auth)
 	}
 	quiet := time.AfterFunc(t.Silence, func() { cancel(errSilent) })
@@ -46,12 +46,13 @@ func (t *Talk) Open(ctx context.Context, r Result) (io.ReadCloser, error) {
 	a.Body, _ = io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	c, _ := t.Complain(a.Body)
 	cause := fmt.Errorf("result: status %d: %s", a.Status, c.Message)
+	f := t.Broken(a, cause)
 	switch a.Status {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-		return nil, t.gone(a, cause)
-	default:
-		return nil, t.Broken(a, cause)
+		f = t.gone(a, cause)
 	}
+	f.Code = t.Clean(c.Code)
+	return nil, f
 }
 
 func (t *Talk) gone(a Answer, cause error) *Failure {

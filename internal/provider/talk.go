@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Talk struct {
 	Submit  *http.Client
 	Now     func() time.Time
 	Silence time.Duration // how long Open waits for the next bytes
+	Signed  bool          // results' links open without the key, wherever they are
 	// IDHeader has the supplier's id of an exchange; NewTalk says X-Request-Id.
 	IDHeader string
 	// Complain reads an error body of the supplier's own; false for anything else,
@@ -40,14 +42,18 @@ type Talk struct {
 type Complaint struct {
 	Code, Message string
 	Param         string // the field that it names, as we sent it
+	RequestID     string // where the body tells it and no header does
 }
 
 // Verdict is what one of a supplier's errors means to us.
 type Verdict struct {
 	Class     Class
 	ModelOnly bool
+	Unsure    bool // answered to an order, it leaves open whether that was taken
 	Fault     fault.Code
 	Param     string // the customer's field, "" when it is about none
+	Says      string // what the customer is told, where the code's own sentence is too wide
+	Hint      string // what the operator is told beside the supplier's text, in the log
 }
 
 // Answer is an answer read whole.
@@ -191,9 +197,10 @@ func (t *Talk) Refusal(a Answer) *Failure {
 	if own {
 		cause = c.Message
 	}
-	f := t.Failure(t.Judge(a.Status, c), c, fmt.Errorf("status %d: %s", a.Status, cause))
-	f.RequestID, f.After = a.RequestID, a.After
-	if own && a.Status >= 400 && a.Status != http.StatusRequestTimeout && a.Status != http.StatusGatewayTimeout {
+	v := t.Judge(a.Status, c)
+	f := t.Failure(v, c, fmt.Errorf("status %d: %s", a.Status, cause))
+	f.RequestID, f.After = cmp.Or(a.RequestID, c.RequestID), a.After
+	if own && !v.Unsure && a.Status >= 400 && a.Status != http.StatusRequestTimeout && a.Status != http.StatusGatewayTimeout {
 		f.Taken = NotTaken
 	}
 	return f
@@ -202,9 +209,12 @@ func (t *Talk) Refusal(a Answer) *Failure {
 // Failure is a verdict as a failure. Nothing of the supplier's text reaches the
 // customer.
 func (t *Talk) Failure(v Verdict, c Complaint, cause error) *Failure {
+	if v.Hint != "" {
+		cause = fmt.Errorf("%w (%s)", cause, v.Hint)
+	}
 	return &Failure{
-		Taken: Unsure, Class: v.Class, ModelOnly: v.ModelOnly, Code: t.Clean(c.Code),
-		Fault: fault.New(v.Fault, v.Param, sentence(v.Fault)), Err: errors.New(t.Clean(cause.Error())),
+		Taken: Unsure, Class: v.Class, ModelOnly: v.ModelOnly, RequestID: c.RequestID, Code: t.Clean(c.Code),
+		Fault: fault.New(v.Fault, v.Param, cmp.Or(v.Says, sentence(v.Fault))), Err: errors.New(t.Clean(cause.Error())),
 	}
 }
 

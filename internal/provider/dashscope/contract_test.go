@@ -68,7 +68,7 @@ func simulate(t *testing.T, change func(*dashscopesim.Options)) supplier {
 }
 
 // connect makes a provider that reaches loopback only.
-func connect(t *testing.T, address, key string, now func() time.Time) *dashscope {
+func connect(t testing.TB, address, key string, now func() time.Time) *dashscope {
 	t.Helper()
 	client, submit := provider.NewClients((&net.Dialer{Timeout: 5 * time.Second}).DialContext)
 	t.Cleanup(client.CloseIdleConnections)

@@ -13,11 +13,7 @@
 package dashscope
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -54,41 +50,24 @@ func readSettings(given map[string]string) (settings, error) {
 		submitTimeout: 60 * time.Second, queryTimeout: 15 * time.Second,
 		uploadTimeout: 10 * time.Minute, silenceTimeout: 60 * time.Second,
 	}
-	texts := map[string]*string{"workspace": &s.workspace, "create_path": &s.createPath, "tasks_path": &s.tasksPath, "uploads_path": &s.uploadsPath}
-	times := map[string]*time.Duration{
-		"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
-		"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
-	}
-	for name, value := range given {
-		if text := texts[name]; text != nil {
-			if strings.HasSuffix(name, "_path") && !strings.HasPrefix(value, "/") {
-				return s, fmt.Errorf("setting %s %q: want a path that begins with /", name, value)
-			}
-			*text = strings.TrimSuffix(value, "/")
-			continue
-		}
-		span := times[name]
-		if span == nil {
-			return s, fmt.Errorf("setting %q is not one of dashscope's: workspace, create_path, tasks_path, uploads_path, submit_timeout, query_timeout, upload_timeout, silence_timeout", name)
-		}
-		d, err := time.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return s, fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
-		}
-		*span = d
-	}
-	return s, nil
+	err := provider.Settings{
+		Kind: "dashscope",
+		Words: map[string]func(string) error{
+			"workspace": provider.Word(&s.workspace), "create_path": provider.Path(&s.createPath),
+			"tasks_path": provider.Path(&s.tasksPath), "uploads_path": provider.Path(&s.uploadsPath),
+		},
+		Times: map[string]*time.Duration{
+			"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
+			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
+		},
+	}.Read(given)
+	return s, err
 }
 
 // dashscope is one upstream at the supplier.
 type dashscope struct {
 	settings
-	origin string // scheme and host
-	secret string
-	client *http.Client
-	submit *http.Client
-	now    func() time.Time
-	log    *slog.Logger
+	talk *provider.Talk
 }
 
 var (
@@ -106,27 +85,15 @@ func New(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
-	u, err := url.Parse(o.BaseURL)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, fmt.Errorf("upstream %s: the base URL wants to be like https://dashscope-intl.aliyuncs.com", o.Upstream)
-	}
 	if o.Secret == "" {
 		return nil, fmt.Errorf("upstream %s: dashscope wants an API key", o.Upstream)
 	}
-	if strings.ContainsFunc(o.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, fmt.Errorf("upstream %s: the API key holds white space or characters that no key has", o.Upstream)
-	}
-	if o.Client == nil || o.Submit == nil || o.Now == nil {
-		return nil, errors.New("dashscope wants its clients and its clock")
-	}
-	log := o.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	// Some write the API path behind the host, as the supplier's SDKs do.
-	origin := strings.TrimSuffix(strings.TrimSuffix(o.BaseURL, "/"), "/api/v1")
-	return &dashscope{
-		settings: s, origin: origin, secret: o.Secret, client: o.Client, submit: o.Submit, now: o.Now,
-		log: log.With("upstream", o.Upstream),
-	}, nil
+	o.BaseURL = strings.TrimSuffix(strings.TrimRight(o.BaseURL, "/"), "/api/v1")
+	talk, err := provider.NewTalk(o, "dashscope", "https://dashscope-intl.aliyuncs.com")
+	if err != nil {
+		return nil, err
+	}
+	talk.Silence, talk.Signed, talk.Complain, talk.Judge = s.silenceTimeout, true, readError, told
+	return &dashscope{settings: s, talk: talk}, nil
 }

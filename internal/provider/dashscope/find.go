@@ -26,7 +26,7 @@ const (
 // error.
 func (d *dashscope) Find(ctx context.Context, model string, since time.Time) ([]provider.Found, error) {
 	const form = "20060102150405"
-	end := d.now().Add(listAhead)
+	end := d.talk.Now().Add(listAhead)
 	start := end.Add(-listWindow)
 	if since.After(start) {
 		start = since
@@ -42,14 +42,14 @@ func (d *dashscope) Find(ctx context.Context, model string, since time.Time) ([]
 	var list []provider.Found
 	for n := 1; ; n++ {
 		if n > maxPages {
-			return nil, d.broken(exchange{}, errors.New("the list does not end"))
+			return nil, d.broken(provider.Answer{}, errors.New("the list does not end"))
 		}
 		q.Set("page_no", strconv.Itoa(n))
 		x, f := d.ask(ctx, http.MethodGet, d.tasksPath+"/?"+q.Encode())
 		if f != nil {
 			return nil, f
 		}
-		p, err := readPage(x.body)
+		p, err := readPage(x.Body)
 		if err != nil {
 			return nil, d.broken(x, err)
 		}
@@ -62,7 +62,7 @@ func (d *dashscope) Find(ctx context.Context, model string, since time.Time) ([]
 			seen[one.Ticket] = true
 			list = append(list, one)
 		}
-		if len(*p.Data) == 0 || int64(n) >= p.TotalPage.whole() {
+		if len(*p.Data) == 0 || int64(n) >= p.TotalPage.Whole() {
 			break
 		}
 	}
@@ -77,6 +77,6 @@ func foundOf(r row) provider.Found {
 	}
 	return provider.Found{
 		Ticket: provider.Ticket(r.TaskID), Model: string(r.Model), KeyID: string(r.KeyID),
-		RequestID: string(r.RequestID), Phase: phase, MadeAt: time.UnixMilli(r.Created.whole()),
+		RequestID: string(r.RequestID), Phase: phase, MadeAt: time.UnixMilli(r.Created.Whole()),
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/unireel/unireel/internal/provider"
 )
 
 func seeds(f *testing.F, names ...string) {
@@ -25,7 +27,7 @@ func FuzzCreateAnswer(f *testing.F) {
 
 func FuzzPollAnswer(f *testing.F) {
 	seeds(f, "pending.json", "running.json", "succeeded.json", "succeeded-lenient.json", "succeeded-media.json", "succeeded-clip.json", "failed.json", "unknown.json")
-	d := &dashscope{secret: secret, now: func() time.Time { return time.Unix(1, 0) }}
+	d := connect(f, "http://127.0.0.1:1", secret, func() time.Time { return time.Unix(1, 0) })
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := readAnswer(b)
 		if err != nil {
@@ -58,13 +60,13 @@ func FuzzList(f *testing.F) {
 
 func FuzzErrorBody(f *testing.F) {
 	seeds(f, "error.json", "error-compatible.json", "error-oss.xml")
-	d := &dashscope{secret: secret}
+	d := connect(f, "http://127.0.0.1:1", secret, time.Now)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		failure := d.refusal(exchange{status: http.StatusBadRequest, body: b})
+		failure := d.talk.Refusal(provider.Answer{Status: http.StatusBadRequest, Body: b})
 		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
 			t.Fatalf("%q became %v", b, failure)
 		}
-		if e, err := readError(b); err == nil && e.Code == "" {
+		if c, own := readError(b); own && c.Code == "" {
 			t.Fatalf("%q was read without a code", b)
 		}
 	})

@@ -34,7 +34,7 @@ func (d *dashscope) Poll(ctx context.Context, t provider.Ticket) (provider.Repor
 	if f != nil {
 		return provider.Report{}, f
 	}
-	a, err := readAnswer(x.body)
+	a, err := readAnswer(x.Body)
 	if err != nil {
 		return provider.Report{}, d.broken(x, err)
 	}
@@ -53,8 +53,8 @@ func (d *dashscope) Poll(ctx context.Context, t provider.Ticket) (provider.Repor
 			return provider.Report{}, d.broken(x, errors.New("succeeded without a video_url"))
 		}
 	case provider.Broken:
-		e := errorBody{Code: string(a.Output.Code), Message: string(a.Output.Message), RequestID: string(either(a.RequestID, text(x.requestID)))}
-		report.Failure = d.failure(judge(0, e.Code, e.Message), 0, e, fmt.Errorf("task failed: %s", e.Message))
+		c := provider.Complaint{Code: string(a.Output.Code), Message: string(a.Output.Message), RequestID: string(either(a.RequestID, text(x.RequestID)))}
+		report.Failure = d.talk.Failure(d.talk.Judge(0, c), c, fmt.Errorf("task failed: %s", c.Message))
 	}
 	return report, nil
 }
@@ -72,7 +72,7 @@ func (d *dashscope) result(a answer) *provider.Result {
 		r.Took = end.Sub(begin).Milliseconds()
 	}
 	if !ok {
-		end = d.now()
+		end = d.talk.Now()
 	}
 	r.ExpiresAt = end.Add(resultLife).UnixMilli()
 	if u, err := url.Parse(r.URL); err == nil {
@@ -90,11 +90,11 @@ func (d *dashscope) result(a answer) *provider.Result {
 // billed reads usage; nil when it does not tell what is billed. duration is the
 // figure that counts; it is the sum of the other two.
 func billed(u usage) *provider.Usage {
-	all, told := u.Duration.millis()
-	in, _ := u.Input.millis()
-	out, toldOut := u.Output.millis()
+	all, told := u.Duration.Millis()
+	in, _ := u.Input.Millis()
+	out, toldOut := u.Output.Millis()
 	if !told && !toldOut {
-		out, toldOut = u.Clip.millis()
+		out, toldOut = u.Clip.Millis()
 	}
 	switch {
 	case told && !toldOut:

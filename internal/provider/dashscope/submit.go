@@ -15,38 +15,28 @@ import (
 func (d *dashscope) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.submitTimeout)
 	defer cancel()
-	ctx, wire := provider.Watch(ctx)
 	order, f := creationOf(o)
 	if f != nil {
 		return "", f
 	}
-	body, err := encode(order)
+	body, err := provider.EncodeJSON(order)
 	if err != nil {
-		return "", untaken(d.broken(exchange{}, err))
+		return "", untaken(d.broken(provider.Answer{}, err))
 	}
 	r, err := d.request(ctx, http.MethodPost, d.createPath, body)
 	if err != nil {
-		return "", untaken(d.broken(exchange{}, err))
+		return "", untaken(d.broken(provider.Answer{}, err))
 	}
-	r.GetBody = nil // the transport must not be able to send it twice
 	r.Header.Set("X-DashScope-Async", "enable")
 	if usesOSS(order.Input) {
 		r.Header.Set("X-DashScope-OssResourceResolve", "enable")
 	}
-	x, err := d.do(d.submit, r)
-	if err != nil {
-		f := d.broken(x, err)
-		if wire.Untouched() {
-			f = untaken(f)
-		}
-		return "", f
-	}
-	if x.status != http.StatusOK {
-		f := d.refusal(x)
+	x, f := d.talk.Order(r)
+	if f != nil {
 		f.Fault.Param = blame(o, f)
 		return "", f
 	}
-	a, err := readAnswer(x.body)
+	a, err := readAnswer(x.Body)
 	if err != nil {
 		return "", d.broken(x, err)
 	}

@@ -113,7 +113,7 @@ func TestAnEndBeforeTheFirstByteIsNotTaken(t *testing.T) {
 		cancel()
 		return nil, errors.New("too late")
 	}
-	_, s.submit = provider.NewClients(dial)
+	_, s.talk.Submit = provider.NewClients(dial)
 	_, err := s.Submit(ctx, small())
 	if f := failureOf(t, err); f.Taken != provider.NotTaken {
 		t.Errorf("taken %d: %v", f.Taken, f)

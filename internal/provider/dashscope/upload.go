@@ -1,12 +1,10 @@
 package dashscope
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,13 +21,13 @@ func (d *dashscope) Upload(ctx context.Context, model, name string, size int64, 
 	if f != nil {
 		return "", f
 	}
-	p, err := readPolicy(x.body)
+	p, err := readPolicy(x.Body)
 	if err != nil {
 		return "", d.broken(x, err)
 	}
-	if most := p.MaxMB.whole() << 20; most > 0 && size > most {
+	if most := p.MaxMB.Whole() << 20; most > 0 && size > most {
 		return "", &provider.Failure{
-			Taken: provider.NotTaken, Class: provider.Refused, RequestID: x.requestID, Err: errors.New("over max_file_size_mb"),
+			Taken: provider.NotTaken, Class: provider.Refused, RequestID: x.RequestID, Err: errors.New("over max_file_size_mb"),
 			Fault: fault.New(fault.CodeBadReference, "", fmt.Sprintf("The file has %d bytes; the supplier takes at most %d. Send a smaller one.", size, most)),
 		}
 	}
@@ -37,7 +35,7 @@ func (d *dashscope) Upload(ctx context.Context, model, name string, size int64, 
 	if err != nil {
 		return "", d.broken(x, err)
 	}
-	key := string(p.Folder) + "/" + safeName(name)
+	key := string(p.Folder) + "/" + provider.SafeName(name)
 	p.Host = text(host)
 	if f := d.post(ctx, p, key, size, r); f != nil {
 		return "", f
@@ -48,7 +46,7 @@ func (d *dashscope) Upload(ctx context.Context, model, name string, size int64, 
 // storeHost wants an address as well kept as the supplier's own.
 func (d *dashscope) storeHost(host string) (string, error) {
 	u, err := url.Parse(host)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(d.origin, "https:"))) {
+	if err != nil || u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(d.talk.Origin, "https:"))) {
 		return "", errors.New("the policy's upload_host is not an https address")
 	}
 	return u.String(), nil
@@ -59,8 +57,7 @@ func (d *dashscope) storeHost(host string) (string, error) {
 func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, file io.Reader) *provider.Failure {
 	ctx, cancel := context.WithTimeout(ctx, d.uploadTimeout)
 	defer cancel()
-	var form bytes.Buffer
-	w := multipart.NewWriter(&form)
+	form := &provider.Form{}
 	for _, field := range [][2]string{
 		{"OSSAccessKeyId", string(p.AccessKey)},
 		{"Signature", string(p.Signature)},
@@ -70,59 +67,31 @@ func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, 
 		{"key", key},
 		{"success_action_status", "200"},
 	} {
-		if err := w.WriteField(field[0], field[1]); err != nil {
-			return d.broken(exchange{}, err)
-		}
+		form.Field(field[0], field[1])
 	}
-	if _, err := w.CreateFormFile("file", key[strings.LastIndexByte(key, '/')+1:]); err != nil {
-		return d.broken(exchange{}, err)
-	}
-	end := "\r\n--" + w.Boundary() + "--\r\n"
-	length := int64(form.Len()+len(end)) + size
-	body := io.MultiReader(&form, io.LimitReader(file, size), strings.NewReader(end))
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(p.Host), io.NopCloser(body))
+	form.File("file", key[strings.LastIndexByte(key, '/')+1:], "", size, io.NopCloser(file)) // whose Close is the caller's
+	body, length, kind, err := form.Body()
 	if err != nil {
-		return d.broken(exchange{}, err)
+		return d.broken(provider.Answer{}, err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(p.Host), body)
+	if err != nil {
+		return d.broken(provider.Answer{}, err)
 	}
 	r.ContentLength = length
-	r.Header.Set("Content-Type", w.FormDataContentType())
-	x, err := d.do(d.client, r)
-	if err != nil {
-		return d.broken(x, err)
-	}
-	if x.status == http.StatusOK || x.status == http.StatusNoContent {
-		return nil
+	r.Header.Set("Content-Type", kind)
+	x, f := d.talk.Ask(r)
+	if f == nil || x.Status == 0 {
+		return f
 	}
 	// The object store's codes are not the API's: a policy that ran out or a busy
 	// store is asked again with a new policy.
-	f := d.broken(x, fmt.Errorf("upload: status %d", x.status))
-	if e, err := readError(x.body); err == nil {
-		f.Code = d.clean(e.Code)
-		f.Err = errors.New(d.clean(fmt.Sprintf("upload: status %d: %s", x.status, e.Message)))
-	}
+	c, _ := readError(x.Body)
+	f = d.broken(x, fmt.Errorf("upload: status %d: %s", x.Status, c.Message))
+	f.Code = d.talk.Clean(c.Code)
 	if f.Code == "EntityTooLarge" {
 		f.Class = provider.Refused
 		f.Fault = fault.New(fault.CodeBadReference, "", "The file is larger than the supplier takes. Send a smaller one.")
 	}
 	return f
-}
-
-// safeName keeps what any object key can hold, and the ending, by which the
-// supplier knows the kind of a file.
-func safeName(name string) string {
-	safe := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
-			return r
-		default:
-			return '_'
-		}
-	}, name)
-	if len(safe) > 100 {
-		safe = safe[len(safe)-100:]
-	}
-	if strings.Trim(safe, "._") == "" {
-		return "file"
-	}
-	return strings.TrimLeft(safe, ".")
 }

@@ -1,7 +1,6 @@
 package dashscope
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/unireel/unireel/internal/fault"
@@ -148,15 +147,18 @@ func verdictOf(code, message string) (verdict, bool) {
 // byStatus judges what carries no code that we know. A failed task (0) of an
 // unknown code may be submitted again: failed tasks are not billed.
 func byStatus(status int) verdict {
-	v := verdict{status: status, class: provider.Passing, fault: fault.CodeSupplier, sentence: sentenceSupplier}
-	switch {
-	case status == http.StatusTooManyRequests:
-		v.class = provider.Throttled
-	case status == http.StatusUnauthorized, status == http.StatusPaymentRequired, status == http.StatusForbidden, status == http.StatusNotFound:
-		v.class = provider.Locked
-	case status == http.StatusRequestTimeout:
-	case status >= 400 && status < 500:
-		v.class, v.fault, v.sentence = provider.Refused, fault.CodeRefused, sentenceRefused
+	v := provider.ByStatus(status)
+	said := sentenceSupplier
+	if v.Class == provider.Refused {
+		said = sentenceRefused
 	}
-	return v
+	return verdict{status: status, class: v.Class, fault: v.Fault, sentence: said}
+}
+
+// told is the verdict on a complaint in the terms of all suppliers.
+func told(status int, c provider.Complaint) provider.Verdict {
+	v := judge(status, c.Code, c.Message)
+	return provider.Verdict{
+		Class: v.class, ModelOnly: v.mark == modelOnly, Unsure: v.mark == unsure, Fault: v.fault, Says: v.sentence, Hint: hints[c.Code],
+	}
 }

@@ -246,7 +246,7 @@ func TestTheKeyIsNeverSaid(t *testing.T) {
 // to look at, the customer nothing of it.
 func TestAWrongKeyIsExplainedToTheOperator(t *testing.T) {
 	s := simulate(t, nil)
-	s.dashscope.secret = "sk-of-another-region"
+	s.dashscope.talk.Auth = "Bearer sk-of-another-region"
 	_, err := s.Submit(t.Context(), small())
 	f := failureOf(t, err)
 	if f.Class != provider.Locked || !strings.Contains(f.Err.Error(), "own region") || strings.Contains(f.Fault.Detail, "region") {

@@ -6,10 +6,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/unireel/unireel/internal/provider"
 )
 
 // creation is the body of an order (R2V, T2V, I2V API references, "create
@@ -102,64 +102,12 @@ type policy struct {
 	ForbidOverride text `json:"x_oss_forbid_overwrite"`
 }
 
-// text reads a JSON string, number, boolean or null as text; anything deeper
-// reads as "".
-type text string
-
-// UnmarshalJSON never errs on valid JSON. It drops NULs: what the supplier says
-// is kept in databases that take none.
-func (t *text) UnmarshalJSON(b []byte) error {
-	b = bytes.TrimSpace(b)
-	switch {
-	case len(b) == 0 || b[0] == '{' || b[0] == '[' || string(b) == "null":
-		*t = ""
-	case b[0] == '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*t = text(fit(s))
-	default:
-		*t = text(b)
-	}
-	return nil
-}
-
-// fit makes a supplier's words fit to be kept: UTF-8 without NUL.
-func fit(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
-}
-
-// millis reads seconds as milliseconds; false when it is no number between 0 and
-// a day.
-func (t text) millis() (int64, bool) {
-	v, err := strconv.ParseFloat(strings.TrimSpace(string(t)), 64)
-	if err != nil || !(v >= 0 && v <= 86400) {
-		return 0, false
-	}
-	return int64(math.Round(v * 1000)), true
-}
-
-// whole reads an integer that may be written 3.0; 0 when it is none.
-func (t text) whole() int64 {
-	v, err := strconv.ParseFloat(strings.TrimSpace(string(t)), 64)
-	if err != nil || !(v >= -1e15 && v <= 1e15) {
-		return 0
-	}
-	return int64(v)
-}
-
-// errorBody is the supplier's error, or the object store's.
-type errorBody struct {
-	Code, Message, RequestID string
-}
-
-var errNoError = errors.New("not an error body of the supplier")
+type text = provider.Text
 
 // readError reads the flat body {code, message, request_id}, the envelope of the
 // compatible endpoints {error: {...}}, or the object store's XML. Only a body
 // with a code counts: an HTML page of something between us does not.
-func readError(b []byte) (errorBody, error) {
+func readError(b []byte) (provider.Complaint, bool) {
 	type flat struct {
 		Code      text `json:"code"`
 		Type      text `json:"type"`
@@ -179,12 +127,12 @@ func readError(b []byte) (errorBody, error) {
 			RequestID string `xml:"RequestId"`
 		}
 		if err := xml.Unmarshal(trimmed, &oss); err != nil || oss.Code == "" {
-			return errorBody{}, errNoError
+			return provider.Complaint{}, false
 		}
-		return errorBody{oss.Code, oss.Message, oss.RequestID}, nil
+		return provider.Complaint{Code: oss.Code, Message: oss.Message, RequestID: oss.RequestID}, true
 	}
 	if err := json.Unmarshal(b, &wire); err != nil {
-		return errorBody{}, errNoError
+		return provider.Complaint{}, false
 	}
 	f := wire.flat
 	if bytes.HasPrefix(bytes.TrimSpace(wire.Error), []byte("{")) {
@@ -196,9 +144,9 @@ func readError(b []byte) (errorBody, error) {
 	}
 	code := either(f.Code, f.Type)
 	if code == "" {
-		return errorBody{}, errNoError
+		return provider.Complaint{}, false
 	}
-	return errorBody{string(code), string(either(f.Message, f.Msg)), string(f.RequestID)}, nil
+	return provider.Complaint{Code: string(code), Message: string(either(f.Message, f.Msg)), RequestID: string(f.RequestID)}, true
 }
 
 func either(a, b text) text {
@@ -230,7 +178,7 @@ func readPage(b []byte) (page, error) {
 		return page{}, errors.New("read list: no data")
 	}
 	for i, r := range *p.Data {
-		if r.TaskID == "" || r.Created.whole() <= 0 {
+		if r.TaskID == "" || r.Created.Whole() <= 0 {
 			return page{}, fmt.Errorf("read list: entry %d has no task_id or no gmt_create", i)
 		}
 	}

@@ -52,29 +52,22 @@ type settings struct {
 
 func readSettings(given map[string]string) (settings, error) {
 	s := settings{submitTimeout: 60 * time.Second, queryTimeout: 15 * time.Second, uploadTimeout: 10 * time.Minute, silenceTimeout: 60 * time.Second}
-	times := map[string]*time.Duration{
-		"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
-		"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
+	store := func(value string) error {
+		if !web(value) {
+			return fmt.Errorf("want an address like %s", homeStore)
+		}
+		s.store = strings.TrimRight(value, "/")
+		return nil
 	}
-	for name, value := range given {
-		if name == "storage_url" {
-			if !web(value) {
-				return s, fmt.Errorf("setting %s %q: want an address like %s", name, value, homeStore)
-			}
-			s.store = strings.TrimRight(value, "/")
-			continue
-		}
-		span := times[name]
-		if span == nil {
-			return s, fmt.Errorf("setting %q is not one of fal's: storage_url, submit_timeout, query_timeout, upload_timeout, silence_timeout", name)
-		}
-		d, err := time.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return s, fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
-		}
-		*span = d
-	}
-	return s, nil
+	err := provider.Settings{
+		Kind:  "fal",
+		Words: map[string]func(string) error{"storage_url": store},
+		Times: map[string]*time.Duration{
+			"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
+			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
+		},
+	}.Read(given)
+	return s, err
 }
 
 // fal is one upstream at the supplier.

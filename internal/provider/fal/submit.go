@@ -33,9 +33,6 @@ func (f *fal) Submit(ctx context.Context, o provider.Order) (provider.Ticket, er
 	r.Header.Set("Content-Type", "application/json")
 	a, no := f.talk.Order(r)
 	if no != nil {
-		if late(no.Code) {
-			no.Taken = provider.Unsure
-		}
 		c, _ := readComplaint(a.Body)
 		no.Fault.Param = blame(o, no, c.Param)
 		return "", no

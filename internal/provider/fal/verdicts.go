@@ -70,6 +70,12 @@ func late(code string) bool { return strings.HasSuffix(code, "_timeout") }
 // says of money, else by the status it came with. Of an unknown kind (a model's
 // checks have many) the status decides: 422 is a request that is wrong.
 func judge(status int, c provider.Complaint) provider.Verdict {
+	v := meant(status, c)
+	v.Unsure = late(c.Code)
+	return v
+}
+
+func meant(status int, c provider.Complaint) provider.Verdict {
 	if v, known := verdicts[c.Code]; known {
 		return v
 	}

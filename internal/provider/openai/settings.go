@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/unireel/unireel/internal/provider"
 )
 
 // settings are what Options.Settings may hold. Durations are written like "30s".
@@ -19,66 +21,33 @@ type settings struct {
 	silenceTimeout time.Duration // "silence_timeout": how long Open waits for the next bytes, 60s
 }
 
-const known = "body, reference, videos_path, field.<name>, submit_timeout, query_timeout, silence_timeout"
-
 func readSettings(given map[string]string) (settings, error) {
 	s := settings{
 		videosPath: "/v1/videos", fields: map[string]string{},
 		submitTimeout: 80 * time.Second, queryTimeout: 15 * time.Second, silenceTimeout: 60 * time.Second,
 	}
+	body, reference, rest := "", "", map[string]string{}
 	for name, value := range given {
-		if err := s.read(name, value); err != nil {
-			return s, err
+		field, fixed := strings.CutPrefix(name, "field.")
+		switch {
+		case !fixed:
+			rest[name] = value
+		case !plainName(field) || ours(field):
+			return s, fmt.Errorf("setting %s: want field.<name> with the name of a field that no request decides", name)
+		default:
+			s.fields[field] = value
 		}
 	}
-	return s, nil
-}
-
-func (s *settings) read(name, value string) error {
-	field, fixed := strings.CutPrefix(name, "field.")
-	switch {
-	case fixed:
-		if !plainName(field) || ours(field) {
-			return fmt.Errorf("setting %s: want field.<name> with the name of a field that no request decides", name)
-		}
-		s.fields[field] = value
-	case name == "body":
-		return choose(&s.json, name, value, "multipart", "json")
-	case name == "reference":
-		return choose(&s.asURL, name, value, "input_reference", "reference_url")
-	case name == "videos_path":
-		if !strings.HasPrefix(value, "/") {
-			return fmt.Errorf("setting %s %q: want a path that begins with /", name, value)
-		}
-		s.videosPath = strings.TrimSuffix(value, "/")
-	default:
-		return s.readTime(name, value)
-	}
-	return nil
-}
-
-func (s *settings) readTime(name, value string) error {
-	span := map[string]*time.Duration{
-		"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout, "silence_timeout": &s.silenceTimeout,
-	}[name]
-	if span == nil {
-		return fmt.Errorf("setting %q is not one of openai's: %s", name, known)
-	}
-	d, err := time.ParseDuration(value)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
-	}
-	*span = d
-	return nil
-}
-
-// choose reads one of two words.
-func choose(into *bool, name, value, no, yes string) error {
-	if value != no && value != yes {
-		return fmt.Errorf("setting %s %q: want %s or %s", name, value, no, yes)
-	}
-	*into = value == yes
-	return nil
+	err := provider.Settings{
+		Kind: "openai",
+		Words: map[string]func(string) error{
+			"body": provider.OneOf(&body, "multipart", "json"), "reference": provider.OneOf(&reference, "input_reference", "reference_url"),
+			"videos_path": provider.Path(&s.videosPath), "field.<name>": nil,
+		},
+		Times: map[string]*time.Duration{"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout, "silence_timeout": &s.silenceTimeout},
+	}.Read(rest)
+	s.json, s.asURL = body == "json", reference == "reference_url"
+	return s, err
 }
 
 func plainName(name string) bool {

@@ -16,7 +16,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/provider"
@@ -49,30 +48,17 @@ func readSettings(given map[string]string) (settings, error) {
 		submitTimeout: 60 * time.Second, queryTimeout: 15 * time.Second,
 		uploadTimeout: 10 * time.Minute, silenceTimeout: 60 * time.Second,
 	}
-	paths := map[string]*string{"create_path": &s.createPath, "videos_path": &s.videosPath, "files_path": &s.filesPath}
-	times := map[string]*time.Duration{
-		"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
-		"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
-	}
-	for name, value := range given {
-		if path := paths[name]; path != nil {
-			if !strings.HasPrefix(value, "/") {
-				return s, fmt.Errorf("setting %s %q: want a path that begins with /", name, value)
-			}
-			*path = strings.TrimSuffix(value, "/")
-			continue
-		}
-		span := times[name]
-		if span == nil {
-			return s, fmt.Errorf("setting %q is not one of uniall's: create_path, videos_path, files_path, submit_timeout, query_timeout, upload_timeout, silence_timeout", name)
-		}
-		d, err := time.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return s, fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
-		}
-		*span = d
-	}
-	return s, nil
+	err := provider.Settings{
+		Kind: "uniall",
+		Words: map[string]func(string) error{
+			"create_path": provider.Path(&s.createPath), "videos_path": provider.Path(&s.videosPath), "files_path": provider.Path(&s.filesPath),
+		},
+		Times: map[string]*time.Duration{
+			"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
+			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
+		},
+	}.Read(given)
+	return s, err
 }
 
 // uniall is one account at another gateway.

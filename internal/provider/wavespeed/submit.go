@@ -35,9 +35,6 @@ func (w *wavespeed) Submit(ctx context.Context, o provider.Order) (provider.Tick
 		f = w.within(a)
 	}
 	if f != nil {
-		if f.Code == codeTimedOut {
-			f.Taken = provider.Unsure
-		}
 		f.Fault.Param = blame(o, f)
 		return "", f
 	}

@@ -12,6 +12,7 @@ import (
 // The verdicts that the supplier's errors come down to.
 var (
 	failed       = provider.Verdict{Class: provider.Passing, Fault: fault.CodeSupplier}
+	timedOut     = provider.Verdict{Class: provider.Passing, Unsure: true, Fault: fault.CodeSupplier}
 	shut         = provider.Verdict{Class: provider.Locked, Fault: fault.CodeSupplier}
 	modelShut    = provider.Verdict{Class: provider.Locked, ModelOnly: true, Fault: fault.CodeSupplier}
 	rejected     = provider.Verdict{Class: provider.Refused, Fault: fault.CodeRefused}
@@ -20,23 +21,20 @@ var (
 	moderated    = provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}
 )
 
-// codeTimedOut leaves open whether an order was taken.
-const codeTimedOut = "5004"
-
 // verdicts is what the supplier's codes mean ("error-codes"): HTTP statuses in
 // the envelope, numbers from 1000 in a failed prediction.
 var verdicts = map[string]provider.Verdict{
-	"1200":       moderated,    // content moderation
-	"1400":       rejected,     // missing parameter
-	"1401":       rejected,     // invalid parameter
-	"1402":       unreachable,  // media access failed
-	"1403":       failed,       // task execution failed: of any reason
-	"1405":       failed,       // task failed: of any reason
-	"5000":       failed,       // internal error
-	"5003":       failed,       // service unavailable
-	codeTimedOut: failed,       // timeout
-	"413":        badReference, // an upload that is too large
-	"415":        badReference, // an upload of another type
+	"1200": moderated,    // content moderation
+	"1400": rejected,     // missing parameter
+	"1401": rejected,     // invalid parameter
+	"1402": unreachable,  // media access failed
+	"1403": failed,       // task execution failed: of any reason
+	"1405": failed,       // task failed: of any reason
+	"5000": failed,       // internal error
+	"5003": failed,       // service unavailable
+	"5004": timedOut,     // timeout
+	"413":  badReference, // an upload that is too large
+	"415":  badReference, // an upload of another type
 }
 
 // said is what a message tells that its code does not, in lower case; the first

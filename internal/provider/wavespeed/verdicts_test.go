@@ -72,7 +72,7 @@ func TestErrorsOfAPrediction(t *testing.T) {
 		{"1405", "", failed},
 		{"5000", "", failed},
 		{"5003", "", failed},
-		{"5004", "", failed},
+		{"5004", "", timedOut},
 		{"", "", failed},
 		{"", "Failed to download image", unreachable},
 		{"9999", "", failed},

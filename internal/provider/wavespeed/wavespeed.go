@@ -13,7 +13,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,29 +44,15 @@ type settings struct {
 
 func readSettings(given map[string]string) (settings, error) {
 	s := settings{submitTimeout: 60 * time.Second, queryTimeout: 15 * time.Second, uploadTimeout: 10 * time.Minute, silenceTimeout: 60 * time.Second}
-	times := map[string]*time.Duration{
-		"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
-		"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
-	}
-	for name, value := range given {
-		if name == "references_field" {
-			if !slices.Contains(fields, value) {
-				return s, fmt.Errorf("setting %s %q: want one of %s", name, value, strings.Join(fields, ", "))
-			}
-			s.field = value
-			continue
-		}
-		span := times[name]
-		if span == nil {
-			return s, fmt.Errorf("setting %q is not one of wavespeed's: references_field, submit_timeout, query_timeout, upload_timeout, silence_timeout", name)
-		}
-		d, err := time.ParseDuration(value)
-		if err != nil || d <= 0 {
-			return s, fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
-		}
-		*span = d
-	}
-	return s, nil
+	err := provider.Settings{
+		Kind:  "wavespeed",
+		Words: map[string]func(string) error{"references_field": provider.OneOf(&s.field, fields...)},
+		Times: map[string]*time.Duration{
+			"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
+			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
+		},
+	}.Read(given)
+	return s, err
 }
 
 // wavespeed is one upstream at the supplier.

@@ -113,6 +113,11 @@ func contract(t *testing.T, order, refused provider.Order) {
 			}
 		}
 		return providertest.Harness{
+			At: func(t *testing.T, address string) provider.Provider {
+				p := connect(t, address, secret, time.Now)
+				p.submitTimeout = 300 * time.Millisecond
+				return p
+			},
 			Provider: s.dashscope, Order: order, Secret: secret, Refused: &refused,
 			Unknown: "0385dc79-5ff8-4d82-bcb6-000000000000",
 			Next:    func(*testing.T) { s.clock.pass(500 * time.Millisecond) },

@@ -12,6 +12,7 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 func TestFindReadsAllPages(t *testing.T) {
@@ -97,17 +98,17 @@ func TestUploadIsBoundToItsModel(t *testing.T) {
 	}
 	o.Model = "wan2.6-r2v"
 	_, err = s.Submit(t.Context(), o)
-	if f := failureOf(t, err); f.Fault.Code != fault.CodeUnreachable || f.Fault.Param != "images[0]" || f.Taken != provider.NotTaken {
+	if f := providertest.FailureOf(t, err, secret); f.Fault.Code != fault.CodeUnreachable || f.Fault.Param != "images[0]" || f.Taken != provider.NotTaken {
 		t.Errorf("another model: %v, fault %+v", f, f.Fault)
 	}
 	big := int64(1<<20 + 1)
 	_, err = s.Upload(t.Context(), o.Model, "big.mp4", big, io.LimitReader(bytes.NewReader(make([]byte, big)), big))
-	if f := failureOf(t, err); f.Class != provider.Refused || f.Fault.Code != fault.CodeBadReference {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Refused || f.Fault.Code != fault.CodeBadReference {
 		t.Errorf("over the bound: %v", f)
 	}
 	s.Inject(dashscopesim.Raw(dashscopesim.Upload, 403, "application/xml", "<Error><Code>AccessDenied</Code><Message>Invalid according to Policy: Policy expired.</Message></Error>"))
 	_, err = s.Upload(t.Context(), o.Model, "a.png", 3, strings.NewReader("abc"))
-	if f := failureOf(t, err); f.Class != provider.Passing || f.Code != "AccessDenied" {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || f.Code != "AccessDenied" {
 		t.Errorf("an expired policy: %v", f)
 	}
 }
@@ -119,7 +120,7 @@ func TestOpenTellsWhatIsGone(t *testing.T) {
 	s.Inject(dashscopesim.ExpiredLink())
 	result := s.rendered(t)
 	_, err := s.Open(t.Context(), result)
-	if f := failureOf(t, err); f.Class != provider.Gone || f.Fault.Code != fault.CodeResultLost || f.Code != "AccessDenied" || strings.Contains(f.Error(), "Signature=") {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Gone || f.Fault.Code != fault.CodeResultLost || f.Code != "AccessDenied" || strings.Contains(f.Error(), "Signature=") {
 		t.Errorf("an expired link: %v", f)
 	}
 	result = s.rendered(t)
@@ -127,10 +128,10 @@ func TestOpenTellsWhatIsGone(t *testing.T) {
 		t.Errorf("expires at %s, want about %s", time.UnixMilli(result.ExpiresAt), want)
 	}
 	s.Inject(dashscopesim.Raw(dashscopesim.Fetch, 503, "", ""))
-	if _, err := s.Open(t.Context(), result); failureOf(t, err).Class != provider.Passing {
+	if _, err := s.Open(t.Context(), result); providertest.FailureOf(t, err, secret).Class != provider.Passing {
 		t.Errorf("a busy store: %v", err)
 	}
-	if _, err := s.Open(t.Context(), provider.Result{URL: "file:///etc/passwd"}); failureOf(t, err).Class != provider.Gone {
+	if _, err := s.Open(t.Context(), provider.Result{URL: "file:///etc/passwd"}); providertest.FailureOf(t, err, secret).Class != provider.Gone {
 		t.Errorf("a file: %v", err)
 	}
 }
@@ -150,7 +151,7 @@ func TestOpenDoesNotWaitForSilence(t *testing.T) {
 	}
 	defer body.Close()
 	_, err = io.Copy(io.Discard, body)
-	if f := failureOf(t, err); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
 		t.Errorf("a silent store: %v", f)
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(talk(f, name))
+		f.Add(providertest.Recorded(f, name))
 	}
 	f.Add([]byte(`{"output":{"task_id":1e99,"task_status":[]},"usage":{"duration":"NaN"}}`))
 	f.Add([]byte("<Error><Code>a</Code></Error>"))

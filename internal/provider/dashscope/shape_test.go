@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 // mediaOrders are orders of the models that take a list of media, and of 3.0's
@@ -105,7 +106,7 @@ func TestMediaThatCannotBeSent(t *testing.T) {
 		}
 		o.References = append([]provider.Reference{{Kind: "image", Param: "images[0]"}}, o.References[1:]...)
 		_, err := d.Submit(t.Context(), o)
-		if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Param != "images[0]" {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Param != "images[0]" {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}

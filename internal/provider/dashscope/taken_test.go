@@ -12,6 +12,7 @@ import (
 
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 // What a broken exchange says about the order, and what is true of it.
@@ -45,7 +46,7 @@ func TestWhetherAnOrderWasTaken(t *testing.T) {
 			s.Inject(c.fault)
 			s.submitTimeout = 300 * time.Millisecond
 			_, err := s.Submit(t.Context(), small())
-			f := failureOf(t, err)
+			f := providertest.FailureOf(t, err, secret)
 			if f.Taken != c.taken || (f.RequestID != "") != c.request {
 				t.Errorf("taken %d, request id %q: %v; want %d, %v", f.Taken, f.RequestID, f, c.taken, c.request)
 			}
@@ -84,7 +85,7 @@ func TestNoConnectionIsNotTaken(t *testing.T) {
 	defer plain.Close()
 	for name, address := range map[string]string{"refused": closed.URL, "not TLS": "https" + plain.URL[len("http"):]} {
 		_, err := connect(t, address, secret, time.Now).Submit(t.Context(), small())
-		if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Passing {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Passing {
 			t.Errorf("%s: taken %d, %v; want not taken", name, f.Taken, f)
 		}
 	}
@@ -95,7 +96,7 @@ func TestAGuardKeepsTheOrderBack(t *testing.T) {
 	s := simulate(t, nil)
 	lost := errors.New("the lease is lost")
 	_, err := s.Submit(provider.WithGuard(t.Context(), func() error { return lost }), small())
-	if f := failureOf(t, err); f.Taken != provider.NotTaken {
+	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken {
 		t.Errorf("taken %d: %v; want not taken", f.Taken, f)
 	}
 	if made := s.Submissions(); len(made) > 0 {
@@ -115,7 +116,7 @@ func TestAnEndBeforeTheFirstByteIsNotTaken(t *testing.T) {
 	}
 	_, s.talk.Submit = provider.NewClients(dial)
 	_, err := s.Submit(ctx, small())
-	if f := failureOf(t, err); f.Taken != provider.NotTaken {
+	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken {
 		t.Errorf("taken %d: %v", f.Taken, f)
 	}
 }
@@ -128,7 +129,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		s.Inject(dashscopesim.Slower(dashscopesim.Poll, header))
 		_, err := s.Poll(t.Context(), "t-1")
-		if f := failureOf(t, err); f.After != want || f.Class != provider.Throttled {
+		if f := providertest.FailureOf(t, err, secret); f.After != want || f.Class != provider.Throttled {
 			t.Errorf("Retry-After %q: %s, %s; want %s", header, f.After, f.Class, want)
 		}
 	}

@@ -2,7 +2,6 @@ package dashscope
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 const (
@@ -125,7 +125,7 @@ func TestEveryErrorOfACreate(t *testing.T) {
 	for _, e := range documented {
 		s.Inject(dashscopesim.Refuse(dashscopesim.Submit, e.status, e.code, e.message))
 		_, err := s.Submit(t.Context(), small())
-		f := failureOf(t, err)
+		f := providertest.FailureOf(t, err, secret)
 		want := provider.NotTaken
 		if e.unsure {
 			want = provider.Unsure
@@ -159,7 +159,7 @@ func TestWhichErrorsAreAboutTheModelOnly(t *testing.T) {
 		want := e.code == "ModelNotFound" || e.code == "Model.AccessDenied" || e.message == "Model not exist."
 		s.Inject(dashscopesim.Refuse(dashscopesim.Submit, e.status, e.code, e.message))
 		_, err := s.Submit(t.Context(), small())
-		if f := failureOf(t, err); f.ModelOnly != want || want && f.Class != locked {
+		if f := providertest.FailureOf(t, err, secret); f.ModelOnly != want || want && f.Class != locked {
 			t.Errorf("%s %q: of the model only is %v, class %s", e.code, e.message, f.ModelOnly, f.Class)
 		}
 	}
@@ -221,23 +221,11 @@ func (s supplier) broken(t *testing.T, code, message string) *provider.Failure {
 	return report.Failure
 }
 
-func failureOf(t *testing.T, err error) *provider.Failure {
-	t.Helper()
-	var f *provider.Failure
-	if !errors.As(err, &f) || f.Fault == nil {
-		t.Fatalf("error %v: want a failure with a fault", err)
-	}
-	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
-		t.Fatalf("the key stands in %v", f)
-	}
-	return f
-}
-
 func TestTheKeyIsNeverSaid(t *testing.T) {
 	s := simulate(t, nil)
 	s.Inject(dashscopesim.Refuse(dashscopesim.Poll, http.StatusUnauthorized, secret, "Incorrect key "+secret+"\nset another"))
 	_, err := s.Poll(context.Background(), "x")
-	if f := failureOf(t, err); strings.Contains(f.Error(), "\n") {
+	if f := providertest.FailureOf(t, err, secret); strings.Contains(f.Error(), "\n") {
 		t.Errorf("a line break reached the log: %q", f.Error())
 	}
 }
@@ -248,7 +236,7 @@ func TestAWrongKeyIsExplainedToTheOperator(t *testing.T) {
 	s := simulate(t, nil)
 	s.dashscope.talk.Auth = "Bearer sk-of-another-region"
 	_, err := s.Submit(t.Context(), small())
-	f := failureOf(t, err)
+	f := providertest.FailureOf(t, err, secret)
 	if f.Class != provider.Locked || !strings.Contains(f.Err.Error(), "own region") || strings.Contains(f.Fault.Detail, "region") {
 		t.Errorf("%+v, fault %+v", f, f.Fault)
 	}

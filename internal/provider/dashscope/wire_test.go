@@ -16,6 +16,7 @@ import (
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -66,7 +67,7 @@ func TestOrdersOnTheWire(t *testing.T) {
 					t.Error(err)
 				}
 				got, header = body, r.Header
-				w.Write(talk(t, "create.json"))
+				w.Write(providertest.Recorded(t, "create.json"))
 			})
 			ticket, err := connect(t, address, secret, time.Now).Submit(t.Context(), o)
 			if err != nil || ticket != "0385dc79-5ff8-4d82-bcb6-000000000001" {
@@ -78,7 +79,7 @@ func TestOrdersOnTheWire(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if diff := cmp.Diff(strings.TrimSpace(string(talk(t, "order-"+name+".json"))), string(got)); diff != "" {
+			if diff := cmp.Diff(strings.TrimSpace(string(providertest.Recorded(t, "order-"+name+".json"))), string(got)); diff != "" {
 				t.Errorf("sent (-want +got):\n%s", diff)
 			}
 			resolve := ""
@@ -102,7 +103,7 @@ func TestSettings(t *testing.T) {
 	var path, workspace string
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 		path, workspace = r.URL.Path, r.Header.Get("X-DashScope-WorkSpace")
-		w.Write(talk(t, "create.json"))
+		w.Write(providertest.Recorded(t, "create.json"))
 	})
 	d := connect(t, address, secret, time.Now)
 	var err error
@@ -130,7 +131,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 		param string
 	}{"reference without an address": {missing, fault.CodeUnreachable, "images[0]"}, "picture to video without one": {empty, fault.CodeRefused, "image"}} {
 		_, err := d.Submit(t.Context(), c.order)
-		f := failureOf(t, err)
+		f := providertest.FailureOf(t, err, secret)
 		if f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
@@ -165,7 +166,7 @@ func TestPollsOnTheWire(t *testing.T) {
 			ExpiresAt: now.Add(24 * time.Hour).UnixMilli(),
 		}},
 	} {
-		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(talk(t, name)) })
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) })
 		got, err := connect(t, address, secret, func() time.Time { return now }).Poll(t.Context(), "t-1")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -178,7 +179,7 @@ func TestPollsOnTheWire(t *testing.T) {
 
 func TestFailedPollsOnTheWire(t *testing.T) {
 	for name, want := range map[string]fault.Code{"failed.json": fault.CodeRefused, "failed-bare.json": fault.CodeSupplier} {
-		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(talk(t, name)) })
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) })
 		got, err := connect(t, address, secret, time.Now).Poll(t.Context(), "t-1")
 		if err != nil || got.Phase != provider.Broken || got.Failure == nil || got.Failure.Fault.Code != want || got.Failure.RequestID == "" {
 			t.Errorf("%s: %+v, %v; want %s", name, got, err, want)
@@ -198,7 +199,7 @@ func TestAnswersThatCannotBe(t *testing.T) {
 		"endless":            `{"output":"` + strings.Repeat("a", 4<<20) + `"}`,
 	} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
-		if got, err := connect(t, address, secret, time.Now).Poll(t.Context(), "t-1"); err == nil || failureOf(t, err).Class != provider.Passing {
+		if got, err := connect(t, address, secret, time.Now).Poll(t.Context(), "t-1"); err == nil || providertest.FailureOf(t, err, secret).Class != provider.Passing {
 			t.Errorf("%s: %+v, %v; want a passing failure", name, got, err)
 		}
 	}
@@ -210,7 +211,7 @@ func TestErrorBodies(t *testing.T) {
 		"error-compatible.json": {Code: "invalid_api_key", Message: "Incorrect API key provided.", RequestID: "r-2"},
 		"error-oss.xml":         {Code: "AccessDenied", Message: "Request has expired.", RequestID: "6600"},
 	} {
-		if got, own := readError(talk(t, name)); !own || got != want {
+		if got, own := readError(providertest.Recorded(t, name)); !own || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, own, want)
 		}
 	}
@@ -227,15 +228,6 @@ func recorded(t *testing.T, answer http.HandlerFunc) string {
 	return server.URL
 }
 
-func talk(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // PostgreSQL refuses NUL and bytes that are no UTF-8: a task must not hang on
 // what a supplier, or something between, puts into a name.
 func TestTheSuppliersWordsCanBeKept(t *testing.T) {
@@ -245,7 +237,7 @@ func TestTheSuppliersWordsCanBeKept(t *testing.T) {
 	})
 	d := connect(t, address, secret, time.Now)
 	_, err := d.Submit(t.Context(), orders["t2v"])
-	if f := failureOf(t, err); f.RequestID != "a\uFFFDb" {
+	if f := providertest.FailureOf(t, err, secret); f.RequestID != "a\uFFFDb" {
 		t.Errorf("request id %q", f.RequestID)
 	}
 	a, err := readAnswer([]byte(`{"request_id":"r\u0000","output":{"task_id":"a\u0000b","task_status":"FAILED","message":"\u0000"}}`))

@@ -63,6 +63,9 @@ func TestContract(t *testing.T) {
 		refused := small()
 		refused.Prompt = strings.Repeat("long ", 200)
 		return providertest.Harness{
+			At: func(t *testing.T, address string) provider.Provider {
+				return connect(t, address, time.Now, map[string]string{"submit_timeout": "300ms"})
+			},
 			Provider: s.fal, Order: small(), Secret: secret, Refused: &refused,
 			Unknown: "0385dc79-5ff8-4d82-bcb6-000000000000 /wan/v2.6/requests/0385dc79/status /wan/v2.6/requests/0385dc79 /wan/v2.6/requests/0385dc79/cancel",
 			Next:    func(*testing.T) { s.clock.Pass(500 * time.Millisecond) },

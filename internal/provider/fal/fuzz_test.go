@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(talk(f, name))
+		f.Add(providertest.Recorded(f, name))
 	}
 	f.Add([]byte(`{"status":[],"request_id":1e99,"detail":[{"type":{},"msg":"","loc":{}}],"video":{"url":1}}`))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 var (
@@ -26,16 +27,16 @@ func TestErrorsOfAnOrder(t *testing.T) {
 	}{
 		{401, `{"detail":"Authentication is required"}`, shut, provider.NotTaken, ""},
 		{402, `{"detail":"Payment required"}`, shut, provider.NotTaken, ""},
-		{403, string(talk(t, "error-plain.json")), shut, provider.NotTaken, ""},
-		{400, string(talk(t, "error-plain.json")), shut, provider.NotTaken, ""},
+		{403, string(providertest.Recorded(t, "error-plain.json")), shut, provider.NotTaken, ""},
+		{400, string(providertest.Recorded(t, "error-plain.json")), shut, provider.NotTaken, ""},
 		{404, `{"detail":"Application not found"}`, modelShut, provider.NotTaken, ""},
-		{422, string(talk(t, "error-model.json")), unreachable, provider.NotTaken, "images[0]"},
-		{422, string(talk(t, "error-policy.json")), moderated, provider.NotTaken, ""},
+		{422, string(providertest.Recorded(t, "error-model.json")), unreachable, provider.NotTaken, "images[0]"},
+		{422, string(providertest.Recorded(t, "error-policy.json")), moderated, provider.NotTaken, ""},
 		{422, `{"detail":[{"type":"string_too_long","msg":"at most 800","loc":["body","prompt"]}]}`, rejected, provider.NotTaken, ""},
 		{422, `{"detail":[{"type":"something_new","msg":"no"}]}`, rejected, provider.NotTaken, ""},
 		{429, `{"detail":"Too many requests"}`, busy, provider.NotTaken, ""},
 		{500, `{"detail":"Internal server error"}`, failed, provider.NotTaken, ""},
-		{503, string(talk(t, "error-queue.json")), failed, provider.NotTaken, ""},
+		{503, string(providertest.Recorded(t, "error-queue.json")), failed, provider.NotTaken, ""},
 		{504, `{"detail":"Request timed out","error_type":"request_timeout"}`, failed, provider.Unsure, ""},
 		{503, `{"detail":"late","error_type":"startup_timeout"}`, failed, provider.Unsure, ""},
 		{500, ``, failed, provider.Unsure, ""},
@@ -54,7 +55,7 @@ func TestErrorsOfAnOrder(t *testing.T) {
 			w.Write([]byte(c.body))
 		})
 		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
-		f := failureOf(t, err)
+		f := providertest.FailureOf(t, err, secret)
 		if f.Class != c.want.Class || f.ModelOnly != c.want.ModelOnly || f.Fault.Code != c.want.Fault || f.Fault.Param != c.param || f.Taken != c.taken || f.RequestID != "x-1" || f.After != 3*time.Second {
 			t.Errorf("%d %s: %v, taken %d, fault %+v; want %+v, taken %d", c.status, c.body, f, f.Taken, f.Fault, c.want, c.taken)
 		}
@@ -85,12 +86,12 @@ func TestErrorsOfAnOutcome(t *testing.T) {
 		`429 {"detail":"slow down"}`: provider.Throttled, `500 {"detail":"oops"}`: provider.Passing, `502 <html>`: provider.Passing,
 	} {
 		report, err := answers(t, "200 completed.json", response).Poll(t.Context(), asked)
-		if err == nil || failureOf(t, err).Class != want {
+		if err == nil || providertest.FailureOf(t, err, secret).Class != want {
 			t.Errorf("%s: %+v, %v; want %s", response, report, err, want)
 		}
 	}
 	for status, want := range map[string]provider.Class{`401 {"detail":"no key"}`: provider.Locked, `429 {"detail":"slow down"}`: provider.Throttled, `500 {"detail":"oops"}`: provider.Passing} {
-		if _, err := answers(t, status, "").Poll(t.Context(), asked); failureOf(t, err).Class != want {
+		if _, err := answers(t, status, "").Poll(t.Context(), asked); providertest.FailureOf(t, err, secret).Class != want {
 			t.Errorf("%s: %v", status, err)
 		}
 	}

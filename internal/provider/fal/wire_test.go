@@ -3,12 +3,9 @@ package fal
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -68,7 +66,7 @@ func TestOrdersOnTheWire(t *testing.T) {
 			if want := strings.Join([]string{given, at + "/status", at, at + "/cancel"}, " "); err != nil || string(ticket) != want {
 				t.Fatalf("Submit = %q, %v; want %q", ticket, err, want)
 			}
-			golden(t, "order-"+name+".json", got)
+			providertest.Golden(t, *update, "order-"+name+".json", got)
 			if request.URL.Path != "/"+o.Model || request.Header.Get("Authorization") != "Key "+secret || request.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s with %v", request.URL, request.Header)
 			}
@@ -145,7 +143,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 		o := small()
 		c.change(&o)
 		_, err := f.Submit(t.Context(), o)
-		if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
 	}
@@ -156,14 +154,14 @@ func TestForeignAddressesAreNotFollowed(t *testing.T) {
 	for _, origin := range []string{"https://queue.fal.run", "http://127.0.0.1:1", "//evil.example.com", ""} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(queuedAt(t, origin)) })
 		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
-		if f := failureOf(t, err); f.Taken != provider.Unsure || f.RequestID != given || !strings.Contains(f.Error(), "base URL") {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.RequestID != given || !strings.Contains(f.Error(), "base URL") {
 			t.Errorf("%q: %v, request %q", origin, f, f.RequestID)
 		}
 	}
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Write(bytes.ReplaceAll(queuedAt(t, "http://"+r.Host), []byte(given), []byte("a b")))
 	})
-	if _, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); failureOf(t, err).Taken != provider.Unsure {
+	if _, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); providertest.FailureOf(t, err, secret).Taken != provider.Unsure {
 		t.Errorf("an id with a space: %v", err)
 	}
 	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
@@ -212,7 +210,7 @@ func answers(t *testing.T, status, response string) *fal {
 		code, body, _ := strings.Cut(said, " ")
 		w.WriteHeader(int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'))
 		if strings.HasSuffix(body, ".json") {
-			body = string(talk(t, body))
+			body = string(providertest.Recorded(t, body))
 		}
 		w.Write([]byte(body))
 	})
@@ -257,7 +255,7 @@ func TestAnswersThatCannotBe(t *testing.T) {
 		"a bare 500":         {`200 completed.json`, `500 `},
 		"a bare 404 of it":   {`200 completed.json`, `404 not here`},
 	} {
-		if got, err := answers(t, c[0], c[1]).Poll(t.Context(), asked); err == nil || failureOf(t, err).Class == provider.Refused {
+		if got, err := answers(t, c[0], c[1]).Poll(t.Context(), asked); err == nil || providertest.FailureOf(t, err, secret).Class == provider.Refused {
 			t.Errorf("%s: %+v, %v; want no answer", name, got, err)
 		}
 	}
@@ -291,7 +289,7 @@ func TestCancels(t *testing.T) {
 				w.WriteHeader(http.StatusNotFound)
 				w.Write([]byte(`{"detail":"Request not found"}`))
 			default:
-				w.Write(talk(t, c.then))
+				w.Write(providertest.Recorded(t, c.then))
 			}
 		})
 		got, err := connect(t, address, time.Now, nil).Cancel(t.Context(), asked)
@@ -299,7 +297,7 @@ func TestCancels(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 		if err != nil {
-			failureOf(t, err)
+			providertest.FailureOf(t, err, secret)
 		}
 	}
 }
@@ -321,7 +319,7 @@ func TestUploadsOnTheWire(t *testing.T) {
 		if r.URL.String() != "/storage/upload/initiate?storage_type=fal-cdn-v3" || r.Header.Get("Authorization") != "Key "+secret || body["file_name"] != "one.png" || body["content_type"] != "image/png" {
 			t.Errorf("%s %v", r.URL, body)
 		}
-		w.Write(bytes.ReplaceAll(talk(t, "place.json"), []byte("https://v3b.fal.media"), []byte("http://"+r.Host)))
+		w.Write(bytes.ReplaceAll(providertest.Recorded(t, "place.json"), []byte("https://v3b.fal.media"), []byte("http://"+r.Host)))
 	})
 	f := connect(t, "http://127.0.0.1:1", time.Now, map[string]string{"storage_url": address + "/"})
 	got, err := f.Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
@@ -338,7 +336,7 @@ func TestUploadsOnTheWire(t *testing.T) {
 			w.Write([]byte(said))
 		})
 		_, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
-		if f := failureOf(t, err); f.Class != want {
+		if f := providertest.FailureOf(t, err, secret); f.Class != want {
 			t.Errorf("%s: %v, want %s", body, f, want)
 		}
 	}
@@ -370,41 +368,7 @@ func recorded(t *testing.T, answer http.HandlerFunc) string {
 	return server.URL
 }
 
-func talk(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // queuedAt is the recorded answer to an order, as this origin would give it.
 func queuedAt(t testing.TB, origin string) []byte {
-	return bytes.ReplaceAll(talk(t, "queued.json"), []byte("ORIGIN"), []byte(origin))
-}
-
-// golden compares with a file of testdata, or writes it.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", name), append(got, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(strings.TrimSpace(string(talk(t, name))), string(got)); diff != "" {
-		t.Errorf("sent (-want +got):\n%s", diff)
-	}
-}
-
-func failureOf(t *testing.T, err error) *provider.Failure {
-	t.Helper()
-	var f *provider.Failure
-	if !errors.As(err, &f) || f.Fault == nil {
-		t.Fatalf("error %v: want a failure with a fault", err)
-	}
-	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
-		t.Fatalf("the key stands in %v", f)
-	}
-	return f
+	return bytes.ReplaceAll(providertest.Recorded(t, "queued.json"), []byte("ORIGIN"), []byte(origin))
 }

@@ -1,9 +1,7 @@
 package openai
 
 import (
-	"errors"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +72,9 @@ func TestContract(t *testing.T) {
 				refused := small()
 				refused.Size = "333*192"
 				return providertest.Harness{
+					At: func(t *testing.T, address string) provider.Provider {
+						return connect(t, address, s.talk.Secret, s.clock, map[string]string{"submit_timeout": "300ms"})
+					},
 					Provider: s.openai, Order: small(), Secret: s.talk.Secret, Refused: &refused, Unknown: "sim-99999999",
 					Next: func(*testing.T) { s.clock.Pass(500 * time.Millisecond) },
 					Kill: func(*testing.T, provider.Result) { s.clock.Pass(25 * time.Hour) },
@@ -85,16 +86,4 @@ func TestContract(t *testing.T) {
 			})
 		})
 	}
-}
-
-func failureOf(t *testing.T, err error) *provider.Failure {
-	t.Helper()
-	var f *provider.Failure
-	if !errors.As(err, &f) || f.Fault == nil {
-		t.Fatalf("error %v: want a failure with a fault", err)
-	}
-	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
-		t.Fatalf("the key stands in %v", f)
-	}
-	return f
 }

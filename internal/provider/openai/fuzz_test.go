@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(talk(f, name))
+		f.Add(providertest.Recorded(f, name))
 	}
 	f.Add([]byte(`{"id":1e99,"status":[],"error":{"code":{}},"expires_at":"NaN","detail":[{"loc":[1]}]}`))
 }

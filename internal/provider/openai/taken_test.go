@@ -63,7 +63,7 @@ func TestEveryErrorOfACreate(t *testing.T) {
 			s := simulate(t, nil)
 			s.Say(c.status, "application/json", c.body)
 			_, err := s.Submit(t.Context(), picture)
-			f := failureOf(t, err)
+			f := providertest.FailureOf(t, err, secret)
 			if f.Class != c.class || f.Fault.Code != c.fault || f.Fault.Param != c.param || f.Taken != c.taken || f.ModelOnly != c.model {
 				t.Errorf("class %s, fault %s %q, taken %d, model only %v: %v", f.Class, f.Fault.Code, f.Fault.Param, f.Taken, f.ModelOnly, f)
 			}
@@ -168,7 +168,7 @@ func TestABrokenExchangeIsUnsure(t *testing.T) {
 		s := simulate(t, nil)
 		s.Instead(hijacked(after))
 		_, err := s.Submit(t.Context(), orders["i2v"])
-		if f := failureOf(t, err); f.Taken != provider.Unsure || f.Class != provider.Passing {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.Class != provider.Passing {
 			t.Errorf("%s: taken %d, %v", name, f.Taken, f)
 		}
 	}
@@ -182,7 +182,7 @@ func TestAReferenceThatEndsEarly(t *testing.T) {
 	o.References = []provider.Reference{kept("image", "image", "a.png", "image/png", "short")}
 	o.References[0].Bytes = 500
 	_, err := s.Submit(t.Context(), o)
-	if f := failureOf(t, err); f.Taken != provider.Unsure || s.sim.Accepted("") != 0 {
+	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || s.sim.Accepted("") != 0 {
 		t.Errorf("taken %d, %d accepted: %v", f.Taken, s.sim.Accepted(""), f)
 	}
 }
@@ -205,7 +205,7 @@ func TestNoConnectionIsNotTaken(t *testing.T) {
 	defer plain.Close()
 	for name, address := range map[string]string{"refused": closed.URL, "not TLS": "https" + plain.URL[len("http"):]} {
 		_, err := connect(t, address, "", providertest.NewClock(), nil).Submit(t.Context(), small())
-		if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Passing {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Passing {
 			t.Errorf("%s: taken %d, %v; want not taken", name, f.Taken, f)
 		}
 	}
@@ -216,7 +216,7 @@ func TestAGuardKeepsTheOrderBack(t *testing.T) {
 	s := simulate(t, nil)
 	lost := errors.New("the lease is lost")
 	_, err := s.Submit(provider.WithGuard(t.Context(), func() error { return lost }), small())
-	if f := failureOf(t, err); f.Taken != provider.NotTaken || s.sim.Accepted("") != 0 {
+	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || s.sim.Accepted("") != 0 {
 		t.Errorf("taken %d: %v; want not taken", f.Taken, f)
 	}
 	if _, err := s.Submit(provider.WithGuard(t.Context(), func() error { return nil }), small()); err != nil {
@@ -229,7 +229,7 @@ func TestGzipAndRetryAfter(t *testing.T) {
 	s.Instead(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
-		_, _ = z.Write(talk(t, "queued.json"))
+		_, _ = z.Write(providertest.Recorded(t, "queued.json"))
 		_ = z.Close()
 	})
 	if ticket, err := s.Submit(context.Background(), small()); err != nil || ticket != "video_123" {
@@ -244,7 +244,7 @@ func TestGzipAndRetryAfter(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 		})
 		_, err := s.Poll(t.Context(), "t-1")
-		if f := failureOf(t, err); f.After != want || f.Class != provider.Throttled {
+		if f := providertest.FailureOf(t, err, secret); f.After != want || f.Class != provider.Throttled {
 			t.Errorf("Retry-After %q: %s, %s; want %s", header, f.After, f.Class, want)
 		}
 	}

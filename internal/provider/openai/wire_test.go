@@ -9,8 +9,6 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -70,14 +68,14 @@ func TestOrdersOnTheWire(t *testing.T) {
 				var length int64
 				front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					got, header, length = read(t, r), r.Header, r.ContentLength
-					w.Write(talk(t, "queued.json"))
+					w.Write(providertest.Recorded(t, "queued.json"))
 				}))
 				p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"body": body, "field.num_inference_steps": "40", "field.scheduler": "unipc"})
 				ticket, err := p.Submit(t.Context(), o)
 				if err != nil || ticket != "video_123" {
 					t.Fatalf("Submit = %q, %v", ticket, err)
 				}
-				golden(t, "order-"+name+"-"+body+".json", got)
+				providertest.Golden(t, *update, "order-"+name+"-"+body+".json", got)
 				if header.Get("Authorization") != "" || header.Get("Idempotency-Key") != "" || length <= 0 {
 					t.Errorf("headers %v, length %d", header, length)
 				}
@@ -116,33 +114,11 @@ func read(t *testing.T, r *http.Request) []byte {
 	return b
 }
 
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, append(got, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(strings.TrimSpace(string(talk(t, name))), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
-}
-
-func talk(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestSGLangsReferenceURL(t *testing.T) {
 	var got []byte
 	front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = read(t, r)
-		w.Write(talk(t, "queued.json"))
+		w.Write(providertest.Recorded(t, "queued.json"))
 	}))
 	p := connect(t, front.URL+"/v1/", "", providertest.NewClock(), map[string]string{"body": "json", "reference": "reference_url"})
 	if _, err := p.Submit(t.Context(), orders["i2v"]); err != nil || !strings.Contains(string(got), `"reference_url":"data:image/png;base64,`) {
@@ -171,7 +147,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 	} {
 		p := connect(t, "http://127.0.0.1:1", "", providertest.NewClock(), map[string]string{"body": c.body})
 		_, err := p.Submit(t.Context(), c.order)
-		f := failureOf(t, err)
+		f := providertest.FailureOf(t, err, secret)
 		if f.Taken != provider.NotTaken || f.Class != c.class || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
@@ -205,7 +181,7 @@ func TestPollsOnTheWire(t *testing.T) {
 		"completed-vllm.json": {Phase: provider.Rendered, Progress: -1, Prompt: "a street", Result: &provider.Result{URL: "/v1/videos/video_123/content", Prompt: "a street", Took: 12000}},
 		"completed-url.json":  {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{URL: "https://store.example.com/a.mp4?signature=s"}},
 	} {
-		front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(talk(t, name)) }))
+		front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) }))
 		got, err := connect(t, front.URL, "", providertest.NewClock(), nil).Poll(t.Context(), "video_123")
 		if want.Result != nil && strings.HasPrefix(want.Result.URL, "/") {
 			want.Result.URL = front.URL + want.Result.URL
@@ -248,7 +224,7 @@ func TestTheKeyStaysAtTheOrigin(t *testing.T) {
 	}
 	for _, address := range []string{"", "file:///etc/passwd", "/v1/videos/x/content", "http://%zz"} {
 		_, err := p.Open(t.Context(), provider.Result{URL: address})
-		if f := failureOf(t, err); f.Class != provider.Gone {
+		if f := providertest.FailureOf(t, err, secret); f.Class != provider.Gone {
 			t.Errorf("%q: %v", address, f)
 		}
 	}
@@ -267,7 +243,7 @@ func TestAResultThatFallsSilent(t *testing.T) {
 	}
 	defer body.Close()
 	_, err = io.ReadAll(body)
-	if f := failureOf(t, err); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
 		t.Errorf("%v", f)
 	}
 }

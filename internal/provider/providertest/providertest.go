@@ -41,6 +41,9 @@ type Harness struct {
 	// until the test ends.
 	Break func(*testing.T)
 	Stall func(*testing.T)
+	// At is the provider over another address, giving a Submit up soon; nil where
+	// orders go over no wire.
+	At func(t *testing.T, address string) provider.Provider
 	// Kept reads back what was uploaded to an address.
 	Kept func(t *testing.T, address string) []byte
 }
@@ -62,6 +65,7 @@ func Run(t *testing.T, build func(*testing.T) Harness) {
 		{"a dead context ends every call", deadContext},
 		{"a hanging supplier holds nobody", hanging},
 		{"a refused order says why", refused},
+		{"a broken connection tells whether an order was taken", taken},
 		{"trouble comes as a failure", trouble},
 		{"a dead result is gone", deadResult},
 		{"what was made can be found", found},

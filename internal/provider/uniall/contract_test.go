@@ -1,7 +1,6 @@
 package uniall
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,6 +60,11 @@ func TestContract(t *testing.T) {
 		refused := small()
 		refused.Size = "640*360"
 		return providertest.Harness{
+			At: func(t *testing.T, address string) provider.Provider {
+				p := connect(t, address)
+				p.submitTimeout = 300 * time.Millisecond
+				return p
+			},
 			Provider: s.uniall, Order: small(), Secret: secret, Refused: &refused, Unknown: "task_01JXUNKNOWN",
 			Next: func(*testing.T) { s.clock.Pass(500 * time.Millisecond) },
 			Kill: func(*testing.T, provider.Result) { s.clock.Pass(25 * time.Hour) },
@@ -90,7 +94,7 @@ func TestAGatewayThatIsNoUnireel(t *testing.T) {
 		t.Errorf("Cancel = %v, %v; want that it cannot", agreed, err)
 	}
 	_, err = s.Upload(t.Context(), "m", "a.png", 3, strings.NewReader("abc"))
-	if f := failureOf(t, err); f.Class != provider.Refused || f.Fault.Code != "reference_unreachable" {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Refused || f.Fault.Code != "reference_unreachable" {
 		t.Errorf("Upload: %v, %+v", f, f.Fault)
 	}
 	s.clock.Pass(time.Minute)
@@ -110,16 +114,4 @@ func TestWhatRendersAlreadyRunsOn(t *testing.T) {
 	if agreed, err := s.Cancel(t.Context(), ticket); agreed || err != nil {
 		t.Errorf("Cancel = %v, %v", agreed, err)
 	}
-}
-
-func failureOf(t *testing.T, err error) *provider.Failure {
-	t.Helper()
-	var f *provider.Failure
-	if !errors.As(err, &f) || f.Fault == nil {
-		t.Fatalf("error %v: want a failure with a fault", err)
-	}
-	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
-		t.Fatalf("the key stands in %v", f)
-	}
-	return f
 }

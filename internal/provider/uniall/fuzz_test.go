@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 func FuzzVideo(f *testing.F) {
 	for _, name := range []string{"create.json", "in_progress.json", "cancelled.json", "completed-unireel.json", "completed-uniall.json", "completed-outputs.json"} {
-		f.Add(talk(f, name))
+		f.Add(providertest.Recorded(f, name))
 	}
 	f.Add([]byte(`{"id":1e99,"status":[],"result":"x","usage":[],"warnings":{},"error":{"code":{}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 // What gateways answer to an order, and what each must mean to us.
@@ -55,7 +56,7 @@ func TestEveryErrorOfACreate(t *testing.T) {
 			s := simulate(t, false)
 			s.Say(c.status, "application/json", c.body)
 			_, err := s.Submit(t.Context(), orders["mixed"])
-			f := failureOf(t, err)
+			f := providertest.FailureOf(t, err, secret)
 			if f.Class != c.class || f.Fault.Code != c.fault || f.Fault.Param != c.param || f.Taken != c.taken || f.ModelOnly != c.model {
 				t.Errorf("class %s, fault %s %q, taken %d, model only %v: %v", f.Class, f.Fault.Code, f.Fault.Param, f.Taken, f.ModelOnly, f)
 			}
@@ -131,7 +132,7 @@ func TestUploadsThatFail(t *testing.T) {
 			w.Write([]byte(body))
 		})
 		_, err := s.Upload(t.Context(), "m", "a.png", 3, strings.NewReader("abc"))
-		if f := failureOf(t, err); f.Class != c.class || f.Fault.Code != c.fault {
+		if f := providertest.FailureOf(t, err, secret); f.Class != c.class || f.Fault.Code != c.fault {
 			t.Errorf("%d %s: %v, %+v", c.status, body, f, f.Fault)
 		}
 	}
@@ -152,7 +153,7 @@ func TestABrokenExchangeIsUnsure(t *testing.T) {
 			_ = conn.Close()
 		})
 		_, err := s.Submit(t.Context(), small())
-		if f := failureOf(t, err); f.Taken != provider.Unsure || f.Class != provider.Passing || name == "cut" && f.RequestID != "r-1" {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.Class != provider.Passing || name == "cut" && f.RequestID != "r-1" {
 			t.Errorf("%s: taken %d, %v", name, f.Taken, f)
 		}
 	}
@@ -171,7 +172,7 @@ func TestAnOrderGoesOutOnce(t *testing.T) {
 	})
 	for range 3 {
 		_, err := s.Submit(t.Context(), small())
-		_ = failureOf(t, err)
+		_ = providertest.FailureOf(t, err, secret)
 	}
 	if n := len(arrived); n != 3 {
 		t.Errorf("3 orders arrived %d times", n)
@@ -182,13 +183,13 @@ func TestNoConnectionIsNotTaken(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	_, err := connect(t, closed.URL).Submit(t.Context(), small())
-	if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Passing {
+	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Passing {
 		t.Errorf("taken %d, %v; want not taken", f.Taken, f)
 	}
 	s := simulate(t, false)
 	lost := errors.Join(net.ErrClosed, errors.New("the lease is lost"))
 	_, err = s.Submit(provider.WithGuard(t.Context(), func() error { return lost }), small())
-	if f := failureOf(t, err); f.Taken != provider.NotTaken || s.sim.Accepted("") != 0 {
+	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || s.sim.Accepted("") != 0 {
 		t.Errorf("a guard: taken %d, %v", f.Taken, f)
 	}
 }

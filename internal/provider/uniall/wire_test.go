@@ -60,7 +60,7 @@ func TestOrdersOnTheWire(t *testing.T) {
 					t.Error(err)
 				}
 				header, path = r.Header, r.URL.Path
-				w.Write(talk(t, "create.json"))
+				w.Write(providertest.Recorded(t, "create.json"))
 			}))
 			ticket, err := connect(t, front.URL+"/v1").Submit(t.Context(), o)
 			if err != nil || ticket != "task_01" {
@@ -72,7 +72,7 @@ func TestOrdersOnTheWire(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if diff := cmp.Diff(object(t, talk(t, "order-"+name+".json")), object(t, got)); diff != "" {
+			if diff := cmp.Diff(object(t, providertest.Recorded(t, "order-"+name+".json")), object(t, got)); diff != "" {
 				t.Errorf("sent (-want +got):\n%s", diff)
 			}
 			if path != "/v1/video/generations" || header.Get("Authorization") != "Bearer "+secret || header.Get("Content-Type") != "application/json" || header.Get("Idempotency-Key") != "" {
@@ -91,15 +91,6 @@ func object(t *testing.T, b []byte) any {
 	return v
 }
 
-func talk(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestOrdersThatCannotBeSent(t *testing.T) {
 	missing, silent, none := small(), small(), orders["i2v"]
 	missing.References = []provider.Reference{{Kind: "image", Param: "images[0]"}}
@@ -115,7 +106,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 		"picture to video without one":   {none, fault.CodeRefused, "image"},
 	} {
 		_, err := connect(t, "http://127.0.0.1:1").Submit(t.Context(), c.order)
-		f := failureOf(t, err)
+		f := providertest.FailureOf(t, err, secret)
 		if f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
@@ -155,7 +146,7 @@ func TestPollsOnTheWire(t *testing.T) {
 			if r.URL.Path != "/v1/videos/task_01" {
 				t.Errorf("asked %s", r.URL.Path)
 			}
-			w.Write(talk(t, name))
+			w.Write(providertest.Recorded(t, name))
 		}))
 		got, err := connect(t, front.URL).Poll(t.Context(), "task_01")
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {

@@ -62,6 +62,9 @@ func TestContract(t *testing.T) {
 		refused := small()
 		refused.Size = "640*360"
 		return providertest.Harness{
+			At: func(t *testing.T, address string) provider.Provider {
+				return connect(t, address, time.Now, map[string]string{"submit_timeout": "300ms"})
+			},
 			Provider: s.wavespeed, Order: small(), Secret: secret, Refused: &refused,
 			Unknown: "0385dc79-5ff8-4d82-bcb6-000000000000",
 			Next:    func(*testing.T) { s.clock.Pass(500 * time.Millisecond) },

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(talk(f, name))
+		f.Add(providertest.Recorded(f, name))
 	}
 	f.Add([]byte(`{"code":"-1","data":{"id":[],"status":1e99,"outputs":[null,{},"a"],"created_at":"9999-12-31T00:00:00Z"}}`))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 var busy = provider.Verdict{Class: provider.Throttled, Fault: fault.CodeSupplier}
@@ -51,7 +52,7 @@ func TestErrorsOfAnOrder(t *testing.T) {
 			w.Write([]byte(c.body))
 		})
 		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
-		f := failureOf(t, err)
+		f := providertest.FailureOf(t, err, secret)
 		if f.Class != c.want.Class || f.ModelOnly != c.want.ModelOnly || f.Fault.Code != c.want.Fault || f.Taken != c.taken || f.RequestID != "x-1" || f.After != 3*time.Second {
 			t.Errorf("%d %s: %v, taken %d, fault %s; want %+v, taken %d", c.status, c.body, f, f.Taken, f.Fault.Code, c.want, c.taken)
 		}
@@ -90,7 +91,7 @@ func TestWhatAPollIsRefusedFor(t *testing.T) {
 		`{"code":401,"message":"invalid authentication"}`: provider.Locked, `{"code":429,"message":"slow"}`: provider.Throttled, `{"code":500,"message":"x"}`: provider.Passing,
 	} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
-		if _, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1"); failureOf(t, err).Class != want {
+		if _, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1"); providertest.FailureOf(t, err, secret).Class != want {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

@@ -2,12 +2,9 @@ package wavespeed
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -57,13 +55,13 @@ func TestOrdersOnTheWire(t *testing.T) {
 					t.Error(err)
 				}
 				got, request = body, r
-				w.Write(talk(t, "create.json"))
+				w.Write(providertest.Recorded(t, "create.json"))
 			})
 			ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), o)
 			if err != nil || ticket != "0f3d9c1e-0001" {
 				t.Fatalf("Submit = %q, %v", ticket, err)
 			}
-			golden(t, "order-"+name+".json", got)
+			providertest.Golden(t, *update, "order-"+name+".json", got)
 			if request.URL.Path != "/api/v3/"+o.Model || request.Header.Get("Authorization") != "Bearer "+secret || request.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s with %v", request.URL, request.Header)
 			}
@@ -76,7 +74,7 @@ func TestReferencesField(t *testing.T) {
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 		got = nil
 		_ = json.NewDecoder(r.Body).Decode(&got)
-		w.Write(talk(t, "create.json"))
+		w.Write(providertest.Recorded(t, "create.json"))
 	})
 	for _, field := range fields {
 		w := connect(t, address+"/api/v3", time.Now, map[string]string{"references_field": field})
@@ -110,7 +108,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 		o := small()
 		c.change(&o)
 		_, err := w.Submit(t.Context(), o)
-		if f := failureOf(t, err); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
+		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
 	}
@@ -129,7 +127,7 @@ func TestPollsOnTheWire(t *testing.T) {
 			if r.URL.Path != "/api/v3/predictions/p-1/result" {
 				t.Errorf("asked %s", r.URL)
 			}
-			w.Write(talk(t, name))
+			w.Write(providertest.Recorded(t, name))
 		})
 		got, err := connect(t, address, func() time.Time { return now }, nil).Poll(t.Context(), "p-1")
 		if err != nil {
@@ -140,7 +138,7 @@ func TestPollsOnTheWire(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]provider.Verdict{"failed.json": unreachable, "failed-bare.json": failed} {
-		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(talk(t, name)) })
+		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) })
 		got, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1")
 		if err != nil || got.Phase != provider.Broken || got.Failure == nil || got.Failure.Class != want.Class || got.Failure.Fault.Code != want.Fault {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
@@ -161,10 +159,10 @@ func TestAnswersThatCannotBe(t *testing.T) {
 		"null":               `null`,
 	} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
-		if got, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1"); err == nil || failureOf(t, err).Class != provider.Passing {
+		if got, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1"); err == nil || providertest.FailureOf(t, err, secret).Class != provider.Passing {
 			t.Errorf("%s: %+v, %v; want a passing failure", name, got, err)
 		}
-		if ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); strings.HasPrefix(name, "no") && name != "no output" && (err == nil || failureOf(t, err).Taken != provider.Unsure) {
+		if ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); strings.HasPrefix(name, "no") && name != "no output" && (err == nil || providertest.FailureOf(t, err, secret).Taken != provider.Unsure) {
 			t.Errorf("%s: Submit = %q, %v; want unsure", name, ticket, err)
 		}
 	}
@@ -178,7 +176,7 @@ func TestUploadsOnTheWire(t *testing.T) {
 		} else {
 			file.Close()
 		}
-		w.Write(talk(t, "upload.json"))
+		w.Write(providertest.Recorded(t, "upload.json"))
 	})
 	got, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
 	if err != nil || got != "https://d1q70pf5vjeyhc.cloudfront.net/media/a/one.png" {
@@ -190,7 +188,7 @@ func TestUploadsOnTheWire(t *testing.T) {
 	} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
 		_, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
-		if f := failureOf(t, err); f.Class != want {
+		if f := providertest.FailureOf(t, err, secret); f.Class != want {
 			t.Errorf("%s: %v, want %s", body, f, want)
 		}
 	}
@@ -200,38 +198,4 @@ func recorded(t *testing.T, answer http.HandlerFunc) string {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
 	return server.URL
-}
-
-func talk(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// golden compares with a file of testdata, or writes it.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", name), append(got, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(strings.TrimSpace(string(talk(t, name))), string(got)); diff != "" {
-		t.Errorf("sent (-want +got):\n%s", diff)
-	}
-}
-
-func failureOf(t *testing.T, err error) *provider.Failure {
-	t.Helper()
-	var f *provider.Failure
-	if !errors.As(err, &f) || f.Fault == nil {
-		t.Fatalf("error %v: want a failure with a fault", err)
-	}
-	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
-		t.Fatalf("the key stands in %v", f)
-	}
-	return f
 }

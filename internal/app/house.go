@@ -126,7 +126,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	if err != nil {
 		name = "a host without a name"
 	}
-	h.dispatch, err = dispatch.New(dispatch.Options{
+	h.dispatch, err = dispatch.New(ctx, dispatch.Options{
 		Replica: name,
 		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams, Make: h.makeAdded,
 		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,

@@ -90,7 +90,7 @@ func (c *crew) join(name string) *replica {
 			Kind: provider.Kind{Name: "animatic", Traits: provider.Traits{Preview: true, Resubmit: true, PollEvery: [2]time.Duration{200 * time.Millisecond, time.Second}}},
 		})
 	}
-	d, err := New(Options{
+	d, err := New(context.Background(), Options{
 		Store: c.store, Blobs: c.blobs, Fetch: c.fetch, Catalog: c.catalog, Samples: samples{}, Upstreams: upstreams, Replica: name,
 		Scratch: filepath.Join(c.dir, "scratch"), Now: time.Now, NewID: c.newID, Log: c.log().With("replica", name), Registry: prometheus.NewRegistry(),
 		Retention: c.retention, TaskTimeout: c.timeout, Point: r.point,

@@ -126,8 +126,9 @@ type Dispatch struct {
 	ended    sync.WaitGroup
 }
 
-// New makes the engine; Run starts it.
-func New(o Options) (*Dispatch, error) {
+// New makes the engine, with the upstreams that it is given and those that were added
+// to an earlier one: Route knows all of them at once. Run starts it.
+func New(ctx context.Context, o Options) (*Dispatch, error) {
 	if len(o.Upstreams) == 0 {
 		return nil, errors.New("dispatch: no upstream to send tasks to")
 	}
@@ -148,7 +149,7 @@ func New(o Options) (*Dispatch, error) {
 			return nil, err
 		}
 	}
-	return d, nil
+	return d, d.joinAdded(ctx)
 }
 
 // Run works until ctx ends; then it takes nothing new, hands its upstreams over
@@ -188,9 +189,6 @@ func (d *Dispatch) Run(ctx context.Context) error {
 // begin reads which lanes have work, and, where no other process can serve, voids
 // the leases of a dead one.
 func (d *Dispatch) begin(ctx context.Context) error {
-	if err := d.joinAdded(ctx); err != nil {
-		return err
-	}
 	if d.Alone {
 		err := d.Store.Write(ctx, func(tx *store.Tx) error {
 			for _, up := range d.roster.list() {

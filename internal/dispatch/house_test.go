@@ -216,6 +216,15 @@ func (h *house) close() {
 
 func (h *house) newID(prefix string) string { return fmt.Sprintf("%s_%020d", prefix, h.ids.Add(1)) }
 
+// options are those of the house's dispatch.
+func (h *house) options() Options {
+	return Options{
+		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: h.upstreams, Make: h.make, StandIn: h.standIn,
+		Scratch: filepath.Join(h.dir, "scratch"), Now: time.Now, NewID: h.newID, Log: h.log(), Registry: h.registry,
+		Retention: h.retention, TaskTimeout: h.timeout, Point: h.point,
+	}
+}
+
 // start begins a dispatch, as a process would.
 func (h *house) start() {
 	h.t.Helper()
@@ -224,11 +233,7 @@ func (h *house) start() {
 	h.supplier.mu.Lock()
 	h.supplier.down = false
 	h.supplier.mu.Unlock()
-	d, err := New(Options{
-		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: h.upstreams, Make: h.make, StandIn: h.standIn,
-		Scratch: filepath.Join(h.dir, "scratch"), Now: time.Now, NewID: h.newID, Log: h.log(), Registry: h.registry,
-		Retention: h.retention, TaskTimeout: h.timeout, Point: h.point,
-	})
+	d, err := New(context.Background(), h.options())
 	if err != nil {
 		h.t.Fatal(err)
 	}

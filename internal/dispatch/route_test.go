@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
@@ -278,6 +280,10 @@ func TestAnAddedUpstreamOutlivesTheProcess(t *testing.T) {
 		id := h.create("acct_a", words("a boat"))
 		h.untilState(id, task.Running)
 		h.halt()
+		h.registry = prometheus.NewRegistry()
+		if d, err := New(context.Background(), h.options()); err != nil || d.upstream("wave") == nil {
+			t.Errorf("before anything runs it is not counted on: %v", err)
+		}
 		h.start()
 		h.untilState(id, task.Completed)
 		if n := len(other.taken(id)); n != 1 {

@@ -93,7 +93,7 @@ type sight struct {
 // look renews and sees in one transaction, then acts. It says when to look again.
 func (k *keeper) look(ctx context.Context, leaving bool) time.Duration {
 	d := k.d
-	held := k.all()
+	held, mark := k.all(), d.roster.mark()
 	sent := time.Now()
 	asking, cancel := context.WithTimeout(ctx, leaseTrust-leaseRenew)
 	defer cancel()
@@ -115,11 +115,13 @@ func (k *keeper) look(ctx context.Context, leaving bool) time.Duration {
 		}
 		l.renew(sent)
 	}
+	var rows []store.Upstream
 	for _, row := range seen.leases {
 		if !strings.HasPrefix(row.ID, "~") {
-			d.meet(row.Upstream)
+			rows = append(rows, row.Upstream)
 		}
 	}
+	d.meetAll(rows, mark)
 	k.mu.Lock()
 	k.alive = len(seen.replicas)
 	k.mu.Unlock()
@@ -234,9 +236,6 @@ func (k *keeper) take(ctx context.Context, id string, row store.Lease, work func
 	delete(k.free, id)
 	l := d.newLease(ctx, id, fence, sent)
 	f := work(l)
-	if up := d.upstreamOf(id); up != nil {
-		up.see(row.Upstream)
-	}
 	k.mu.Lock()
 	leaving := k.leaving
 	k.held[id] = l

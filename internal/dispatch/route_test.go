@@ -381,11 +381,44 @@ func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {
 		row := store.Upstream{ID: "wave", Setup: "wave"}
 		var all sync.WaitGroup
 		for range 3 {
-			all.Go(func() { h.d.meet(row) })
+			all.Go(func() { h.d.roster.tell(func() { h.d.meet(row) }) })
 		}
 		all.Wait()
 		if n := len(h.d.roster.list()); n != 2 || made != 1 {
 			t.Errorf("%d upstreams, made %d times", n, made)
+		}
+	})
+}
+
+// A look that read its rows before a wish, and acts on them after it, does not take
+// the wish back.
+func TestAnOlderLookDoesNotTakeAWishBack(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.start()
+		time.Sleep(time.Second) // of the bubble: it is served
+		ctx := context.Background()
+		mark := h.d.roster.mark()
+		old, err := h.store.Upstreams(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.d.WishUpstream(ctx, "up", store.WishPause); err != nil {
+			t.Fatal(err)
+		}
+		h.d.meetAll(old, mark)
+		up := h.d.upstream("up")
+		if up.wished() != store.WishPause {
+			t.Errorf("after an older look it is %q", up.wished())
+		}
+		mark = h.d.roster.mark()
+		h.d.park(ctx, up, time.Now().Add(time.Hour), "a test")
+		h.d.meetAll(old, mark)
+		if !up.parkedUntil().After(time.Now()) {
+			t.Error("after an older look it is parked no more")
+		}
+		time.Sleep(5 * time.Second) // of the bubble: looks of its own
+		if up.wished() != store.WishPause || !up.parkedUntil().After(time.Now()) {
+			t.Errorf("after a newer look it is %q, parked until %s", up.wished(), up.parkedUntil())
 		}
 	})
 }

@@ -159,8 +159,10 @@ func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
 		return err
 	}
 	up.worked()
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	up.parked, up.parkedWhy = time.Time{}, "" // whoever else serves it sees it at its next look
+	d.roster.tell(func() {
+		up.mu.Lock()
+		defer up.mu.Unlock()
+		up.parked, up.parkedWhy = time.Time{}, "" // whoever else serves it sees it at its next look
+	})
 	return nil
 }

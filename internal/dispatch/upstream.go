@@ -35,8 +35,25 @@ type upstream struct {
 type roster struct {
 	mu      sync.Mutex // of changes
 	now     atomic.Pointer[[]*upstream]
-	meeting sync.Mutex        // one row is met at a time
+	meeting sync.Mutex        // rows are met one look at a time
+	told    int               // how often this process itself changed a row
 	broken  map[string]string // set-ups that cannot be used here, by name: told once
+}
+
+// mark is to be taken before rows are read that are met later.
+func (r *roster) mark() int {
+	r.meeting.Lock()
+	defer r.meeting.Unlock()
+	return r.told
+}
+
+// tell has what this process wrote into a row stand in memory. Rows that were read
+// before are not believed any more: they may be older.
+func (r *roster) tell(f func()) {
+	r.meeting.Lock()
+	defer r.meeting.Unlock()
+	r.told++
+	f()
 }
 
 func (r *roster) list() []*upstream {
@@ -86,17 +103,26 @@ func (d *Dispatch) joinAdded(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the upstreams: %w", err)
 	}
+	d.meetAll(rows, 0)
+	return nil
+}
+
+// meetAll takes over what rows say that were read after a mark. Where this process
+// changed one meanwhile, the next look has the truth.
+func (d *Dispatch) meetAll(rows []store.Upstream, mark int) {
+	d.roster.meeting.Lock()
+	defer d.roster.meeting.Unlock()
+	if d.roster.told != mark {
+		return
+	}
 	for _, row := range rows {
 		d.meet(row)
 	}
-	return nil
 }
 
 // meet makes what this process knows of an upstream as its row says: added, as
 // its operator wishes, or gone.
 func (d *Dispatch) meet(row store.Upstream) {
-	d.roster.meeting.Lock()
-	defer d.roster.meeting.Unlock()
 	up := d.upstream(row.ID)
 	switch {
 	case up != nil && up.setup != "" && up.setup != row.Setup:
@@ -177,9 +203,13 @@ const parkTime = 10 * time.Minute
 
 // park closes an upstream for a while, with the reason for its operator.
 func (d *Dispatch) park(ctx context.Context, up *upstream, until time.Time, why string) {
-	up.mu.Lock()
-	up.parked, up.parkedWhy = until, why
-	up.mu.Unlock()
+	set := func() {
+		up.mu.Lock()
+		defer up.mu.Unlock()
+		up.parked, up.parkedWhy = until, why
+	}
+	set() // at once; and again when it is on disk, since a row may be met meanwhile
+	defer d.roster.tell(set)
 	d.stats.parked.WithLabelValues(up.Name).Inc()
 	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, until.UnixMilli(), why) }); err != nil {
 		d.Log.Error("cannot note a parked upstream", "upstream", up.Name, "error", err)
@@ -319,7 +349,7 @@ func (d *Dispatch) afterWish(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	d.meet(row)
+	d.roster.tell(func() { d.meet(row) })
 	d.keeper.wake()
 	d.openGates()
 	return nil

@@ -128,7 +128,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	}
 	h.dispatch, err = dispatch.New(ctx, dispatch.Options{
 		Replica: name,
-		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams, Make: h.makeAdded,
+		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams, Make: h.makeAdded, Dismissed: h.forgetKey,
 		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
 		Retention: h.cfg.Retention, History: h.cfg.History, TaskTimeout: h.cfg.TaskTimeout, Point: failPoint, Haste: haste(),
 	})

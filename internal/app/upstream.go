@@ -162,13 +162,24 @@ func (h *house) keepKey(setup []byte) ([]byte, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("keep the key: %w", err)
 	}
-	path := filepath.Join(folder, u.Name+".key")
+	path := h.keyFile(u.Name)
 	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("keep the key: %w", err)
 	}
 	delete(fields, "api_key")
 	fields["api_key_file"] = path
 	return json.Marshal(fields)
+}
+
+func (h *house) keyFile(upstream string) string {
+	return filepath.Join(h.folder.path, added, upstream+".key")
+}
+
+// forgetKey deletes the key that was kept for an upstream which was removed.
+func (h *house) forgetKey(upstream string) {
+	if err := os.Remove(h.keyFile(upstream)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		h.log.Error("cannot delete the key of a removed upstream", "upstream", upstream, "error", err)
+	}
 }
 
 // makeAdded makes an upstream of the set-up that it was added with.

@@ -72,6 +72,8 @@ type Options struct {
 	Upstreams []Upstream
 	// Make makes an upstream of the set-up that it was added with; nil: none can be.
 	Make func(setup string) (Upstream, error)
+	// Dismissed is told of an added upstream that was removed; may be nil.
+	Dismissed func(name string)
 	// StandIn says that previews may serve requests for real videos: true only
 	// while no real upstream was ever configured. It ends with the first that is
 	// added; see StandsIn.

@@ -163,6 +163,9 @@ func (d *Dispatch) dismiss(up *upstream) {
 	if c, ok := up.Provider.(provider.Closer); ok {
 		_ = c.Close()
 	}
+	if d.Dismissed != nil {
+		d.Dismissed(up.Name)
+	}
 	d.Log.Info("an upstream was removed", "upstream", up.Name)
 }
 

@@ -191,6 +191,13 @@ func (d *Dispatch) Run(ctx context.Context) error {
 // begin reads which lanes have work, and, where no other process can serve, voids
 // the leases of a dead one.
 func (d *Dispatch) begin(ctx context.Context) error {
+	for _, up := range d.roster.list() {
+		if up.setup == "" && up.wished() == store.WishRemove { // one of this name was, before it was configured
+			if err := d.WishUpstream(ctx, up.Name, store.WishServe); err != nil {
+				return fmt.Errorf("take up the upstream %s: %w", up.Name, err)
+			}
+		}
+	}
 	if d.Alone {
 		err := d.Store.Write(ctx, func(tx *store.Tx) error {
 			for _, up := range d.roster.list() {

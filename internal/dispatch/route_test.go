@@ -366,6 +366,32 @@ func TestThePriceIsTheSameOnEveryRoute(t *testing.T) {
 	})
 }
 
+// A name that was removed and then stands in the configuration serves again.
+func TestARemovedNameMayBeConfigured(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		h.make = func(setup string) (Upstream, error) {
+			u := h.upstreams[0]
+			u.Name, u.Provider = setup, newSupplier(h.supplier.video)
+			return u, nil
+		}
+		h.start()
+		if _, err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.d.WishUpstream(context.Background(), "wave", store.WishRemove); err != nil {
+			t.Fatal(err)
+		}
+		h.untilTrue("it is forgotten", func() bool { return h.d.upstream("wave") == nil })
+		h.halt()
+		h.upstreams[0].Name = "wave"
+		h.start()
+		h.untilTrue("it is served", func() bool { _, f := h.d.Route(words("a boat")); return f == nil })
+		h.untilState(h.create("acct_a", words("a boat")), task.Completed)
+		h.sound()
+	})
+}
+
 // An upstream is met from two sides, by who added it and by the next look around:
 // it joins once.
 func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {

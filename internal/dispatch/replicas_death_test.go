@@ -313,9 +313,10 @@ func TestTheBackgroundIsWorkedByOneAtATime(t *testing.T) {
 			t.Fatalf("swept by %v", c.passed("sweeping"))
 		}
 		for _, end := range []func(*replica){(*replica).kill, (*replica).leave} {
-			before := len(c.passed("sweeping"))
-			i := slices.IndexFunc(c.replicas, func(r *replica) bool { return r.name == c.passed("sweeping")[before-1] })
+			swept := c.passed("sweeping")
+			i := slices.IndexFunc(c.replicas, func(r *replica) bool { return r.name == swept[len(swept)-1] })
 			end(c.replicas[i])
+			before := len(c.passed("sweeping")) // it may have swept once more at this very instant
 			time.Sleep(time.Minute)
 			after := slices.Compact(c.passed("sweeping")[before:])
 			if len(after) != 1 || after[0] == c.replicas[i].name {

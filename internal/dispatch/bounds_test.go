@@ -73,6 +73,7 @@ func drawn(t *testing.T, w, h int, glassy bool) string {
 // Real files at each bound of a model, and just past it, measured and judged as a
 // reference is. says is what a refusal must name; "" is taken.
 func TestTheBoundsOfAModelHoldForRealFiles(t *testing.T) {
+	t.Parallel()
 	offered, err := catalog.Load(catalog.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 )
 
 func TestTheCaptureIsWhatTheSupplierReports(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		usage  *provider.Usage
 		billed int64
@@ -53,6 +54,7 @@ func TestTheCaptureIsWhatTheSupplierReports(t *testing.T) {
 }
 
 func TestWhatDiffersFromWhatWasBoughtIsAWarning(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -73,6 +75,7 @@ func TestWhatDiffersFromWhatWasBoughtIsAWarning(t *testing.T) {
 }
 
 func TestABrokenDownloadIsTriedAgainUntilTheLinkEnds(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		open  func(n int) (io.ReadCloser, error)
 		state task.State
@@ -135,6 +138,7 @@ func (a away) Put(ctx context.Context, key string, r io.Reader) (blob.Info, erro
 // TestBlobsThatAreAwayAreWaitedFor has the store down while references are kept
 // and again while a video is: the task goes on by itself, rendered once.
 func TestBlobsThatAreAwayAreWaitedFor(t *testing.T) {
+	t.Parallel()
 	for name, order := range map[string]catalog.Request{"a video": words("a boat"), "references": refs("character1 walks", "https://example.com/face.png")} {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, func(h *house) {
@@ -160,6 +164,7 @@ type failing struct{}
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the connection broke") }
 
 func TestADeletedTasksBytesGoWithItsEnd(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Provider = plain{h.supplier}
@@ -195,6 +200,7 @@ func (h *house) noBlobs(id string) {
 }
 
 func TestRetentionSweepsAVideo(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.retention = 20 * time.Minute
@@ -215,6 +221,7 @@ func TestRetentionSweepsAVideo(t *testing.T) {
 }
 
 func TestStrayBlobsAreSweptAndNoOthers(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		ctx := context.Background()
 		h.account("acct_a", 1, 0)
@@ -245,6 +252,7 @@ func TestStrayBlobsAreSweptAndNoOthers(t *testing.T) {
 }
 
 func TestATaskThatIsNotSubmittedInTimeExpires(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -261,6 +269,7 @@ func TestATaskThatIsNotSubmittedInTimeExpires(t *testing.T) {
 }
 
 func TestNothingIsSubmittedPastItsStartBy(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
@@ -280,6 +289,7 @@ func TestNothingIsSubmittedPastItsStartBy(t *testing.T) {
 }
 
 func TestBadReferencesFailWithTheirField(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		request catalog.Request
 		code    fault.Code
@@ -309,6 +319,7 @@ func TestBadReferencesFailWithTheirField(t *testing.T) {
 }
 
 func TestAFetchThatMayPassIsTriedAFewTimes(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -325,6 +336,7 @@ func TestAFetchThatMayPassIsTriedAFewTimes(t *testing.T) {
 }
 
 func TestATrustedReferenceIsHandedOnByItsAddress(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()

@@ -15,6 +15,7 @@ import (
 // line the process dies, another one goes on from the same files, and the end
 // state, the ledger and the supplier's own count are looked at.
 func TestACrashAtEveryPointLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"preparing", "before-submit", "after-submit", "polling", "collecting", "after-put", "after-final-commit"} {
 		t.Run(point, func(t *testing.T) {
 			inHouses(t, func(h *house) {
@@ -50,6 +51,7 @@ func (h *house) earlierTicket() string {
 }
 
 func TestACancelMeetsASubmit(t *testing.T) {
+	t.Parallel()
 	for name, agree := range map[string]bool{"and the supplier agrees": true, "and the supplier has begun": false} {
 		t.Run(name, func(t *testing.T) {
 			inHouses(t, func(h *house) {
@@ -79,6 +81,7 @@ func TestACancelMeetsASubmit(t *testing.T) {
 }
 
 func TestACancelWhileRunningReachesTheSupplierAtOnce(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.renderIn = time.Hour
@@ -97,6 +100,7 @@ func TestACancelWhileRunningReachesTheSupplierAtOnce(t *testing.T) {
 }
 
 func TestACancelOfWhatWasNotTakenEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -112,6 +116,7 @@ func TestACancelOfWhatWasNotTakenEndsAtOnce(t *testing.T) {
 }
 
 func TestASupplierWithoutCancelRunsOnWithOneWarning(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Provider = plain{h.supplier}
@@ -128,6 +133,7 @@ func TestASupplierWithoutCancelRunsOnWithOneWarning(t *testing.T) {
 }
 
 func TestStoppingLetsTheAnswerOnTheWireArrive(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -152,6 +158,7 @@ func TestStoppingLetsTheAnswerOnTheWireArrive(t *testing.T) {
 // A refusal that arrives after the end wants a decision, and so a lease that is
 // still held: Run must neither hang nor lose the task.
 func TestStoppingSettlesARefusalOnTheWire(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -177,6 +184,7 @@ func TestStoppingSettlesARefusalOnTheWire(t *testing.T) {
 }
 
 func TestADeadProcessIsFollowedAfterItsLease(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()

@@ -322,6 +322,7 @@ func (h *house) refetch(o fetch.Options) {
 // and free, and the customer is told in our own words. docs/reliability.md is what
 // this test saw.
 func TestTheFaultMatrix(t *testing.T) {
+	t.Parallel()
 	for _, kind := range all.Kinds() {
 		if rigs[kind.Name] == nil && !kind.Traits.Resubmit { // what renders in the process has no wire
 			t.Errorf("provider %s has no rig in rigs_test.go", kind.Name)

@@ -10,6 +10,7 @@ import (
 // The pace is the supplier's, not that of our questions: or each late poll would
 // make the next one later.
 func TestPaceIsTheSuppliers(t *testing.T) {
+	t.Parallel()
 	started := task.Task{StartedAt: 1_000}
 	for name, c := range map[string]struct {
 		took, pending, now, want int64

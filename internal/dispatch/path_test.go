@@ -13,6 +13,7 @@ import (
 )
 
 func TestATaskGoesFromItsCreationToItsEnd(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -86,6 +87,7 @@ func (h *house) holdsVideo(id string) {
 }
 
 func TestTheFirstTaskOfALaneDoesNotWaitForATick(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()

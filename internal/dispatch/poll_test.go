@@ -13,6 +13,7 @@ import (
 )
 
 func TestOneHangingQueryDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.poll = func(ctx context.Context, r *render, _ int) (*provider.Report, error) {
@@ -37,6 +38,7 @@ func TestOneHangingQueryDelaysNoOther(t *testing.T) {
 }
 
 func TestQueriesStayWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 100, InProgress: 40, QueriesPerSecond: 2}
@@ -78,6 +80,7 @@ func TestQueriesStayWithinTheBudget(t *testing.T) {
 }
 
 func TestAPollThatFindsNothingNewWritesNothing(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.renderIn = 5 * time.Minute
@@ -95,6 +98,7 @@ func TestAPollThatFindsNothingNewWritesNothing(t *testing.T) {
 }
 
 func TestProgressNeverFallsNorEndsEarly(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -123,6 +127,7 @@ func TestProgressNeverFallsNorEndsEarly(t *testing.T) {
 }
 
 func TestASuppliersOwnProgressIsTold(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.poll = func(_ context.Context, _ *render, n int) (*provider.Report, error) {
@@ -142,6 +147,7 @@ func TestASuppliersOwnProgressIsTold(t *testing.T) {
 }
 
 func TestATicketIsLostOnlyWhenTheSupplierSaysSoTwice(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		unknown func(n int) bool
 		state   task.State
@@ -172,6 +178,7 @@ func TestATicketIsLostOnlyWhenTheSupplierSaysSoTwice(t *testing.T) {
 }
 
 func TestABrokenRenderIsSubmittedAgainAFewTimes(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		class  provider.Class
 		breaks int // how many renders break
@@ -205,6 +212,7 @@ func TestABrokenRenderIsSubmittedAgainAFewTimes(t *testing.T) {
 }
 
 func TestATaskThatNeverEndsIsGivenUp(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.timeout, h.supplier.renderIn = time.Hour, 1000*time.Hour
@@ -219,6 +227,7 @@ func TestATaskThatNeverEndsIsGivenUp(t *testing.T) {
 }
 
 func TestASupplierOutOfReachIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.poll = func(_ context.Context, _ *render, n int) (*provider.Report, error) {
@@ -235,6 +244,7 @@ func TestASupplierOutOfReachIsAskedAgain(t *testing.T) {
 }
 
 func TestPositionsAreExactAndShared(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.account("acct_b", 3, 0)

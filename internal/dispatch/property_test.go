@@ -101,6 +101,7 @@ func (w weather) blow(s *supplier) (broke map[string]int) {
 // is at the supplier only once (and once more for each render that broke there),
 // and the ledger is exact.
 func TestWhateverGoesWrong(t *testing.T) {
+	t.Parallel()
 	for seed := range seeds(10) {
 		w := anyWeather.Example(seed)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -26,6 +26,7 @@ func (c *crew) serving() (owner, other *replica) {
 // A process that stands still and goes on when another one has taken over must
 // harm nothing, wherever it stood.
 func TestAFrozenOwnerWakesAndHarmsNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		point string // where it freezes
 		long  time.Duration
@@ -84,6 +85,7 @@ func (c *crew) recorded(up string, ticket provider.Ticket) {
 // A refusal is a decision: an old owner that hears one late leaves the task to the
 // new one.
 func TestAFrozenOwnersRefusalDecidesNothing(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		owner, other := c.serving()
 		refuse := true
@@ -114,6 +116,7 @@ func TestAFrozenOwnersRefusalDecidesNothing(t *testing.T) {
 // A ticket belongs to its attempt: one that comes late must not stand for a later
 // submission, here after a list that did not show what the supplier had taken.
 func TestALateTicketDoesNotStandForALaterAttempt(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		owner := c.join("owner")
 		c.within(time.Second, "served", func() bool { return c.server("up1") == owner })
@@ -147,6 +150,7 @@ func TestALateTicketDoesNotStandForALaterAttempt(t *testing.T) {
 // That an answer was lost is of no use once another owner has found the ticket,
 // and must not take away that it has to be proved.
 func TestALostAnswerIsNotLostAgainLater(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		owner, _ := c.serving()
 		c.suppliers["up1"].submit = func(int, provider.Order) (bool, error) { return true, lost() }
@@ -169,6 +173,7 @@ func TestALostAnswerIsNotLostAgainLater(t *testing.T) {
 }
 
 func TestTheRendererOfADeadReplicaIsReplaced(t *testing.T) {
+	t.Parallel()
 	for name, how := range map[string]struct {
 		end  func(*replica)
 		most time.Duration
@@ -227,6 +232,7 @@ func TestTheRendererOfADeadReplicaIsReplaced(t *testing.T) {
 // A renderer of a frozen process lost its tasks to others; when it wakes it starts
 // anew, and delivers nothing twice.
 func TestTheRendererOfAFrozenReplicaStartsAnew(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		c.own = new(time.Duration)
 		*c.own = 20 * time.Second
@@ -249,6 +255,7 @@ func TestTheRendererOfAFrozenReplicaStartsAnew(t *testing.T) {
 }
 
 func TestTasksOfADeadReplicaArePreparedByAnother(t *testing.T) {
+	t.Parallel()
 	for name, how := range map[string]struct {
 		end  func(*replica)
 		most time.Duration
@@ -276,6 +283,7 @@ func TestTasksOfADeadReplicaArePreparedByAnother(t *testing.T) {
 }
 
 func TestNobodyPreparesWhatALivingReplicaPrepares(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		for _, name := range []string{"first", "second"} {
 			r := c.join(name)
@@ -303,6 +311,7 @@ func TestNobodyPreparesWhatALivingReplicaPrepares(t *testing.T) {
 }
 
 func TestTheBackgroundIsWorkedByOneAtATime(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		for _, name := range []string{"first", "second", "third"} {
 			c.join(name)
@@ -331,6 +340,7 @@ func TestTheBackgroundIsWorkedByOneAtATime(t *testing.T) {
 }
 
 func TestEveryReplicaTellsHowATaskStands(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		c.upstreams[0].Limits.InProgress = 1
 		owner, other := c.serving()

@@ -74,6 +74,7 @@ func (c *crew) blows() {
 // still or ends, every task is completed, is at the supplier once, and the ledger
 // is exact.
 func TestWhateverHappensToReplicas(t *testing.T) {
+	t.Parallel()
 	for seed := range seeds(5) {
 		deeds := anyDeeds.Example(seed)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -35,6 +35,7 @@ func (c *crew) fences() (n int64) {
 }
 
 func TestUpstreamsSpreadOverTheReplicas(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 4, func(c *crew) {
 		spread := func(most time.Duration, want ...int) {
 			t.Helper()
@@ -58,6 +59,7 @@ func TestUpstreamsSpreadOverTheReplicas(t *testing.T) {
 }
 
 func TestReplicasThatStartTogetherDoNotThrash(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 4, func(c *crew) {
 		for _, name := range []string{"first", "second", "third"} {
 			c.join(name)
@@ -71,6 +73,7 @@ func TestReplicasThatStartTogetherDoNotThrash(t *testing.T) {
 }
 
 func TestAKilledReplicasTasksArePolledOnByAnother(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 2, func(c *crew) {
 		for i := range c.upstreams {
 			c.upstreams[i].Limits.InProgress = 4
@@ -104,6 +107,7 @@ func TestAKilledReplicasTasksArePolledOnByAnother(t *testing.T) {
 }
 
 func TestAReplicaHandsOverAtOnce(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		first := c.join("first")
 		c.within(time.Second, "served", func() bool { return c.server("up1") == first })
@@ -143,6 +147,7 @@ func TestAReplicaHandsOverAtOnce(t *testing.T) {
 // A submission that hangs must not hold up what can be polled: it stays with the
 // one that leaves until the answer is there.
 func TestALongAnswerOnTheWireIsWaitedForWhilePollsGoOn(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 1, func(c *crew) {
 		first := c.join("first")
 		c.within(time.Second, "served", func() bool { return c.server("up1") == first })
@@ -168,6 +173,7 @@ func TestALongAnswerOnTheWireIsWaitedForWhilePollsGoOn(t *testing.T) {
 }
 
 func TestARollingRestartPausesNothing(t *testing.T) {
+	t.Parallel()
 	inCrew(t, 4, func(c *crew) {
 		for i := range 3 {
 			c.join(fmt.Sprint("old ", i))

@@ -41,6 +41,7 @@ func (h *house) rescued(result string, want float64) {
 }
 
 func TestALostAnswerIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.submit = lostOnce(true)
@@ -59,6 +60,7 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 }
 
 func TestWhatWasProvedNotTakenGoesBackLateEnough(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.submit = lostOnce(false)
@@ -77,6 +79,7 @@ func TestWhatWasProvedNotTakenGoesBackLateEnough(t *testing.T) {
 
 // A list that lags shows nothing of ours: it proves nothing, however late.
 func TestABlindOrLaggingListProvesNothing(t *testing.T) {
+	t.Parallel()
 	for name, bend := range map[string]func(*supplier){
 		"blind":   func(s *supplier) { s.blind = true },
 		"lagging": func(s *supplier) { s.lag = 3 * time.Hour },
@@ -103,6 +106,7 @@ func TestABlindOrLaggingListProvesNothing(t *testing.T) {
 }
 
 func TestAListThatLagsAMinuteIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.lag = 75 * time.Second
@@ -119,6 +123,7 @@ func order(prompt string, seconds int) provider.Order {
 }
 
 func TestForeignTasksAreNeverAdopted(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		foreign func(h *house)
 		taken   bool
@@ -163,6 +168,7 @@ func TestForeignTasksAreNeverAdopted(t *testing.T) {
 
 // The id of an exchange whose body was lost names the ticket among equals.
 func TestTheRequestIDIdentifiesATicketAmongEquals(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.submit = func(n int, o provider.Order) (bool, error) {
@@ -183,6 +189,7 @@ func TestTheRequestIDIdentifiesATicketAmongEquals(t *testing.T) {
 }
 
 func TestALongPromptIsProvedAsItWasCut(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.submit = lostOnce(true)
@@ -197,6 +204,7 @@ func TestALongPromptIsProvedAsItWasCut(t *testing.T) {
 }
 
 func TestWithoutAListItStaysUnknown(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Provider = plain{h.supplier}
@@ -213,6 +221,7 @@ func TestWithoutAListItStaysUnknown(t *testing.T) {
 }
 
 func TestACancelOfAnUnsureTaskIsKept(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.lag = time.Minute
@@ -231,6 +240,7 @@ func TestACancelOfAnUnsureTaskIsKept(t *testing.T) {
 }
 
 func TestARestartInTheMiddleOfARescue(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.lag = time.Minute
@@ -247,6 +257,7 @@ func TestARestartInTheMiddleOfARescue(t *testing.T) {
 }
 
 func TestOrphansAreCountedAndWaitingOnesCancelled(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		theirs, ours := h.supplier.foreign(order("somebody else's", 2), "key-theirs"), h.supplier.foreign(order("nobody ordered it", 2), "key-ours")
@@ -267,6 +278,7 @@ func TestOrphansAreCountedAndWaitingOnesCancelled(t *testing.T) {
 
 // Whoever comes back after hours still looks before giving up.
 func TestALongSleepDoesNotGiveUpUnlooked(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.lag = time.Minute
@@ -284,6 +296,7 @@ func TestALongSleepDoesNotGiveUpUnlooked(t *testing.T) {
 
 // A list shows 24 hours: what was sent before can be neither found nor disproved.
 func TestAfterTheListsWindowNothingIsBelieved(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
 		h.halt()

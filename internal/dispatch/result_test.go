@@ -45,6 +45,7 @@ func remade(t *testing.T, ending string, args ...string) []byte {
 }
 
 func TestTheCodecsAreComparedWithWhatWasBought(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		video []byte
 		what  []string // differs
@@ -105,6 +106,7 @@ func (h *house) kept(id string) []byte {
 }
 
 func TestAKeptVideoPlaysWhileItIsLoaded(t *testing.T) {
+	t.Parallel()
 	slow := remade(t, ".mp4", "-c", "copy")
 	odd := append(bytes.Clone(slow), "\x00\x00\x00\x08mfra"...) // addresses of another kind: not moved
 	fast := remade(t, ".mp4", "-c", "copy", "-movflags", "+faststart")
@@ -176,6 +178,7 @@ func (h *house) relinked(life time.Duration, link func(n int) string, works stri
 // A link that is dead at the time of collecting is asked for again until its time
 // is over.
 func TestADeadLinkIsAskedForAgain(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		life  time.Duration
 		link  func(n int) string
@@ -228,6 +231,7 @@ func fromAsk(first int, link string) func(int) string {
 
 // A link whose time is over is asked for once more: a later one saves the video.
 func TestALinkThatEndedIsRenewed(t *testing.T) {
+	t.Parallel()
 	inHouses(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		back := time.Now().Add(2 * time.Hour)
@@ -259,6 +263,7 @@ func TestALinkThatEndedIsRenewed(t *testing.T) {
 // A process that dies between the fresh link and the bytes, or before the link is
 // written, leaves a task that the next one collects.
 func TestACrashWhileALinkIsRenewed(t *testing.T) {
+	t.Parallel()
 	for name, point := range map[string]string{"before it is written": "writing", "before its bytes": "collecting"} {
 		t.Run(name, func(t *testing.T) {
 			inHouses(t, func(h *house) {
@@ -300,6 +305,7 @@ func (h *house) dieAt(point string) {
 
 // Dead links cost questions, and those stay within the account's budget.
 func TestDeadLinksStayWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 100, InProgress: 40, QueriesPerSecond: 0.1}

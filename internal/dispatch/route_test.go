@@ -35,6 +35,7 @@ func (s *supplier) count() int {
 
 // The first order takes all that it has room for; what goes beyond goes to the next.
 func TestALaterRouteServesWhatTheFirstCannotTake(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 2
@@ -58,6 +59,7 @@ func TestALaterRouteServesWhatTheFirstCannotTake(t *testing.T) {
 
 // Of the same order each gets its share.
 func TestRoutesShareByWeight(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		limits := Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
@@ -80,6 +82,7 @@ func TestRoutesShareByWeight(t *testing.T) {
 }
 
 func TestLotsFallByWeight(t *testing.T) {
+	t.Parallel()
 	won := 0
 	for i := range 20_000 {
 		id := fmt.Sprintf("task_%026d", i)
@@ -94,6 +97,7 @@ func TestLotsFallByWeight(t *testing.T) {
 
 // What one route cannot do it is not given; what none can do is refused by name.
 func TestALaneHoldsOnlyRoutesThatCan(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.another("short", func(u *Upstream) {
 			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Supply: catalog.Supply{Seconds: []int{2}, Lacks: []catalog.Feature{catalog.LacksSeed}}}}
@@ -121,6 +125,7 @@ func TestALaneHoldsOnlyRoutesThatCan(t *testing.T) {
 // submission shows whether it works again. Others serve meanwhile, and no customer
 // sees any of it.
 func TestAFailingUpstreamIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Order = 1
@@ -164,6 +169,7 @@ func TestAFailingUpstreamIsLeftAlone(t *testing.T) {
 
 // Pausing, draining and removing take nothing from what is in progress.
 func TestWhatAnOperatorWishesHarmsNothingInProgress(t *testing.T) {
+	t.Parallel()
 	for _, wish := range []store.Wish{store.WishPause, store.WishDrain} {
 		t.Run(string(wish), func(t *testing.T) {
 			inHouse(t, func(h *house) {
@@ -201,6 +207,7 @@ func TestWhatAnOperatorWishesHarmsNothingInProgress(t *testing.T) {
 // What waits only for an upstream that closes goes another way when there is one,
 // and is ended free of charge when it never can be made.
 func TestWhatWaitsForAClosedUpstreamGoesOn(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
@@ -256,6 +263,7 @@ func TestWhatWaitsForAClosedUpstreamGoesOn(t *testing.T) {
 
 // An added upstream is there again after a restart.
 func TestAnAddedUpstreamOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		other := newSupplier(h.supplier.video)
@@ -308,6 +316,7 @@ func (h *house) untilTrue(what string, is func() bool) {
 // An order that may have been taken goes nowhere else, however many routes the lane
 // has; one that was not taken does.
 func TestOnlyWhatWasNotTakenGoesToTheNextRoute(t *testing.T) {
+	t.Parallel()
 	for _, taken := range []provider.Taken{provider.NotTaken, provider.Unsure} {
 		t.Run(map[provider.Taken]string{provider.NotTaken: "not taken", provider.Unsure: "unsure"}[taken], func(t *testing.T) {
 			inHouse(t, func(h *house) {
@@ -341,6 +350,7 @@ func TestOnlyWhatWasNotTakenGoesToTheNextRoute(t *testing.T) {
 
 // The same request costs the same, whoever makes it and whatever they tell of it.
 func TestThePriceIsTheSameOnEveryRoute(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
@@ -368,6 +378,7 @@ func TestThePriceIsTheSameOnEveryRoute(t *testing.T) {
 
 // A name that was removed and then stands in the configuration serves again.
 func TestARemovedNameMayBeConfigured(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.make = func(setup string) (Upstream, error) {
@@ -395,6 +406,7 @@ func TestARemovedNameMayBeConfigured(t *testing.T) {
 // An upstream is met from two sides, by who added it and by the next look around:
 // it joins once.
 func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		made := 0
 		h.make = func(setup string) (Upstream, error) {
@@ -419,6 +431,7 @@ func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {
 // A look that read its rows before a wish, and acts on them after it, does not take
 // the wish back.
 func TestAnOlderLookDoesNotTakeAWishBack(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.start()
 		time.Sleep(time.Second) // of the bubble: it is served

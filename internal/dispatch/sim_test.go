@@ -99,6 +99,7 @@ func submissions(sim *dashscopesim.Sim, prompt string) int {
 }
 
 func TestTheSimulatedSupplierRendersR2V(t *testing.T) {
+	t.Parallel()
 	inSimHouse(t, dashscopesim.Options{ReferenceSeconds: 2}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		id := h.create("acct_a", refs("character1 walks", "https://example.com/clip.mp4", "https://example.com/face.png"))
@@ -112,6 +113,7 @@ func TestTheSimulatedSupplierRendersR2V(t *testing.T) {
 }
 
 func TestTheSimulatedSuppliersFaultsLoseNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		faults []dashscopesim.Fault
 		state  task.State
@@ -163,6 +165,7 @@ func storageRefuses(times int) dashscopesim.Fault {
 // Links that die before anybody may have asked: the supplier gives the same dead one
 // again, and the task ends free.
 func TestTheSimulatedSuppliersLinksDieEarly(t *testing.T) {
+	t.Parallel()
 	inSimHouse(t, dashscopesim.Options{LinkLife: time.Nanosecond}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		id := h.create("acct_a", words("a boat"))
@@ -183,6 +186,7 @@ func TestTheSimulatedSuppliersLinksDieEarly(t *testing.T) {
 // A later model's prompt is sent in other words than the customer's: what the
 // supplier repeats of it still proves that a found ticket is the task's.
 func TestALostAnswerOfALaterModelIsFoundByThePromptAsSent(t *testing.T) {
+	t.Parallel()
 	inSimHouse(t, dashscopesim.Options{}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		ask := func(prompt string) catalog.Request {
@@ -202,6 +206,7 @@ func TestALostAnswerOfALaterModelIsFoundByThePromptAsSent(t *testing.T) {
 }
 
 func TestTheSimulatedSuppliersForeignTasksAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	inSimHouse(t, dashscopesim.Options{ListLag: 40 * time.Second}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		h.untilState(h.create("acct_a", words("an earlier one")), task.Completed)
@@ -221,6 +226,7 @@ func TestTheSimulatedSuppliersForeignTasksAreLeftAlone(t *testing.T) {
 }
 
 func TestTheSimulatedSupplierSurvivesEveryCrash(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"before-submit", "after-submit", "polling", "collecting", "after-put", "after-final-commit"} {
 		t.Run(point, func(t *testing.T) {
 			inSimHouse(t, dashscopesim.Options{}, func(h *house, sim *dashscopesim.Sim) {

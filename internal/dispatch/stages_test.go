@@ -9,6 +9,7 @@ import (
 )
 
 func TestNoStateIsWithoutAWayOn(t *testing.T) {
+	t.Parallel()
 	has := map[task.State]stage{}
 	for _, s := range stages {
 		if _, twice := has[s.state]; twice {
@@ -27,6 +28,7 @@ func TestNoStateIsWithoutAWayOn(t *testing.T) {
 }
 
 func TestAMissedChangeIsTakenUp(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.supplier.renderIn = time.Hour

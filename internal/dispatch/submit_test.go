@@ -16,6 +16,7 @@ import (
 )
 
 func TestWhatASupplierSaysNoWithDecidesWhatBecomesOfTheTask(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		class provider.Class
 		times int // how often it says no before it takes the task; -1 for ever
@@ -63,6 +64,7 @@ func TestWhatASupplierSaysNoWithDecidesWhatBecomesOfTheTask(t *testing.T) {
 // A model that the supplier does not let the account have rests alone, whatever
 // the supplier says so to.
 func TestWhatConcernsOneModelParksItsGateOnly(t *testing.T) {
+	t.Parallel()
 	no := &provider.Failure{Taken: provider.NotTaken, Class: provider.Locked, ModelOnly: true, Code: "ModelNotFound", Fault: fault.New(fault.CodeSupplier, "", "No.")}
 	for name, bend := range map[string]func(s *supplier, first func(model string) bool){
 		"to an order": func(s *supplier, first func(string) bool) {
@@ -119,6 +121,7 @@ func TestWhatConcernsOneModelParksItsGateOnly(t *testing.T) {
 }
 
 func TestARetryAfterIsHonoured(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -140,6 +143,7 @@ func TestARetryAfterIsHonoured(t *testing.T) {
 // A limit that can be waited out is: a task that waited longer in its lane than
 // a render may take is not ended by one more refusal.
 func TestAnOldTaskIsNotEndedByAThrottle(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.timeout = 5 * time.Minute
@@ -158,6 +162,7 @@ func TestAnOldTaskIsNotEndedByAThrottle(t *testing.T) {
 }
 
 func TestSlotsRatesAndOneSubmitAtATime(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.account("acct_b", 1, 0)
@@ -206,6 +211,7 @@ func TestSlotsRatesAndOneSubmitAtATime(t *testing.T) {
 
 // One account's many do not stand before another's first.
 func TestAnotherAccountsFirstDoesNotWaitForMany(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.account("acct_b", 1, 0)
@@ -223,6 +229,7 @@ func TestAnotherAccountsFirstDoesNotWaitForMany(t *testing.T) {
 }
 
 func TestReferencesAreUploadedBeforeAndAFailedUploadIsNotTaken(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -246,6 +253,7 @@ func TestReferencesAreUploadedBeforeAndAFailedUploadIsNotTaken(t *testing.T) {
 
 // A task whose kept reference is lost must not hold up its gate for ever.
 func TestAReferenceThatIsLostEndsItsTask(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.start()
@@ -268,6 +276,7 @@ func TestAReferenceThatIsLostEndsItsTask(t *testing.T) {
 }
 
 func TestRoutesAreLanes(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		animatic := Upstream{Name: "animatic", Kind: provider.Kind{Name: "animatic", Traits: provider.Traits{Preview: true, Resubmit: true}}, Provider: h.supplier, Limits: Limits{InProgress: 2}}
 		second := h.upstreams[0]
@@ -298,6 +307,7 @@ func TestRoutesAreLanes(t *testing.T) {
 }
 
 func TestALaneOfTwoUpstreamsUsesBoth(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		other := newSupplier(h.supplier.video)
@@ -326,6 +336,7 @@ func TestALaneOfTwoUpstreamsUsesBoth(t *testing.T) {
 }
 
 func TestARendererOfOurOwnMayBeSubmittedAgain(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.standIn = true
@@ -349,6 +360,7 @@ func TestARendererOfOurOwnMayBeSubmittedAgain(t *testing.T) {
 }
 
 func TestASubmissionThatWasLostInOurOwnRendererGoesBack(t *testing.T) {
+	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.account("acct_a", 1, 0)
 		h.standIn = true

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
@@ -44,7 +41,7 @@ func TestTheCaptureIsWhatTheSupplierReports(t *testing.T) {
 				if done.Billed < c.billed-100 || done.Billed > c.billed+100 || int64(done.Cost) < c.cost-10_000 || int64(done.Cost) > c.cost+10_000 {
 					t.Errorf("billed %d ms, cost %s of %s; want %d ms", done.Billed, done.Cost, done.Hold, c.billed)
 				}
-				if got := testutil.ToFloat64(h.d.stats.excess); got != c.excess {
+				if got := h.counted(h.d.stats.excess); got != c.excess {
 					t.Errorf("excess %v, want %v", got, c.excess)
 				}
 				h.sound()
@@ -64,9 +61,8 @@ func TestWhatDiffersFromWhatWasBoughtIsAWarning(t *testing.T) {
 		if len(done.Warnings) != 2 || done.Warnings[0].Code != string(fault.CodeResultMismatch) {
 			t.Errorf("warnings %+v", done.Warnings)
 		}
-		synctest.Wait() // it counts after the commit
 		for _, what := range []string{"size", "seconds"} {
-			if n := testutil.ToFloat64(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
+			if n := h.counted(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
 				t.Errorf("%v mismatches of %s", n, what)
 			}
 		}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/unireel/unireel/internal/account"
@@ -443,6 +444,12 @@ func (h *house) untilState(id string, s task.State) task.Task {
 func (h *house) untilFinal(id string) task.Task {
 	h.t.Helper()
 	return h.until(id, "final", func(t task.Task) bool { return t.State.Final() })
+}
+
+// counted is a metric, when all that was begun is counted: it counts after its commit.
+func (h *house) counted(metric prometheus.Collector) float64 {
+	synctest.Wait()
+	return testutil.ToFloat64(metric)
 }
 
 // sound holds the ledger, the turns and the blobs to their rules.

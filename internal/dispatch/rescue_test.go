@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
@@ -35,7 +33,7 @@ func (h *house) known() {
 
 func (h *house) rescued(result string, want float64) {
 	h.t.Helper()
-	if got := testutil.ToFloat64(h.d.stats.rescues.WithLabelValues(result)); got != want {
+	if got := h.counted(h.d.stats.rescues.WithLabelValues(result)); got != want {
 		h.t.Errorf("rescues %q = %v, want %v", result, got, want)
 	}
 }
@@ -263,14 +261,14 @@ func TestOrphansAreCountedAndWaitingOnesCancelled(t *testing.T) {
 		theirs, ours := h.supplier.foreign(order("somebody else's", 2), "key-theirs"), h.supplier.foreign(order("nobody ordered it", 2), "key-ours")
 		theirs.waits, ours.waits = true, true
 		time.Sleep(orphansEvery + time.Minute)
-		if got := testutil.ToFloat64(h.d.stats.orphans.WithLabelValues("up")); got < 1 {
+		if got := h.counted(h.d.stats.orphans.WithLabelValues("up")); got < 1 {
 			t.Errorf("%v orphans were counted, want 1", got)
 		}
 		if theirs.stopped || !ours.stopped {
 			t.Errorf("stopped: theirs %v, ours %v", theirs.stopped, ours.stopped)
 		}
 		time.Sleep(3 * orphansEvery)
-		if got := testutil.ToFloat64(h.d.stats.orphans.WithLabelValues("up")); got != 1 {
+		if got := h.counted(h.d.stats.orphans.WithLabelValues("up")); got != 1 {
 			t.Errorf("%v orphans were counted, want 1", got)
 		}
 	})

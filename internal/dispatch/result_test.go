@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -68,9 +67,8 @@ func TestTheCodecsAreComparedWithWhatWasBought(t *testing.T) {
 				if len(done.Warnings) != len(c.what) || len(c.what) > 0 && !strings.Contains(done.Warnings[0].Message, c.says) {
 					t.Errorf("warnings %+v", done.Warnings)
 				}
-				synctest.Wait() // it counts after the commit
 				for _, what := range c.what {
-					if n := testutil.ToFloat64(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
+					if n := h.counted(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
 						t.Errorf("%v mismatches of %s", n, what)
 					}
 				}
@@ -203,7 +201,7 @@ func TestADeadLinkIsAskedForAgain(t *testing.T) {
 				if took < c.least || took > c.most {
 					t.Errorf("it ended after %s", took)
 				}
-				lost := testutil.ToFloat64(h.d.stats.lost.WithLabelValues("up"))
+				lost := h.counted(h.d.stats.lost.WithLabelValues("up"))
 				if failed := done.State == task.Failed; (lost == 1) != failed || failed && (done.Error.Code != string(fault.CodeResultLost) || done.Cost != 0) {
 					t.Errorf("lost %v, cost %s, error %+v", lost, done.Cost, done.Error)
 				}

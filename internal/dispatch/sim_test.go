@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
@@ -173,7 +171,7 @@ func TestTheSimulatedSuppliersLinksDieEarly(t *testing.T) {
 		if done.Error.Code != string(fault.CodeResultLost) || done.Cost != 0 {
 			t.Errorf("failed as %+v, cost %s", done.Error, done.Cost)
 		}
-		if n := testutil.ToFloat64(h.d.stats.lost.WithLabelValues("up")); n != 1 {
+		if n := h.counted(h.d.stats.lost.WithLabelValues("up")); n != 1 {
 			t.Errorf("%v results were counted as lost", n)
 		}
 		if n := submissions(sim, "a boat"); n != 1 {

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
@@ -245,7 +243,7 @@ func TestReferencesAreUploadedBeforeAndAFailedUploadIsNotTaken(t *testing.T) {
 		if done.Attempt != 3 || len(h.supplier.orders) != 1 {
 			t.Errorf("%d attempts, %d orders", done.Attempt, len(h.supplier.orders))
 		}
-		if got := testutil.ToFloat64(h.d.stats.shut.WithLabelValues("up/wan2.6-r2v")); got != 0 {
+		if got := h.counted(h.d.stats.shut.WithLabelValues("up/wan2.6-r2v")); got != 0 {
 			t.Errorf("the gate is shut: %v", got)
 		}
 	})

@@ -42,6 +42,7 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/models", read, a.listModels},
 		{"GET", "/v1/models/{id}", read, a.getModel},
 		{"GET", "/v1/balance", read, a.getBalance},
+		{"GET", "/v1/usage", read, a.getUsage},
 
 		{"GET", "/{$}", open, a.home},
 		{"GET", "/openapi.json", open, a.openAPI},

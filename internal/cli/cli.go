@@ -51,6 +51,7 @@ type program struct {
 
 	Models  modelsCmd  `cmd:"" group:"Around" help:"List what can be asked for."`
 	Balance balanceCmd `cmd:"" group:"Around" help:"Show the account's credit."`
+	Usage   usageCmd   `cmd:"" group:"Around" help:"Sum up what was used, by day, model and key."`
 	Upload  uploadCmd  `cmd:"" group:"Around" help:"Upload references."`
 
 	Serve    serveCmd    `cmd:"" group:"Operating" help:"Run the server."`

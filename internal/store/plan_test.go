@@ -30,6 +30,7 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	_, _ = r.KeyByHash(ctx, "h")
 	_, _ = r.EntriesOf(ctx, "t")
 	_, _ = r.Entries(ctx, "a", "", 10)
+	_, _ = r.Usage(ctx, UsageFilter{Account: "a", Limit: 10})
 	tx := &Tx{Reader: r}
 	_, _ = tx.Claim(ctx, Claim{})
 	_, _ = tx.SaveTask(ctx, task.Task{}, task.Task{})

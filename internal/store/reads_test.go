@@ -78,6 +78,10 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 		_, _, err2 := s.Tasks(ctx, Filter{Account: fmt.Sprintf("acct_%d", n), After: "task_00050000", Ascending: true, Limit: 20})
 		return errors.Join(err, err2)
 	},
+	"a day's usage": func(ctx context.Context, s *Store, n int) error {
+		_, err := s.Usage(ctx, UsageFilter{Account: fmt.Sprintf("acct_%d", n), From: 50_000, Until: 52_000, ByDay: true, ByModel: true, Limit: 100})
+		return err
+	},
 	"a page of the ledger": func(ctx context.Context, s *Store, n int) error {
 		_, err := s.Entries(ctx, fmt.Sprintf("acct_%d", n), "", 20)
 		_, err2 := s.EntriesOf(ctx, fmt.Sprintf("task_0000000%d", n))

@@ -2,6 +2,10 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/unireel/unireel/internal/config"
 )
@@ -26,6 +30,29 @@ Examples:
 }
 
 // Run serves until ctx ends.
-func (c *serveCmd) Run(ctx context.Context, w *World) error {
+func (c *serveCmd) Run(ctx context.Context, w *World, parser *kong.Kong) error {
+	if err := c.warn(w, parser); err != nil {
+		return err
+	}
 	return w.House.Serve(ctx, c.Config, w.Out)
+}
+
+// warn tells of variables of the environment that are likely mistyped: those of
+// other commands, and those that the file names for keys, are not.
+func (c *serveCmd) warn(w *World, parser *kong.Kong) error {
+	var others []string
+	_ = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			others = append(others, flag.Envs...)
+		}
+		return next(nil)
+	})
+	for _, u := range c.Upstreams {
+		others = append(others, u.KeyEnv)
+	}
+	said, err := config.Mistyped(os.Environ(), others...)
+	for _, line := range said {
+		fmt.Fprintln(w.Err, "warning:", line)
+	}
+	return err
 }

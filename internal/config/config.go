@@ -83,6 +83,7 @@ type Upstream struct {
 	Provider string            // the kind of supplier, "dashscope"
 	BaseURL  string            // http(s), no trailing slash, no API path
 	APIKey   Secret            // resolved from api_key, api_key_env or api_key_file
+	KeyEnv   string            // the variable that the key came from, if any
 	Region   string            // a label of the supplier's; BaseURL follows from it
 	Settings map[string]string // what the provider alone understands: workspace
 	Models   []string          // the supplier's models that it may serve; none is all

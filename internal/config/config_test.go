@@ -136,7 +136,7 @@ upstreams:
 	}
 	want := []Upstream{
 		{
-			Name: "one", Provider: "dashscope", BaseURL: "https://ws1.ap-southeast-1.maas.aliyuncs.com", APIKey: NewSecret("sk-env-1234567890"),
+			Name: "one", Provider: "dashscope", BaseURL: "https://ws1.ap-southeast-1.maas.aliyuncs.com", APIKey: NewSecret("sk-env-1234567890"), KeyEnv: "SOME_KEY",
 			Settings: map[string]string{"workspace": "ws1"}, Limits: Limits{5, 9, 20}, Order: 1, Weight: 1, Where: "unireel.yaml:10",
 		},
 		{
@@ -348,7 +348,7 @@ func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
 	c := Config{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20}
 	u, err := c.ParseUpstream([]byte(`{"name":"wave","provider":"wavespeed","api_key_env":"SOME_KEY","limits":{"in_progress":9},"order":2}`), "upstream add")
 	want := Upstream{
-		Name: "wave", Provider: "wavespeed", APIKey: NewSecret("sk-env-1234567890"), Settings: map[string]string{},
+		Name: "wave", Provider: "wavespeed", APIKey: NewSecret("sk-env-1234567890"), KeyEnv: "SOME_KEY", Settings: map[string]string{},
 		Limits: Limits{5, 9, 20}, Order: 2, Weight: 1, Where: "upstream add",
 	}
 	if diff := cmp.Diff(want, u); err != nil || diff != "" {

@@ -149,7 +149,7 @@ func (r rawUpstream) resolve() (Upstream, error) {
 		return Upstream{}, err
 	}
 	u := Upstream{
-		Name: r.Name, Provider: r.Provider, BaseURL: r.BaseURL, APIKey: secret, Region: r.Region, Settings: r.Settings,
+		Name: r.Name, Provider: r.Provider, BaseURL: r.BaseURL, APIKey: secret, KeyEnv: r.APIKeyEnv, Region: r.Region, Settings: r.Settings,
 		Models: r.Models, Limits: Limits(r.Limits), Order: r.Order, Weight: r.Weight, Routes: r.Routes,
 	}
 	if u.Settings == nil {

@@ -54,6 +54,7 @@ type APIKey struct {
 	Name      string   `json:"name"`
 	Hint      string   `json:"hint"` // the first letters of the secret
 	Scopes    []string `json:"scopes"`
+	Models    []string `json:"models"` // that it may ask for; none is all
 	CreatedAt int64    `json:"created_at"`
 	ExpiresAt int64    `json:"expires_at"`
 	RevokedAt int64    `json:"revoked_at"`
@@ -64,6 +65,7 @@ type APIKey struct {
 type NewKey struct {
 	Name      string   `json:"name"`
 	Scopes    []string `json:"scopes,omitempty"`     // "read", "write"; none is all
+	Models    []string `json:"models,omitempty"`     // ids and family names that it may ask for; none is all
 	ExpiresAt int64    `json:"expires_at,omitempty"` // unix seconds; 0 is never
 }
 

@@ -40,9 +40,10 @@ type Key struct {
 	Hash      string // hex SHA-256 of the secret
 	Hint      string // first letters of the secret, to tell keys apart
 	Scopes    []Scope
-	CreatedAt int64 // unix milliseconds
-	ExpiresAt int64 // unix milliseconds; 0 is never
-	RevokedAt int64 // unix milliseconds; 0 is not revoked
+	Models    []string // ids and family names that it may ask for; none is all
+	CreatedAt int64    // unix milliseconds
+	ExpiresAt int64    // unix milliseconds; 0 is never
+	RevokedAt int64    // unix milliseconds; 0 is not revoked
 }
 
 // SecretPrefix starts every secret that Unireel makes.
@@ -78,3 +79,12 @@ func (k Key) Opens(secret string, now int64) bool {
 
 // May says whether the key has the scope.
 func (k Key) May(s Scope) bool { return slices.Contains(k.Scopes, s) }
+
+// MayAsk says whether the key may have videos made of a model, called by one of
+// names: its id, a family's name.
+func (k Key) MayAsk(names ...string) bool { return MayAsk(k.Models, names...) }
+
+// MayAsk is Key.MayAsk by the list alone.
+func MayAsk(models []string, names ...string) bool {
+	return len(models) == 0 || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(models, name) })
+}

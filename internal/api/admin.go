@@ -90,6 +90,7 @@ type keyBody struct {
 	Name      string          `json:"name"`
 	Hint      string          `json:"hint"`
 	Scopes    []account.Scope `json:"scopes"`
+	Models    []string        `json:"models"` // empty: all
 	CreatedAt int64           `json:"created_at"`
 	ExpiresAt *int64          `json:"expires_at"`
 	RevokedAt *int64          `json:"revoked_at"`
@@ -97,7 +98,7 @@ type keyBody struct {
 }
 
 func keyBodyOf(k account.Key) keyBody {
-	return keyBody{ID: k.ID, Account: k.Account, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, CreatedAt: k.CreatedAt / 1000, ExpiresAt: stamp(k.ExpiresAt), RevokedAt: stamp(k.RevokedAt)}
+	return keyBody{ID: k.ID, Account: k.Account, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Models: append([]string{}, k.Models...), CreatedAt: k.CreatedAt / 1000, ExpiresAt: stamp(k.ExpiresAt), RevokedAt: stamp(k.RevokedAt)}
 }
 
 // maxTime bounds a time in unix seconds, so that its milliseconds fit.
@@ -108,6 +109,7 @@ func (a *API) issueKey(c *call) error {
 	var asked struct {
 		Name      string          `json:"name"`
 		Scopes    []account.Scope `json:"scopes"`
+		Models    []string        `json:"models"`
 		ExpiresAt int64           `json:"expires_at"`
 		Secret    string          `json:"secret"`
 	}
@@ -117,7 +119,9 @@ func (a *API) issueKey(c *call) error {
 	if asked.ExpiresAt < 0 || asked.ExpiresAt > maxTime {
 		return fault.New(fault.CodeInvalidValue, "expires_at", "This is a time in unix seconds; 0 or nothing is never.")
 	}
-	k, secret, err := a.Checkout.IssueKey(c.ctx(), checkout.KeyOrder{Account: c.r.PathValue("id"), Name: asked.Name, Scopes: asked.Scopes, ExpiresAt: asked.ExpiresAt * 1000, Secret: asked.Secret})
+	k, secret, err := a.Checkout.IssueKey(c.ctx(), checkout.KeyOrder{
+		Account: c.r.PathValue("id"), Name: asked.Name, Scopes: asked.Scopes, Models: asked.Models, ExpiresAt: asked.ExpiresAt * 1000, Secret: asked.Secret,
+	})
 	if err != nil {
 		return err
 	}

@@ -69,11 +69,15 @@ func (a *API) model(m *catalog.Model) model {
 	return shown
 }
 
+func mayAsk(c *call, m *catalog.Model) bool { return c.key.MayAsk(append(m.Families(), m.ID)...) }
+
 // listModels is GET /v1/models.
 func (a *API) listModels(c *call) error {
 	var list []model
 	for _, m := range a.Catalog.Models() {
-		list = append(list, a.model(m))
+		if mayAsk(c, m) {
+			list = append(list, a.model(m))
+		}
 	}
 	return c.json(http.StatusOK, newPage(list, false, func(m model) string { return m.ID }))
 }
@@ -81,7 +85,7 @@ func (a *API) listModels(c *call) error {
 // getModel is GET /v1/models/{id}.
 func (a *API) getModel(c *call) error {
 	m, ok := a.Catalog.Model(c.r.PathValue("id"))
-	if !ok {
+	if !ok || !mayAsk(c, m) {
 		f := fault.New(fault.CodeUnknownModel, "id", "There is no model of this id. GET /v1/models lists them.")
 		f.Kind = fault.NotFound
 		return f

@@ -30,7 +30,9 @@ type call struct {
 }
 
 // who is the caller as checkout knows them.
-func (c *call) who() checkout.Caller { return checkout.Caller{Account: c.key.Account, Key: c.key.ID} }
+func (c *call) who() checkout.Caller {
+	return checkout.Caller{Account: c.key.Account, Key: c.key.ID, Models: c.key.Models}
+}
 
 func (c *call) ctx() context.Context { return c.r.Context() }
 

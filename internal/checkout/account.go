@@ -70,6 +70,7 @@ type KeyOrder struct {
 	Account   string          // id or name
 	Name      string          // for people; "" is none
 	Scopes    []account.Scope // none: all
+	Models    []string        // ids and family names that it may ask for; none: all
 	ExpiresAt int64           // unix milliseconds; 0 is never
 	Secret    string          // "": a random one
 }
@@ -96,7 +97,7 @@ func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, strin
 	}
 	k := account.Key{
 		ID: c.NewID("key"), Account: a.ID, Name: o.Name, Hash: account.Hash(o.Secret), Hint: account.Hint(o.Secret),
-		Scopes: o.Scopes, CreatedAt: c.millis(), ExpiresAt: o.ExpiresAt,
+		Scopes: o.Scopes, Models: o.Models, CreatedAt: c.millis(), ExpiresAt: o.ExpiresAt,
 	}
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.InsertKey(ctx, k)
@@ -121,6 +122,13 @@ func (c *Checkout) checkKey(o KeyOrder) *fault.Fault {
 			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "A scope is read or write."))
 		} else if slices.Index(o.Scopes, s) != i {
 			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "This scope stands twice."))
+		}
+	}
+	for i, name := range o.Models {
+		if _, known := c.Catalog.Model(name); !known && !slices.Contains(c.Catalog.Families(), name) {
+			faults = append(faults, *wrong(fmt.Sprintf("models[%d]", i), "There is no model or family %q; GET /v1/models lists them.", name))
+		} else if slices.Index(o.Models, name) != i {
+			faults = append(faults, *wrong(fmt.Sprintf("models[%d]", i), "This model stands twice."))
 		}
 	}
 	if o.ExpiresAt != 0 && o.ExpiresAt <= c.millis() {

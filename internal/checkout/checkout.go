@@ -52,7 +52,8 @@ type Options struct {
 // Caller is who asks: an account, through one of its keys.
 type Caller struct {
 	Account string
-	Key     string // the API key's id
+	Key     string   // the API key's id
+	Models  []string // that the key may ask for; none is all
 }
 
 // Checkout decides and writes. It is safe for use at the same time.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/credit"
 	"github.com/unireel/unireel/internal/fault"
@@ -63,6 +64,9 @@ func (c *Checkout) Estimate(ctx context.Context, who Caller, ask catalog.Ask) (c
 	}
 	if err != nil {
 		return r, catalog.Quote{}, err
+	}
+	if m, ok := c.Catalog.Model(r.Resolved); ok && !account.MayAsk(who.Models, append(m.Families(), m.ID)...) {
+		return r, catalog.Quote{}, fault.New(fault.CodeModelForbidden, "model", fmt.Sprintf("This API key may not ask for %s; it may for %s.", r.Resolved, strings.Join(who.Models, ", ")))
 	}
 	if g := ask.WebhookURL; g.Has() {
 		r.Warnings = append(r.Warnings, catalog.Warning{

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -21,17 +22,18 @@ type keyCreateCmd struct {
 	Account string        `arg:"" help:"The account's id or name."`
 	Name    string        `name:"name" default:"key" help:"What to call it."`
 	Scope   []string      `name:"scope" enum:"read,write" placeholder:"read,write" help:"What it may do: read, write. Default: both."`
+	Models  []string      `name:"models" placeholder:"ID,..." help:"The models and families that it may ask for. Default: all."`
 	Valid   time.Duration `name:"valid" placeholder:"TIME" help:"How long it is valid, such as 720h. Default: until it is revoked."`
 }
 
 // Help teaches by examples.
 func (keyCreateCmd) Help() string {
-	return "The secret goes to the standard output, alone, so that a script can take it.\n\nExamples:\n\n  unireel key create studio --name renderfarm\n\n  export UNIREEL_API_KEY=$(unireel key create studio --scope read --valid 24h)"
+	return "The secret goes to the standard output, alone, so that a script can take it.\n\nExamples:\n\n  unireel key create studio --name renderfarm\n\n  export UNIREEL_API_KEY=$(unireel key create studio --scope read --valid 24h)\n\n  unireel key create studio --name drafts --models wan2.6-r2v-flash,wan2.6-video-720p"
 }
 
 // Run makes it.
 func (c *keyCreateCmd) Run(ctx context.Context, w *World) error {
-	wish := client.NewKey{Name: c.Name, Scopes: c.Scope}
+	wish := client.NewKey{Name: c.Name, Scopes: c.Scope, Models: c.Models}
 	if c.Valid < 0 {
 		return usagef("--valid must be above 0")
 	}
@@ -71,9 +73,9 @@ func (c *keyListCmd) Run(ctx context.Context, w *World) error {
 			return w.printJSON(list)
 		}
 		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "KEY\tNAME\tBEGINS\tSCOPES\tCREATED\tEXPIRES\tREVOKED")
+		fmt.Fprintln(table, "KEY\tNAME\tBEGINS\tSCOPES\tMODELS\tCREATED\tEXPIRES\tREVOKED")
 		for _, k := range list {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Hint, strings.Join(k.Scopes, ","),
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Hint, strings.Join(k.Scopes, ","), cmp.Or(strings.Join(k.Models, ","), "all"),
 				clock(k.CreatedAt), clock(k.ExpiresAt), clock(k.RevokedAt))
 		}
 		return table.Flush()

@@ -15,6 +15,7 @@ const (
 	CodeBadKey          Code = "invalid_api_key"
 	CodeCredit          Code = "insufficient_credit"
 	CodeScope           Code = "insufficient_scope"
+	CodeModelForbidden  Code = "model_not_allowed"
 	CodeLinkExpired     Code = "link_expired"
 	CodeBadSignature    Code = "invalid_signature"
 	CodeNoPage          Code = "unknown_path"
@@ -75,6 +76,7 @@ var codes = map[Code]info{
 	CodeBadKey:          {Unauthenticated, "The API key is unknown, revoked or expired."},
 	CodeCredit:          {Unpaid, "The account's free credit is below the most that this task can cost."},
 	CodeScope:           {Forbidden, "This API key may not do this; ask for a key with the scope named."},
+	CodeModelForbidden:  {Forbidden, "This API key may not ask for this model; GET /v1/models lists those that it may."},
 	CodeLinkExpired:     {Forbidden, "The signed link is past its time. Get the task again for a fresh one."},
 	CodeBadSignature:    {Forbidden, "The link's signature is wrong: it was changed or cut. Get the task again for a fresh one."},
 	CodeNoPage:          {NotFound, "No such path. The message lists what is near."},

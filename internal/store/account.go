@@ -51,11 +51,12 @@ func (tx *Tx) InsertAccount(ctx context.Context, a account.Account) (bool, error
 	return err == nil, err
 }
 
-const keyColumns = "id, account, name, hash, hint, scopes, created_at, expires_at, revoked_at"
+const keyColumns = "id, account, name, hash, hint, scopes, created_at, expires_at, revoked_at, models"
 
 func scanKey(s scanner) (k account.Key, err error) {
-	var scopes string
-	err = s.Scan(&k.ID, &k.Account, &k.Name, &k.Hash, &k.Hint, &scopes, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt)
+	var scopes, models string
+	err = s.Scan(&k.ID, &k.Account, &k.Name, &k.Hash, &k.Hint, &scopes, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt, &models)
+	k.Models = strings.Fields(models)
 	for scope := range strings.SplitSeq(scopes, " ") {
 		k.Scopes = append(k.Scopes, account.Scope(scope))
 	}
@@ -79,8 +80,8 @@ func (tx *Tx) InsertKey(ctx context.Context, k account.Key) (bool, error) {
 	for i, s := range k.Scopes {
 		scopes[i] = string(s)
 	}
-	n, err := tx.changed(ctx, "INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-		k.ID, k.Account, k.Name, k.Hash, k.Hint, strings.Join(scopes, " "), k.CreatedAt, k.ExpiresAt, k.RevokedAt)
+	n, err := tx.changed(ctx, "INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+		k.ID, k.Account, k.Name, k.Hash, k.Hint, strings.Join(scopes, " "), k.CreatedAt, k.ExpiresAt, k.RevokedAt, strings.Join(k.Models, " "))
 	return n == 1, err
 }
 

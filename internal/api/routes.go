@@ -30,6 +30,7 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/videos/generations/{id}", read, a.getVideo},
 		{"DELETE", "/v1/videos/{id}", write, a.deleteVideo},
 		{"POST", "/v1/videos/{id}/cancel", write, a.cancelVideo},
+		{"GET", "/v1/videos/{id}/events", read, a.taskEvents},
 		{"GET", "/v1/videos/{id}/content", linked, a.videoContent},
 		{"GET", "/v1/videos/{id}/thumbnail", linked, a.videoThumbnail},
 

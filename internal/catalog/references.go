@@ -37,7 +37,7 @@ func (v *validation) references() {
 		if hasPicture {
 			v.out.References = []Reference{picture}
 		} else if !a.Image.Has() {
-			v.missing("image", "%s needs one picture in `image`.", v.out.Model)
+			v.missing("image", "%s needs one picture in `%s`.", v.out.Model, v.name("image"))
 		}
 	default:
 		hint := "%s makes its video from the prompt alone; references need a reference-to-video model."
@@ -107,7 +107,7 @@ func (v *validation) count() {
 	}
 	switch {
 	case all == 0 || all < most.Min:
-		v.missing("references", "%s needs %d to %d references: give them in `videos` and `images`, or in `references`.", v.out.Model, most.Min, most.Max)
+		v.missing("references", "%s needs %d to %d references: give them in `videos` and `images`, or in `%s`.", v.out.Model, most.Min, most.Max, v.name("references"))
 	case videos > most.Videos:
 		v.wrong(in(a.Videos), fault.CodeInvalidValue, "There are %d reference videos; %s takes at most %d.", videos, v.out.Model, most.Videos)
 	case images > most.Images:

@@ -39,6 +39,18 @@ func (v *validation) resolve() {
 	v.size()
 }
 
+// Modes is what a model, or any of a family's, can make videos from; nil when there
+// is neither of this name.
+func (c *Catalog) Modes(name string) []Mode {
+	if m, ok := c.models[name]; ok {
+		return m.ModeList()
+	}
+	if f, ok := c.families[name]; ok {
+		return slices.Clone(f.modes)
+	}
+	return nil
+}
+
 // modeAmong decides between the modes of a model or a family by what was given.
 func (v *validation) modeAmong(list []Mode) Mode {
 	has := func(mode Mode) bool { return slices.Contains(list, mode) }

@@ -55,11 +55,15 @@ func (v *validation) wrong(g placed, code fault.Code, format string, args ...any
 
 // missing reports a field that is not there, behind all that are.
 func (v *validation) missing(field, format string, args ...any) {
-	param := field
+	v.faults = append(v.faults, Placed{At: math.MaxInt, Fault: *fault.New(fault.CodeMissingField, v.name(field), fmt.Sprintf(format, args...))})
+}
+
+// name is what the dialect calls a field of UniAll's.
+func (v *validation) name(field string) string {
 	if name, ok := v.ask.Names[field]; ok {
-		param = name
+		return name
 	}
-	v.faults = append(v.faults, Placed{At: math.MaxInt, Fault: *fault.New(fault.CodeMissingField, param, fmt.Sprintf(format, args...))})
+	return field
 }
 
 func (v *validation) warn(g placed, code fault.Code, format string, args ...any) {

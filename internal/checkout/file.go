@@ -33,10 +33,18 @@ func (c *Checkout) KeepFile(ctx context.Context, who Caller, name string, r io.R
 	}
 	err = c.Store.Write(ctx, func(tx *store.Tx) error { return tx.InsertFile(ctx, f) })
 	if err != nil {
-		c.dropBlobs(ctx, []store.File{f})
+		c.DropFiles(ctx, []store.File{f})
 		return store.File{}, explain(fmt.Errorf("keep file: %w", err))
 	}
 	return f, nil
+}
+
+// ReceiveFile streams a file of at most limit bytes that comes with an order into
+// the blobs, as KeepFile does, and drafts its row: Submit writes it with the task.
+// Until then no row names it, and DropFiles takes it back.
+func (c *Checkout) ReceiveFile(ctx context.Context, who Caller, name string, r io.Reader, limit int64) (store.File, error) {
+	f, err := c.keepBlob(ctx, who, name, r, limit)
+	return f, explain(err)
 }
 
 // keepBlob writes the bytes and drafts the row that will name them.
@@ -115,7 +123,7 @@ func (c *Checkout) DeleteFile(ctx context.Context, account, id string) error {
 	if err != nil {
 		return explain(fmt.Errorf("delete file: %w", err))
 	}
-	c.dropBlobs(ctx, []store.File{f})
+	c.DropFiles(ctx, []store.File{f})
 	return nil
 }
 
@@ -135,7 +143,7 @@ func (c *Checkout) keepInline(ctx context.Context, who Caller, r *catalog.Reques
 		}
 		f, err := c.keepDataURI(ctx, who, ref)
 		if err != nil {
-			c.dropBlobs(ctx, kept)
+			c.DropFiles(ctx, kept)
 			return nil, err
 		}
 		kept = append(kept, f)
@@ -191,9 +199,9 @@ func at(param string, err error) error {
 	return err
 }
 
-// dropBlobs removes what was kept for a request that came to nothing. What it
+// DropFiles removes the bytes of what was kept for a request that came to nothing. What it
 // cannot remove no row names, and the sweep does.
-func (c *Checkout) dropBlobs(ctx context.Context, files []store.File) {
+func (c *Checkout) DropFiles(ctx context.Context, files []store.File) {
 	ctx = context.WithoutCancel(ctx)
 	for _, f := range files {
 		if err := c.Blobs.Delete(ctx, f.Blob); err != nil {

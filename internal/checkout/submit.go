@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unireel/unireel/internal/account"
@@ -23,6 +24,9 @@ type Order struct {
 	Object         string // what the answer calls the task: "video.generation.job" or "video"
 	IdempotencyKey string // "" is none
 	BodyHash       string // hex SHA-256 of the canonical body
+	// Files came with the order, by ReceiveFile; the Ask names their ids. They become
+	// the account's with the task, and are gone when Submit makes none.
+	Files []store.File
 }
 
 // Submit makes a task of an order: validated, priced, its hold taken, written
@@ -30,6 +34,11 @@ type Order struct {
 // stood for this task. What is wrong with the order is a *fault.Fault, and then
 // nothing was written or held.
 func (c *Checkout) Submit(ctx context.Context, who Caller, o Order) (t task.Task, replayed bool, err error) {
+	defer func() {
+		if err != nil || replayed {
+			c.DropFiles(ctx, o.Files)
+		}
+	}()
 	if o.IdempotencyKey == "" {
 		return c.submit(ctx, who, o)
 	}
@@ -49,10 +58,15 @@ func (c *Checkout) Submit(ctx context.Context, who Caller, o Order) (t task.Task
 
 // Estimate is what an order would be and cost. Nothing is written.
 func (c *Checkout) Estimate(ctx context.Context, who Caller, ask catalog.Ask) (catalog.Request, catalog.Quote, error) {
+	return c.quote(ctx, who, Order{Ask: ask})
+}
+
+func (c *Checkout) quote(ctx context.Context, who Caller, o Order) (catalog.Request, catalog.Quote, error) {
+	ask := o.Ask
 	ask.Now = c.Now().Unix()
 	var broken error
 	ask.Look = func(ref catalog.Reference) *fault.Fault {
-		f, err := c.look(ctx, who, ref)
+		f, err := c.look(ctx, who, o.Files, ref)
 		if err != nil {
 			broken = err
 		}
@@ -79,7 +93,7 @@ func (c *Checkout) Estimate(ctx context.Context, who Caller, ask catalog.Ask) (c
 }
 
 func (c *Checkout) submit(ctx context.Context, who Caller, o Order) (t task.Task, replayed bool, err error) {
-	r, q, err := c.Estimate(ctx, who, o.Ask)
+	r, q, err := c.quote(ctx, who, o)
 	if err != nil {
 		return t, false, err
 	}
@@ -91,8 +105,8 @@ func (c *Checkout) submit(ctx context.Context, who Caller, o Order) (t task.Task
 	if err != nil {
 		return t, false, explain(err)
 	}
-	if t, replayed, err = c.write(ctx, who, o, c.draft(who, r, q, lane), &draftFiles{request: r, files: kept}); err != nil || replayed {
-		c.dropBlobs(ctx, kept)
+	if t, replayed, err = c.write(ctx, who, o, c.draft(who, r, q, lane), &draftFiles{request: r, files: slices.Concat(o.Files, kept)}); err != nil || replayed {
+		c.DropFiles(ctx, kept)
 	}
 	return t, replayed, explain(err)
 }
@@ -157,11 +171,12 @@ func (c *Checkout) tooPoor(hold money.Amount, b credit.Balance) *fault.Fault {
 }
 
 // look examines a reference as far as it can be without a network: a file id must
-// be the account's own or a sample's, a data URI what it says, a URL possible.
-func (c *Checkout) look(ctx context.Context, who Caller, ref catalog.Reference) (*fault.Fault, error) {
+// be the account's own, a sample's or of a file that came along, a data URI what it
+// says, a URL possible.
+func (c *Checkout) look(ctx context.Context, who Caller, along []store.File, ref catalog.Reference) (*fault.Fault, error) {
 	switch {
 	case strings.HasPrefix(ref.Input, "file_"):
-		f, err := c.File(ctx, who.Account, ref.Input)
+		f, err := c.fileAmong(ctx, who, along, ref.Input)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return wrong(ref.Param, "This account has no file %s. POST /v1/files uploads one and answers with its id.", ref.Input), nil
@@ -175,6 +190,13 @@ func (c *Checkout) look(ctx context.Context, who Caller, ref catalog.Reference) 
 		return lookInside(ref)
 	}
 	return c.Fetch.Check(ref.Input), nil
+}
+
+func (c *Checkout) fileAmong(ctx context.Context, who Caller, along []store.File, id string) (store.File, error) {
+	if i := slices.IndexFunc(along, func(f store.File) bool { return f.ID == id }); i >= 0 {
+		return along[i], nil
+	}
+	return c.File(ctx, who.Account, id)
 }
 
 func article(kind string) string {

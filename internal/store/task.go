@@ -126,6 +126,8 @@ func (r Reader) TaskOf(ctx context.Context, account, id string) (task.Task, erro
 type Filter struct {
 	Account   string
 	States    []task.State // none: any
+	Besides   ObjectIn     // listed too, whatever States says
+	Without   ObjectIn     // never listed
 	Model     string       // as asked or resolved; "": any
 	Key       string       // "": any
 	After     string       // the id after which the page starts, "": from the start
@@ -133,17 +135,33 @@ type Filter struct {
 	Limit     int
 }
 
+// ObjectIn is the tasks of one object ("video") in one state; the zero one is none.
+type ObjectIn struct {
+	Object string
+	State  task.State
+}
+
 // Tasks lists an account's tasks that it did not delete; more says whether there
 // are others behind the page.
 func (r Reader) Tasks(ctx context.Context, f Filter) (list []task.Task, more bool, err error) {
 	where, args := []string{"account = $1", "hidden_at = 0"}, []any{f.Account}
 	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
+	are := func(o ObjectIn) string {
+		return "(object = " + mark(o.Object) + " AND state = " + mark(string(o.State)) + ")"
+	}
 	if len(f.States) > 0 {
 		marks := make([]string, len(f.States))
 		for i, s := range f.States {
 			marks[i] = mark(string(s))
 		}
-		where = append(where, "state IN ("+strings.Join(marks, ", ")+")")
+		in := "state IN (" + strings.Join(marks, ", ") + ")"
+		if f.Besides != (ObjectIn{}) {
+			in = "(" + in + " OR " + are(f.Besides) + ")"
+		}
+		where = append(where, in)
+	}
+	if f.Without != (ObjectIn{}) {
+		where = append(where, "NOT "+are(f.Without))
 	}
 	if f.Model != "" {
 		m := mark(f.Model)

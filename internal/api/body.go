@@ -21,21 +21,24 @@ const (
 
 // body reads a JSON body whole. A missing Content-Type is taken for JSON.
 func (c *call) body() ([]byte, error) {
-	if header := c.r.Header.Get("Content-Type"); header != "" {
-		mediaType, _, err := mime.ParseMediaType(header)
-		if err != nil || mediaType != "application/json" && mediaType != "text/json" && mediaType != "text/plain" {
-			return nil, fault.New(fault.CodeContentType, "Content-Type", "This path takes JSON: send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').")
-		}
+	if !c.isJSON() {
+		return nil, fault.New(fault.CodeContentType, "Content-Type", "This path takes JSON: send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').")
 	}
 	if err := c.plain(); err != nil {
 		return nil, err
 	}
 	in := c.arriving(maxBody, "The body is larger than the 32 MiB that are taken; send big media by POST /v1/files.")
 	defer in.end()
-	if c.r.ContentLength > maxBody {
+	if c.r.ContentLength > in.limit {
 		return nil, in.tooLarge()
 	}
 	return io.ReadAll(in)
+}
+
+func (c *call) isJSON() bool {
+	header := c.r.Header.Get("Content-Type")
+	mediaType, _, err := mime.ParseMediaType(header)
+	return header == "" || err == nil && (mediaType == "application/json" || mediaType == "text/json" || mediaType == "text/plain")
 }
 
 // plain refuses a compressed body: what it says of its size would be a lie.
@@ -52,12 +55,13 @@ type arrival struct {
 	r       io.Reader
 	c       *call
 	conn    *http.ResponseController
+	limit   int64     // bytes in all
 	patient time.Time // until when the connection waits
 	large   string    // what is said of too many bytes
 }
 
 func (c *call) arriving(limit int64, large string) *arrival {
-	return &arrival{r: http.MaxBytesReader(&c.answered, c.r.Body, limit), c: c, conn: http.NewResponseController(&c.answered), large: large}
+	return &arrival{r: http.MaxBytesReader(&c.answered, c.r.Body, limit), c: c, conn: http.NewResponseController(&c.answered), limit: limit, large: large}
 }
 
 func (a *arrival) tooLarge() error {

@@ -16,8 +16,21 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// videoContent is GET and HEAD /v1/videos/{id}/content.
-func (a *API) videoContent(c *call) error { return a.artifact(c, contentPart, task.Video) }
+// videoContent is GET and HEAD /v1/videos/{id}/content. Who may see the video may
+// see its thumbnail there too, by ?variant as OpenAI has it.
+func (a *API) videoContent(c *call) error {
+	kind := task.Video
+	if query := c.r.URL.Query(); query.Has("variant") {
+		switch query.Get("variant") {
+		case "video":
+		case "thumbnail":
+			kind = task.Thumbnail
+		default:
+			return fault.New(fault.CodeInvalidValue, "variant", "The variant is video or thumbnail; there are no others here (no spritesheet).")
+		}
+	}
+	return a.artifact(c, contentPart, kind)
+}
 
 // videoThumbnail is GET and HEAD /v1/videos/{id}/thumbnail.
 func (a *API) videoThumbnail(c *call) error { return a.artifact(c, thumbnailPart, task.Thumbnail) }

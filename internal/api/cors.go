@@ -6,7 +6,7 @@ import (
 )
 
 // exposed is what a web page may read of an answer beside its body.
-const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, X-Should-Retry, Allow, ETag, Content-Range, Content-Disposition"
+const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, X-Should-Retry, openai-poll-after-ms, Allow, ETag, Content-Range, Content-Disposition"
 
 // cors lets web pages of the allowed origins call with a key. There are no
 // cookies, so nothing is ever allowed that a key does not open.

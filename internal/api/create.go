@@ -19,17 +19,18 @@ func (a *API) createVideo(c *call) error {
 	if err != nil {
 		return err
 	}
-	ask, err := decodeUniAll(body)
+	root, err := parseObject(body)
 	if err != nil {
 		return err
 	}
-	order := checkout.Order{Ask: ask, Object: generation, IdempotencyKey: c.r.Header.Get("Idempotency-Key")}
-	if order.IdempotencyKey != "" {
-		same, err := canonical(body)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(same)
+	return a.submit(c, root, checkout.Order{Ask: decodeUniAll(root), Object: generation})
+}
+
+// submit hands over the order that was decoded from a body, and answers with its
+// task.
+func (a *API) submit(c *call, body jsonValue, order checkout.Order) error {
+	if order.IdempotencyKey = c.r.Header.Get("Idempotency-Key"); order.IdempotencyKey != "" {
+		sum := sha256.Sum256(body.canonical(nil))
 		order.BodyHash = hex.EncodeToString(sum[:])
 	}
 	t, replayed, err := a.Checkout.Submit(c.ctx(), c.who(), order)
@@ -39,7 +40,7 @@ func (a *API) createVideo(c *call) error {
 	if replayed {
 		c.Header().Set("Idempotent-Replayed", "true")
 	}
-	return c.json(http.StatusOK, a.video(c, t))
+	return a.answer(c, t)
 }
 
 // estimate is what a request would cost. Amounts are decimal strings.
@@ -66,11 +67,11 @@ func (a *API) estimateVideo(c *call) error {
 	if err != nil {
 		return err
 	}
-	ask, err := decodeUniAll(body)
+	root, err := parseObject(body)
 	if err != nil {
 		return err
 	}
-	r, q, err := a.Checkout.Estimate(c.ctx(), c.who(), ask)
+	r, q, err := a.Checkout.Estimate(c.ctx(), c.who(), decodeUniAll(root))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,31 +40,90 @@ const formRoom = 1 << 20 // bytes of a form beside its file
 // uploadFile is POST /v1/files: multipart/form-data with the file in `file`, its
 // parts in any order, streamed.
 func (a *API) uploadFile(c *call) error {
-	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
-	defer in.end()
-	mediaType, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "multipart/form-data" {
+	if !c.isForm() {
 		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data with the file in the field `file`: curl -F file=@clip.mp4.")
 	}
-	if err := c.plain(); err != nil {
+	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
+	defer in.end()
+	form, err := in.form()
+	if err != nil {
 		return err
 	}
-	if params["boundary"] == "" {
-		return fault.New(fault.CodeMalformedBody, "Content-Type", "The Content-Type names no boundary; let your HTTP library write it.")
-	}
-	if c.r.ContentLength > a.MaxUpload+formRoom {
-		return in.tooLarge()
-	}
-	f, err := a.keepPart(c, multipart.NewReader(in, params["boundary"]))
+	f, err := a.keepPart(c, form)
 	if err != nil {
 		return err
 	}
 	return c.json(http.StatusOK, uploadedOf(f))
 }
 
+func (c *call) isForm() bool {
+	mediaType, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	return err == nil && mediaType == "multipart/form-data"
+}
+
+// form begins to read the body as the form that its header says it is.
+func (a *arrival) form() (*formParts, error) {
+	if err := a.c.plain(); err != nil {
+		return nil, err
+	}
+	_, params, err := mime.ParseMediaType(a.c.r.Header.Get("Content-Type"))
+	if err != nil || params["boundary"] == "" {
+		return nil, fault.New(fault.CodeMalformedBody, "Content-Type", "The Content-Type names no boundary; let your HTTP library write it.")
+	}
+	if a.c.r.ContentLength > a.limit {
+		return nil, a.tooLarge()
+	}
+	return newFormParts(a, params["boundary"]), nil
+}
+
+func newFormParts(r io.Reader, boundary string) *formParts {
+	in := &closing{r: r, mark: []byte("--" + boundary + "--")}
+	return &formParts{parts: multipart.NewReader(in, boundary), in: in}
+}
+
+// formParts reads a form part by part.
+type formParts struct {
+	parts *multipart.Reader
+	in    *closing
+}
+
+// next is the next part, or io.EOF behind the last. multipart takes a form that was
+// cut within the head of a part for one that ended; here it is a fault.
+func (f *formParts) next() (*multipart.Part, error) {
+	p, err := f.parts.NextPart()
+	switch {
+	case err == nil || errors.Is(err, io.EOF) && (f.in.seen || f.in.n == 0):
+		return p, err
+	case errors.Is(err, io.EOF):
+		return nil, badForm(io.ErrUnexpectedEOF)
+	}
+	return nil, badForm(err)
+}
+
+// closing sees whether a form's closing mark came by.
+type closing struct {
+	r    io.Reader
+	mark []byte
+	tail []byte // of what came, as much as the mark may have begun in
+	n    int64  // bytes that came
+	seen bool
+}
+
+// Read reads on.
+func (e *closing) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	e.n += int64(n)
+	if !e.seen {
+		e.tail = append(e.tail, p[:n]...)
+		e.seen = bytes.Contains(e.tail, e.mark)
+		e.tail = append(e.tail[:0], e.tail[max(0, len(e.tail)-len(e.mark)):]...)
+	}
+	return n, err
+}
+
 // keepPart keeps the form's one file. A form that turns out broken behind it
 // leaves nothing.
-func (a *API) keepPart(c *call, form *multipart.Reader) (kept store.File, err error) {
+func (a *API) keepPart(c *call, form *formParts) (kept store.File, err error) {
 	defer func() {
 		if err != nil && kept.ID != "" {
 			if gone := a.Checkout.DeleteFile(c.ctx(), kept.Account, kept.ID); gone != nil {
@@ -72,12 +132,12 @@ func (a *API) keepPart(c *call, form *multipart.Reader) (kept store.File, err er
 		}
 	}()
 	for {
-		p, err := form.NextPart()
+		p, err := form.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return kept, badForm(err)
+			return kept, err
 		}
 		if p.FormName() != "file" {
 			if _, err := io.Copy(io.Discard, p); err != nil { // bounded: the whole body is

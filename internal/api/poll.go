@@ -46,7 +46,7 @@ func (a *API) getVideo(c *call) error {
 	if err != nil {
 		return noTask(err)
 	}
-	return c.json(http.StatusOK, a.video(c, t))
+	return a.answer(c, t)
 }
 
 // waiting reads ?wait and ?status: how long, and what ends it early.
@@ -82,7 +82,7 @@ func (a *API) waitVideo(c *call, id string, wait time.Duration, until func(task.
 			return noTask(err)
 		}
 		if over || until(t.State) {
-			return c.json(http.StatusOK, a.video(c, t))
+			return a.answer(c, t)
 		}
 		select {
 		case <-changed:
@@ -177,6 +177,7 @@ func (a *API) listVideos(c *call) error {
 	}
 	if s := query.Get("status"); s != "" {
 		f.States = slices.Clone(statusStates[s])
+		asOpenAI(&f, s)
 		if f.States == nil {
 			faults = append(faults, *badStatus())
 		}

@@ -27,6 +27,9 @@ type call struct {
 	r   *http.Request
 	id  string      // the request's
 	key account.Key // who asks; the zero Key where none is needed
+	// openAI says that the path is OpenAI's own, where a task of its dialect is told
+	// in its states.
+	openAI bool
 }
 
 // who is the caller as checkout knows them.

@@ -17,7 +17,7 @@ func TestUnknownPathsAndMethodsAreJSON(t *testing.T) {
 			t.Errorf("an unknown part: %d", a.status)
 		}
 		for path, allow := range map[string]string{
-			"/v1/videos": "GET, HEAD", "/v1/video/generations": "POST", "/v1/videos/x": "DELETE, GET, HEAD", "/v1/videos/x/cancel": "POST",
+			"/v1/videos": "GET, HEAD, POST", "/v1/video/generations": "POST", "/v1/videos/x": "DELETE, GET, HEAD", "/v1/videos/x/cancel": "POST",
 			"/v1/videos/x/content": "GET, HEAD", "/v1/files": "GET, HEAD, POST", "/": "GET, HEAD",
 		} {
 			a := w.ask(w.alice, "PATCH", path, "")

@@ -11,27 +11,22 @@ import (
 )
 
 // decodeUniAll reads the body of POST /v1/video/generations: UniAll's R2V page
-// (r2v-create-task) and contract.md, "Requests". What is no JSON object at all is
-// an error; every other mistake (an unknown field, a wrong type, a field that
-// stands twice) goes into the Ask's Faults, so that Validate can report it in its
-// place among the values that are wrong.
-func decodeUniAll(body []byte) (catalog.Ask, error) {
-	root, err := parseJSON(body)
-	if err != nil {
-		return catalog.Ask{}, err
-	}
-	if root.kind != jsonObject {
-		return catalog.Ask{}, fault.New(fault.CodeWrongJSONType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
-	}
-	u := &uniallBody{seen: map[string]jsonMember{}}
+// (r2v-create-task) and contract.md, "Requests". Every mistake (an unknown field, a
+// wrong type, a field that stands twice) goes into the Ask's Faults, so that
+// Validate can report it in its place among the values that are wrong.
+func decodeUniAll(root jsonValue) catalog.Ask {
+	u := &uniallBody{fields: uniallFields, seen: map[string]jsonMember{}}
 	u.read(root, "")
-	return u.ask, nil
+	return u.ask
 }
 
 // uniallBody is one body on its way to an Ask.
 type uniallBody struct {
-	ask  catalog.Ask
-	seen map[string]jsonMember // by name, wherever it stood
+	fields []uniallField
+	form   bool // it came as a form: names of what is inside stand in brackets
+	ask    catalog.Ask
+	seen   map[string]jsonMember // by name, wherever it stood
+	openai openaiParts
 }
 
 // uniallField is a field and what it takes.
@@ -48,7 +43,7 @@ const extraBody = "extra_body"
 var uniallFields = []uniallField{
 	{"model", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Model })},
 	{"prompt", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Prompt })},
-	{"image", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Image })},
+	{"image", true, takePointer(func(a *catalog.Ask) *catalog.Given[string] { return &a.Image })},
 	{"images", true, takeTexts(func(a *catalog.Ask) *catalog.Given[[]catalog.Given[string]] { return &a.Images })},
 	{"videos", true, takeTexts(func(a *catalog.Ask) *catalog.Given[[]catalog.Given[string]] { return &a.Videos })},
 	{"references", true, (*uniallBody).takeReferences},
@@ -83,28 +78,39 @@ func (u *uniallBody) read(object jsonValue, prefix string) {
 		if len(u.ask.Faults) >= catalog.MaxFaults {
 			return // enough to answer with
 		}
-		param := prefix + brief(m.name)
-		i := slices.IndexFunc(uniallFields, func(f uniallField) bool { return f.name == m.name })
+		param := u.inside(prefix, m.name)
+		i := slices.IndexFunc(u.fields, func(f uniallField) bool { return f.name == m.name })
 		inner := m.name == extraBody && prefix == ""
 		switch {
 		case i < 0 && !inner:
-			u.fault(m.at, fault.CodeUnknownField, param, unknownField(m.name))
-		case !inner && uniallFields[i].outer && prefix != "":
+			u.fault(m.at, fault.CodeUnknownField, param, u.unknownField(m.name))
+		case !inner && u.fields[i].outer && prefix != "":
 			u.fault(m.at, fault.CodeUnknownField, param, fmt.Sprintf("`%s` stands at the top level of the body, not in `%s`.", m.name, extraBody))
 		case m.value.kind == jsonNull || u.again(m, prefix):
 		case inner && m.value.kind != jsonObject:
 			u.wrongType(m.value, param, "an object")
 		case inner:
-			u.read(m.value, extraBody+".")
+			u.read(m.value, extraBody)
 		default:
-			uniallFields[i].take(u, m.value, param)
+			u.fields[i].take(u, m.value, param)
 		}
 	}
 }
 
-func unknownField(name string) string {
+// inside is what a field within another is called, or one at the top.
+func (u *uniallBody) inside(place, name string) string {
+	switch {
+	case place == "":
+		return brief(name)
+	case u.form:
+		return place + "[" + brief(name) + "]"
+	}
+	return place + "." + brief(name)
+}
+
+func (u *uniallBody) unknownField(name string) string {
 	names := []string{extraBody}
-	for _, f := range uniallFields {
+	for _, f := range u.fields {
 		names = append(names, f.name)
 	}
 	near, ok := uniallForeign[strings.ToLower(name)]
@@ -122,10 +128,10 @@ func unknownField(name string) string {
 func (u *uniallBody) again(m jsonMember, prefix string) bool {
 	first, seen := u.seen[m.name]
 	if !seen {
-		u.seen[m.name] = jsonMember{name: prefix + m.name, at: m.at, value: m.value}
+		u.seen[m.name] = jsonMember{name: u.inside(prefix, m.name), at: m.at, value: m.value}
 		return false
 	}
-	u.conflict(first, m, prefix+m.name)
+	u.conflict(first, m, u.inside(prefix, m.name))
 	return true
 }
 
@@ -166,15 +172,33 @@ func takeText(slot func(*catalog.Ask) *catalog.Given[string]) func(*uniallBody, 
 	}
 }
 
+func takePointer(slot func(*catalog.Ask) *catalog.Given[string]) func(*uniallBody, jsonValue, string) {
+	return func(u *uniallBody, v jsonValue, param string) {
+		*slot(&u.ask) = u.pointer(spot{v, param}, "a string")
+	}
+}
+
+// pointer takes what a reference is: a string, or a file that came along.
+func (u *uniallBody) pointer(at spot, takes string) catalog.Given[string] {
+	if at.v.kind == jsonFile && at.v.file.wrong != nil {
+		named := *at.v.file.wrong
+		named.Param = at.param
+		u.ask.Faults = append(u.ask.Faults, catalog.Placed{At: at.v.at, Fault: named})
+		return catalog.Given[string]{Param: at.param, At: at.v.at, Wrong: true}
+	}
+	return given(u, at, at.v.text, at.v.kind == jsonString || at.v.kind == jsonFile, takes)
+}
+
 func takeFlag(slot func(*catalog.Ask) *catalog.Given[bool]) func(*uniallBody, jsonValue, string) {
 	return func(u *uniallBody, v jsonValue, param string) {
-		*slot(&u.ask) = given(u, spot{v, param}, v.yes, v.kind == jsonBool, "true or false")
+		yes, ok := v.flag()
+		*slot(&u.ask) = given(u, spot{v, param}, yes, ok, "true or false")
 	}
 }
 
 func takeNumber(slot func(*catalog.Ask) *catalog.Given[catalog.Number]) func(*uniallBody, jsonValue, string) {
 	return func(u *uniallBody, v jsonValue, param string) {
-		*slot(&u.ask) = given(u, spot{v, param}, catalog.Number(v.text), v.kind == jsonNumber, "a whole number")
+		*slot(&u.ask) = given(u, spot{v, param}, catalog.Number(v.text), v.numeric(), "a whole number")
 	}
 }
 
@@ -182,7 +206,7 @@ func takeTexts(slot func(*catalog.Ask) *catalog.Given[[]catalog.Given[string]]) 
 	return func(u *uniallBody, v jsonValue, param string) {
 		var list []catalog.Given[string]
 		for i, item := range v.items {
-			list = append(list, given(u, spot{item, fmt.Sprintf("%s[%d]", param, i)}, item.text, item.kind == jsonString, "a string"))
+			list = append(list, u.pointer(spot{item, fmt.Sprintf("%s[%d]", param, i)}, "a string"))
 		}
 		*slot(&u.ask) = given(u, spot{v, param}, list, v.kind == jsonArray, "an array of strings")
 	}
@@ -195,11 +219,11 @@ func (u *uniallBody) takeDuration(v jsonValue, param string) {
 
 // takeAudio tells the guide audio, a string, from the choice of sound, a boolean.
 func (u *uniallBody) takeAudio(v jsonValue, param string) {
-	if v.kind == jsonBool {
-		u.ask.Sound = catalog.Give(v.yes, param, v.at)
+	if yes, ok := v.flag(); ok {
+		u.ask.Sound = catalog.Give(yes, param, v.at)
 		return
 	}
-	u.ask.Audio = given(u, spot{v, param}, v.text, v.kind == jsonString, "a string (the guide audio), or true or false (sound or none)")
+	u.ask.Audio = u.pointer(spot{v, param}, "a string (the guide audio), or true or false (sound or none)")
 }
 
 func (u *uniallBody) takeReferences(v jsonValue, param string) {
@@ -209,7 +233,7 @@ func (u *uniallBody) takeReferences(v jsonValue, param string) {
 		if item.kind == jsonObject {
 			list = append(list, u.pointed(item, place))
 		} else {
-			list = append(list, catalog.Pointed{URL: given(u, spot{item, place}, item.text, item.kind == jsonString, "a string or an object like {\"type\": \"image\", \"url\": \"...\"}")})
+			list = append(list, catalog.Pointed{URL: u.pointer(spot{item, place}, "a string or an object like {\"type\": \"image\", \"url\": \"...\"}")})
 		}
 	}
 	u.ask.References = given(u, spot{v, param}, list, v.kind == jsonArray, "an array of strings or of objects with type and url")
@@ -219,10 +243,10 @@ func (u *uniallBody) takeReferences(v jsonValue, param string) {
 func (u *uniallBody) pointed(object jsonValue, place string) catalog.Pointed {
 	var p catalog.Pointed
 	for _, m := range u.once(object, place) {
-		param := place + "." + brief(m.name)
+		param := u.inside(place, m.name)
 		switch {
 		case m.name == "url":
-			p.URL = given(u, spot{m.value, param}, m.value.text, m.value.kind == jsonString, "a string")
+			p.URL = u.pointer(spot{m.value, param}, "a string")
 		case m.name == "type" && m.value.kind == jsonNull:
 		case m.name == "type":
 			p.Type = given(u, spot{m.value, param}, m.value.text, m.value.kind == jsonString, "a string: image or video")
@@ -231,8 +255,9 @@ func (u *uniallBody) pointed(object jsonValue, place string) catalog.Pointed {
 		}
 	}
 	if !p.URL.Has() {
-		p.URL = catalog.Given[string]{Param: place + ".url", At: object.at, Wrong: true}
-		u.fault(math.MaxInt, fault.CodeMissingField, place+".url", "Say in `url` where the reference is.")
+		param := u.inside(place, "url")
+		p.URL = catalog.Given[string]{Param: param, At: object.at, Wrong: true}
+		u.fault(math.MaxInt, fault.CodeMissingField, param, "Say in `url` where the reference is.")
 	}
 	return p
 }
@@ -243,7 +268,7 @@ func (u *uniallBody) takeMetadata(v jsonValue, param string) {
 		if m.value.kind == jsonNull {
 			continue
 		}
-		pairs = append(pairs, catalog.Pair{Key: m.name, Value: given(u, spot{m.value, param + "." + brief(m.name)}, m.value.text, m.value.kind == jsonString, "a string")})
+		pairs = append(pairs, catalog.Pair{Key: m.name, Value: given(u, spot{m.value, u.inside(param, m.name)}, m.value.text, m.value.kind == jsonString, "a string")})
 	}
 	u.ask.Metadata = given(u, spot{v, param}, pairs, v.kind == jsonObject, "an object of strings")
 }
@@ -254,9 +279,9 @@ func (u *uniallBody) once(object jsonValue, place string) []jsonMember {
 	seen := make(map[string]jsonMember, len(object.members))
 	var list []jsonMember
 	for _, m := range object.members {
-		param := place + "." + m.name
+		param := u.inside(place, m.name)
 		if first, again := seen[m.name]; again {
-			u.conflict(first, m, brief(param))
+			u.conflict(first, m, param)
 			continue
 		}
 		seen[m.name] = jsonMember{name: param, value: m.value}

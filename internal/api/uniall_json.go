@@ -30,6 +30,8 @@ type jsonValue struct {
 	yes     bool   // of a boolean
 	items   []jsonValue
 	members []jsonMember
+	loose   bool      // a form's text, which stands for a number or a boolean too
+	file    *formFile // of a file, whose id text is
 }
 
 // jsonMember is one name and value of an object.
@@ -48,12 +50,24 @@ const (
 	jsonString
 	jsonArray
 	jsonObject
+	jsonFile // came as a part of a form
 )
 
 // String is the kind with its article, for sentences.
 func (k jsonKind) String() string {
-	return [...]string{"null", "a boolean", "a number", "a string", "an array", "an object"}[k]
+	return [...]string{"null", "a boolean", "a number", "a string", "an array", "an object", "a file"}[k]
 }
+
+// flag is the boolean that a value stands for.
+func (v jsonValue) flag() (yes, ok bool) {
+	if v.loose {
+		return strings.EqualFold(v.text, "true"), strings.EqualFold(v.text, "true") || strings.EqualFold(v.text, "false")
+	}
+	return v.yes, v.kind == jsonBool
+}
+
+// numeric says whether a value may stand for a number, which its text then is.
+func (v jsonValue) numeric() bool { return v.kind == jsonNumber || v.kind == jsonString && v.loose }
 
 // parseJSON reads a body that must be one JSON value. The error is a
 // *fault.Fault (malformed_body) that names line and column.
@@ -78,6 +92,15 @@ func parseJSON(body []byte) (jsonValue, error) {
 	r := &jsonReader{body: body, in: json.NewDecoder(bytes.NewReader(body))}
 	r.in.UseNumber()
 	return r.value(0)
+}
+
+// parseObject reads a body that must be a JSON object.
+func parseObject(body []byte) (jsonValue, error) {
+	root, err := parseJSON(body)
+	if err == nil && root.kind != jsonObject {
+		err = fault.New(fault.CodeWrongJSONType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
+	}
+	return root, err
 }
 
 func firstInvalid(body []byte) int {
@@ -193,16 +216,9 @@ func (r *jsonReader) inside(v *jsonValue, depth int) error {
 	return nil
 }
 
-// canonical is a body in a form in which key order, white space, escapes and the
-// way a number is written make no difference. Idempotency hashes it.
-func canonical(body []byte) ([]byte, error) {
-	v, err := parseJSON(body)
-	if err != nil {
-		return nil, err
-	}
-	return v.canonical(nil), nil
-}
-
+// canonical appends a body in a form in which key order, white space, escapes and
+// the way a number is written make no difference, and a file is its bytes.
+// Idempotency hashes it.
 func (v jsonValue) canonical(out []byte) []byte {
 	switch v.kind {
 	case jsonBool:
@@ -222,6 +238,8 @@ func (v jsonValue) canonical(out []byte) []byte {
 		return append(out, ']')
 	case jsonObject:
 		return v.canonicalObject(out)
+	case jsonFile:
+		return append(append(out, '@'), v.file.sum...)
 	}
 	return append(out, "null"...)
 }
@@ -259,6 +277,8 @@ func (v jsonValue) equal(other jsonValue) bool {
 		return false
 	case v.kind == jsonNumber:
 		return canonicalNumber(v.text) == canonicalNumber(other.text)
+	case v.kind == jsonFile:
+		return v.file.sum == other.file.sum
 	case v.text != other.text || v.yes != other.yes:
 		return false
 	}

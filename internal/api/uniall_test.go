@@ -26,12 +26,28 @@ func uniallCatalog(t testing.TB) *catalog.Catalog {
 
 // validateUniAll decodes and validates, as the handler does.
 func validateUniAll(c *catalog.Catalog, body string) (catalog.Request, error) {
-	ask, err := decodeUniAll([]byte(body))
+	ask, err := decodeBody([]byte(body))
 	if err != nil {
 		return catalog.Request{}, err
 	}
 	ask.Now = 1_800_000_000
 	return c.Validate(ask)
+}
+
+func decodeBody(body []byte) (catalog.Ask, error) {
+	root, err := parseObject(body)
+	if err != nil {
+		return catalog.Ask{}, err
+	}
+	return decodeUniAll(root), nil
+}
+
+func canonicalBody(body []byte) ([]byte, error) {
+	v, err := parseJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	return v.canonical(nil), nil
 }
 
 // said lists "param code" of every fault, in order.
@@ -190,13 +206,13 @@ func TestUniAllMalformedBodies(t *testing.T) {
 		`{"images":[` + strings.Repeat("1,", jsonMaxValues) + `1]}`:              "more than 10000 values",
 		"grant_type=client_credentials&model=wan2.6-r2v-flash-720p-audio&size=1": "column 1: a value",
 	} {
-		_, err := decodeUniAll([]byte(body))
+		_, err := decodeBody([]byte(body))
 		if !fault.Is(err, fault.CodeMalformedBody) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v; want %q", body, err, want)
 		}
 	}
 	for _, body := range []string{`[]`, `"a"`, `5`, `null`, `true`} {
-		if _, err := decodeUniAll([]byte(body)); !fault.Is(err, fault.CodeWrongJSONType) {
+		if _, err := decodeBody([]byte(body)); !fault.Is(err, fault.CodeWrongJSONType) {
 			t.Errorf("%s: %v; want a wrong type", body, err)
 		}
 	}
@@ -218,7 +234,7 @@ func TestUniAllRefusesNUL(t *testing.T) {
 // A body of repetitions costs time by its length, not by its length squared.
 func TestUniAllRepetitionsAreCheap(t *testing.T) {
 	big := `"` + strings.Repeat("a", 4<<20) + `"`
-	ask, err := decodeUniAll([]byte(`{"metadata":{"a":` + big + `}` + strings.Repeat(`,"metadata":{"a":"b"}`, 3000) + `}`))
+	ask, err := decodeBody([]byte(`{"metadata":{"a":` + big + `}` + strings.Repeat(`,"metadata":{"a":"b"}`, 3000) + `}`))
 	if err != nil || len(ask.Faults) != catalog.MaxFaults {
 		t.Fatalf("%d faults, %v", len(ask.Faults), err)
 	}
@@ -226,7 +242,7 @@ func TestUniAllRepetitionsAreCheap(t *testing.T) {
 	for range 12 {
 		nested = `{"a":` + nested + `,"a":1}`
 	}
-	if _, err := canonical([]byte(nested)); err != nil {
+	if _, err := canonicalBody([]byte(nested)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -240,23 +256,23 @@ func TestCanonical(t *testing.T) {
 		{`9007199254740993`, `9007199254740993.0`},
 	}
 	for i, group := range same {
-		first, err := canonical([]byte(group[0]))
+		first, err := canonicalBody([]byte(group[0]))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, body := range group[1:] {
-			got, err := canonical([]byte(body))
+			got, err := canonicalBody([]byte(body))
 			if err != nil || !bytes.Equal(got, first) {
 				t.Errorf("%s = %s, %v; want %s", body, got, err, first)
 			}
 		}
-		next, err := canonical([]byte(same[(i+1)%len(same)][0]))
+		next, err := canonicalBody([]byte(same[(i+1)%len(same)][0]))
 		if err != nil || bytes.Equal(next, first) {
 			t.Errorf("%s and %s are one, %v", first, next, err)
 		}
 	}
-	a, _ := canonical([]byte(`9007199254740992`))
-	if b, _ := canonical([]byte(`9007199254740993`)); bytes.Equal(a, b) {
+	a, _ := canonicalBody([]byte(`9007199254740992`))
+	if b, _ := canonicalBody([]byte(`9007199254740993`)); bytes.Equal(a, b) {
 		t.Error("big integers lose digits")
 	}
 }
@@ -315,11 +331,11 @@ func FuzzDecodeUniAll(f *testing.F) {
 func FuzzCanonical(f *testing.F) {
 	addBodies(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		once, err := canonical(body)
+		once, err := canonicalBody(body)
 		if err != nil {
 			return
 		}
-		twice, err := canonical(once)
+		twice, err := canonicalBody(once)
 		if err != nil || !bytes.Equal(once, twice) {
 			t.Fatalf("%q -> %q -> %q, %v", body, once, twice, err)
 		}

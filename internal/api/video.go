@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -76,6 +77,15 @@ func status(s task.State) string {
 	}
 }
 
+// answer answers with a task as it is now.
+func (a *API) answer(c *call, t task.Task) error {
+	v := a.video(c, t)
+	if !t.State.Final() {
+		c.Header().Set(pollAfter, strconv.FormatInt(a.pollAfter(v.ETA).Milliseconds(), 10))
+	}
+	return c.json(http.StatusOK, v)
+}
+
 // video is a task as it is answered now, for links as the call's caller reaches
 // us.
 func (a *API) video(c *call, t task.Task) video {
@@ -100,6 +110,7 @@ func (a *API) video(c *call, t task.Task) video {
 		v.Duration = max(0, (now.UnixMilli()-t.CreatedAt)/1000)
 		a.live(&v)
 	}
+	c.asOpenAI(t, &v)
 	if t.State == task.Completed && kept(t, now.UnixMilli()) {
 		root := a.root(c.r)
 		link := a.link(root, t.ID, contentPart, now)

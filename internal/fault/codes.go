@@ -55,6 +55,7 @@ const (
 	CodeExpired         Code = "expired"
 	CodeRender          Code = "render_failed"
 	CodeTimedOut        Code = "task_timed_out"
+	CodeCancelled       Code = "cancelled"
 )
 
 type info struct {
@@ -106,6 +107,7 @@ var codes = map[Code]info{
 	CodeExpired:         {Invalid, "The task was not submitted before its start_by time."},
 	CodeRender:          {Internal, "The embedded renderer failed."},
 	CodeTimedOut:        {Unavailable, "The task did not end within the time that a task may take."},
+	CodeCancelled:       {Invalid, "The task was cancelled as you wished: OpenAI's dialect has no status for it but failed."},
 
 	CodeNotDocumented:   {Invalid, "Warning: the supplier does not document this field for this model; it was sent all the same."},
 	CodeSizeFromPicture: {Invalid, "Warning: the picture's shape decides the size of this model's videos."},

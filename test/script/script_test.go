@@ -258,8 +258,8 @@ func diedCmd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// httpCmd is: http STATUS METHOD PATH [BODY | @FILE] [Header: value ...]. The
-// answer's body is stdout, its head stderr. $KEY is the key.
+// httpCmd is: http STATUS METHOD PATH [BODY | @FILE | -F FIELD ...] [Header: value
+// ...], where a FIELD of a form is name=value or name=@FILE. The answer's body is stdout, its head stderr. $KEY is the key.
 func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: http STATUS METHOD PATH [BODY | @FILE] [Header:value ...]")
@@ -273,6 +273,10 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if file, ok := strings.CutPrefix(body, "@"); ok {
 		body = ts.ReadFile(file)
 	}
+	contentType := "application/json"
+	if len(headers) > 0 && headers[0] == "-F" {
+		body, contentType, headers = formBody(ts, headers)
+	}
 	url := args[2]
 	if strings.HasPrefix(url, "/") {
 		url = ts.Getenv("URL") + url
@@ -285,7 +289,7 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", contentType)
 	}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ":")

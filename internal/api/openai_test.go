@@ -1,0 +1,457 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
+)
+
+var (
+	mp4    = []byte("\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2avc1mp41")
+	pngURI = "data:image/png;base64," + base64.StdEncoding.EncodeToString(png1)
+)
+
+// sent is one part of a form: a file when it has bytes.
+type sent struct {
+	name, text string
+	file       []byte
+}
+
+// formOf writes parts in their order, always with the same boundary.
+func formOf(t testing.TB, parts ...sent) (body, contentType string) {
+	t.Helper()
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	if err := m.SetBoundary("one-and-the-same"); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parts {
+		h := textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + p.name + `"`}}
+		if p.file != nil {
+			h = textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + p.name + `"; filename="x.bin"`}, "Content-Type": {"application/octet-stream"}}
+		}
+		w, err := m.CreatePart(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write(append([]byte(p.text), p.file...))
+	}
+	_ = m.Close()
+	return b.String(), m.FormDataContentType()
+}
+
+func (w *world) postForm(key string, parts []sent, headers ...string) answer {
+	w.t.Helper()
+	body, contentType := formOf(w.t, parts...)
+	return w.ask(key, "POST", "/v1/videos", body, append(headers, "Content-Type", contentType)...)
+}
+
+// references are those that a task was written with: "kind param".
+func (w *world) references(id string) []string {
+	w.t.Helper()
+	body, _, err := w.store.Request(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var r catalog.Request
+	if err := json.Unmarshal(body, &r); err != nil {
+		w.t.Fatal(err)
+	}
+	var list []string
+	for _, ref := range r.References {
+		list = append(list, string(ref.Kind)+" "+ref.Param)
+	}
+	return list
+}
+
+// files counts the rows of an account's files and the blobs of all.
+func (w *world) files(key string) string {
+	w.t.Helper()
+	data, _ := w.ask(key, "GET", "/v1/files", "").json(w.t)["data"].([]any)
+	return fmt.Sprintf("%d files, %d blobs", len(data), len(w.left()))
+}
+
+func TestAFormMakesAVideo(t *testing.T) {
+	i2v := []sent{{name: "model", text: "wan2.6-i2v-flash-720p-silent"}, {name: "prompt", text: "it waves"}}
+	r2v := []sent{{name: "model", text: "wan2.6-r2v-720p"}, {name: "prompt", text: "it waves"}}
+	picture, film := sent{name: "input_reference", file: png1}, sent{name: "input_reference[]", file: mp4}
+	link := sent{name: "input_reference[image_url]", text: pngURI}
+	with := func(first []sent, more ...sent) []sent { return append(append([]sent{}, first...), more...) }
+	onEach(t, func(t *testing.T, w *world) {
+		kept := 0
+		for _, tt := range []struct {
+			name  string
+			parts []sent
+			want  []string
+			files int
+		}{
+			{"words", []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "waves"}, {name: "size", text: "1280x720"}}, nil, 0},
+			{"a file behind", with(i2v, picture), []string{"image input_reference"}, 1},
+			{"a file before", with([]sent{picture}, i2v...), []string{"image input_reference"}, 1},
+			{"a link", with(i2v, link), []string{"image input_reference[image_url]"}, 1},
+			{"a file's id", with(i2v, sent{name: "input_reference[file_id]", text: "file_sample_otter"}), []string{"image input_reference[file_id]"}, 0},
+			{"several", with(r2v, picture, film, link), []string{"image input_reference[0]", "video input_reference[1]", "image input_reference[2][image_url]"}, 3},
+			{"the field of a picture", with(i2v, sent{name: "image", file: png1}), []string{"image image"}, 1},
+			{"lists of ours", with(r2v, sent{name: "images[]", text: "file_sample_otter"}, sent{name: "videos", file: mp4}, sent{name: "images[]", file: png1}), []string{"video videos[0]", "image images[0]", "image images[1]"}, 2},
+			{"numbered", with(r2v, sent{name: "images[1]", file: png1}, sent{name: "images[0]", text: "file_sample_otter"}), []string{"image images[0]", "image images[1]"}, 1},
+			{
+				"pairs in the order of some clients", with(r2v, sent{name: "references[][url]", text: "https://example.com/a"}, sent{name: "references[][url]", file: png1}, sent{name: "references[][type]", text: "video"}, sent{name: "references[][type]", text: "image"}),
+				[]string{"video references[0][url]", "image references[1][url]"},
+				1,
+			},
+			{"one picture of a model that can both", with([]sent{{name: "model", text: "wan3.0-video"}, {name: "prompt", text: "it waves"}}, picture), []string{"image input_reference"}, 1},
+		} {
+			a := w.postForm(w.alice, append(tt.parts, sent{name: "seconds", text: "5"}))
+			m := a.json(t)
+			if a.status != 200 || m["object"] != "video" || m["status"] != "queued" || m["seconds"] != "5" {
+				t.Errorf("%s: %d %s", tt.name, a.status, a.body)
+				continue
+			}
+			if diff := cmp.Diff(tt.want, w.references(m["id"].(string))); diff != "" {
+				t.Errorf("%s: %s", tt.name, diff)
+			}
+			kept += tt.files
+			if got, want := w.files(w.alice), fmt.Sprintf("%d files, %d blobs", kept, kept); got != want {
+				t.Errorf("%s: %s, want %s", tt.name, got, want)
+			}
+		}
+		w.sound()
+	})
+}
+
+func TestAFormsTextIsReadAsItsFieldTakesIt(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		a := w.postForm(w.alice, []sent{
+			{name: "model", text: "wan2.6-i2v-flash"},
+			{name: "prompt", text: "true"},
+			{name: "image", text: "file_sample_otter"},
+			{name: "seed", text: "7"},
+			{name: "watermark", text: "True"},
+			{name: "extra_body[audio]", text: "false"},
+			{name: "duration", text: "4"},
+			{name: "seconds", text: "4.0"},
+			{name: "metadata[shot]", text: "7"},
+			{name: "metadata[take]", text: "true"},
+			{name: "extra_body[seed]", text: "7"},
+		})
+		m := a.json(t)
+		if a.status != 200 || m["prompt"] != "true" || m["seconds"] != "4" || m["resolved_model"] != "wan2.6-i2v-flash-1080p-silent" {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		if diff := cmp.Diff(map[string]any{"shot": "7", "take": "true"}, m["metadata"]); diff != "" {
+			t.Error(diff)
+		}
+		body, _, err := w.store.Request(t.Context(), m["id"].(string))
+		var r catalog.Request
+		if err != nil || json.Unmarshal(body, &r) != nil || r.Seed != 7 || r.Watermark == nil || !*r.Watermark {
+			t.Errorf("%v %s", err, body)
+		}
+	})
+}
+
+func TestOpenAIByJSON(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		for body, want := range map[string][]string{
+			`{"model":"wan2.6-video-720p","prompt":"p","seconds":"4","size":"1280x720"}`:                                                                      nil,
+			`{"model":"wan2.6-video-720p","prompt":"p","seconds":4,"duration":"4","input_reference":{"image_url":"` + pngURI + `"}}`:                          {"image input_reference.image_url"},
+			`{"model":"wan2.6-r2v-720p","prompt":"p","seconds":"4","input_reference":[{"file_id":"file_sample_otter"},{"image_url":"https://example.com/"}]}`: {" input_reference[0].file_id", "image input_reference[1].image_url"},
+			`{"model":"wan2.6-i2v-flash","prompt":"p","seconds":"4","input_reference":"file_sample_otter","metadata":{"a":"b"}}`:                              {"image input_reference"},
+		} {
+			a := w.ask(w.alice, "POST", "/v1/videos", body, "Content-Type", "application/json")
+			m := a.json(t)
+			if a.status != 200 || m["object"] != "video" || m["seconds"] != "4" {
+				t.Errorf("%s: %d %s", body, a.status, a.body)
+				continue
+			}
+			if diff := cmp.Diff(want, w.references(m["id"].(string))); diff != "" {
+				t.Errorf("%s: %s", body, diff)
+			}
+		}
+	})
+}
+
+func TestWhatIsWrongWithAnOpenAICreate(t *testing.T) {
+	form := func(parts ...string) (list []sent) {
+		for i := 0; i < len(parts); i += 2 {
+			s := sent{name: parts[i], text: parts[i+1]}
+			if bytes, ok := strings.CutPrefix(s.text, "@"); ok {
+				s.text, s.file = "", []byte(bytes)
+			}
+			list = append(list, s)
+		}
+		return list
+	}
+	png, film := "@"+string(png1), "@"+string(mp4)
+	onEach(t, func(t *testing.T, w *world) {
+		for name, tt := range map[string]struct {
+			parts []sent
+			want  string
+		}{
+			"nothing":         {form("seconds", "5"), "missing_field:model missing_field:prompt"},
+			"all at once":     {form("input_reference", "@words", "seconds", "soon", "model", "wan2.6-i2v-flash-720p-silent", "watermark", "maybe", "seed", "x", "nonsense", "1", "size", "1x1"), "unsupported_file_type:input_reference invalid_value:seconds wrong_type:watermark invalid_value:seed unknown_field:nonsense invalid_value:size missing_field:prompt"},
+			"lengths":         {form("model", "wan2.6-video-720p", "prompt", "p", "seconds", "5", "duration", "6"), "conflicting_fields:duration"},
+			"twice":           {form("model", "wan2.6-video-720p", "prompt", "p", "prompt", "q"), "conflicting_fields:prompt"},
+			"in and outside":  {form("model", "wan2.6-video-720p", "prompt", "p", "seed", "1", "extra_body[seed]", "2"), "conflicting_fields:extra_body[seed]"},
+			"no reference":    {form("model", "wan2.6-r2v-720p", "prompt", "p"), "missing_field:input_reference"},
+			"no picture":      {form("model", "wan2.6-i2v-flash", "prompt", "p"), "missing_field:input_reference"},
+			"two pictures":    {form("model", "wan2.6-i2v-flash", "prompt", "p", "input_reference", png, "input_reference", png), "invalid_value:input_reference[1]"},
+			"a film":          {form("model", "wan2.6-i2v-flash", "prompt", "p", "input_reference", film), "invalid_value:input_reference"},
+			"a sound":         {form("model", "wan2.6-r2v-720p", "prompt", "p", "input_reference", "@RIFF\x00\x00\x00\x00WAVEfmt "), "unsupported_file_type:input_reference"},
+			"both names":      {form("model", "wan2.6-i2v-flash", "prompt", "p", "image", png, "input_reference", png), "conflicting_fields:input_reference"},
+			"a file as words": {form("model", "wan2.6-video-720p", "prompt", png), "wrong_type:prompt"},
+			"a private host":  {form("model", "wan2.6-i2v-flash", "prompt", "p", "input_reference[image_url]", "http://127.0.0.1/a.png"), "invalid_value:input_reference[image_url]"},
+			"a field too far": {form("model", "wan2.6-i2v-flash", "prompt", "p", "input_reference[url]", "https://example.com/"), "unknown_field:input_reference[url] missing_field:input_reference"},
+			"a gap":           {form("model", "wan2.6-r2v-720p", "prompt", "p", "images[0]", png, "images[2]", png), "invalid_value:images[2]"},
+			"a place twice":   {form("model", "wan2.6-r2v-720p", "prompt", "p", "images[0]", png, "images[0]", "file_sample_otter"), "conflicting_fields:images[0]"},
+			"which to which":  {form("model", "wan2.6-r2v-720p", "prompt", "p", "references[][url]", png, "references[][url]", png, "references[][type]", "image"), "conflicting_fields:references missing_field:input_reference"},
+			"no UTF-8":        {form("model", "wan2.6-video-720p", "prompt", "\xff"), "invalid_value:prompt"},
+			"too large":       {form("model", "wan2.6-i2v-flash", "prompt", "p", "input_reference", png+strings.Repeat("x", 1<<20)), "body_too_large:input_reference"},
+			"a broken name":   {form("model", "wan2.6-video-720p", "prompt", "p", "metadata[a", "b"), "unknown_field:metadata[a"},
+			"a nameless part": {form("model", "wan2.6-i2v-flash", "input_reference", png, "", "x"), "malformed_body:"},
+			"too many parts":  {form(append([]string{"input_reference", png}, strings.Split(strings.Repeat("a,b,", formMaxParts)+"a,b", ",")...)...), "malformed_body:"},
+			"too many files":  {form(strings.Split(strings.Repeat("input_reference\n"+"@"+"RIFF\x00\x00\x00\x00WAVEfmt \n", formMaxFiles)+"input_reference\n@x", "\n")...), "invalid_value:input_reference"},
+		} {
+			a := w.postForm(w.alice, tt.parts)
+			if got := w.named(a); got != tt.want || a.status < 400 || a.status > 415 {
+				t.Errorf("%s\n got %d %s\nwant %s\n%s", name, a.status, got, tt.want, a.body)
+			}
+			if got := w.files(w.alice); got != "0 files, 0 blobs" {
+				t.Errorf("%s left %s", name, got)
+			}
+		}
+		if b := w.balance("alice"); b.Held != 0 {
+			t.Errorf("held %s", b.Held)
+		}
+	})
+}
+
+// named lists "code:param" of every error of an answer.
+func (w *world) named(a answer) string {
+	w.t.Helper()
+	var p problemBody
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		w.t.Fatalf("%d %s: %v", a.status, a.body, err)
+	}
+	var list []string
+	for _, one := range p.Error.Errors {
+		param := ""
+		if one.Param != nil {
+			param = *one.Param
+		}
+		list = append(list, one.Code+":"+param)
+	}
+	return strings.Join(list, " ")
+}
+
+func TestABrokenFormLeavesNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		good, contentType := formOf(t, sent{name: "input_reference", file: png1}, sent{name: "model", text: "wan2.6-i2v-flash"}, sent{name: "prompt", text: "p"})
+		for name, tt := range map[string]struct {
+			body, contentType, want string
+			status                  int
+		}{
+			"cut":         {good[:len(good)-30], contentType, "malformed_body:", 400},
+			"no boundary": {good, "multipart/form-data", "malformed_body:Content-Type", 400},
+			"another":     {good, "application/x-www-form-urlencoded", "unsupported_content_type:Content-Type", 415},
+			"huge words":  {strings.Replace(good, "\r\n\r\np\r\n", "\r\n\r\n"+strings.Repeat("p", maxBody+1)+"\r\n", 1), contentType, "body_too_large:prompt", 413},
+		} {
+			a := w.ask(w.alice, "POST", "/v1/videos", tt.body, "Content-Type", tt.contentType)
+			if got := w.named(a); a.status != tt.status || got != tt.want || w.files(w.alice) != "0 files, 0 blobs" {
+				t.Errorf("%s: %d %s, %s", name, a.status, got, w.files(w.alice))
+			}
+		}
+		for n := 1; n < len(good)-len("\r\n"); n += 5 {
+			if got := w.named(w.ask(w.alice, "POST", "/v1/videos", good[:n], "Content-Type", contentType)); got != "malformed_body:" {
+				t.Errorf("cut at %d: %s", n, got)
+			}
+		}
+		if keys := w.left(); len(keys) > 0 {
+			t.Errorf("blobs are left: %v", keys)
+		}
+		w.full.set(true)
+		if a := w.ask(w.alice, "POST", "/v1/videos", good, "Content-Type", contentType); a.status != 503 || len(w.left()) > 0 {
+			t.Errorf("full: %d %s, blobs %v", a.status, a.body, w.left())
+		}
+	})
+}
+
+func TestNoCreditLeavesNoFile(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.99"}`)
+		a := w.postForm(w.alice, []sent{{name: "input_reference", file: png1}, {name: "model", text: "wan2.6-i2v-flash"}, {name: "prompt", text: "p"}})
+		if code, _ := a.code(t); a.status != 402 || code != "insufficient_credit" || w.files(w.alice) != "0 files, 0 blobs" {
+			t.Errorf("%d %s, %s", a.status, a.body, w.files(w.alice))
+		}
+		w.sound()
+	})
+}
+
+func TestAFormIsRepeatedByItsKey(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		model, prompt := sent{name: "model", text: "wan2.6-i2v-flash"}, sent{name: "prompt", text: "p"}
+		picture, other := sent{name: "input_reference", file: png1}, sent{name: "input_reference", file: append(bytes.Clone(png1), 1)}
+		first := w.postForm(w.alice, []sent{picture, model, prompt}, "Idempotency-Key", "k")
+		again := w.postForm(w.alice, []sent{prompt, model, picture}, "Idempotency-Key", "k")
+		if first.status != 200 || again.status != 200 || first.header.Get("Idempotent-Replayed") != "" || again.header.Get("Idempotent-Replayed") != "true" || first.json(t)["id"] != again.json(t)["id"] {
+			t.Errorf("%d %s\n%d %s", first.status, first.body, again.status, again.body)
+		}
+		for _, parts := range [][]sent{{other, model, prompt}, {picture, model, {name: "prompt", text: "q"}}, {picture, picture, model, prompt}} {
+			if a := w.postForm(w.alice, parts, "Idempotency-Key", "k"); w.named(a) != "idempotency_mismatch:Idempotency-Key" {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		if got := w.files(w.alice); got != "1 files, 1 blobs" {
+			t.Error(got)
+		}
+		w.sound()
+	})
+}
+
+// TestACancelledVideoIsAFailedOne: OpenAI has no other word for it, but only on its
+// own paths and for its own tasks.
+func TestACancelledVideoIsAFailedOne(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		theirs := w.postForm(w.alice, []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "p"}}, "Idempotency-Key", "k").json(t)["id"].(string)
+		ours := w.create(w.alice)
+		failed := w.create(w.alice)
+		w.step(failed, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "expired", Message: "Late."} })
+		for _, id := range []string{theirs, ours} {
+			if a := w.ask(w.alice, "POST", "/v1/videos/"+id+"/cancel", ""); a.status != 200 || a.json(t)["status"] != "cancelled" {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		for path, want := range map[string]string{"/v1/videos/": "failed", "/v1/video/generations/": "cancelled", "/v1/videos/generations/": "cancelled"} {
+			m := w.ask(w.alice, "GET", path+theirs, "").json(t)
+			failure, _ := m["error"].(map[string]any)
+			if m["status"] != want || want == "failed" && (failure["code"] != "cancelled" || failure["message"] == "") || want != "failed" && failure != nil {
+				t.Errorf("%s: %v %v", path, m["status"], failure)
+			}
+			if got := w.ask(w.alice, "GET", path+ours, "").json(t)["status"]; got != "cancelled" {
+				t.Errorf("%s of ours: %v", path, got)
+			}
+		}
+		if m := w.postForm(w.alice, []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "p"}}, "Idempotency-Key", "k").json(t); m["status"] != "failed" {
+			t.Errorf("a replay is %v", m["status"])
+		}
+		for status, want := range map[string][]any{"failed": {failed, theirs}, "cancelled": {ours}, "queued": nil, "": {failed, ours, theirs}} {
+			var got []any
+			for _, v := range w.ask(w.alice, "GET", strings.TrimSuffix("/v1/videos?status="+status, "?status="), "").json(t)["data"].([]any) {
+				v := v.(map[string]any)
+				got = append(got, v["id"])
+				if status != "" && v["status"] != status {
+					t.Errorf("%s lists one that is %s", status, v["status"])
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %s", status, diff)
+			}
+		}
+	})
+}
+
+func TestWhenToAskAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		a := w.postForm(w.alice, []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "p"}})
+		id := a.json(t)["id"].(string)
+		if got := a.header.Get("openai-poll-after-ms"); got != "5000" {
+			t.Errorf("at the create: %q", got)
+		}
+		for left, want := range map[time.Duration]int{-time.Minute: 1000, time.Second: 1000, 12 * time.Second: 6000, time.Hour: 15000} {
+			w.engine.set(id, Live{ETA: w.clock.now().Add(left).Unix()})
+			if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").header.Get("openai-poll-after-ms"); got != strconv.Itoa(want) {
+				t.Errorf("%s left: %q, want %d", left, got, want)
+			}
+		}
+		w.finish(id, []byte("film"))
+		if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").header.Get("openai-poll-after-ms"); got != "" {
+			t.Errorf("at the end: %q", got)
+		}
+	})
+}
+
+func TestVariants(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		id := w.create(w.alice)
+		w.finish(id, []byte("film"))
+		link := strings.TrimPrefix(w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["video_url"].(string), w.server.URL)
+		for variant, want := range map[string]string{"": "video/mp4", "variant=video": "video/mp4", "variant=thumbnail": "image/jpeg"} {
+			if a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content?"+variant, ""); a.status != 200 || a.header.Get("Content-Type") != want {
+				t.Errorf("%s: %d %s", variant, a.status, a.header.Get("Content-Type"))
+			}
+			if a := w.ask("", "GET", link+"&"+variant, ""); a.status != 200 || a.header.Get("Content-Type") != want {
+				t.Errorf("%s by link: %d %s", variant, a.status, a.header.Get("Content-Type"))
+			}
+		}
+		for _, variant := range []string{"spritesheet", "x", ""} {
+			a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content?variant="+variant, "")
+			if w.named(a) != "invalid_value:variant" || !strings.Contains(string(a.body), "video or thumbnail") {
+				t.Errorf("%s: %d %s", variant, a.status, a.body)
+			}
+		}
+	})
+}
+
+// FuzzForm decodes any form: never a panic, every fault is about the form as a whole
+// or names a field, and what was decoded is the same the second time.
+func FuzzForm(f *testing.F) {
+	for _, parts := range [][]sent{
+		{{name: "model", text: "wan2.6-r2v"}, {name: "prompt", text: "p"}, {name: "input_reference", file: png1}, {name: "input_reference[image_url]", text: pngURI}},
+		{{name: "references[][url]", text: "https://example.com/"}, {name: "references[0][type]", text: "video"}, {name: "references[1]"}, {name: "images[3]"}, {name: "images"}},
+		{{name: "extra_body[extra_body][audio]", file: mp4}, {name: "extra_body"}, {name: "metadata[][a][1][]"}, {name: "[]"}, {name: "a[b]c[d"}, {name: "seconds", text: "5e"}, {name: "duration", text: "e5"}},
+		{{name: "input_reference[][image_url]"}, {name: "input_reference[0][file_id]", text: "file_x"}, {name: "input_reference[image_url][x]"}, {name: "seed", text: "-"}, {name: "audio", text: "TRUE"}},
+	} {
+		body, _ := formOf(f, parts...)
+		f.Add(body)
+	}
+	models := uniallCatalog(f)
+	decode := func(text string) (string, error) {
+		form := &formBody{room: 1 << 20, keep: func(_ string, r io.Reader) (store.File, error) {
+			b, err := io.ReadAll(r)
+			if err == nil && !bytes.HasPrefix(b, png1[:4]) {
+				err = fault.New(fault.CodeFileType, "file", "No.")
+			}
+			return store.File{ID: "file_1", Kind: "image", SHA256: fmt.Sprintf("%x", b)}, err
+		}}
+		if err := form.read(newFormParts(strings.NewReader(text), "one-and-the-same")); err != nil {
+			return "", err
+		}
+		root := form.root()
+		ask := decodeOpenAI(root, models.Modes, true)
+		ask.Faults = append(form.faults, ask.Faults...)
+		_, err := models.Validate(ask)
+		return string(root.canonical(nil)), err
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		first, err := decode(text)
+		var wrong *fault.Fault
+		if err != nil && !errors.As(err, &wrong) {
+			t.Fatal(err)
+		}
+		if wrong != nil {
+			for _, one := range wrong.All() {
+				if one.Param == "" && one.Code != fault.CodeMalformedBody {
+					t.Errorf("%s names no field: %s", one.Code, one.Detail)
+				}
+			}
+		}
+		if again, _ := decode(text); again != first {
+			t.Errorf("%s, then %s", first, again)
+		}
+	})
+}

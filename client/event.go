@@ -50,6 +50,12 @@ func (c *Client) Events(ctx context.Context, id, after string) iter.Seq2[Event, 
 	return c.listen(ctx, pathVideos+"/"+url.PathEscape(id)+"/events", after, true)
 }
 
+// AccountEvents follows all tasks of the key's account: from now on, or from after
+// the event with the id after. It does not end by itself; else it is as Events.
+func (c *Client) AccountEvents(ctx context.Context, after string) iter.Seq2[Event, error] {
+	return c.listen(ctx, "/v1/events", after, false)
+}
+
 // listen gives a stream's events over as many connections as it takes.
 func (c *Client) listen(ctx context.Context, path, after string, ends bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
@@ -60,6 +66,9 @@ func (c *Client) listen(ctx context.Context, path, after string, ends bool) iter
 				heard, failures = time.Now(), 0
 				if e.ID != "" {
 					after = e.ID
+				}
+				if e.Type == "" {
+					return true
 				}
 				over = ends && e.Task.Status.Final() && e.Type != EventProgress
 				return yield(e, nil) && !over
@@ -135,8 +144,8 @@ func newEventReader(from io.Reader, heard func()) *eventReader {
 	return r
 }
 
-// next is the next whole event; one that breaks off is not given. io.EOF says that
-// the stream was ended.
+// next is the next whole event; one that breaks off is not given. One without a
+// type is only an id to go on from. io.EOF says that the stream was ended.
 func (r *eventReader) next() (Event, error) {
 	var id, data string
 	for r.lines.Scan() {
@@ -146,6 +155,8 @@ func (r *eventReader) next() (Event, error) {
 		switch {
 		case name == "" && value == "" && data != "":
 			return readEvent(id, data)
+		case name == "" && value == "" && id != "":
+			return Event{ID: id}, nil
 		case name == "id":
 			id = value
 		case name == "data":
@@ -173,6 +184,9 @@ func readEvent(id, data string) (Event, error) {
 	}
 	if err := json.Unmarshal([]byte(data), &body); err != nil {
 		return Event{}, fmt.Errorf("%w: %w", errNoEvent, err)
+	}
+	if body.Type == "" {
+		return Event{}, fmt.Errorf("%w: it has no type", errNoEvent)
 	}
 	t, err := readTask(bytes.Clone(body.Data))
 	if err != nil {

@@ -82,6 +82,26 @@ func TestAStreamGoesOnWhereItBrokeOff(t *testing.T) {
 	})
 }
 
+// The account's stream says at once where it is: nothing that happens while the
+// connection is lost is missed.
+func TestAnAccountsStreamGoesOnBeforeItsFirstEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &streams{texts: []string{"retry: 2000\n\nid: a0.4\n\n: ping\n\n", said("a0.5", "completed") + said("a0.6", "queued")}, ends: []error{io.EOF, nil}}
+		var got []string
+		for e, err := range listening(t, s).AccountEvents(t.Context(), "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, e.ID); len(got) == 2 {
+				break
+			}
+		}
+		if all, asked := strings.Join(got, " "), strings.Join(s.after, " "); all != "a0.5 a0.6" || asked != " a0.4" {
+			t.Errorf("heard %q, asked for what came after %q", all, asked)
+		}
+	})
+}
+
 func TestAStreamEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range listening(t, &streams{texts: []string{""}}).Events(t.Context(), "task_1", "v9") {
@@ -97,7 +117,7 @@ func TestAStreamEnds(t *testing.T) {
 				t.Errorf("%+v, %v", e, err)
 			}
 		}
-		for _, text := range []string{"data: {}\ndata: x\n\n", "data: {\"data\":[]}\n\n"} {
+		for _, text := range []string{"data: {}\ndata: x\n\n", "data: {\"type\":\"video.queued\",\"data\":[]}\n\n", "data: {\"data\":{}}\n\n"} {
 			var last error
 			for _, last = range listening(t, &streams{texts: []string{text}, ends: []error{nil}}).Events(t.Context(), "task_1", "") {
 				continue

@@ -116,6 +116,7 @@ type API struct {
 	Options
 	keys     *keyring
 	hot      *hotTasks
+	tail     *tailer
 	meter    *meter
 	spec     []byte // openapi.yaml as JSON
 	page     homePage
@@ -143,6 +144,7 @@ func New(o Options) (*API, error) {
 	a := &API{Options: o, spec: spec, draining: make(chan struct{})}
 	a.keys = newKeyring(o.Store, o.Now)
 	a.hot = newHotTasks(o.Store, hotMost)
+	a.tail = newTailer(o.Store, o.Log)
 	if a.meter, err = newMeter(a); err != nil {
 		return nil, err
 	}
@@ -166,5 +168,6 @@ func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
 // Close ends what the API watches in the store.
 func (a *API) Close() {
 	a.Drain()
+	a.tail.close()
 	a.hot.close()
 }

@@ -103,6 +103,9 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 		reader := a.json(t)["secret"].(string)
 		for _, e := range w.api.routes() {
 			path := strings.NewReplacer("{id}", "x", "{$}", "").Replace(e.path)
+			if path == "/v1/events" {
+				path += "?after=x" // a stream would not end
+			}
 			none, bad, small := w.ask("", e.method, path, ""), w.ask("sk-wrong", e.method, path, ""), w.ask(reader, e.method, path, "")
 			if e.needs == open {
 				if none.status != 200 {

@@ -34,6 +34,7 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/videos/{id}/events", read, a.taskEvents},
 		{"GET", "/v1/videos/{id}/content", linked, a.videoContent},
 		{"GET", "/v1/videos/{id}/thumbnail", linked, a.videoThumbnail},
+		{"GET", "/v1/events", read, a.accountEvents},
 
 		{"POST", "/v1/files", write, a.uploadFile},
 		{"GET", "/v1/files", read, a.listFiles},

@@ -244,7 +244,7 @@ func (tx *Tx) insertTasks(all []*Creation) ([]statement, error) {
 	return []statement{
 		insertMany("task ("+taskColumns+")", tasks, ""),
 		insertMany("request (task, body, prepared)", requests, ""),
-		insertMany("event (task, seq, account, state, note, at)", events, ""),
+		tx.eventsBy(events),
 	}, nil
 }
 

@@ -34,13 +34,21 @@ type dialect struct {
 	// lane $1, turn by turn in claim order, at most $3 in all: the databases are
 	// quick at it in different words.
 	queuedFirst string
-	versions    string // a query for 1 when the table of schema versions is there
+	// place is the xid and n of an event that is written now; horizon is the xid
+	// before which nothing can be written any more. Serial numbers alone would pass
+	// over what is committed late.
+	place, horizon string
+	versions       string // a query for 1 when the table of schema versions is there
 }
 
 var sqlite = dialect{
 	name: "sqlite", goose: goose.DialectSQLite3,
 	queuedFirst: `SELECT q.account, q.id, q.seconds FROM turn AS t CROSS JOIN task AS q WHERE t.lane = $1 AND t.ready = 1
 		AND q.id IN (SELECT id FROM task WHERE lane = $1 AND account = t.account AND state = 'queued' ORDER BY id LIMIT $2) ORDER BY t.rank, t.account LIMIT $3`,
+	// Not MAX(n), which no index has, nor the rowid itself, which VACUUM changes: the
+	// last row's. A task's last event is never deleted.
+	place:    "0, (SELECT COALESCE(MAX(n), 0) + 1 FROM event WHERE rowid = (SELECT MAX(rowid) FROM event))",
+	horizon:  "1",
 	versions: "SELECT COUNT(*) FROM sqlite_master WHERE name = 'goose_db_version'",
 }
 
@@ -51,6 +59,8 @@ var postgres = dialect{
 	queuedFirst: `SELECT t.account, q.id, q.seconds FROM turn AS t
 		CROSS JOIN LATERAL (SELECT id, seconds FROM task WHERE lane = $1 AND account = t.account AND state = 'queued' ORDER BY id LIMIT $2) AS q
 		WHERE t.lane = $1 AND t.ready = 1 ORDER BY t.rank, t.account LIMIT $3`,
+	place:    "CAST(CAST(pg_current_xact_id() AS text) AS bigint), nextval('event_n')",
+	horizon:  "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)",
 	versions: "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')",
 }
 

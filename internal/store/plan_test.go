@@ -31,7 +31,12 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	_, _ = r.EntriesOf(ctx, "t")
 	_, _ = r.Entries(ctx, "a", "", 10)
 	_, _ = r.Usage(ctx, UsageFilter{Account: "a", Limit: 10})
+	_, _ = r.Happenings(ctx, "t", 0, 10)
+	_, _, _ = r.HappeningsOf(ctx, "a", Place{}, 10)
+	_, _ = r.LastPlace(ctx, "a")
 	tx := &Tx{Reader: r}
+	event, _ := tx.eventBy(task.Event{})
+	_ = tx.together(ctx, []statement{event})
 	_, _ = tx.Claim(ctx, Claim{})
 	_, _ = tx.SaveTask(ctx, task.Task{}, task.Task{})
 	_ = tx.together(ctx, turnBy(task.Task{}, 1, 0, 0))

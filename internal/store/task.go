@@ -70,7 +70,7 @@ func (tx *Tx) InsertTask(ctx context.Context, t task.Task, request []byte) error
 	if t.State == task.Queued {
 		all = joinBy(t)
 	}
-	event, change := eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: t.CreatedAt})
+	event, change := tx.eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: t.CreatedAt})
 	tx.events = append(tx.events, change)
 	return tx.together(ctx, append(all,
 		statement{"INSERT INTO task (" + taskColumns + ") VALUES (" + taskMarks + ")", values, 1},
@@ -107,7 +107,7 @@ func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
 	if c.Balance != nil {
 		all = append(all, saveBalance(c.Task.Account, *c.Balance, c.Entries)...)
 	}
-	event, change := eventBy(c.Event)
+	event, change := tx.eventBy(c.Event)
 	tx.events = append(tx.events, change)
 	return tx.together(ctx, append(all, event))
 }
@@ -241,16 +241,6 @@ func (r Reader) Request(ctx context.Context, task string) (body, prepared []byte
 func (tx *Tx) SavePrepared(ctx context.Context, task string, prepared []byte) error {
 	_, err := tx.changed(ctx, "UPDATE request SET prepared = $2 WHERE task = $1", task, string(prepared))
 	return err
-}
-
-// eventBy is the statement that writes an event, and what is told of it after the
-// commit.
-func eventBy(e task.Event) (statement, Change) {
-	return statement{
-		"INSERT INTO event (task, seq, account, state, note, at) VALUES ($1, $2, $3, $4, $5, $6)",
-		[]any{e.Task, e.Seq, e.Account, string(e.State), e.Note, e.At},
-		1,
-	}, Change{Task: e.Task, Account: e.Account, State: e.State}
 }
 
 // Events lists what happened to a task beyond a version, in order.

@@ -153,7 +153,7 @@ func (tx *Tx) nothingReady(ctx context.Context, lane string) error {
 }
 
 func (tx *Tx) claimed(ctx context.Context, t task.Task, c Claim, rank int64) error {
-	event, change := eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: c.At, Note: "claimed for " + c.Upstream})
+	event, change := tx.eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: c.At, Note: "claimed for " + c.Upstream})
 	tx.events = append(tx.events, change)
 	attempt := attemptBy(Attempt{Task: t.ID, N: t.Attempt, Upstream: c.Upstream, SupplierAccount: c.SupplierAccount, Model: c.Model, SentAt: c.At})
 	return tx.together(ctx, append(turnBy(t, -1, 1, t.Seconds*rankScale),

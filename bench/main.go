@@ -39,6 +39,7 @@ var parts = []part{
 	{"finished", both, finished, "creates and reads beside many finished tasks"},
 	{"takeover", []string{postgres}, takeover, "3 replicas on one database: kill -9, until another polls"},
 	{"idle", both, idle, "memory of a server with nothing to do"},
+	{"listeners", both, listeners, "memory of idle listeners to an account's events"},
 	{"size", nil, size, "the program's size"},
 	{"animatic", nil, animatic, "a preview of 5 s"},
 }

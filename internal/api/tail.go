@@ -14,7 +14,7 @@ import (
 const (
 	tailBuffer    = 4096                  // changes that may wait for the tailer
 	listenerMost  = 64                    // events that may wait for one listener
-	unsettledTime = 50 * time.Millisecond // until what was held back is looked at again
+	unsettledTime = 50 * time.Millisecond // until what was held back is looked at again, and twice that the next time
 	brokenTime    = time.Second           // until the database is asked again
 )
 
@@ -44,6 +44,7 @@ type tailer struct {
 type feed struct {
 	at        store.Place // told so far
 	due       bool        // there may be more
+	held      int         // how often in a row something was held back
 	listeners map[chan *happened]struct{}
 }
 
@@ -182,8 +183,10 @@ func (t *tailer) readDue() (wait time.Duration) {
 			t.log.Warn("cannot read an account's events; trying again", "account", account, "error", err)
 			wait = max(wait, brokenTime)
 		case unsettled:
-			wait = max(wait, unsettledTime)
+			wait = max(wait, min(brokenTime, unsettledTime<<min(f.held, 10)))
+			f.held++
 		default:
+			f.held = 0
 			continue
 		}
 		t.mu.Lock()
@@ -199,6 +202,9 @@ func (t *tailer) read(account string, f *feed) (unsettled bool, err error) {
 		list, unsettled, err := t.store.HappeningsOf(t.ctx, account, f.at, eventPage)
 		if err != nil {
 			return false, err
+		}
+		if len(list) > 0 {
+			f.held = 0
 		}
 		for _, h := range list {
 			now, shown, err := withTask(t.ctx, t.store, h)

@@ -38,7 +38,7 @@ func (c *keyCreateCmd) Run(ctx context.Context, w *World) error {
 		return usagef("--valid must be above 0")
 	}
 	if c.Valid > 0 {
-		wish.ExpiresAt = time.Now().Add(c.Valid).Unix()
+		wish.ExpiresAt = time.Now().Add(c.Valid + time.Second - 1).Unix() // whole seconds, none too few
 	}
 	return c.with(ctx, w, func(admin client.Admin) error {
 		made, err := admin.CreateKey(ctx, c.Account, wish)

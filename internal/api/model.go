@@ -69,7 +69,7 @@ func (a *API) model(m *catalog.Model) model {
 	return shown
 }
 
-func mayAsk(c *call, m *catalog.Model) bool { return c.key.MayAsk(append(m.Families(), m.ID)...) }
+func mayAsk(c *call, m *catalog.Model) bool { return c.key.MayAsk(m.Names()...) }
 
 // listModels is GET /v1/models.
 func (a *API) listModels(c *call) error {

@@ -15,11 +15,10 @@ import (
 )
 
 const (
-	usageDays   = 30     // what is answered without from
-	maxUsage    = 366    // days
-	maxGroups   = 10_000 // rows of an answer
-	dayFormat   = "2006-01-02"
-	usageObject = "usage"
+	usageDays = 30     // what is answered without from
+	maxUsage  = 366    // days
+	maxGroups = 10_000 // rows of an answer
+	dayFormat = "2006-01-02"
 )
 
 // usageReport is what an account's tasks came to that ended from the day From to the
@@ -76,7 +75,7 @@ func (a *API) getUsage(c *call) error {
 		return fault.New(fault.CodeInvalidValue, "by", fmt.Sprintf("That is more than %d rows; ask for fewer days, one model or key, or by less.", maxGroups))
 	}
 	report := usageReport{
-		Object: usageObject, From: q.from.Format(dayFormat), To: q.to.Format(dayFormat), By: q.by,
+		Object: "usage", From: q.from.Format(dayFormat), To: q.to.Format(dayFormat), By: q.by,
 		Currency: a.Catalog.Currency(), Data: make([]usageGroup, 0, len(groups)),
 	}
 	var total store.Usage

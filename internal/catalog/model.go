@@ -126,6 +126,9 @@ func (m *Model) Families() []string {
 	return slices.Compact(list)
 }
 
+// Names is what the model may be asked for by: its families' names and its id.
+func (m *Model) Names() []string { return append(m.Families(), m.ID) }
+
 // formats: what a model's file calls a format -> its media types.
 var formats = map[string][]string{
 	"jpeg": {"image/jpeg", "image/jpg"},

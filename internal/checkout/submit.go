@@ -79,7 +79,7 @@ func (c *Checkout) quote(ctx context.Context, who Caller, o Order) (catalog.Requ
 	if err != nil {
 		return r, catalog.Quote{}, err
 	}
-	if m, ok := c.Catalog.Model(r.Resolved); ok && !account.MayAsk(who.Models, append(m.Families(), m.ID)...) {
+	if m, ok := c.Catalog.Model(r.Resolved); ok && !account.MayAsk(who.Models, m.Names()...) {
 		return r, catalog.Quote{}, fault.New(fault.CodeModelForbidden, "model", fmt.Sprintf("This API key may not ask for %s; it may for %s.", r.Resolved, strings.Join(who.Models, ", ")))
 	}
 	if g := ask.WebhookURL; g.Has() {

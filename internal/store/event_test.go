@@ -95,3 +95,27 @@ func TestWhatIsCommittedLateIsNotPassedOver(t *testing.T) {
 		}
 	})
 }
+
+// What docs/operating.md has done after a dump was restored into another cluster,
+// whose transaction numbers are behind: old events come first again, and none waits.
+func TestEventsOfARestoredDumpComeFirst(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		if s.d.name == sqlite.name {
+			return
+		}
+		ctx := t.Context()
+		write(t, s, func(tx *Tx) error { return note(ctx, tx, "old", "acct_a", 1, task.Queued) })
+		change := func(text string) {
+			write(t, s, func(tx *Tx) error { _, err := tx.changed(ctx, text); return err })
+		}
+		change("UPDATE event SET xid = xid + 1000000000")
+		write(t, s, func(tx *Tx) error { return note(ctx, tx, "new", "acct_a", 1, task.Queued) })
+		if list, unsettled, err := s.HappeningsOf(ctx, "acct_a", Place{}, 10); err != nil || !unsettled || places(list) != "new/1 " {
+			t.Errorf("before: %s, %v, %v", places(list), unsettled, err)
+		}
+		change("UPDATE event SET xid = 0")
+		if list, unsettled, err := s.HappeningsOf(ctx, "acct_a", Place{}, 10); err != nil || unsettled || places(list) != "old/1 new/1 " {
+			t.Errorf("after: %s, %v, %v", places(list), unsettled, err)
+		}
+	})
+}

@@ -136,10 +136,13 @@ func (w *Wire) pass() error {
 }
 
 // watchedConn is a connection that asks its Wire before it writes. Until a
-// request is given the connection (the TLS handshake) it writes freely.
+// request is given the connection (the TLS handshake) it writes freely. A write
+// that breaks is not told: the server may have answered before it read all, and
+// net/http would drop that answer; where there is none, the read breaks too.
 type watchedConn struct {
 	net.Conn
-	wire atomic.Pointer[Wire]
+	wire   atomic.Pointer[Wire]
+	broken atomic.Bool
 }
 
 func (c *watchedConn) Write(b []byte) (int, error) {
@@ -148,5 +151,13 @@ func (c *watchedConn) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Write(b)
+	if c.broken.Load() {
+		return len(b), nil
+	}
+	n, err := c.Conn.Write(b)
+	if err == nil || c.wire.Load() == nil || errors.Is(err, net.ErrClosed) {
+		return n, err
+	}
+	c.broken.Store(true)
+	return len(b), nil
 }

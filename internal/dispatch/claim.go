@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/unireel/unireel/internal/limit"
@@ -33,6 +34,7 @@ type gate struct {
 	model string // the supplier's name
 	route string // "upstream/model"
 	bell  chan struct{}
+	aside atomic.Bool // a lane's first task is another route's: the next claim there may bring ours
 	rate  limit.Bucket
 
 	orphans map[provider.Ticket]bool // what the last search found; only that search uses it
@@ -143,7 +145,9 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 		if g.t.slots.Free(g.route) == 0 {
 			return lookAround
 		}
+		g.aside.Store(true) // before looking: a claim meanwhile must ring
 		lanes, left, err := g.mine(ctx, g.laneOrder())
+		g.aside.Store(left)
 		switch {
 		case err != nil:
 			return g.unclaimed(ctx, err)

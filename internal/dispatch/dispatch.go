@@ -248,6 +248,8 @@ func (d *Dispatch) hear(ctx context.Context, c store.Change) {
 		d.prepares.add(c.Task)
 	case c.State == task.Queued:
 		d.openGates() // its lane may be new
+	case c.State == task.Submitting:
+		d.wakeGates((*gate).stoodAside)
 	case c.State == task.Running:
 		d.heedCancel(ctx, c.Task)
 		for _, t := range d.keeper.tenures() {
@@ -255,7 +257,7 @@ func (d *Dispatch) hear(ctx context.Context, c store.Change) {
 		}
 	case c.State.Final():
 		d.live.forget(c.Task)
-		d.wakeGates()
+		d.wakeGates(func(*gate) bool { return true })
 	}
 }
 
@@ -267,10 +269,12 @@ func (d *Dispatch) openGates() {
 	}
 }
 
-func (d *Dispatch) wakeGates() {
+func (d *Dispatch) wakeGates(whose func(*gate) bool) {
 	for _, t := range d.keeper.tenures() {
 		for _, g := range t.list() {
-			g.wake()
+			if whose(g) {
+				g.wake()
+			}
 		}
 	}
 }

@@ -161,6 +161,9 @@ func (g *gate) mine(ctx context.Context, lanes []string) (mine []string, left bo
 	return mine, left, nil
 }
 
+// stoodAside says whether the gate left a lane's first task to another route.
+func (g *gate) stoodAside() bool { return g.aside.Load() }
+
 // waited says whether a lane's first task was left to another route for long enough.
 func (g *gate) waited(lane, head string) bool {
 	g.mu.Lock()

@@ -81,6 +81,31 @@ func TestRoutesShareByWeight(t *testing.T) {
 	})
 }
 
+// Whose task has come to the head of a lane hears of it: a burst is not held up by
+// routes that each wait for the other's turn to be over.
+func TestABurstOverSeveralRoutesDoesNotPause(t *testing.T) {
+	t.Parallel()
+	inHouse(t, func(h *house) {
+		h.account("acct_a", 1, 0)
+		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
+		h.another("another", func(*Upstream) {})
+		h.another("a third", func(*Upstream) {})
+		h.start()
+		time.Sleep(time.Second) // of the bubble: all are served
+		begin := h.d.millis()
+		var ids []string
+		for range 30 {
+			ids = append(ids, h.create("acct_a", words("a boat")))
+		}
+		for _, id := range ids {
+			h.until(id, "submitted", func(t task.Task) bool { return t.SubmittedAt > 0 })
+			if waited := h.task(id).SubmittedAt - begin; waited > 100 {
+				t.Fatalf("%s was submitted after %d ms", id, waited)
+			}
+		}
+	})
+}
+
 func TestLotsFallByWeight(t *testing.T) {
 	t.Parallel()
 	won := 0

@@ -144,5 +144,5 @@ func (h *hearing) hear(events <-chan *happened) error {
 }
 
 func (h *hearing) tell(e *happened) error {
-	return h.s.tell(accountEventID(e.Place), told{Type: "video." + status(e.State), CreatedAt: e.At / 1000, Data: h.a.video(h.s.c, e.now)})
+	return h.s.tell(accountEventID(e.Place), told{Type: "video." + e.State.Status(), CreatedAt: e.At / 1000, Data: h.a.video(h.s.c, e.now)})
 }

@@ -59,9 +59,9 @@ func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 	case t.State == task.Completed && !kept(t, a.Now().UnixMilli()):
 		return expired()
 	case t.State != task.Completed && t.State.Final():
-		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("There is no video: its task is %s.", status(t.State)))
+		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("There is no video: its task is %s.", t.State.Status()))
 	case t.State != task.Completed:
-		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("The video is not finished yet: its task is %s. Poll the task, or get it with ?wait=60.", status(t.State)))
+		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("The video is not finished yet: its task is %s. Poll the task, or get it with ?wait=60.", t.State.Status()))
 	}
 	file, err := a.Store.Artifact(c.ctx(), id, kind)
 	if errors.Is(err, store.ErrNotFound) && kind == task.Thumbnail {

@@ -152,7 +152,7 @@ func (a *API) taskEvents(c *call) error {
 	f := &following{a: a, s: s, task: t, seq: min(seq, t.Version)}
 	if !ok {
 		f.seq = t.Version
-		err = f.tell("video."+status(t.State), taskEventID(t.Version), since(t))
+		err = f.tell("video."+t.State.Status(), taskEventID(t.Version), since(t))
 	}
 	if err == nil && (ok || !t.State.Final()) {
 		err = f.follow(changed)
@@ -211,7 +211,7 @@ func (f *following) catchUp() (over bool, err error) {
 		for _, e := range list {
 			f.seq = e.Seq
 			if changes(e) {
-				if err := f.tell("video."+status(e.State), taskEventID(e.Seq), e.At); err != nil {
+				if err := f.tell("video."+e.State.Status(), taskEventID(e.Seq), e.At); err != nil {
 					return false, err
 				}
 			}
@@ -226,7 +226,7 @@ func (f *following) catchUp() (over bool, err error) {
 }
 
 // changes says whether customers see another status after an event.
-func changes(e store.Happened) bool { return e.Before == "" || status(e.Before) != status(e.State) }
+func changes(e store.Happened) bool { return e.Before == "" || e.Before.Status() != e.State.Status() }
 
 // tell tells the task as it is now. at is unix milliseconds.
 func (f *following) tell(what, id string, at int64) error {
@@ -255,7 +255,7 @@ func since(t task.Task) int64 {
 	switch {
 	case t.State.Final():
 		return t.CompletedAt
-	case status(t.State) == "in_progress":
+	case t.State.Status() == "in_progress":
 		return t.StartedAt
 	}
 	return t.CreatedAt

@@ -66,7 +66,7 @@ func waiting(query url.Values) (time.Duration, func(task.State) bool, error) {
 	if leave == "" {
 		return time.Duration(n) * time.Second, task.State.Final, nil
 	}
-	return time.Duration(n) * time.Second, func(s task.State) bool { return s.Final() || status(s) != leave }, nil
+	return time.Duration(n) * time.Second, func(s task.State) bool { return s.Final() || s.Status() != leave }, nil
 }
 
 // waitVideo answers as soon as the task is as the caller wants it, or the time

@@ -65,18 +65,6 @@ type videoUsage struct {
 	Currency      string      `json:"currency"`
 }
 
-// status is how customers know a task's state.
-func status(s task.State) string {
-	switch s {
-	case task.Running, task.Collecting:
-		return "in_progress"
-	case task.Completed, task.Failed, task.Cancelled:
-		return string(s)
-	default:
-		return "queued"
-	}
-}
-
 // answer answers with a task as it is now.
 func (a *API) answer(c *call, t task.Task) error {
 	v := a.video(c, t)
@@ -92,7 +80,7 @@ func (a *API) video(c *call, t task.Task) video {
 	v := video{
 		ID: t.ID, TaskID: t.ID, Object: t.Object, Model: t.Model, ResolvedModel: t.Resolved,
 		Prompt: t.Prompt, Size: t.Size, Seconds: strconv.FormatInt(t.Seconds, 10),
-		Status: status(t.State), Progress: t.Progress,
+		Status: t.State.Status(), Progress: t.Progress,
 		CreatedAt: t.CreatedAt / 1000, StartedAt: stamp(t.StartedAt), CompletedAt: stamp(t.CompletedAt), ExpiresAt: stamp(t.ExpiresAt),
 		Metadata: metadata(t), Warnings: make([]videoWarning, 0, len(t.Warnings)), Preview: t.Preview, CancelAt: stamp(t.CancelRequestedAt),
 	}

@@ -37,7 +37,7 @@ func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
 	if err != nil {
 		return fmt.Errorf("create %d tasks: %w", len(all), err)
 	}
-	if err := tx.together(ctx, slices.Concat(writes, joinAll(left), tasks)); err != nil {
+	if err := tx.together(ctx, slices.Concat(writes, joinAll(left), tasks, tx.toldOf(left))); err != nil {
 		return fmt.Errorf("create %d tasks: %w", len(all), err)
 	}
 	for _, c := range all {

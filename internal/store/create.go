@@ -16,6 +16,7 @@ type Creation struct {
 	Key     Idempotency  // Key "": none
 	Hold    credit.Entry // Amount 0: the task costs nothing, and nothing is written
 	Files   []File       // what came inside the request; their blobs are durable
+	Hook    *Hook        // where its end is to be told; nil is nowhere beside the account's endpoints
 	// BeforeCommit is called when all is written and nothing is committed; tests
 	// end the process there. nil does nothing.
 	BeforeCommit func()
@@ -67,6 +68,9 @@ func (tx *Tx) create(ctx context.Context, c *Creation) error {
 	}
 	if err := tx.InsertTask(ctx, c.Task, c.Request); err != nil {
 		return err
+	}
+	if err := tx.together(ctx, tx.toldOf([]*Creation{c})); err != nil {
+		return fmt.Errorf("webhooks: %w", err)
 	}
 	if c.BeforeCommit != nil {
 		c.BeforeCommit()

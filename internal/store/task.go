@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unireel/unireel/internal/task"
@@ -109,7 +110,7 @@ func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
 	}
 	event, change := tx.eventBy(c.Event)
 	tx.events = append(tx.events, change)
-	return tx.together(ctx, append(all, event))
+	return tx.together(ctx, slices.Concat(append(all, event), tx.told(c.Was, c.Task, c.Event.At)))
 }
 
 // Task reads a task, whoever's it is, or ErrNotFound.

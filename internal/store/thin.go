@@ -19,6 +19,7 @@ func (tx *Tx) Thin(ctx context.Context, before int64, limit int) (int, error) {
 	for _, text := range []string{
 		"DELETE FROM event WHERE task IN (" + marks + ") AND seq < (SELECT MAX(last.seq) FROM event last WHERE last.task = event.task)",
 		"DELETE FROM request WHERE task IN (" + marks + ")",
+		"DELETE FROM task_hook WHERE task IN (" + marks + ")",
 		"DELETE FROM attempt WHERE task IN (" + marks + ")",
 		"UPDATE task SET thinned = 1 WHERE id IN (" + marks + ")",
 	} {

@@ -18,6 +18,18 @@ const (
 	Cancelled  State = "cancelled"
 )
 
+// Status is how customers know the state.
+func (s State) Status() string {
+	switch s {
+	case Running, Collecting:
+		return "in_progress"
+	case Completed, Failed, Cancelled:
+		return string(s)
+	default:
+		return string(Queued)
+	}
+}
+
 // Move is one step that the law allows, and why it is taken.
 type Move struct {
 	From, To State

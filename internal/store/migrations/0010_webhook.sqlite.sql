@@ -1,0 +1,58 @@
+-- +goose Up
+-- Where customers want to be told. kind 'account' is one that they set up; 'request'
+-- the origin of a request's webhook_url; 'default' holds the secret that signs those.
+-- events are parted and surrounded by spaces, none is all. next_due is when a delivery
+-- of it is due next, in unix milliseconds.
+CREATE TABLE endpoint (
+  id TEXT NOT NULL PRIMARY KEY,
+  account TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  url TEXT NOT NULL,
+  events TEXT NOT NULL,
+  secret TEXT NOT NULL,
+  earlier TEXT NOT NULL DEFAULT '',
+  earlier_until BIGINT NOT NULL DEFAULT 0,
+  created_at BIGINT NOT NULL,
+  disabled_at BIGINT NOT NULL DEFAULT 0,
+  failures BIGINT NOT NULL DEFAULT 0,
+  parked_until BIGINT NOT NULL DEFAULT 0,
+  next_due BIGINT NOT NULL
+);
+CREATE INDEX endpoint_account ON endpoint (account, id);
+CREATE UNIQUE INDEX endpoint_origin ON endpoint (account, kind, url) WHERE kind <> 'account';
+CREATE INDEX endpoint_due ON endpoint (next_due, parked_until) WHERE disabled_at = 0;
+
+-- Of one task: where its request wants to be told.
+CREATE TABLE task_hook (
+  task TEXT NOT NULL PRIMARY KEY,
+  endpoint TEXT NOT NULL,
+  url TEXT NOT NULL
+);
+
+-- One event for one endpoint, until it is delivered or given up. url is the request's
+-- own, or '' for the endpoint's. due is when it is tried next, until when it is given up.
+CREATE TABLE delivery (
+  endpoint TEXT NOT NULL,
+  id TEXT NOT NULL,
+  account TEXT NOT NULL,
+  task TEXT NOT NULL,
+  event TEXT NOT NULL,
+  seq BIGINT NOT NULL,
+  url TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  due BIGINT NOT NULL,
+  until BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  tries BIGINT NOT NULL DEFAULT 0,
+  status BIGINT NOT NULL DEFAULT 0,
+  error TEXT NOT NULL DEFAULT '',
+  tried_at BIGINT NOT NULL DEFAULT 0,
+  ended_at BIGINT NOT NULL DEFAULT 0,
+  PRIMARY KEY (endpoint, id)
+);
+CREATE INDEX delivery_due ON delivery (endpoint, due) WHERE state = 'pending';
+CREATE INDEX delivery_task ON delivery (endpoint, task, seq) WHERE state = 'pending';
+CREATE INDEX delivery_until ON delivery (until) WHERE state = 'pending';
+CREATE INDEX delivery_ended ON delivery (ended_at) WHERE ended_at > 0;
+CREATE INDEX delivery_log ON delivery (endpoint, created_at, id);
+CREATE INDEX delivery_asked ON delivery (account, created_at, id) WHERE url <> '';

@@ -234,8 +234,8 @@ func (a *API) pollAfter(eta *int64) time.Duration {
 
 // asOpenAI tells a cancelled task of OpenAI's dialect in its states, on its paths:
 // it has none for a cancelled one.
-func (c *call) asOpenAI(t task.Task, v *video) {
-	if c.openAI && t.Object == openAIVideo && t.State == task.Cancelled {
+func (who seenBy) asOpenAI(t task.Task, v *video) {
+	if who.openAI && t.Object == openAIVideo && t.State == task.Cancelled {
 		v.Status = string(task.Failed)
 		v.Error = &videoError{Code: string(fault.CodeCancelled), Message: "The task was cancelled; nothing was charged for it."}
 	}

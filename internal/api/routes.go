@@ -42,6 +42,17 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/files/{id}/content", read, a.fileContent},
 		{"DELETE", "/v1/files/{id}", write, a.deleteFile},
 
+		{"POST", "/v1/webhooks", write, a.addWebhook},
+		{"GET", "/v1/webhooks", read, a.listWebhooks},
+		{"GET", "/v1/webhooks/{id}", read, a.getWebhook},
+		{"PATCH", "/v1/webhooks/{id}", write, a.changeWebhook},
+		{"DELETE", "/v1/webhooks/{id}", write, a.deleteWebhook},
+		{"GET", "/v1/webhooks/{id}/secret", write, a.getWebhookSecret},
+		{"POST", "/v1/webhooks/{id}/secret", write, a.rotateWebhookSecret},
+		{"POST", "/v1/webhooks/{id}/test", write, a.testWebhook},
+		{"GET", "/v1/webhooks/{id}/deliveries", read, a.listDeliveries},
+		{"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", write, a.redeliver},
+
 		{"GET", "/v1/models", read, a.listModels},
 		{"GET", "/v1/models/{id}", read, a.getModel},
 		{"GET", "/v1/balance", read, a.getBalance},

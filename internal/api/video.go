@@ -74,9 +74,20 @@ func (a *API) answer(c *call, t task.Task) error {
 	return c.json(http.StatusOK, v)
 }
 
+// seenBy is who an answer is for: how they reach us, and whether they speak OpenAI's
+// dialect.
+type seenBy struct {
+	root   string
+	openAI bool
+}
+
 // video is a task as it is answered now, for links as the call's caller reaches
 // us.
 func (a *API) video(c *call, t task.Task) video {
+	return a.videoFor(seenBy{a.root(c.r), c.openAI}, t)
+}
+
+func (a *API) videoFor(who seenBy, t task.Task) video {
 	v := video{
 		ID: t.ID, TaskID: t.ID, Object: t.Object, Model: t.Model, ResolvedModel: t.Resolved,
 		Prompt: t.Prompt, Size: t.Size, Seconds: strconv.FormatInt(t.Seconds, 10),
@@ -98,12 +109,11 @@ func (a *API) video(c *call, t task.Task) video {
 		v.Duration = max(0, (now.UnixMilli()-t.CreatedAt)/1000)
 		a.live(&v)
 	}
-	c.asOpenAI(t, &v)
+	who.asOpenAI(t, &v)
 	if t.State == task.Completed && kept(t, now.UnixMilli()) {
-		root := a.root(c.r)
-		link := a.link(root, t.ID, contentPart, now)
+		link := a.link(who.root, t.ID, contentPart, now)
 		v.VideoURL, v.Result = &link, &videoResult{Outputs: []string{link}, VideoURL: link}
-		thumbnail := a.link(root, t.ID, thumbnailPart, now)
+		thumbnail := a.link(who.root, t.ID, thumbnailPart, now)
 		v.ThumbnailURL = &thumbnail
 	}
 	return v

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unireel/unireel/internal/config"
+	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/webhook"
 )
 
 // version is stamped by the linker.
@@ -71,11 +73,20 @@ func (h *house) run(ctx context.Context, out io.Writer) error {
 	h.greet(out, customers.Addr())
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.dispatch.Run(running) })
+	group.Go(func() error { return h.courier(h.url(customers.Addr())).Run(running) })
 	group.Go(func() error { return h.serve(running, customers, h.api.Handler()) })
 	group.Go(func() error { return h.serve(running, operator, h.api.Admin()) })
 	err = group.Wait()
 	h.log.Info("stopped; unfinished tasks go on at the next start")
 	return err
+}
+
+// courier tells customers what happens, with links that begin with root.
+func (h *house) courier(root string) *webhook.Courier {
+	return webhook.New(webhook.Options{
+		Store: h.store, Client: h.fetch.Client(webhook.SendTime), Now: time.Now, Log: h.log, Registry: h.registry, Version: Version(), Kept: h.cfg.History,
+		Body: func(ctx context.Context, d store.Delivery) ([]byte, error) { return h.api.Occasion(ctx, root, d) },
+	})
 }
 
 // serve answers HTTP until ctx ends, then lets open requests end.

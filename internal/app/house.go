@@ -42,6 +42,7 @@ type house struct {
 	dispatch *dispatch.Dispatch
 	checkout *checkout.Checkout
 	api      *api.API
+	registry *prometheus.Registry
 	secret   string // of the first key, at the first start only
 	standIn  bool
 	added    []string       // the upstreams that are not in the configuration, for people
@@ -120,8 +121,8 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h.registry = prometheus.NewRegistry()
+	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	name, err := os.Hostname()
 	if err != nil {
 		name = "a host without a name"
@@ -129,7 +130,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	h.dispatch, err = dispatch.New(ctx, dispatch.Options{
 		Replica: name,
 		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams, Make: h.makeAdded, Dismissed: h.forgetKey,
-		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: registry,
+		StandIn: h.standIn, Alone: !h.cfg.Database.Set(), Scratch: h.folder.scratch(), Now: time.Now, NewID: h.ids.New, Log: h.log, Registry: h.registry,
 		Retention: h.cfg.Retention, History: h.cfg.History, TaskTimeout: h.cfg.TaskTimeout, Point: failPoint, Haste: haste(),
 	})
 	if err != nil {
@@ -144,7 +145,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
 	}
 	if h.cfg.Metrics {
-		options.Registry = registry
+		options.Registry = h.registry
 	}
 	options.PreviewNote = func() string {
 		if h.dispatch.StandsIn() {

@@ -41,9 +41,11 @@ type Ask struct {
 	Now int64 // unix seconds: what start_by is held against
 	// Look says what else is wrong with a well-formed reference, as far as it can be
 	// told without a network; nil looks at nothing.
-	Look   func(Reference) *fault.Fault
-	Names  map[string]string // UniAll's field name -> the dialect's, for what is missing; nil where they agree
-	Faults []Placed          // what the dialect found wrong itself; Validate reports it with the rest
+	Look func(Reference) *fault.Fault
+	// LookHook is Look for a well-formed webhook URL.
+	LookHook func(url string) *fault.Fault
+	Names    map[string]string // UniAll's field name -> the dialect's, for what is missing; nil where they agree
+	Faults   []Placed          // what the dialect found wrong itself; Validate reports it with the rest
 }
 
 // Given is a value as it was given.

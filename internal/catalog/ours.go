@@ -26,6 +26,10 @@ func (v *validation) ours() {
 			v.wrong(g, fault.CodeInvalidValue, "%s A webhook URL is an http(s) URL.", problem)
 		} else if len(g.Value) > maxWebhook {
 			v.wrong(g, fault.CodeInvalidValue, "The webhook URL is longer than %d bytes.", maxWebhook)
+		} else if a.LookHook != nil {
+			if f := a.LookHook(g.Value); f != nil {
+				v.wrong(g, f.Code, "%s", f.Detail)
+			}
 		}
 		v.out.WebhookURL = g.Value
 	}

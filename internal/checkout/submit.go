@@ -72,6 +72,7 @@ func (c *Checkout) quote(ctx context.Context, who Caller, o Order) (catalog.Requ
 		}
 		return f
 	}
+	ask.LookHook = func(address string) *fault.Fault { return c.checkHook("webhook_url", address) }
 	r, err := c.Catalog.Validate(ask)
 	if broken != nil {
 		return r, catalog.Quote{}, explain(broken)
@@ -81,12 +82,6 @@ func (c *Checkout) quote(ctx context.Context, who Caller, o Order) (catalog.Requ
 	}
 	if m, ok := c.Catalog.Model(r.Resolved); ok && !account.MayAsk(who.Models, m.Names()...) {
 		return r, catalog.Quote{}, fault.New(fault.CodeModelForbidden, "model", fmt.Sprintf("This API key may not ask for %s; it may for %s.", r.Resolved, strings.Join(who.Models, ", ")))
-	}
-	if g := ask.WebhookURL; g.Has() {
-		r.Warnings = append(r.Warnings, catalog.Warning{
-			Code: string(fault.CodeUnused), Param: g.Param,
-			Message: "This server does not send webhooks; poll the task, or get it with ?wait.",
-		})
 	}
 	q, err := c.Catalog.Price(r)
 	return r, q, err
@@ -144,8 +139,12 @@ func (c *Checkout) write(ctx context.Context, who Caller, o Order, t task.Task, 
 	if err != nil {
 		return t, false, fmt.Errorf("write request: %w", err)
 	}
+	hook, err := c.hook(who, with.request.WebhookURL)
+	if err != nil {
+		return t, false, err
+	}
 	taken, err := c.Store.Create(ctx, &store.Creation{
-		Task: t, Request: body, Files: with.files,
+		Task: t, Request: body, Files: with.files, Hook: hook,
 		Key:          store.Idempotency{Account: who.Account, Key: o.IdempotencyKey, BodyHash: o.BodyHash, Task: t.ID, Expires: t.CreatedAt + keyLife.Milliseconds()},
 		Hold:         credit.Entry{ID: c.NewID("entry"), Account: who.Account, Task: t.ID, Kind: credit.KindHold, Amount: t.Hold, At: t.CreatedAt},
 		BeforeCommit: func() { c.Point("before-create-commit") },

@@ -21,6 +21,8 @@ const (
 	CodeNoPage          Code = "unknown_path"
 	CodeNoTask          Code = "video_not_found"
 	CodeNoFile          Code = "file_not_found"
+	CodeNoEndpoint      Code = "webhook_not_found"
+	CodeNoDelivery      Code = "delivery_not_found"
 	CodeNotReady        Code = "video_not_ready"
 	CodeMethod          Code = "method_not_allowed"
 	CodeSlowBody        Code = "request_timeout"
@@ -83,6 +85,8 @@ var codes = map[Code]info{
 	CodeNoPage:          {NotFound, "No such path. The message lists what is near."},
 	CodeNoTask:          {NotFound, "This account has no video with this id."},
 	CodeNoFile:          {NotFound, "This account has no file with this id."},
+	CodeNoEndpoint:      {NotFound, "This account has no webhook endpoint with this id."},
+	CodeNoDelivery:      {NotFound, "This endpoint has no delivery with this id, or it was forgotten some time after its end."},
 	CodeNotReady:        {NotFound, "The video is not finished yet; poll the task."},
 	CodeNoAccount:       {NotFound, "No such account."},
 	CodeNoAPIKey:        {NotFound, "No such key."},

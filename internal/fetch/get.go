@@ -60,10 +60,10 @@ func (f *Fetcher) follow(ctx context.Context, body *Body, rawURL string) error {
 	for hop := 0; ; hop++ {
 		u, wrong := f.parse(rawURL)
 		if wrong != nil && hop == 0 {
-			return unreachable(wrong.Detail, errNotAllowed)
+			return unreachable(wrong.Detail, ErrNotAllowed)
 		}
 		if wrong != nil {
-			return unreachable("The URL leads on to another address that is not fetched: "+wrong.Detail, errNotAllowed)
+			return unreachable("The URL leads on to another address that is not fetched: "+wrong.Detail, ErrNotAllowed)
 		}
 		body.host = u.Hostname()
 		if d := f.mapped(u); d != nil {

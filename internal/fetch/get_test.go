@@ -116,11 +116,11 @@ func TestRebindingIsRefused(t *testing.T) {
 func TestControlJudgesWhatIsDialled(t *testing.T) {
 	f := fetcher(t, Options{})
 	for _, a := range []string{"127.0.0.1:80", "10.1.1.1:443", "[::1]:80", "[::ffff:127.0.0.1]:80", "8.8.8.8:22", "[fe80::1%eth0]:80", "/run/socket"} {
-		if err := f.control("tcp4", a, nil); !errors.Is(err, errNotAllowed) {
+		if err := f.control("tcp4", a, nil); !errors.Is(err, ErrNotAllowed) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
-	if err := f.control("udp4", "8.8.8.8:443", nil); !errors.Is(err, errNotAllowed) {
+	if err := f.control("udp4", "8.8.8.8:443", nil); !errors.Is(err, ErrNotAllowed) {
 		t.Errorf("udp: %v", err)
 	}
 	if err := f.control("tcp4", "8.8.8.8:443", nil); err != nil {
@@ -319,7 +319,7 @@ func TestAllowedAddressIsNotPublic(t *testing.T) {
 	if err != nil || string(data) != "bytes" || got.Public {
 		t.Fatalf("got %q %+v, %v", data, got, err)
 	}
-	if resp, err := fetcher(t, Options{}).Client(time.Second).Get(s.URL); !errors.Is(err, errNotAllowed) {
+	if resp, err := fetcher(t, Options{}).Client(time.Second).Get(s.URL); !errors.Is(err, ErrNotAllowed) {
 		if err == nil {
 			_ = resp.Body.Close()
 		}

@@ -13,8 +13,9 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// errNotAllowed is an address that may not be dialled.
-var errNotAllowed = errors.New("address not allowed")
+// ErrNotAllowed is an address that may not be connected to: it is not on the public
+// internet, at a usual port, and the operator does not admit it.
+var ErrNotAllowed = errors.New("address not allowed")
 
 // azureWire answers with a machine's secrets and lies in a public range.
 var azureWire = netip.MustParsePrefix("168.63.129.16/32")
@@ -87,14 +88,14 @@ func (f *Fetcher) judge(a netip.AddrPort) error {
 	if f.allowed(a) || f.open(a) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", errNotAllowed, a)
+	return fmt.Errorf("%w: %s", ErrNotAllowed, a)
 }
 
 // control is the last look, at the address that the system really connects to.
 func (f *Fetcher) control(network, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil || (network != "tcp4" && network != "tcp6") {
-		return fmt.Errorf("%w: %s %s", errNotAllowed, network, address)
+		return fmt.Errorf("%w: %s %s", ErrNotAllowed, network, address)
 	}
 	return f.judge(a)
 }
@@ -122,7 +123,7 @@ func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 		if err == nil {
 			return conn, nil
 		}
-		if first == nil || errors.Is(first, errNotAllowed) {
+		if first == nil || errors.Is(first, ErrNotAllowed) {
 			first = err
 		}
 	}

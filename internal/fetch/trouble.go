@@ -91,7 +91,7 @@ func troubleOf(ctx context.Context, host string, err error) error {
 	var timeout net.Error
 	const or = " Try later, or upload the file by POST /v1/files."
 	switch {
-	case errors.Is(err, errNotAllowed):
+	case errors.Is(err, ErrNotAllowed):
 		return unreachable(host+" leads to an address that is not on the public internet, or to a port that is not fetched from. Give a public URL, or upload the file by POST /v1/files.", err)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return unreachable("There is no host named "+host+". Check the URL.", err)

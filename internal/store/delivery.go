@@ -232,19 +232,19 @@ type DeliveryFilter struct {
 	Account  string
 	Endpoint string        // "": those that requests asked for
 	State    DeliveryState // "": any
-	After    Delivery      // behind which the page starts: its CreatedAt and ID; the zero one is the start
+	After    Delivery      // behind which the page starts; the zero one is the start
 	Limit    int
 }
 
 // Deliveries lists deliveries, newest first; more says whether there are others
 // behind the page.
 func (r Reader) Deliveries(ctx context.Context, f DeliveryFilter) (list []Delivery, more bool, err error) {
-	where, args := "d.account = $1 AND d.url <> ''", []any{f.Account, f.Limit + 1, string(f.State), f.After.CreatedAt, f.After.ID}
+	where, args := "d.account = $1 AND d.url <> ''", []any{f.Account, f.Limit + 1, string(f.State), f.After.CreatedAt, f.After.Seq, f.After.ID}
 	if f.Endpoint != "" {
-		where, args = "d.endpoint = $6 AND d.account = $1", append(args, f.Endpoint)
+		where, args = "d.endpoint = $7 AND d.account = $1", append(args, f.Endpoint)
 	}
 	list, err = collect(ctx, r.q, scanDelivery, "SELECT "+deliveryColumns+" FROM delivery AS d WHERE "+where+
-		" AND ($3 = '' OR d.state = $3) AND ($5 = '' OR (d.created_at, d.id) < ($4, $5)) ORDER BY d.created_at DESC, d.id DESC LIMIT $2", args...)
+		" AND ($3 = '' OR d.state = $3) AND ($6 = '' OR (d.created_at, d.seq, d.id) < ($4, $5, $6)) ORDER BY d.created_at DESC, d.seq DESC, d.id DESC LIMIT $2", args...)
 	if len(list) > f.Limit {
 		return list[:f.Limit], true, err
 	}

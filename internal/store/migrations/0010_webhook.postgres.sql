@@ -54,5 +54,5 @@ CREATE INDEX delivery_due ON delivery (endpoint, due) WHERE state = 'pending';
 CREATE INDEX delivery_task ON delivery (endpoint, task, seq) WHERE state = 'pending';
 CREATE INDEX delivery_until ON delivery (until) WHERE state = 'pending';
 CREATE INDEX delivery_ended ON delivery (ended_at) WHERE ended_at > 0;
-CREATE INDEX delivery_log ON delivery (endpoint, created_at, id);
-CREATE INDEX delivery_asked ON delivery (account, created_at, id) WHERE url <> '';
+CREATE INDEX delivery_log ON delivery (endpoint, created_at, seq, id);
+CREATE INDEX delivery_asked ON delivery (account, created_at, seq, id) WHERE url <> '';

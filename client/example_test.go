@@ -7,6 +7,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"time"
 
 	"github.com/unireel/unireel/client"
 )
@@ -78,4 +80,24 @@ func ExampleClient_Balance() {
 	}
 	fmt.Println(balance.Free, balance.Currency)
 	// Output: 99.75 USD
+}
+
+// An endpoint of yours that takes events.
+func ExampleVerifyWebhook() {
+	http.HandleFunc("POST /hooks/unireel", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, "too much", http.StatusBadRequest)
+			return
+		}
+		event, err := client.VerifyWebhook(r.Header, body, time.Now(), os.Getenv("UNIREEL_WEBHOOK_SECRET"))
+		if err != nil {
+			http.Error(w, "not ours", http.StatusUnauthorized)
+			return
+		}
+		if event.Type == client.EventCompleted {
+			log.Print(event.Task.ID, " is at ", event.Task.VideoURL)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 }

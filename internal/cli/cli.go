@@ -53,6 +53,7 @@ type program struct {
 	Balance balanceCmd `cmd:"" group:"Around" help:"Show the account's credit."`
 	Usage   usageCmd   `cmd:"" group:"Around" help:"Sum up what was used, by day, model and key."`
 	Upload  uploadCmd  `cmd:"" group:"Around" help:"Upload references."`
+	Webhook webhookCmd `cmd:"" group:"Around" help:"Be told of tasks: endpoints, secrets, deliveries."`
 
 	Serve    serveCmd    `cmd:"" group:"Operating" help:"Run the server."`
 	Account  accountCmd  `cmd:"" group:"Operating" help:"Make and list accounts."`

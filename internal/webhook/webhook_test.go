@@ -32,7 +32,7 @@ type world struct {
 	end   func()
 
 	mu      sync.Mutex
-	answers map[string]func(*http.Request) (*http.Response, error) // by host
+	answers map[string]reply // by host
 	heard   []hit
 }
 
@@ -53,20 +53,23 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.heard = append(w.heard, hit{r.URL.String(), r.Header.Get("webhook-id"), r.Header.Get("webhook-signature"), time.Now(), string(body)})
 	answer := w.answers[r.URL.Host]
 	w.mu.Unlock()
-	if answer == nil {
-		return status(204)(r)
+	if answer.hangs {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
 	}
-	return answer(r)
+	resp := &http.Response{StatusCode: max(answer.status, 200), Header: http.Header{}, Body: http.NoBody}
+	for name, value := range answer.header {
+		resp.Header.Set(name, value)
+	}
+	return resp, answer.err
 }
 
-func status(code int, header ...string) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) {
-		h := http.Header{}
-		for i := 0; i < len(header); i += 2 {
-			h.Set(header[i], header[i+1])
-		}
-		return &http.Response{StatusCode: code, Header: h, Body: io.NopCloser(strings.NewReader("whatever"))}, nil
-	}
+// reply is how a customer answers; the zero one takes everything.
+type reply struct {
+	status int
+	header map[string]string
+	err    error
+	hangs  bool
 }
 
 func inWorld(t *testing.T, look time.Duration, test func(w *world)) {
@@ -78,7 +81,7 @@ func inWorld(t *testing.T, look time.Duration, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, store: s, reg: prometheus.NewRegistry(), look: look, answers: map[string]func(*http.Request) (*http.Response, error){}}
+		w := &world{t: t, store: s, reg: prometheus.NewRegistry(), look: look, answers: map[string]reply{}}
 		w.start()
 		test(w)
 		w.end()
@@ -128,10 +131,10 @@ func (w *world) event(endpoint, id string) {
 	})
 }
 
-func (w *world) answer(host string, f func(*http.Request) (*http.Response, error)) {
+func (w *world) answer(host string, r reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.answers[host] = f
+	w.answers[host] = r
 }
 
 func (w *world) hits(host string) (list []hit) {
@@ -173,7 +176,7 @@ func TestADeliveryIsSignedAndSentOnce(t *testing.T) {
 		if err != nil || hits[0].signature != want {
 			t.Errorf("signature %q, want %q, %v", hits[0].signature, want, err)
 		}
-		if d := w.delivery("hook_1", "evt_1"); d.State != store.Delivered || d.Status != 204 || d.Tries != 1 || d.EndedAt == 0 {
+		if d := w.delivery("hook_1", "evt_1"); d.State != store.Delivered || d.Status != 200 || d.Tries != 1 || d.EndedAt == 0 {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -220,9 +223,7 @@ func TestTwoSecretsSignWhileOneIsGivenUp(t *testing.T) {
 func TestADeadEndpointIsTriedForADay(t *testing.T) {
 	inWorld(t, time.Minute, func(w *world) {
 		w.endpoint("hook_1", "https://dead.example/")
-		w.answer("dead.example", func(*http.Request) (*http.Response, error) {
-			return nil, &net.OpError{Op: "dial", Err: errors.New("refused")}
-		})
+		w.answer("dead.example", reply{err: &net.OpError{Op: "dial", Err: errors.New("refused")}})
 		begin := time.Now()
 		w.event("hook_1", "evt_1")
 		after(30 * time.Hour)
@@ -251,22 +252,19 @@ func TestADeadEndpointIsTriedForADay(t *testing.T) {
 
 func TestWhatAnEndpointAnswersIsHeeded(t *testing.T) {
 	for name, c := range map[string]struct {
-		answer func(*http.Request) (*http.Response, error)
+		answer reply
 		why    string
 		tries  int // within an hour
 		state  store.DeliveryState
 	}{
-		"200":                {status(200), "", 1, store.Delivered},
-		"a redirect":         {status(302, "Location", "http://169.254.169.254/"), "The endpoint answered 302; redirects are not followed: give the address that it leads to.", 5, store.Pending},
-		"400":                {status(400), "The endpoint answered 400; any status from 200 to 299 says that the event was taken.", 5, store.Pending},
-		"wait half an hour":  {status(503, "Retry-After", "1800"), "The endpoint answered 503; any status from 200 to 299 says that the event was taken.", 2, store.Pending},
-		"gone":               {status(410), "The endpoint answered 410; any status from 200 to 299 says that the event was taken.", 1, store.GivenUp},
-		"a private address":  {func(*http.Request) (*http.Response, error) { return nil, fetch.ErrNotAllowed }, "The address is not on the public internet, or at a port other than 80 and 443.", 5, store.Pending},
-		"a name that is not": {func(*http.Request) (*http.Response, error) { return nil, &net.DNSError{} }, "The host's name leads nowhere.", 5, store.Pending},
-		"silence": {func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		}, "The endpoint did not answer within 15 seconds.", 5, store.Pending},
+		"200":                {reply{status: 200}, "", 1, store.Delivered},
+		"a redirect":         {reply{status: 302, header: map[string]string{"Location": "http://169.254.169.254/"}}, "The endpoint answered 302; redirects are not followed: give the address that it leads to.", 5, store.Pending},
+		"400":                {reply{status: 400}, "The endpoint answered 400; any status from 200 to 299 says that the event was taken.", 5, store.Pending},
+		"wait half an hour":  {reply{status: 503, header: map[string]string{"Retry-After": "1800"}}, "The endpoint answered 503; any status from 200 to 299 says that the event was taken.", 2, store.Pending},
+		"gone":               {reply{status: 410}, "The endpoint answered 410; any status from 200 to 299 says that the event was taken.", 1, store.GivenUp},
+		"a private address":  {reply{err: fetch.ErrNotAllowed}, "The address is not on the public internet, or at a port other than 80 and 443.", 5, store.Pending},
+		"a name that is not": {reply{err: &net.DNSError{}}, "The host's name leads nowhere.", 5, store.Pending},
+		"silence":            {reply{hangs: true}, "The endpoint did not answer within 15 seconds.", 5, store.Pending},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, 10*time.Second, func(w *world) {
@@ -293,13 +291,9 @@ func TestWhatAnEndpointAnswersIsHeeded(t *testing.T) {
 // One that hangs, with much to be told, keeps nobody.
 func TestADeadEndpointCostsNobodyElse(t *testing.T) {
 	inWorld(t, time.Second, func(w *world) {
-		hang := func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		}
 		for i := range 30 {
 			w.endpoint(fmt.Sprintf("hook_%02d", i), fmt.Sprintf("https://dead-%02d.example/", i))
-			w.answer(fmt.Sprintf("dead-%02d.example", i), hang)
+			w.answer(fmt.Sprintf("dead-%02d.example", i), reply{hangs: true})
 		}
 		w.endpoint("hook_good", "https://good.example/")
 		for i := range 30 {
@@ -331,10 +325,7 @@ func TestADeadEndpointCostsNobodyElse(t *testing.T) {
 func TestARestartLosesNoDelivery(t *testing.T) {
 	inWorld(t, time.Second, func(w *world) {
 		w.endpoint("hook_1", "https://a.example/")
-		w.answer("a.example", func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		})
+		w.answer("a.example", reply{hangs: true})
 		w.event("hook_1", "evt_1")
 		after(2 * time.Second)
 		begin := time.Now()
@@ -342,7 +333,7 @@ func TestARestartLosesNoDelivery(t *testing.T) {
 		if took := time.Since(begin); took > graceTime {
 			t.Errorf("stopping took %s", took)
 		}
-		w.answer("a.example", nil)
+		w.answer("a.example", reply{})
 		w.start()
 		after(2 * time.Minute)
 		if d := w.delivery("hook_1", "evt_1"); d.State != store.Delivered || len(w.hits("a.example")) != 2 {

@@ -67,10 +67,15 @@ func startS3(ts *testscript.TestScript) {
 	ts.Setenv("S3SECRET", server.SecretKey)
 }
 
-// saysCmd is: says REGEXP: waits until the server's log has a line like it.
+// saysCmd is: says [listener] REGEXP: waits until the server's log, or the
+// listener's, has a line like it.
 func saysCmd(ts *testscript.TestScript, _ bool, args []string) {
+	name := "server"
+	if args[0] == "listener" {
+		name, args = args[0], args[1:]
+	}
 	line := regexp.MustCompile(strings.Join(args, " "))
-	await(ts, running(ts, nil), "server", func() bool { return line.MatchString(ts.ReadFile("server.log")) })
+	await(ts, running(ts, []string{name}), name, func() bool { return line.MatchString(ts.ReadFile(name + ".log")) })
 }
 
 // onelineCmd is: oneline FILE: it has one line, and no more.

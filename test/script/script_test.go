@@ -99,7 +99,7 @@ func scripts(t *testing.T, database string) {
 			"server": serverCmd, "sim": simCmd, "halt": haltCmd, "slay": slayCmd, "died": diedCmd,
 			"http": httpCmd, "json": jsonCmd, "keep": keepCmd, "await": awaitCmd, "probe": probeCmd,
 			"raw": rawCmd, "exits": exitsCmd, "elapse": elapseCmd, "blank": blankCmd, "gone": goneCmd,
-			"s3": s3Cmd, "says": saysCmd, "oneline": onelineCmd,
+			"listener": listenerCmd, "s3": s3Cmd, "says": saysCmd, "oneline": onelineCmd,
 		},
 	})
 }
@@ -197,10 +197,26 @@ func simCmd(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
+// listenerCmd starts `unireel webhook listen`; $HOOK is its address afterwards. It
+// can be started again at the same one.
+func listenerCmd(ts *testscript.TestScript, _ bool, args []string) {
+	at := "127.0.0.1:0"
+	if was := ts.Getenv("HOOK"); was != "" {
+		at = strings.TrimPrefix(was, "http://")
+	}
+	p := start(ts, "listener", append([]string{"webhook", "listen", "--addr", at}, args...)...)
+	address := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
+	await(ts, p, "listener", func() bool {
+		found := address.FindString(ts.ReadFile("listener.log"))
+		ts.Setenv("HOOK", found)
+		return found != ""
+	})
+}
+
 // await waits for a process to be as wanted; it looks again after each pause, and
 // gives up when the process ends.
 func await(ts *testscript.TestScript, p *process, name string, ready func() bool) {
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(150 * time.Second) // a killed server's claim of a delivery lasts a minute
 	for !ready() {
 		select {
 		case <-p.done:

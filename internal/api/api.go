@@ -19,6 +19,7 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/manual"
 	"github.com/unireel/unireel/internal/store"
 )
 
@@ -119,6 +120,7 @@ type API struct {
 	tail     *tailer
 	meter    *meter
 	spec     []byte // openapi.yaml as JSON
+	manual   func() (*manual.Manual, error)
 	page     homePage
 	draining chan struct{}
 	drain    sync.Once
@@ -142,6 +144,7 @@ func New(o Options) (*API, error) {
 		return nil, err
 	}
 	a := &API{Options: o, spec: spec, draining: make(chan struct{})}
+	a.manual = sync.OnceValues(a.newManual)
 	a.keys = newKeyring(o.Store, o.Now)
 	a.hot = newHotTasks(o.Store, hotMost)
 	a.tail = newTailer(o.Store, o.Log)

@@ -3,9 +3,12 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,18 +21,7 @@ import (
 // contractRouter reads openapi.yaml as everybody does who downloads it.
 func contractRouter(t testing.TB) routers.Router {
 	t.Helper()
-	text, err := specJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := openapi3.NewLoader().LoadFromData(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := doc.Validate(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	router, err := gorillamux.NewRouter(doc)
+	router, err := gorillamux.NewRouter(contract(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,18 +47,18 @@ func checked(t testing.TB, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		var body []byte
-		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") && r.ContentLength > 0 {
-			body, _ = io.ReadAll(r.Body)
-			r.Body = io.NopCloser(bytes.NewReader(body))
-		}
+		var body bytes.Buffer // as far as it was read: all of one that is taken
+		r.Body = teeBody{io.TeeReader(r.Body, &body), r.Body}
 		tee := &teeWriter{ResponseWriter: w, status: 200}
 		next.ServeHTTP(tee, r)
 		in := &openapi3filter.RequestValidationInput{
 			Request: sent.Clone(context.Background()), PathParams: params, Route: route,
-			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, ExcludeRequestBody: body == nil},
+			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
 		}
-		in.Request.Body = io.NopCloser(bytes.NewReader(body))
+		if in.Request.Header.Get("Content-Type") == "" && body.Len() > 0 {
+			in.Request.Header.Set("Content-Type", "application/json") // as which it is read
+		}
+		in.Request.Body = io.NopCloser(&body)
 		if tee.status == 200 {
 			if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
 				t.Errorf("%s %s was taken, but openapi.yaml forbids it: %v", r.Method, r.URL.Path, err)
@@ -74,6 +66,9 @@ func checked(t testing.TB, next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodHead || tee.status == 304 {
 			return
+		}
+		if code := codeOf(tee.body.Bytes()); tee.status >= 400 && code != "" && !slices.Contains(mayRefuse(route.Operation), code) {
+			t.Errorf("%s %s answered the error %s, which is not among the x-errors of openapi.yaml", r.Method, r.URL.Path, code)
 		}
 		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: tee.status, Header: tee.Header(), Options: in.Options}
 		out.SetBodyBytes(tee.body.Bytes())
@@ -84,6 +79,29 @@ func checked(t testing.TB, next http.Handler) http.Handler {
 			t.Errorf("%s %s answered %d, which is not as openapi.yaml says: %v", r.Method, r.URL.Path, tee.status, err)
 		}
 	})
+}
+
+// teeBody keeps what is read of a request.
+type teeBody struct {
+	io.Reader
+	io.Closer
+}
+
+// mayRefuse are the codes that an operation names, and those that its key, a path
+// that is no text and the server bring.
+func mayRefuse(o *openapi3.Operation) []string {
+	codes := []string{"invalid_value", "unknown_path", "internal_error", "unavailable", "missing_api_key", "invalid_api_key", "insufficient_scope"}
+	list, _ := o.Extensions["x-errors"].([]any)
+	for _, code := range list {
+		codes = append(codes, code.(string))
+	}
+	return codes
+}
+
+func codeOf(body []byte) string {
+	var answer struct{ Error struct{ Code string } }
+	_ = json.Unmarshal(body, &answer)
+	return answer.Error.Code
 }
 
 // teeWriter keeps what is answered.
@@ -107,16 +125,8 @@ func (w *teeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // TestEveryRouteIsDescribed holds the route table and openapi.yaml to each other.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	text, err := specJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := openapi3.NewLoader().LoadFromData(text)
-	if err != nil {
-		t.Fatal(err)
-	}
 	described := map[string]bool{}
-	for path, item := range doc.Paths.Map() {
+	for path, item := range contract(t).Paths.Map() {
 		for method := range item.Operations() {
 			described[method+" "+path] = true
 		}
@@ -133,22 +143,48 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	}
 }
 
-// TestTheCheckerCanFail proves that an answer which is not as described is seen.
+// TestTheCheckerCanFail proves that what is not as described is seen: an answer,
+// a form that is taken, and an error that is not named.
 func TestTheCheckerCanFail(t *testing.T) {
-	spy := &spyTB{TB: t}
-	h := checked(spy, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"object":"balance","granted":1}`))
-	}))
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/balance", nil))
-	if !spy.failed {
-		t.Error("a wrong answer passed")
+	form := "--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nwaves\r\n--x--\r\n"
+	problem := `{"error":{"message":"x","type":"x","param":null,"code":"CODE","errors":[{"param":null,"code":"x","message":"x"}],"request_id":"x"}}`
+	for name, c := range map[string]struct {
+		method, path, body string
+		status             int
+		answer             string
+		fails              bool
+	}{
+		"a wrong answer":      {"GET", "/v1/balance", "", 200, `{"object":"balance","granted":1}`, true},
+		"a form without what": {"POST", "/v1/videos", form, 200, `{}`, true},
+		"an error not named":  {"GET", "/v1/videos/x", "", 404, strings.Replace(problem, "CODE", "file_not_found", 1), true},
+		"an error named":      {"GET", "/v1/videos/x", "", 404, strings.Replace(problem, "CODE", "video_not_found", 1), false},
+	} {
+		spy := &spyTB{TB: t}
+		h := checked(spy, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.answer))
+		}))
+		r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+		if c.body != "" {
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if failed := len(spy.said) > 0; failed != c.fails {
+			t.Errorf("%s: the checker said %q", name, spy.said)
+		}
+		if name == "a form without what" && !strings.Contains(strings.Join(spy.said, ""), "was taken") {
+			t.Errorf("%s: only the answer was looked at: %q", name, spy.said)
+		}
 	}
 }
 
 type spyTB struct {
 	testing.TB
-	failed bool
+	said []string
 }
 
-func (s *spyTB) Errorf(string, ...any) { s.failed = true }
+func (s *spyTB) Errorf(format string, args ...any) {
+	s.said = append(s.said, fmt.Sprintf(format, args...))
+}

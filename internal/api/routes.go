@@ -59,6 +59,10 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/usage", read, a.getUsage},
 
 		{"GET", "/{$}", open, a.home},
+		{"GET", "/docs", open, a.docs},
+		{"GET", "/docs/{file}", open, a.docsFile},
+		{"GET", "/docs/{language}/{page}", open, a.docsPage},
+		{"GET", "/llms.txt", open, a.llms},
 		{"GET", "/openapi.json", open, a.openAPI},
 		{"GET", "/healthz", open, a.healthz},
 		{"GET", "/readyz", open, a.readyz},

@@ -24,7 +24,7 @@ var law = []struct {
 	{"bench", "*"},
 
 	// The path of a task.
-	{"internal/api", "checkout catalog account task credit store blob limit fetch sample"},
+	{"internal/api", "checkout catalog account task credit store blob limit fetch sample manual"},
 	{"internal/catalog", ""},
 	{"internal/checkout", "catalog credit task store account blob fetch sample"},
 	{"internal/credit", ""},
@@ -59,6 +59,7 @@ var law = []struct {
 	{"internal/sample/make", ""},
 
 	// The doors and the frame.
+	{"internal/manual", "catalog sample"},
 	{"internal/console", "checkout catalog account task credit store blob limit"},
 	{"internal/cli", "app config client sample provider/dashscope/dashscopesim"},
 	{"internal/config", ""},

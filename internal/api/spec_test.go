@@ -1,0 +1,252 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// contract is openapi.yaml as everybody reads it who downloads it.
+func contract(t testing.TB) *openapi3.T {
+	t.Helper()
+	text, err := specJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+const specRecord = "testdata/openapi.sum"
+
+// TestAChangeOfTheSpecRaisesItsVersion holds openapi.yaml to the record of what
+// its version last was. Comments and layout count for nothing.
+func TestAChangeOfTheSpecRaisesItsVersion(t *testing.T) {
+	text, err := specJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(text)
+	now := contract(t).Info.Version + " " + hex.EncodeToString(sum[:])
+	record, err := os.ReadFile(specRecord)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write, problem := compareRecord(strings.TrimSpace(string(record)), now)
+	if write && *update {
+		golden(t, specRecord, []byte(now+"\n"))
+		return
+	}
+	if problem != "" {
+		t.Error(problem)
+	}
+}
+
+// compareRecord says what is wrong between the record and the spec, each as
+// "version hash", and whether -update may write the record.
+func compareRecord(record, now string) (write bool, problem string) {
+	was, wasHash, _ := strings.Cut(record, " ")
+	is, isHash, _ := strings.Cut(now, " ")
+	before, _ := strconv.Atoi(was)
+	after, err := strconv.Atoi(is)
+	switch {
+	case err != nil:
+		return false, fmt.Sprintf("info.version of openapi.yaml is %q; it is a whole number.", is)
+	case after < before:
+		return false, fmt.Sprintf("info.version of openapi.yaml fell from %d to %d.", before, after)
+	case after > before:
+		return true, fmt.Sprintf("openapi.yaml is version %d, %s says %d: run go test ./internal/api -run RaisesItsVersion -update", after, specRecord, before)
+	case isHash != wasHash:
+		return false, fmt.Sprintf("openapi.yaml changed and is still version %d: raise info.version to %d, then run go test ./internal/api -run RaisesItsVersion -update", after, after+1)
+	}
+	return false, ""
+}
+
+func TestTheVersionRule(t *testing.T) {
+	for name, c := range map[string]struct {
+		record, now string
+		write       bool
+		says        string
+	}{
+		"unchanged":         {"3 aa", "3 aa", false, ""},
+		"changed":           {"3 aa", "3 bb", false, "raise info.version to 4"},
+		"raised":            {"3 aa", "4 bb", true, "-update"},
+		"raised for naught": {"3 aa", "4 aa", true, "-update"},
+		"ten after nine":    {"9 aa", "10 bb", true, "-update"},
+		"fallen":            {"3 aa", "2 bb", false, "fell"},
+		"no number":         {"3 aa", "3.1 bb", false, "whole number"},
+	} {
+		write, problem := compareRecord(c.record, c.now)
+		if write != c.write || !strings.Contains(problem, c.says) || (problem == "") != (c.says == "") {
+			t.Errorf("%s: %v %q", name, write, problem)
+		}
+	}
+}
+
+// TestTheSpecIsWhole: nothing in it is without words, bounds or an example.
+func TestTheSpecIsWhole(t *testing.T) {
+	doc := contract(t)
+	said := lacking(doc)
+	for _, problem := range said {
+		t.Error(problem)
+	}
+	doc.Paths.Value("/v1/videos").Post.Summary = ""
+	doc.Paths.Value("/v1/videos").Get.Parameters[0].Value.Description = ""
+	doc.Paths.Value("/v1/files").Post.RequestBody.Value.Content["multipart/form-data"].Examples = nil
+	doc.Components.Schemas["Extra"].Value.Properties["webhook_url"].Value.MaxLength = nil
+	doc.Components.Schemas["Balance"].Value.Properties["held"].Value.Description = ""
+	doc.Components.Schemas["Balance"].Value.Example = nil
+	if got := lacking(doc); len(got) < 6 {
+		t.Errorf("of a spec that lacks six things it only says %q", got)
+	}
+}
+
+func lacking(doc *openapi3.T) []string {
+	var list []string
+	lacks := func(where, what string) { list = append(list, where+" lacks "+what) }
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
+		for method, o := range doc.Paths.Value(path).Operations() {
+			where := method + " " + path
+			if o.Summary == "" || o.Description == "" || o.OperationID == "" || len(o.Tags) != 1 {
+				lacks(where, "a summary, a description, an operationId or its tag")
+			}
+			for _, p := range o.Parameters {
+				if p.Value.Description == "" || p.Value.Schema == nil || p.Value.In == "path" && p.Value.Example == nil {
+					lacks(where+" "+p.Value.Name, "a description, a schema or, in the path, an example")
+				}
+			}
+			if o.RequestBody != nil {
+				for mediaType, content := range o.RequestBody.Value.Content {
+					if len(content.Examples) == 0 {
+						lacks(where+" "+mediaType, "an example of its request")
+					}
+					for name, e := range content.Examples {
+						if e.Value.Summary == "" {
+							lacks(where+" "+name, "a summary")
+						}
+					}
+					list = append(list, lackingIn(where+" "+mediaType, content.Schema, true)...)
+				}
+			}
+			list = append(list, lackingAnswers(where, o)...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func lackingAnswers(where string, o *openapi3.Operation) (list []string) {
+	for status, answer := range o.Responses.Map() {
+		for mediaType, content := range answer.Value.Content {
+			shown := len(content.Examples) > 0 || content.Example != nil || content.Schema.Value.Example != nil
+			if bytes := mediaType == "*/*" || mediaType == "text/html"; !shown && !bytes {
+				list = append(list, fmt.Sprintf("%s %s %s lacks an example", where, status, mediaType))
+			}
+			list = append(list, lackingIn(fmt.Sprintf("%s %s", where, status), content.Schema, false)...)
+		}
+	}
+	return list
+}
+
+// lackingIn walks a schema's properties. What may be sent is bounded as well.
+func lackingIn(where string, s *openapi3.SchemaRef, sent bool) (list []string) {
+	for _, part := range slices.Concat(s.Value.AllOf, s.Value.AnyOf, s.Value.OneOf) {
+		list = append(list, lackingIn(where, part, sent)...)
+	}
+	if s.Value.Items != nil {
+		list = append(list, lackingIn(where+"[]", s.Value.Items, sent)...)
+	}
+	for name, p := range s.Value.Properties {
+		if p.Value.Description == "" {
+			list = append(list, where+"."+name+" lacks a description")
+		}
+		list = append(list, lackingIn(where+"."+name, p, sent)...)
+	}
+	if sent && unbounded(s.Value) {
+		list = append(list, where+" lacks bounds")
+	}
+	return list
+}
+
+func unbounded(s *openapi3.Schema) bool {
+	return s.Type.Includes("string") && s.MaxLength == nil && len(s.Enum) == 0 && s.Format == "" ||
+		(s.Type.Includes("number") || s.Type.Includes("integer")) && s.Min == nil ||
+		s.Type.Includes("array") && s.MaxItems == nil
+}
+
+// TestEveryExampleIsValid holds each to its schema.
+func TestEveryExampleIsValid(t *testing.T) {
+	doc := contract(t)
+	n := 0
+	check := func(where string, schema *openapi3.SchemaRef, value any) {
+		n++
+		if err := schema.Value.VisitJSON(value); err != nil {
+			t.Errorf("the example %s is not as its schema says: %v", where, err)
+		}
+	}
+	content := func(where string, all openapi3.Content) {
+		for mediaType, c := range all {
+			for name, e := range c.Examples {
+				check(where+" "+mediaType+" "+name, c.Schema, e.Value.Value)
+			}
+			if c.Example != nil {
+				check(where+" "+mediaType, c.Schema, c.Example)
+			}
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, o := range item.Operations() {
+			where := method + " " + path
+			if o.RequestBody != nil {
+				content(where, o.RequestBody.Value.Content)
+			}
+			for status, answer := range o.Responses.Map() {
+				content(where+" "+status, answer.Value.Content)
+			}
+			for _, p := range o.Parameters {
+				if p.Value.Example != nil {
+					check(where+" "+p.Value.Name, p.Value.Schema, p.Value.Example)
+				}
+			}
+		}
+	}
+	for name, s := range doc.Components.Schemas {
+		if s.Value.Example != nil {
+			check(name, s, s.Value.Example)
+		}
+	}
+	if n < 40 {
+		t.Errorf("only %d examples were looked at", n)
+	}
+}
+
+// TestTheSeedPagesBodiesAreExamples: the two requests of the page that this API is
+// compatible with stand in the spec as they stand there.
+func TestTheSeedPagesBodiesAreExamples(t *testing.T) {
+	examples := contract(t).Components.RequestBodies["Generation"].Value.Content["application/json"].Examples
+	for example, file := range map[string]string{"reference_video": "example-1.json", "reference_pictures": "example-2.json"} {
+		var want any
+		if err := json.Unmarshal([]byte(pageExample(t, file)), &want); err != nil {
+			t.Fatal(err)
+		}
+		if got := examples[example].Value.Value; !reflect.DeepEqual(want, got) {
+			t.Errorf("%s is not %s:\n%v\n%v", example, file, got, want)
+		}
+	}
+}

@@ -139,7 +139,7 @@ func New(o Options) (*API, error) {
 	if o.Ready == nil {
 		o.Ready = o.Store.Ping
 	}
-	spec, err := specJSON()
+	spec, err := manual.JSON(openapi)
 	if err != nil {
 		return nil, err
 	}

@@ -3,12 +3,8 @@ package api
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 //go:embed openapi.yaml
@@ -46,16 +42,4 @@ func (a *API) openAPI(c *call) error {
 	c.Header().Set("Cache-Control", "public, max-age=300")
 	_, _ = c.Write(a.spec)
 	return nil
-}
-
-func specJSON() ([]byte, error) {
-	var spec map[string]any
-	if err := yaml.Unmarshal(openapi, &spec); err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
-	}
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return nil, fmt.Errorf("write openapi.json: %w", err)
-	}
-	return text, nil
 }

@@ -14,12 +14,16 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/unireel/unireel/internal/manual"
 )
 
 // contract is openapi.yaml as everybody reads it who downloads it.
 func contract(t testing.TB) *openapi3.T {
 	t.Helper()
-	text, err := specJSON()
+	text, err := manual.JSON(openapi)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,12 +37,38 @@ func contract(t testing.TB) *openapi3.T {
 	return doc
 }
 
+// TestTheJSONIsTheYAML holds what is served to what another reader makes of the file.
+func TestTheJSONIsTheYAML(t *testing.T) {
+	text, err := manual.JSON(openapi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served, read any
+	if err := json.Unmarshal(text, &served); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(openapi, &read); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want any
+	if err := json.Unmarshal(again, &want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, served); diff != "" {
+		t.Errorf("(-YAML +JSON):\n%s", diff)
+	}
+}
+
 const specRecord = "testdata/openapi.sum"
 
 // TestAChangeOfTheSpecRaisesItsVersion holds openapi.yaml to the record of what
 // its version last was. Comments and layout count for nothing.
 func TestAChangeOfTheSpecRaisesItsVersion(t *testing.T) {
-	text, err := specJSON()
+	text, err := manual.JSON(openapi)
 	if err != nil {
 		t.Fatal(err)
 	}

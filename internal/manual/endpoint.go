@@ -74,7 +74,7 @@ func (w writer) requests(out *strings.Builder, o operation) {
 	for mediaType, content := range o.spec.get("requestBody", "content").fields() {
 		for _, example := range content.get("examples").fields() {
 			n++
-			fmt.Fprintf(out, "### %s %d: %s\n\n", w.in(wordExample), n, w.say(example.get("summary").text()))
+			fmt.Fprintf(out, "### %s %d%s%s\n\n", w.in(wordExample), n, w.in(sayColon), w.say(example.get("summary").text()))
 			value := example.get("value")
 			if mediaType == "multipart/form-data" {
 				fmt.Fprintf(out, "```bash\n%s\n```\n\n", w.curl(o, form(content.get("schema"), value)))
@@ -197,7 +197,7 @@ func (w writer) titled(e shown) string {
 	if e.summary == "" {
 		return ""
 	}
-	return ": " + w.say(e.summary)
+	return w.in(sayColon) + w.say(e.summary)
 }
 
 // examples are those of an answer, else the one of its schema.

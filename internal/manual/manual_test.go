@@ -77,7 +77,7 @@ func TestAPage(t *testing.T) {
 		"# Make\n\n```http\nPOST /v1/video/generations\n```\n\nMakes it.\n",
 		"| `b` | string | 是 |  | 最多 9 个字符 | 乙 |\n| `a` | number, object[] | 否 |",
 		"| `list[].deep` | integer, null | 否 |  | ≥ 0 | How deep. |",
-		"### 示例 1: One\n\n```json\n{\n  \"b\": \"it's <5>\",\n  \"a\": 5,\n  \"null\": null,\n  \"list\": [\n    true,\n    1.5\n  ],\n  \"none\": {}\n}\n```",
+		"### 示例 1：One\n\n```json\n{\n  \"b\": \"it's <5>\",\n  \"a\": 5,\n  \"null\": null,\n  \"list\": [\n    true,\n    1.5\n  ],\n  \"none\": {}\n}\n```",
 		"curl -X POST \"{BASE_URL}/v1/video/generations\" \\\n  -H \"Authorization: Bearer $UNIREEL_API_KEY\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{\n  \"b\": \"it'\\''s <5>\"",
 		"| 400 | `unknown_model` |",
 	} {

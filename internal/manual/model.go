@@ -27,7 +27,7 @@ func (w writer) model(m *catalog.Model) string {
 	fmt.Fprintf(&out, "## %s\n\n", w.in(wordRequests))
 	create := w.creates()
 	for i, example := range w.bodies(m, create) {
-		fmt.Fprintf(&out, "### %s %d: %s\n\n```json\n%s\n```\n\n```bash\n%s\n```\n\n", w.in(wordExample), i+1, example.summary, example.json, w.curl(create, body("application/json", example.json)))
+		fmt.Fprintf(&out, "### %s %d%s%s\n\n```json\n%s\n```\n\n```bash\n%s\n```\n\n", w.in(wordExample), i+1, w.in(sayColon), example.summary, example.json, w.curl(create, body("application/json", example.json)))
 	}
 	fmt.Fprintf(&out, "%s\n", fmt.Sprintf(w.in(sayAnswer), w.link(create.page())))
 	return out.String()

@@ -12,6 +12,17 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
+// JSON is openapi.yaml as JSON, in the order in which it is written.
+func JSON(spec []byte) ([]byte, error) {
+	top, err := readSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	encode(&out, top.at)
+	return out.Bytes(), nil
+}
+
 // node is a place in openapi.yaml. It keeps the order in which things are written
 // there, and follows references by itself. The zero place is where nothing is.
 type node struct {
@@ -125,40 +136,43 @@ func (n node) texts() []string {
 // json writes the value as JSON, in its order, indented by two spaces.
 func (n node) json() string {
 	var line, out bytes.Buffer
-	n.encode(&line)
+	encode(&line, n.there().at)
 	if err := json.Indent(&out, line.Bytes(), "", "  "); err != nil {
 		return line.String()
 	}
 	return out.String()
 }
 
-func (n node) encode(out *bytes.Buffer) {
-	n = n.there()
+// encode writes a YAML value as JSON. References in it stay references.
+func encode(out *bytes.Buffer, v *yaml.Node) {
 	switch {
-	case n.at == nil || n.at.ShortTag() == "!!null":
+	case v == nil || v.ShortTag() == "!!null":
 		out.WriteString("null")
-	case n.at.Kind == yaml.MappingNode:
+	case v.Kind == yaml.AliasNode:
+		encode(out, v.Alias)
+	case v.Kind == yaml.MappingNode:
 		out.WriteString("{")
-		sep := ""
-		for key, v := range n.fields() {
-			out.WriteString(sep + quote(key) + ":")
-			v.encode(out)
-			sep = ","
-		}
-		out.WriteString("}")
-	case n.at.Kind == yaml.SequenceNode:
-		out.WriteString("[")
-		for i, v := range n.items() {
+		for i := 0; i+1 < len(v.Content); i += 2 {
 			if i > 0 {
 				out.WriteString(",")
 			}
-			v.encode(out)
+			out.WriteString(quote(v.Content[i].Value) + ":")
+			encode(out, v.Content[i+1])
+		}
+		out.WriteString("}")
+	case v.Kind == yaml.SequenceNode:
+		out.WriteString("[")
+		for i, item := range v.Content {
+			if i > 0 {
+				out.WriteString(",")
+			}
+			encode(out, item)
 		}
 		out.WriteString("]")
-	case n.at.ShortTag() == "!!str" || n.at.ShortTag() == "!!timestamp":
-		out.WriteString(quote(n.at.Value))
+	case v.ShortTag() == "!!str" || v.ShortTag() == "!!timestamp":
+		out.WriteString(quote(v.Value))
 	default: // a number, true or false
-		out.WriteString(n.at.Value)
+		out.WriteString(v.Value)
 	}
 }
 

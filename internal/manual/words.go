@@ -53,6 +53,7 @@ var (
 	sayMinItems  = catalog.Text{EN: "at least N entries", ZH: "至少 N 项"}
 	sayMaxItems  = catalog.Text{EN: "at most N entries", ZH: "最多 N 项"}
 	sayMaxPairs  = catalog.Text{EN: "at most N pairs", ZH: "最多 N 对"}
+	sayColon     = catalog.Text{EN: ": ", ZH: "："}
 	sayAnd       = catalog.Text{EN: "; ", ZH: "；"}
 )
 

@@ -6,7 +6,6 @@ SwaggerUIBundle({
   deepLinking: true,
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
-  defaultModelRendering: "model",
   displayRequestDuration: true,
   tryItOutEnabled: false,
   persistAuthorization: false,

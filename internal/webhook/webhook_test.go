@@ -57,11 +57,14 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
+	if answer.err != nil {
+		return nil, answer.err
+	}
 	resp := &http.Response{StatusCode: max(answer.status, 200), Header: http.Header{}, Body: http.NoBody}
 	for name, value := range answer.header {
 		resp.Header.Set(name, value)
 	}
-	return resp, answer.err
+	return resp, nil
 }
 
 // reply is how a customer answers; the zero one takes everything.

@@ -71,7 +71,7 @@ func (c customer) insert(ctx context.Context, tx *store.Tx) error {
 	if _, err := tx.InsertAccount(ctx, account.Account{ID: c.account, Name: strings.TrimPrefix(c.key, "sk-bench-"), Weight: 1, CreatedAt: now}); err != nil {
 		return err
 	}
-	k := account.Key{ID: "key_" + c.account, Account: c.account, Hash: account.Hash(c.key), Hint: account.Hint(c.key), Scopes: account.Scopes(), CreatedAt: now}
+	k := account.Key{ID: "key_" + c.account, Account: c.account, Hash: account.Hash(c.key), Hint: account.Hint(c.key), Scopes: account.CustomerScopes(), CreatedAt: now}
 	if _, err := tx.InsertKey(ctx, k); err != nil {
 		return err
 	}

@@ -27,10 +27,15 @@ type Scope string
 const (
 	ScopeRead  Scope = "read"  // look: videos, files, models, balance
 	ScopeWrite Scope = "write" // create, cancel, delete, upload
+	ScopeAdmin Scope = "admin" // operate: everybody's accounts, keys, credit, tasks, and the upstreams
 )
 
-// Scopes lists them all: what a key has when nothing else was said.
-func Scopes() []Scope { return []Scope{ScopeRead, ScopeWrite} }
+// Scopes lists them all. None implies another.
+func Scopes() []Scope { return []Scope{ScopeRead, ScopeWrite, ScopeAdmin} }
+
+// CustomerScopes is what a key has when nothing else was said: admin is only ever
+// given by its name.
+func CustomerScopes() []Scope { return []Scope{ScopeRead, ScopeWrite} }
 
 // Key is one API key. Its secret is shown once, at its making, and never kept.
 type Key struct {

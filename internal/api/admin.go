@@ -130,9 +130,9 @@ func (a *API) issueKey(c *call) error {
 	return c.json(http.StatusOK, body)
 }
 
-// account is the path's account, by id or name.
-func (a *API) account(c *call) (account.Account, error) {
-	acct, err := a.Store.Account(c.ctx(), c.r.PathValue("id"))
+// account finds an account by id or name.
+func (a *API) account(c *call, name string) (account.Account, error) {
+	acct, err := a.Store.Account(c.ctx(), name)
 	if errors.Is(err, store.ErrNotFound) {
 		return acct, fault.New(fault.CodeNoAccount, "account", "There is no account of this id or name.")
 	}
@@ -144,7 +144,7 @@ func (a *API) account(c *call) (account.Account, error) {
 
 // listKeys is GET /admin/v1/accounts/{id}/keys, revoked ones too.
 func (a *API) listKeys(c *call) error {
-	acct, err := a.account(c)
+	acct, err := a.account(c, c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -183,6 +183,9 @@ func (a *API) grantCredit(c *call) error {
 	if err != nil {
 		return err
 	}
+	if asked.Ref == "" {
+		return fault.New(fault.CodeMissingField, "ref", "Say what the credit is for, such as an invoice: the same ref grants once, however often it is sent.")
+	}
 	b, err := a.Checkout.Grant(c.ctx(), c.r.PathValue("id"), sum, asked.Ref)
 	if err != nil {
 		return err
@@ -207,7 +210,7 @@ func (a *API) listEntries(c *call) error {
 	if wrong != nil {
 		return wrong
 	}
-	acct, err := a.account(c)
+	acct, err := a.account(c, c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -215,11 +218,15 @@ func (a *API) listEntries(c *call) error {
 	if err != nil {
 		return fmt.Errorf("list entries: %w", err)
 	}
-	answer := list[entryBody]{Data: []entryBody{}}
+	return c.json(http.StatusOK, list[entryBody]{Data: entryBodies(entries)})
+}
+
+func entryBodies(entries []credit.Entry) []entryBody {
+	bodies := make([]entryBody, 0, len(entries))
 	for _, e := range entries {
-		answer.Data = append(answer.Data, entryBody{ID: e.ID, Task: e.Task, Kind: e.Kind, Amount: e.Amount.String(), Ref: e.Ref, At: e.At / 1000})
+		bodies = append(bodies, entryBody{ID: e.ID, Task: e.Task, Kind: e.Kind, Amount: e.Amount.String(), Ref: e.Ref, At: e.At / 1000})
 	}
-	return c.json(http.StatusOK, answer)
+	return bodies
 }
 
 // amount reads a decimal string, or names the field it stood in.

@@ -38,6 +38,7 @@ type Options struct {
 	Log        *slog.Logger
 	Registry   *prometheus.Registry // nil: no metrics, no /metrics
 	CORS       []string             // web origins that may call with a key; "*" is all
+	ServeAdmin bool                 // customers' listener serves the operator's endpoints too, to keys of the scope admin
 	MaxUpload  int64                // bytes of one uploaded file; 0 is 512 MiB
 	Version    string
 	Ready      func(context.Context) error // nil: the store's Ping
@@ -72,6 +73,9 @@ type Suppliers interface {
 	// "resume", "drain" or "remove". ErrNoUpstream, or a *fault.Fault that says
 	// why not.
 	WishUpstream(ctx context.Context, name, wish string) error
+	// Routes lists each model's ways to upstreams, the first first. A *fault.Fault
+	// says that nobody knows.
+	Routes(ctx context.Context) ([]ModelRoutes, error)
 }
 
 // Live is how an unfinished task stands beyond its row.
@@ -157,12 +161,24 @@ func New(o Options) (*API, error) {
 	return a, nil
 }
 
-// Handler serves customers.
-func (a *API) Handler() http.Handler { return a.cors(a.serve(a.routes())) }
+// Handler serves customers, and operators who have a key for it.
+func (a *API) Handler() http.Handler {
+	list := a.routes()
+	if a.ServeAdmin {
+		list = append(list, audited(a.adminRoutes())...)
+	}
+	return a.cors(a.serve(list))
+}
 
 // Admin serves the operator. It asks for no key: serve it only where nobody else
 // comes, on the data folder's socket.
-func (a *API) Admin() http.Handler { return a.serve(a.adminRoutes()) }
+func (a *API) Admin() http.Handler {
+	list := audited(a.adminRoutes())
+	for i := range list {
+		list[i].needs = open
+	}
+	return a.serve(list)
+}
 
 // Drain ends every waiting poll with what is known now. Call it before the
 // server's Shutdown, which would otherwise wait for them.

@@ -3,18 +3,20 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // exposed is what a web page may read of an answer beside its body.
 const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, X-Should-Retry, openai-poll-after-ms, Allow, ETag, Content-Range, Content-Disposition"
 
 // cors lets web pages of the allowed origins call with a key. There are no
-// cookies, so nothing is ever allowed that a key does not open.
+// cookies, so nothing is ever allowed that a key does not open. What operators do
+// is not for pages of others: a browser is allowed none of it.
 func (a *API) cors(next http.Handler) http.Handler {
 	all := slices.Contains(a.CORS, "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
-		if origin == "" || !all && !slices.Contains(a.CORS, origin) {
+		if origin == "" || strings.HasPrefix(r.URL.Path, "/admin/") || !all && !slices.Contains(a.CORS, origin) {
 			next.ServeHTTP(w, r)
 			return
 		}

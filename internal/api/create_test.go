@@ -163,7 +163,7 @@ func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
 
 func TestNoCreditIsSaidInFull(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75"}`)
+		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75","ref":"taken back"}`)
 		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v)
 		code, _ := a.code(t)
 		if a.status != 402 || code != "insufficient_credit" || !strings.Contains(string(a.body), "0.50 USD") || !strings.Contains(string(a.body), "0.25 USD") {

@@ -293,7 +293,7 @@ func TestABrokenFormLeavesNothing(t *testing.T) {
 
 func TestNoCreditLeavesNoFile(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.99"}`)
+		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.99","ref":"taken back"}`)
 		a := w.postForm(w.alice, []sent{{name: "input_reference", file: png1}, {name: "model", text: "wan2.6-i2v-flash"}, {name: "prompt", text: "p"}})
 		if code, _ := a.code(t); a.status != 402 || code != "insufficient_credit" || w.files(w.alice) != "0 files, 0 blobs" {
 			t.Errorf("%d %s, %s", a.status, a.body, w.files(w.alice))

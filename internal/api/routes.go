@@ -16,6 +16,7 @@ const (
 	open   need = ""                       // nothing
 	read        = need(account.ScopeRead)  // a key with this scope
 	write       = need(account.ScopeWrite) //
+	admin       = need(account.ScopeAdmin) // or to come by the data folder's socket
 	linked need = "a key or a signed link" // the handler looks itself
 )
 
@@ -72,20 +73,26 @@ func (a *API) routes() []endpoint {
 
 func (a *API) adminRoutes() []endpoint {
 	return []endpoint{
-		{"POST", "/admin/v1/accounts", open, a.openAccount},
-		{"GET", "/admin/v1/accounts", open, a.listAccounts},
-		{"POST", "/admin/v1/accounts/{id}/keys", open, a.issueKey},
-		{"GET", "/admin/v1/accounts/{id}/keys", open, a.listKeys},
-		{"DELETE", "/admin/v1/keys/{id}", open, a.revokeKey},
-		{"POST", "/admin/v1/accounts/{id}/credit", open, a.grantCredit},
-		{"GET", "/admin/v1/accounts/{id}/entries", open, a.listEntries},
-		{"GET", "/admin/v1/upstreams", open, a.listUpstreams},
-		{"POST", "/admin/v1/upstreams", open, a.addUpstream},
-		{"POST", "/admin/v1/upstreams/{name}/test", open, a.testUpstream},
-		{"POST", "/admin/v1/upstreams/{name}/pause", open, a.wishUpstream("pause")},
-		{"POST", "/admin/v1/upstreams/{name}/resume", open, a.wishUpstream("resume")},
-		{"POST", "/admin/v1/upstreams/{name}/drain", open, a.wishUpstream("drain")},
-		{"DELETE", "/admin/v1/upstreams/{name}", open, a.wishUpstream("remove")},
-		{"GET", "/admin/v1/doctor", open, a.doctor},
+		{"POST", "/admin/v1/accounts", admin, a.openAccount},
+		{"GET", "/admin/v1/accounts", admin, a.listAccounts},
+		{"POST", "/admin/v1/accounts/{id}/keys", admin, a.issueKey},
+		{"GET", "/admin/v1/accounts/{id}/keys", admin, a.listKeys},
+		{"DELETE", "/admin/v1/keys/{id}", admin, a.revokeKey},
+		{"POST", "/admin/v1/accounts/{id}/credit", admin, a.grantCredit},
+		{"GET", "/admin/v1/accounts/{id}/entries", admin, a.listEntries},
+		{"GET", "/admin/v1/upstreams", admin, a.listUpstreams},
+		{"POST", "/admin/v1/upstreams", admin, a.addUpstream},
+		{"POST", "/admin/v1/upstreams/{name}/test", admin, a.testUpstream},
+		{"POST", "/admin/v1/upstreams/{name}/pause", admin, a.wishUpstream("pause")},
+		{"POST", "/admin/v1/upstreams/{name}/resume", admin, a.wishUpstream("resume")},
+		{"POST", "/admin/v1/upstreams/{name}/drain", admin, a.wishUpstream("drain")},
+		{"DELETE", "/admin/v1/upstreams/{name}", admin, a.wishUpstream("remove")},
+		{"GET", "/admin/v1/routes", admin, a.listRoutes},
+		{"GET", "/admin/v1/prices", admin, a.listPrices},
+		{"GET", "/admin/v1/tasks", admin, a.searchTasks},
+		{"GET", "/admin/v1/tasks/{id}", admin, a.showTask},
+		{"POST", "/admin/v1/tasks/{id}/cancel", admin, a.cancelTask},
+		{"GET", "/admin/v1/audit", admin, a.listAudit},
+		{"GET", "/admin/v1/doctor", admin, a.doctor},
 	}
 }

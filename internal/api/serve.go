@@ -176,7 +176,7 @@ func (a *API) run(c *call, e endpoint) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if e.needs == read || e.needs == write {
+	if e.needs != open && e.needs != linked {
 		if err := a.authorize(c, account.Scope(e.needs)); err != nil {
 			return err
 		}

@@ -93,13 +93,7 @@ func (a *API) videoFor(who seenBy, t task.Task) video {
 		Prompt: t.Prompt, Size: t.Size, Seconds: strconv.FormatInt(t.Seconds, 10),
 		Status: t.State.Status(), Progress: t.Progress,
 		CreatedAt: t.CreatedAt / 1000, StartedAt: stamp(t.StartedAt), CompletedAt: stamp(t.CompletedAt), ExpiresAt: stamp(t.ExpiresAt),
-		Metadata: metadata(t), Warnings: make([]videoWarning, 0, len(t.Warnings)), Preview: t.Preview, CancelAt: stamp(t.CancelRequestedAt),
-	}
-	for _, w := range t.Warnings {
-		v.Warnings = append(v.Warnings, videoWarning{Code: w.Code, Message: w.Message, Param: orNull(w.Param)})
-	}
-	if t.Error != nil {
-		v.Error = &videoError{Code: t.Error.Code, Message: t.Error.Message, Param: orNull(t.Error.Param)}
+		Metadata: metadata(t), Error: errorOf(t), Warnings: warningsOf(t), Preview: t.Preview, CancelAt: stamp(t.CancelRequestedAt),
 	}
 	now := a.Now()
 	if t.State.Final() {
@@ -117,6 +111,21 @@ func (a *API) videoFor(who seenBy, t task.Task) video {
 		v.ThumbnailURL = &thumbnail
 	}
 	return v
+}
+
+func errorOf(t task.Task) *videoError {
+	if t.Error == nil {
+		return nil
+	}
+	return &videoError{Code: t.Error.Code, Message: t.Error.Message, Param: orNull(t.Error.Param)}
+}
+
+func warningsOf(t task.Task) []videoWarning {
+	list := make([]videoWarning, 0, len(t.Warnings))
+	for _, w := range t.Warnings {
+		list = append(list, videoWarning{Code: w.Code, Message: w.Message, Param: orNull(w.Param)})
+	}
+	return list
 }
 
 // kept says whether a completed task's files are still there.

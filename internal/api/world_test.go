@@ -88,6 +88,12 @@ func (e *fakeEngine) WishUpstream(_ context.Context, name, wish string) error {
 	return ErrNoUpstream
 }
 
+func (e *fakeEngine) Routes(context.Context) ([]ModelRoutes, error) {
+	return []ModelRoutes{{Model: "wan2.6-video-720p", Mode: catalog.T2V, Routes: []ModelsRoute{
+		{Upstream: "animatic", Provider: "animatic", As: "preview", Order: 1, Weight: 1, Lacks: []catalog.Feature{}, Gate: "open"},
+	}}}, nil
+}
+
 // Thumbnail makes none: what a test wants to be there, it puts there.
 func (e *fakeEngine) Thumbnail(context.Context, string) error { return store.ErrNotFound }
 
@@ -173,7 +179,7 @@ func newWorld(t testing.TB, at storetest.Place) *world {
 	})
 	w.api, err = New(Options{
 		Store: w.store, Catalog: models, Checkout: w.checkout, Blobs: w.blobs, Engine: w.engine, LinkSecret: []byte("0123456789abcdef0123456789abcdef"),
-		Now: w.clock.now, NewID: newID, Log: log, Registry: prometheus.NewRegistry(), CORS: []string{"*"}, MaxUpload: 1 << 20, Version: "test",
+		Now: w.clock.now, NewID: newID, Log: log, Registry: prometheus.NewRegistry(), CORS: []string{"*"}, ServeAdmin: true, MaxUpload: 1 << 20, Version: "test",
 	})
 	must(err)
 	t.Cleanup(w.api.Close)
@@ -209,17 +215,22 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// ids makes ids in order, as the program does.
+// ids makes ids in order, as the program does; those of the audit log have a count
+// of their own, so that golden files do not hang on what is told there.
 func ids() func(string) string {
 	var mu sync.Mutex
-	var n uint64
+	var counts [2]uint64
 	return func(prefix string) string {
 		mu.Lock()
 		defer mu.Unlock()
-		n++
+		n := &counts[0]
+		if prefix == "audit" {
+			n = &counts[1]
+		}
+		*n++
 		var id ulid.ULID
 		for i := range 8 {
-			id[15-i] = byte(n >> (8 * i))
+			id[15-i] = byte(*n >> (8 * i))
 		}
 		return prefix + "_" + id.String()
 	}
@@ -311,6 +322,25 @@ func (w *world) step(id string, edit func(*task.Task), also ...func(*store.Tx) e
 			}
 		}
 		_, err = task.Advance(context.Background(), tx, t, task.Step{At: w.clock.now().UnixMilli(), Edit: edit, Used: t.Hold / 2, Entries: [2]string{"entry_1" + id, "entry_2" + id}})
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// finishAs fails a submitted task, with a note for the operator.
+func (w *world) finishAs(id, note string) {
+	w.t.Helper()
+	ctx := context.Background()
+	err := w.store.Write(ctx, func(tx *store.Tx) error {
+		t, err := tx.Task(ctx, id)
+		if err != nil {
+			return err
+		}
+		_, err = task.Advance(ctx, tx, t, task.Step{At: w.clock.now().UnixMilli(), Note: note, Entries: [2]string{"entry_1" + id, "entry_2" + id}, Edit: func(t *task.Task) {
+			t.State, t.Error = task.Failed, &task.Error{Code: "supplier_failed", Message: "The supplier failed."}
+		}})
 		return err
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/unireel/unireel/internal/api"
 	"github.com/unireel/unireel/internal/blob"
+	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/checkout"
 	"github.com/unireel/unireel/internal/config"
 	"github.com/unireel/unireel/internal/dispatch"
@@ -129,6 +130,32 @@ func (e engine) WishUpstream(ctx context.Context, name, wish string) error {
 	return err
 }
 
+func (e engine) Routes(ctx context.Context) ([]api.ModelRoutes, error) {
+	list, err := e.Upstreams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stands := map[string]api.UpstreamStatus{}
+	for _, u := range list {
+		stands[u.Name] = u
+	}
+	ways := map[string][]api.ModelsRoute{}
+	for _, w := range e.h.dispatch.Ways() {
+		u := stands[w.Upstream]
+		of := w.Model + " " + string(w.Mode)
+		ways[of] = append(ways[of], api.ModelsRoute{
+			Upstream: w.Upstream, Provider: u.Provider, As: w.As, Order: w.Order, Weight: w.Weight, Lacks: append([]catalog.Feature{}, w.Lacks...), Wish: u.Wish, Gate: u.Gate,
+		})
+	}
+	var all []api.ModelRoutes
+	for _, m := range e.h.catalog.Models() {
+		for _, mode := range m.ModeList() {
+			all = append(all, api.ModelRoutes{Model: m.ID, Mode: mode, Routes: append([]api.ModelsRoute{}, ways[m.ID+" "+string(mode)]...)})
+		}
+	}
+	return all, nil
+}
+
 func (e engine) Thumbnail(ctx context.Context, task string) error {
 	return e.h.dispatch.Thumbnail(ctx, task)
 }
@@ -166,6 +193,8 @@ func (stopped) AddUpstream(context.Context, []byte) (api.UpstreamStatus, error) 
 }
 
 func (stopped) WishUpstream(context.Context, string, string) error { return errStopped() }
+
+func (stopped) Routes(context.Context) ([]api.ModelRoutes, error) { return nil, errStopped() }
 
 // shipped gives checkout the references that ship with the program.
 func shipped() []checkout.Sample {

@@ -70,7 +70,7 @@ func (h *house) firstAccount(ctx context.Context) (string, error) {
 	}
 	at := time.Now().UnixMilli()
 	first := account.Account{ID: newID("acct"), Name: "default", Weight: 1, CreatedAt: at}
-	key := account.Key{ID: newID("key"), Account: first.ID, Name: "first", Hash: account.Hash(secret), Hint: account.Hint(secret), Scopes: account.Scopes(), CreatedAt: at}
+	key := account.Key{ID: newID("key"), Account: first.ID, Name: "first", Hash: account.Hash(secret), Hint: account.Hint(secret), Scopes: account.CustomerScopes(), CreatedAt: at}
 	entry := credit.Entry{ID: newID("entry"), Account: first.ID, Kind: credit.KindGrant, Amount: grant, Ref: "first start", At: at}
 	err = s.Write(ctx, func(tx *store.Tx) error {
 		ok, err := tx.InsertAccount(ctx, first)

@@ -142,7 +142,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	})
 	options := api.Options{
 		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: engine{h}, PublicURL: h.cfg.PublicURL,
-		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
+		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, ServeAdmin: h.cfg.Admin, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
 	}
 	if h.cfg.Metrics {
 		options.Registry = h.registry

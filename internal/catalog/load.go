@@ -25,6 +25,7 @@ var embedded embed.FS
 // after Load and may be used by many goroutines.
 type Catalog struct {
 	currency string
+	markup   string
 	list     []*Model // by id
 	models   map[string]*Model
 	families map[string]*family
@@ -76,10 +77,13 @@ func Load(o Options, folders ...fs.FS) (*Catalog, error) {
 	if o.Currency == "" {
 		o.Currency = "USD"
 	}
+	if o.Markup == "" {
+		o.Markup = "1"
+	}
 	if err := setPrices(models, o); err != nil {
 		return nil, err
 	}
-	c := &Catalog{currency: o.Currency, models: models, families: map[string]*family{}}
+	c := &Catalog{currency: o.Currency, markup: o.Markup, models: models, families: map[string]*family{}}
 	for _, id := range slices.Sorted(maps.Keys(models)) {
 		c.list = append(c.list, models[id])
 	}
@@ -151,12 +155,9 @@ var one = decimal.NewFromInt(1)
 const maxPrice = 1_000_000
 
 func setPrices(models map[string]*Model, o Options) error {
-	markup := one
-	if o.Markup != "" {
-		var err error
-		if markup, err = parseDecimal(o.Markup); err != nil || markup.Sign() <= 0 || markup.GreaterThan(decimal.NewFromInt(1000)) {
-			return fmt.Errorf("mark-up %q: want a decimal above 0 and at most 1000, like 1.2", o.Markup)
-		}
+	markup, err := parseDecimal(o.Markup)
+	if err != nil || markup.Sign() <= 0 || markup.GreaterThan(decimal.NewFromInt(1000)) {
+		return fmt.Errorf("mark-up %q: want a decimal above 0 and at most 1000, like 1.2", o.Markup)
 	}
 	for id := range o.Prices {
 		if _, ok := models[id]; !ok {
@@ -177,7 +178,7 @@ func setPrices(models map[string]*Model, o Options) error {
 		if err != nil {
 			return fmt.Errorf("model %s: price per second in %s: %w", m.file, o.Currency, err)
 		}
-		m.UnitPrice = price
+		m.UnitPrice, m.OwnPrice = price, own
 	}
 	return nil
 }
@@ -243,6 +244,9 @@ func (c *Catalog) Families() []string { return slices.Sorted(maps.Keys(c.familie
 
 // Currency is what all prices are in, "USD".
 func (c *Catalog) Currency() string { return c.currency }
+
+// Markup is the decimal that list prices are multiplied by, "1.2".
+func (c *Catalog) Markup() string { return c.markup }
 
 func (c *Catalog) names() []string {
 	return append(slices.Sorted(maps.Keys(c.models)), c.Families()...)

@@ -26,6 +26,8 @@ type Model struct {
 
 	// UnitPrice is what a second costs in the installation's currency, mark-up included.
 	UnitPrice money.Amount `yaml:"-"`
+	// OwnPrice says that it is the operator's own, to which the mark-up adds nothing.
+	OwnPrice bool `yaml:"-"`
 
 	file string // where it came from, for what Load has to say
 }

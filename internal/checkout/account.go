@@ -49,6 +49,7 @@ func (c *Checkout) OpenAccount(ctx context.Context, name string, weight, limit i
 	}
 	a := account.Account{ID: c.NewID("acct"), Name: name, Weight: weight, Cap: limit, CreatedAt: c.millis()}
 	grant := credit.Entry{ID: c.NewID("entry"), Account: a.ID, Kind: credit.KindGrant, Amount: opening, Ref: "opening", At: a.CreatedAt}
+	line := c.audited("account.open", a.ID, map[string]any{"name": name, "weight": weight, "cap": limit, "credit": opening.String()})
 	err := c.Store.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.InsertAccount(ctx, a)
 		if err != nil {
@@ -57,19 +58,26 @@ func (c *Checkout) OpenAccount(ctx context.Context, name string, weight, limit i
 		if !fresh {
 			return wrong("name", "There is an account of this name already.")
 		}
-		if opening == 0 {
-			return nil
+		if opening != 0 {
+			if _, err := c.grant(ctx, tx, grant); err != nil {
+				return err
+			}
 		}
-		return c.grant(ctx, tx, grant)
+		return tx.NoteAudit(ctx, line)
 	})
 	return a, explain(err)
+}
+
+// audited is the line of the audit log about a change that is made now.
+func (c *Checkout) audited(action, object string, detail map[string]any) store.AuditLine {
+	return store.AuditLine{ID: c.NewID("audit"), At: c.millis(), Action: action, Object: object, Detail: detail}
 }
 
 // KeyOrder is what a new API key shall be.
 type KeyOrder struct {
 	Account   string          // id or name
 	Name      string          // for people; "" is none
-	Scopes    []account.Scope // none: all
+	Scopes    []account.Scope // none: a customer's
 	Models    []string        // ids and family names that it may ask for; none: all
 	ExpiresAt int64           // unix milliseconds; 0 is never
 	Secret    string          // "": a random one
@@ -93,12 +101,13 @@ func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, strin
 		o.Secret = account.NewSecret(random)
 	}
 	if len(o.Scopes) == 0 {
-		o.Scopes = account.Scopes()
+		o.Scopes = account.CustomerScopes()
 	}
 	k := account.Key{
 		ID: c.NewID("key"), Account: a.ID, Name: o.Name, Hash: account.Hash(o.Secret), Hint: account.Hint(o.Secret),
 		Scopes: o.Scopes, Models: o.Models, CreatedAt: c.millis(), ExpiresAt: o.ExpiresAt,
 	}
+	line := c.audited("key.issue", k.ID, map[string]any{"account": a.ID, "name": k.Name, "scopes": k.Scopes, "models": k.Models, "expires_at": k.ExpiresAt / 1000})
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.InsertKey(ctx, k)
 		if err != nil {
@@ -107,7 +116,7 @@ func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, strin
 		if !fresh {
 			return wrong("secret", "Another key has this secret already; choose another.")
 		}
-		return nil
+		return tx.NoteAudit(ctx, line)
 	})
 	return k, o.Secret, explain(err)
 }
@@ -119,7 +128,7 @@ func (c *Checkout) checkKey(o KeyOrder) *fault.Fault {
 	}
 	for i, s := range o.Scopes {
 		if !slices.Contains(account.Scopes(), s) {
-			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "A scope is read or write."))
+			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "A scope is read, write or admin."))
 		} else if slices.Index(o.Scopes, s) != i {
 			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "This scope stands twice."))
 		}
@@ -152,8 +161,15 @@ func (c *Checkout) account(ctx context.Context, idOrName string) (account.Accoun
 // RevokeKey ends a key for good. Doing it again changes nothing.
 func (c *Checkout) RevokeKey(ctx context.Context, id string) (account.Key, error) {
 	var k account.Key
-	at := c.millis()
-	err := c.Store.Write(ctx, func(tx *store.Tx) (err error) { k, err = tx.RevokeKey(ctx, id, at); return err })
+	line := c.audited("key.revoke", id, nil)
+	err := c.Store.Write(ctx, func(tx *store.Tx) (err error) {
+		ended := false
+		if k, ended, err = tx.RevokeKey(ctx, id, line.At); err != nil || !ended {
+			return err
+		}
+		line.Detail = map[string]any{"account": k.Account, "name": k.Name}
+		return tx.NoteAudit(ctx, line)
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		return k, fault.New(fault.CodeNoAPIKey, "id", "There is no key with this id.")
 	}
@@ -178,9 +194,14 @@ func (c *Checkout) Grant(ctx context.Context, idOrName string, amount money.Amou
 	if e.Ref == "" {
 		e.Ref = e.ID
 	}
+	line := c.audited("credit.grant", a.ID, map[string]any{"amount": amount.String(), "ref": e.Ref, "entry": e.ID})
 	var b credit.Balance
-	err = c.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		if err := c.grant(ctx, tx, e); err != nil {
+	err = c.Store.Write(ctx, func(tx *store.Tx) error {
+		fresh, err := c.grant(ctx, tx, e)
+		if err == nil && fresh {
+			err = tx.NoteAudit(ctx, line)
+		}
+		if err != nil {
 			return err
 		}
 		b, err = tx.Balance(ctx, a.ID)
@@ -189,29 +210,30 @@ func (c *Checkout) Grant(ctx context.Context, idOrName string, amount money.Amou
 	return b, explain(err)
 }
 
-func (c *Checkout) grant(ctx context.Context, tx *store.Tx, e credit.Entry) error {
+// grant writes a grant; false says that its reference granted the same before.
+func (c *Checkout) grant(ctx context.Context, tx *store.Tx, e credit.Entry) (bool, error) {
 	b, err := tx.LockBalance(ctx, e.Account)
 	if err != nil {
-		return fmt.Errorf("balance of %s: %w", e.Account, err)
+		return false, fmt.Errorf("balance of %s: %w", e.Account, err)
 	}
 	before, err := tx.GrantByRef(ctx, e.Account, e.Ref)
 	switch {
 	case err == nil && before.Amount == e.Amount:
-		return nil
+		return false, nil
 	case err == nil:
-		return fault.New(fault.CodeConflict, "ref", fmt.Sprintf("This reference granted %s already; use a new one for another amount.", before.Amount))
+		return false, fault.New(fault.CodeConflict, "ref", fmt.Sprintf("This reference granted %s already; use a new one for another amount.", before.Amount))
 	case !errors.Is(err, store.ErrNotFound):
-		return fmt.Errorf("look up grant: %w", err)
+		return false, fmt.Errorf("look up grant: %w", err)
 	}
 	next, err := credit.Grant(b, e.Amount)
 	if errors.Is(err, credit.ErrInsufficient) {
-		return wrong("amount", "Only %s is free and can be taken back.", b.Free())
+		return false, wrong("amount", "Only %s is free and can be taken back.", b.Free())
 	}
 	if errors.Is(err, money.ErrOverflow) {
-		return wrong("amount", "The balance would be larger than can be counted.")
+		return false, wrong("amount", "The balance would be larger than can be counted.")
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return tx.SaveBalance(ctx, e.Account, next, e)
+	return true, tx.SaveBalance(ctx, e.Account, next, e)
 }

@@ -23,6 +23,7 @@ type Config struct {
 	CORSOrigins   []string      `name:"cors-origins" env:"UNIREEL_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,..." group:"HTTP" help:"Web origins whose pages may call the API with a key. * is all; none switches it off."`
 	MaxUpload     Bytes         `name:"max-upload" env:"UNIREEL_MAX_UPLOAD" default:"512MiB" placeholder:"BYTES" group:"HTTP" help:"The largest file that POST /v1/files takes."`
 	Metrics       bool          `name:"metrics" env:"UNIREEL_METRICS" default:"true" negatable:"" group:"HTTP" help:"Serve /metrics for Prometheus."`
+	Admin         bool          `name:"admin" env:"UNIREEL_ADMIN" default:"true" negatable:"" group:"HTTP" help:"Serve the operator's endpoints (/admin/v1) to API keys of the scope admin. Nobody has one until you make one. Without it they are served on the data folder's socket only."`
 	ShutdownGrace time.Duration `name:"shutdown-grace" env:"UNIREEL_SHUTDOWN_GRACE" default:"15s" placeholder:"TIME" group:"HTTP" help:"How long open requests may take to end after SIGTERM. Tasks go on at the next start."`
 	LogLevel      string        `name:"log-level" env:"UNIREEL_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" group:"HTTP" help:"The least important lines that are logged: debug, info, warn or error."`
 	LogFormat     string        `name:"log-format" env:"UNIREEL_LOG_FORMAT" default:"text" enum:"text,json" group:"HTTP" help:"How lines are logged: text or json."`

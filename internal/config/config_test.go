@@ -53,7 +53,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 	want := Config{
 		Data: filepath.Join(folder, "xdg", "unireel"), Addr: "127.0.0.1:8080", CORSOrigins: []string{"*"}, MaxUpload: 512 << 20,
-		Metrics: true, ShutdownGrace: 15 * time.Second, LogLevel: "info", LogFormat: "text", BootstrapCredit: "100.00",
+		Metrics: true, Admin: true, ShutdownGrace: 15 * time.Second, LogLevel: "info", LogFormat: "text", BootstrapCredit: "100.00",
 		Currency: "USD", Markup: "1", Retention: 720 * time.Hour, FileRetention: 720 * time.Hour, History: 2160 * time.Hour, TaskTimeout: 24 * time.Hour,
 		SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20, Renders: 2, FFmpeg: "ffmpeg",
 		DashScope: DashScope{Region: "ap-southeast-1"}, S3: S3{Addressing: "auto"},

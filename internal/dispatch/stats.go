@@ -144,7 +144,8 @@ func (d *Dispatch) unsureElsewhere(ctx context.Context) (map[string]bool, error)
 }
 
 // TestUpstream asks an upstream about a ticket that does not exist: an answer
-// proves address and key. It opens a parked upstream again.
+// proves address and key. It opens a parked upstream again, and is told in the audit
+// log for that.
 func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
 	up := d.upstream(name)
 	if up == nil {
@@ -155,7 +156,14 @@ func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
 	if _, err := up.Provider.Poll(ctx, "00000000-0000-0000-0000-000000000000"); err != nil {
 		return errors.Join(errors.New("the supplier did not answer as it should"), err)
 	}
-	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, 0, "") }); err != nil {
+	line := d.audited("test", name, nil)
+	err := d.write(ctx, func(tx *store.Tx) error {
+		if err := tx.Park(ctx, up.lease, 0, ""); err != nil {
+			return err
+		}
+		return tx.NoteAudit(ctx, line)
+	})
+	if err != nil {
 		return err
 	}
 	up.worked()

@@ -304,8 +304,13 @@ func (d *Dispatch) AddUpstream(ctx context.Context, setup string) (name string, 
 	if d.upstream(u.Name) != nil {
 		return "", ErrExists
 	}
-	made := false
-	err = d.Store.Write(ctx, func(tx *store.Tx) (err error) { made, err = tx.SetUp(ctx, u.Name, setup); return err })
+	made, line := false, d.audited("add", u.Name, shownOf(setup))
+	err = d.Store.Write(ctx, func(tx *store.Tx) (err error) {
+		if made, err = tx.SetUp(ctx, u.Name, setup); err != nil || !made {
+			return err
+		}
+		return tx.NoteAudit(ctx, line)
+	})
 	switch {
 	case err != nil:
 		return "", err
@@ -325,16 +330,21 @@ func (d *Dispatch) WishUpstream(ctx context.Context, name string, wish store.Wis
 	case up != nil && wish == store.WishRemove && up.setup == "":
 		return ErrConfigured
 	}
+	line := d.audited(actOf(wish), name, nil)
 	err := d.Store.Write(ctx, func(tx *store.Tx) error {
 		if up != nil { // it may never have been served
 			if err := tx.EnsureUpstream(ctx, name); err != nil {
 				return err
 			}
 		}
-		if err := tx.SetWish(ctx, name, wish); err != nil || wish != store.WishServe {
+		err := tx.SetWish(ctx, name, wish)
+		if err == nil && wish == store.WishServe {
+			err = tx.Park(ctx, name, 0, "") // what is resumed is tried at once
+		}
+		if err != nil {
 			return err
 		}
-		return tx.Park(ctx, name, 0, "") // what is resumed is tried at once
+		return tx.NoteAudit(ctx, line)
 	})
 	if err != nil {
 		return err

@@ -86,10 +86,12 @@ func (tx *Tx) InsertKey(ctx context.Context, k account.Key) (bool, error) {
 }
 
 // RevokeKey ends a key for good. It returns the key as it is then, or
-// ErrNotFound. Revoking twice keeps the first time.
-func (tx *Tx) RevokeKey(ctx context.Context, id string, at int64) (account.Key, error) {
-	if _, err := tx.changed(ctx, "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0", id, at); err != nil {
-		return account.Key{}, err
+// ErrNotFound. Revoking twice keeps the first time: false says that it was.
+func (tx *Tx) RevokeKey(ctx context.Context, id string, at int64) (account.Key, bool, error) {
+	n, err := tx.changed(ctx, "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0", id, at)
+	if err != nil {
+		return account.Key{}, false, err
 	}
-	return one(ctx, tx.q, scanKey, "SELECT "+keyColumns+" FROM api_key WHERE id = $1", id)
+	k, err := one(ctx, tx.q, scanKey, "SELECT "+keyColumns+" FROM api_key WHERE id = $1", id)
+	return k, n == 1, err
 }

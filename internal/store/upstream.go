@@ -189,6 +189,11 @@ func (r Reader) Attempt(ctx context.Context, task string, n int64) (Attempt, err
 	return one(ctx, r.q, scanAttempt, "SELECT "+attemptColumns+" FROM attempt WHERE task = $1 AND n = $2", task, n)
 }
 
+// AttemptsOf lists a task's attempts that are kept, in order.
+func (r Reader) AttemptsOf(ctx context.Context, task string, limit int) ([]Attempt, error) {
+	return collect(ctx, r.q, scanAttempt, "SELECT "+attemptColumns+" FROM attempt WHERE task = $1 ORDER BY n LIMIT $2", task, limit)
+}
+
 // AttemptsSince lists a supplier account's attempts sent at or after since, of
 // one model ("": all), newest first.
 func (r Reader) AttemptsSince(ctx context.Context, supplierAccount, model string, since int64) ([]Attempt, error) {

@@ -2,13 +2,15 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"strconv"
 )
 
-// Admin is the operator's side of the API. It is reached through the data
-// folder's socket (see WithUnixSocket), never over the network.
+// Admin is the operator's side of the API. It is reached with a key of the scope
+// admin, or through the data folder's socket (see WithUnixSocket) without one. Every
+// change leaves a line in the audit log.
 type Admin struct{ c *Client }
 
 // Admin gives the operator's calls.
@@ -64,7 +66,7 @@ type APIKey struct {
 // NewKey is what a key is made from.
 type NewKey struct {
 	Name      string   `json:"name"`
-	Scopes    []string `json:"scopes,omitempty"`     // "read", "write"; none is all
+	Scopes    []string `json:"scopes,omitempty"`     // "read", "write", "admin"; none is the first two
 	Models    []string `json:"models,omitempty"`     // ids and family names that it may ask for; none is all
 	ExpiresAt int64    `json:"expires_at,omitempty"` // unix seconds; 0 is never
 }
@@ -92,11 +94,20 @@ func (a Admin) RevokeKey(ctx context.Context, id string) error {
 }
 
 // Grant gives an account credit, a decimal. ref makes it happen once: the same
-// ref again changes nothing.
+// ref again changes nothing, so a grant whose answer was lost is sent again. "" is a
+// random one.
 func (a Admin) Grant(ctx context.Context, account, amount, ref string) (Balance, error) {
+	if ref == "" {
+		ref = "random-" + rand.Text()
+	}
+	call, err := jsonCall(http.MethodPost, accountPath(account, "credit"), map[string]string{"amount": amount, "ref": ref})
+	if err != nil {
+		return Balance{}, err
+	}
+	call.safe = true
 	var b Balance
-	body := map[string]string{"amount": amount, "ref": ref}
-	return b, a.post(ctx, accountPath(account, "credit"), body, &b)
+	_, _, err = a.c.ask(ctx, call, &b)
+	return b, err
 }
 
 // Entry is one line of an account's ledger.

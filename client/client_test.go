@@ -85,6 +85,7 @@ func TestWhatIsSafeIsSentAgain(t *testing.T) {
 		_, err := c.Admin().CreateAccount(context.Background(), NewAccount{Name: "a"})
 		return err
 	}
+	grant := func(c *Client) error { _, err := c.Admin().Grant(context.Background(), "a", "1.00", ""); return err }
 	for _, test := range []struct {
 		name    string
 		do      func(*Client) error
@@ -97,6 +98,7 @@ func TestWhatIsSafeIsSentAgain(t *testing.T) {
 		{"a read is given up", get, []any{503}, 5, false},
 		{"a read that is refused", get, []any{404, 200}, 1, false},
 		{"a create after a break", create, []any{broken, 200}, 2, true},
+		{"a grant after a break", grant, []any{broken, 503, 200}, 3, true}, // its ref grants once
 		{"a create after 500", create, []any{500, 200}, 2, true},
 		{"a create after 429", create, []any{429, 200}, 2, true},
 		{"a create that is wrong", create, []any{400, 200}, 1, false},

@@ -109,7 +109,7 @@ func TestTheAuditLogTellsWhoDidWhat(t *testing.T) {
 		carol, laptop := opened["id"].(string), key["id"].(string)
 		want := []string{
 			"key.revoke " + laptop + " map[account:" + carol + " name:laptop]",
-			"key.issue " + laptop + " map[account:" + carol + " expires_at:0 models:<nil> name:laptop scopes:[read write]]",
+			"key.issue " + laptop + " map[account:" + carol + " expires_at:0 models:[] name:laptop scopes:[read write]]",
 			"account.open " + carol + " map[cap:0 credit:3.00 name:carol weight:1]",
 		}
 		if !slices.Equal(did, want) {
@@ -251,4 +251,19 @@ func TestOperatorsSeePricesAndRoutes(t *testing.T) {
 			t.Errorf("%s", a.body)
 		}
 	})
+}
+
+func TestNotesOpenNothing(t *testing.T) {
+	for note, want := range map[string]string{
+		"":                      "",
+		"preparing: no address": "preparing: no address",
+		"Get \"https://a:b@store.example:9/f.mp4?Signature=hidden&x=1\": EOF": "Get \"https://store.example:9/f.mp4?...\": EOF",
+		"http://a:b@h/p and https://h/q#hidden":                               "http://h/p and https://h/q?...",
+		"https://h/%zz?hidden":                                                "...",
+		"https://h/a?":                                                        "https://h/a",
+	} {
+		if got := withoutSecrets(note); got != want {
+			t.Errorf("%q becomes %q, want %q", note, got, want)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,14 +49,20 @@ type taskBody struct {
 }
 
 func (a *API) taskBody(t task.Task) taskBody {
-	b := taskBody{
+	return taskBody{
 		ID: t.ID, Account: t.Account, Key: t.Key, State: t.State, Object: t.Object, Model: t.Model, ResolvedModel: t.Resolved, Size: t.Size, Seconds: t.Seconds,
-		Preview: t.Preview, Lane: t.Lane, Upstream: t.Upstream, Ticket: t.Ticket, Attempt: t.Attempt, Retries: t.Retries, Progress: t.Progress,
+		Preview: t.Preview, Lane: t.Lane, Upstream: plainName(t.Upstream), Ticket: t.Ticket, Attempt: t.Attempt, Retries: t.Retries, Progress: t.Progress,
 		Hold: t.Hold.String(), Cost: t.Cost.String(), Currency: a.Catalog.Currency(),
 		CreatedAt: t.CreatedAt / 1000, SubmittedAt: stamp(t.SubmittedAt), StartedAt: stamp(t.StartedAt), RenderedAt: stamp(t.RenderedAt),
 		CompletedAt: stamp(t.CompletedAt), CancelAt: stamp(t.CancelRequestedAt), DeletedAt: stamp(t.HiddenAt), Error: errorOf(t), Warnings: warningsOf(t),
 	}
-	return b
+}
+
+// plainName is what the operator calls an upstream: a replica's own renderer has more
+// behind an @.
+func plainName(upstream string) string {
+	name, _, _ := strings.Cut(upstream, "@")
+	return name
 }
 
 // searchTasks is GET /admin/v1/tasks: of all accounts, newest first, deleted ones too.
@@ -145,7 +152,7 @@ func (a *API) showTask(c *call) error {
 	story := taskStory{taskBody: a.taskBody(t), Prompt: t.Prompt, Attempts: []attemptBody{}, Events: []eventBody{}, Entries: entryBodies(entries)}
 	for _, one := range attempts {
 		story.Attempts = append(story.Attempts, attemptBody{
-			N: one.N, Upstream: one.Upstream, Model: one.Model, SentAt: stamp(one.SentAt), LostAt: stamp(one.LostAt), RequestID: one.RequestID, Ticket: one.Ticket, Outcome: one.Outcome,
+			N: one.N, Upstream: plainName(one.Upstream), Model: one.Model, SentAt: stamp(one.SentAt), LostAt: stamp(one.LostAt), RequestID: one.RequestID, Ticket: one.Ticket, Outcome: one.Outcome,
 		})
 	}
 	for _, e := range events {
@@ -163,11 +170,19 @@ func (a *API) cancelTask(c *call) error {
 	return c.json(http.StatusOK, a.taskBody(t))
 }
 
-// query is what stands in an address behind its path, and whom it names: there
-// links are signed.
-var query = regexp.MustCompile(`(https?://)([^\s"/@]*@)?([^\s"?#]*)[?#][^\s"]*`)
+var addresses = regexp.MustCompile(`https?://[^\s"]+`)
 
-// withoutSecrets takes out of a note what makes a link open something.
+// withoutSecrets takes out of a note what makes a link open something: whom it names,
+// and what stands behind its path.
 func withoutSecrets(note string) string {
-	return strings.TrimSpace(query.ReplaceAllString(note, "$1$3?..."))
+	return addresses.ReplaceAllStringFunc(note, func(link string) string {
+		u, err := url.Parse(link)
+		switch {
+		case err != nil:
+			return "..."
+		case u.RawQuery != "" || u.Fragment != "":
+			return u.Scheme + "://" + u.Host + u.EscapedPath() + "?..."
+		}
+		return u.Scheme + "://" + u.Host + u.EscapedPath()
+	})
 }

@@ -107,7 +107,7 @@ func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, strin
 		ID: c.NewID("key"), Account: a.ID, Name: o.Name, Hash: account.Hash(o.Secret), Hint: account.Hint(o.Secret),
 		Scopes: o.Scopes, Models: o.Models, CreatedAt: c.millis(), ExpiresAt: o.ExpiresAt,
 	}
-	line := c.audited("key.issue", k.ID, map[string]any{"account": a.ID, "name": k.Name, "scopes": k.Scopes, "models": k.Models, "expires_at": k.ExpiresAt / 1000})
+	line := c.audited("key.issue", k.ID, map[string]any{"account": a.ID, "name": k.Name, "scopes": k.Scopes, "models": append([]string{}, k.Models...), "expires_at": k.ExpiresAt / 1000})
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.InsertKey(ctx, k)
 		if err != nil {
@@ -163,7 +163,7 @@ func (c *Checkout) RevokeKey(ctx context.Context, id string) (account.Key, error
 	var k account.Key
 	line := c.audited("key.revoke", id, nil)
 	err := c.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		ended := false
+		var ended bool
 		if k, ended, err = tx.RevokeKey(ctx, id, line.At); err != nil || !ended {
 			return err
 		}

@@ -45,7 +45,9 @@ func (c *accountCreateCmd) Run(ctx context.Context, w *World) error {
 type accountListCmd struct{ operator }
 
 // Help teaches by examples.
-func (accountListCmd) Help() string { return "Examples:\n\n  unireel account list" }
+func (accountListCmd) Help() string {
+	return "Examples:\n\n  unireel account list\n\n  unireel account list --url https://video.example.com --key sk-...   # from elsewhere, with a key of the scope admin"
+}
 
 // Run lists them.
 func (c *accountListCmd) Run(ctx context.Context, w *World) error {

@@ -1,6 +1,6 @@
 // Package cli is the command line: one file per command. Customers' commands
 // speak to a server through package client; operators' commands through the same
-// client over the data folder's socket; serve, sim and demo start a house. It
+// client over the data folder's socket, or over the network with a key for it; serve, sim and demo start a house. It
 // comes before everything on a task's path, and knows no rule of it: what it
 // prints is what the server answered. It never asks a question that a script
 // could not answer.
@@ -60,6 +60,7 @@ type program struct {
 	Key      keyCmd      `cmd:"" group:"Operating" help:"Make, list and revoke API keys."`
 	Credit   creditCmd   `cmd:"" group:"Operating" help:"Grant and show credit."`
 	Upstream upstreamCmd `cmd:"" group:"Operating" help:"Show and test the accounts at suppliers."`
+	Audit    auditCmd    `cmd:"" group:"Operating" help:"Show what operators changed."`
 	Migrate  migrateCmd  `cmd:"" group:"Operating" help:"Bring the database's tables up to this version."`
 	Doctor   doctorCmd   `cmd:"" group:"Operating" help:"Look the installation over."`
 
@@ -192,6 +193,10 @@ func hintFor(err error) string {
 		return "See: unireel balance. The operator adds credit with: unireel credit grant ACCOUNT AMOUNT"
 	case no.Status == 401:
 		return "Give the key with --key or UNIREEL_API_KEY. The operator makes one with: unireel key create ACCOUNT"
+	case no.Code == "insufficient_scope" && strings.Contains(no.Message, "scope admin"):
+		return "Make one on the server's host with: unireel key create ACCOUNT --scope admin. There an operator needs none: leave out --url and UNIREEL_URL"
+	case no.Code == "unknown_path":
+		return "Is the server older than this program, or was it started with --no-admin?"
 	case no.Code == "unknown_model":
 		return "See: unireel models"
 	case no.Status >= 500 && no.RequestID != "":

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -298,6 +300,54 @@ func TestOperatorCommands(t *testing.T) {
 		if got.code != c.code || !strings.Contains(got.out, c.want) || a.calls[len(a.calls)-1] != c.call || !a.closed {
 			t.Errorf("%s: %+v, called %q, closed %t", c.args, got, a.calls[len(a.calls)-1], a.closed)
 		}
+	}
+}
+
+func TestOperatorsWorkFromElsewhere(t *testing.T) {
+	clean(t)
+	a := &admin{answer: map[string]string{
+		"GET /admin/v1/accounts": `{"data":[{"id":"acct_1","name":"studio","balance":{}}]}`,
+		"GET /admin/v1/audit":    `{"data":[{"id":"audit_1","at":1700000000,"actor":"key_1","action":"credit.grant","object":"acct_1","detail":{"ref":"r","amount":"5.00"}}],"has_more":true}`,
+		"GET /admin/v1/doctor":   `{"ok":true,"checks":[{"name":"ledger","ok":true}]}`,
+	}}
+	var keys []string
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("Authorization"))
+		answer, _ := a.RoundTrip(r)
+		defer func() { _ = answer.Body.Close() }()
+		w.WriteHeader(answer.StatusCode)
+		_, _ = io.Copy(w, answer.Body)
+	}))
+	t.Cleanup(far.Close)
+	near := &admin{}
+	for _, c := range []struct {
+		args, want string
+		code       int
+	}{
+		{"account list --url " + far.URL + " --key " + testKey, "studio", 0},
+		{"audit --url " + far.URL + " --key " + testKey, "key_1  credit.grant  acct_1  amount=5.00 ref=r", 0},
+		{"doctor --url " + far.URL + " --key " + testKey, "ok     ledger\n", 0},
+		{"key list nobody --url " + far.URL + " --key " + testKey, "", 1},
+		{"account list --url " + far.URL, "", exitUsage},
+		{"account list --url nowhere --key " + testKey, "", exitUsage},
+	} {
+		got := run(context.Background(), t, World{House: near.house()}, strings.Fields(c.args)...)
+		if got.code != c.code || !strings.Contains(got.out, c.want) || strings.Contains(got.out, "ffmpeg") {
+			t.Errorf("%s: %+v", c.args, got)
+		}
+	}
+	if len(near.calls) > 0 || len(keys) != 4 || keys[0] != "Bearer "+testKey {
+		t.Errorf("the folder was asked %q, the server with %q", near.calls, keys)
+	}
+	t.Setenv("UNIREEL_URL", far.URL)
+	t.Setenv("UNIREEL_API_KEY", testKey)
+	if got := run(context.Background(), t, World{House: near.house()}, "account", "list"); got.code != exitOK || len(near.calls) > 0 {
+		t.Errorf("%+v, the folder was asked %q", got, near.calls)
+	}
+	t.Setenv("UNIREEL_URL", "") // a key alone is a customer's
+	run(context.Background(), t, World{House: near.house()}, "account", "list")
+	if len(near.calls) != 1 || len(keys) != 5 {
+		t.Errorf("the folder was asked %q, the server %d times", near.calls, len(keys))
 	}
 }
 

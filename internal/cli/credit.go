@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"text/tabwriter"
 
@@ -32,12 +31,8 @@ func (c *creditGrantCmd) Run(ctx context.Context, w *World) error {
 	if amount, err := money.Parse(c.Amount); err != nil || amount <= 0 {
 		return usagef("%q is not an amount above 0; write it like 25.00", c.Amount)
 	}
-	ref := c.Ref
-	if ref == "" {
-		ref = "cli-" + rand.Text()
-	}
 	return c.with(ctx, w, func(admin client.Admin) error {
-		b, err := admin.Grant(ctx, c.Account, c.Amount, ref)
+		b, err := admin.Grant(ctx, c.Account, c.Amount, c.Ref)
 		if err != nil {
 			return err
 		}

@@ -22,26 +22,33 @@ type doctorCmd struct{ operator }
 
 // Help teaches by examples.
 func (doctorCmd) Help() string {
-	return "Looks at this machine (ffmpeg, font, disk, permissions) and at the installation (ledger, tasks, files, suppliers). The exit code is 1 when something is wrong; every such line says what to do.\n\nExamples:\n\n  unireel doctor\n\n  unireel doctor --json | jq '.checks[] | select(.ok | not)'"
+	return "Looks at this machine (ffmpeg, font, disk, permissions) and at the installation (ledger, tasks, files, suppliers). The exit code is 1 when something is wrong; every such line says what to do. With --url it looks at the installation there, and not at this machine.\n\nExamples:\n\n  unireel doctor\n\n  unireel doctor --url https://video.example.com --key sk-...\n\n  unireel doctor --json | jq '.checks[] | select(.ok | not)'"
 }
 
 // Run looks.
 func (c *doctorCmd) Run(ctx context.Context, w *World) error {
-	cfg, err := c.load()
-	if err != nil {
-		return err
+	health, there := client.Health{OK: true}, true
+	if c.URL == "" {
+		cfg, err := c.load()
+		if err != nil {
+			return err
+		}
+		health.Checks = []client.Check{checkFFmpeg(ctx, cfg.FFmpeg), checkFont(ctx, cfg.Font), checkFolder(cfg), checkRoom(cfg.Data)}
+		_, missing := os.Stat(cfg.Data)
+		there = !os.IsNotExist(missing) // who looks makes nothing
 	}
-	health := client.Health{OK: true, Checks: []client.Check{
-		checkFFmpeg(ctx, cfg.FFmpeg), checkFont(ctx, cfg.Font), checkFolder(cfg), checkRoom(cfg.Data),
-	}}
-	if _, missing := os.Stat(cfg.Data); !os.IsNotExist(missing) { // who looks makes nothing
+	var err error
+	if there {
 		err = c.with(ctx, w, func(admin client.Admin) error {
 			found, err := admin.Doctor(ctx)
 			health.Checks = append(health.Checks, found.Checks...)
 			return err
 		})
 	}
-	if err != nil {
+	switch {
+	case err != nil && c.URL != "":
+		return err
+	case err != nil:
 		health.Checks = append(health.Checks, client.Check{Name: "server", Detail: err.Error(), Fix: "Start it with: unireel serve"})
 	}
 	for _, check := range health.Checks {

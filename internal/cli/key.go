@@ -21,14 +21,14 @@ type keyCreateCmd struct {
 	operator
 	Account string        `arg:"" help:"The account's id or name."`
 	Name    string        `name:"name" default:"key" help:"What to call it."`
-	Scope   []string      `name:"scope" enum:"read,write" placeholder:"read,write" help:"What it may do: read, write. Default: both."`
+	Scope   []string      `name:"scope" enum:"read,write,admin" placeholder:"read,write" help:"What it may do: read, write, and admin, which is what operators do, for all accounts. Default: read and write."`
 	Models  []string      `name:"models" placeholder:"ID,..." help:"The models and families that it may ask for. Default: all."`
 	Valid   time.Duration `name:"valid" placeholder:"TIME" help:"How long it is valid, such as 720h. Default: until it is revoked."`
 }
 
 // Help teaches by examples.
 func (keyCreateCmd) Help() string {
-	return "The secret goes to the standard output, alone, so that a script can take it.\n\nExamples:\n\n  unireel key create studio --name renderfarm\n\n  export UNIREEL_API_KEY=$(unireel key create studio --scope read --valid 24h)\n\n  unireel key create studio --name drafts --models wan2.6-r2v-flash,wan2.6-video-720p"
+	return "The secret goes to the standard output, alone, so that a script can take it.\n\nExamples:\n\n  unireel key create studio --name renderfarm\n\n  export UNIREEL_API_KEY=$(unireel key create studio --scope read --valid 24h)\n\n  unireel key create studio --name drafts --models wan2.6-r2v-flash,wan2.6-video-720p\n\n  unireel key create default --name operator --scope admin   # for --url and --key of the operator's commands"
 }
 
 // Run makes it.

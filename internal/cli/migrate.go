@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-type migrateCmd struct{ operator }
+type migrateCmd struct{ host }
 
 // Help teaches by examples.
 func (migrateCmd) Help() string {

@@ -49,6 +49,10 @@ func (s server) connect() (*client.Client, error) {
 			key = profile.Key.Reveal()
 		}
 	}
+	return newClient(url, key)
+}
+
+func newClient(url, key string) (*client.Client, error) {
 	c, err := client.New(url, key, client.WithUserAgent("unireel-cli/"+app.Version()))
 	if err != nil {
 		return nil, usagef("--url: %s", err)
@@ -56,15 +60,23 @@ func (s server) connect() (*client.Client, error) {
 	return c, nil
 }
 
-// operator is how an operator's command finds the installation.
-type operator struct {
+// host is how a command finds the installation on this host.
+type host struct {
 	File     string        `name:"config" env:"UNIREEL_CONFIG" type:"path" placeholder:"FILE" help:"The server's configuration file."`
 	Data     string        `name:"data" env:"UNIREEL_DATA" type:"path" placeholder:"DIR" help:"The server's data folder, when it is not the usual one."`
 	Database config.Secret `name:"database" env:"UNIREEL_DATABASE" placeholder:"URL" help:"The server's PostgreSQL database, when it has one."`
 	JSON     bool          `name:"json" help:"Print the answer as JSON."`
 }
 
-func (o operator) load() (config.Config, error) {
+// operator is how an operator's command finds the installation: on this host, or
+// through the API with a key of the scope admin.
+type operator struct {
+	host
+	URL string        `name:"url" env:"UNIREEL_URL" placeholder:"URL" help:"A server elsewhere. Default: the installation on this host, for which no key is needed."`
+	Key config.Secret `name:"key" env:"UNIREEL_API_KEY" placeholder:"KEY" help:"With --url: an API key of the scope admin."`
+}
+
+func (o host) load() (config.Config, error) {
 	var flags []string
 	if o.File != "" {
 		flags = append(flags, "--config="+o.File)
@@ -80,6 +92,9 @@ func (o operator) load() (config.Config, error) {
 
 // with runs do against the operator's API.
 func (o operator) with(ctx context.Context, w *World, do func(client.Admin) error) error {
+	if o.URL != "" {
+		return o.elsewhere(do)
+	}
 	cfg, err := o.load()
 	if err != nil {
 		return err
@@ -96,6 +111,19 @@ func (o operator) with(ctx context.Context, w *World, do func(client.Admin) erro
 		return fmt.Errorf("close the data folder: %w", closed)
 	}
 	return err
+}
+
+// elsewhere runs do against the operator's API of a server that is named.
+func (o operator) elsewhere(do func(client.Admin) error) error {
+	if !o.Key.Set() {
+		return usagef("no API key for %s: give one of the scope admin with --key or UNIREEL_API_KEY; on the server's own host leave out --url and UNIREEL_URL", o.URL)
+	}
+	c, err := newClient(o.URL, o.Key.Reveal())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return do(c.Admin())
 }
 
 // printJSON writes raw bytes as they are, anything else indented.

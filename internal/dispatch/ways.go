@@ -19,8 +19,9 @@ type Way struct {
 	Lacks    []catalog.Feature
 }
 
-// Ways lists every route that a real video's request could take by now, by model
-// and mode, and of each the first first.
+// Ways lists every route of real videos, and of previews while they stand in, whether
+// or not its upstream takes tasks at the moment: by model and mode, and of each the
+// first first.
 func (d *Dispatch) Ways() []Way {
 	var ways []Way
 	for _, m := range d.Catalog.Models() {

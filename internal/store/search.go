@@ -33,7 +33,7 @@ func (r Reader) Search(ctx context.Context, f Search) (list []task.Task, more bo
 	is("account = ?", f.Account)
 	is("state = ?", string(f.State))
 	is("(model = ? OR resolved = ?)", f.Model)
-	is("upstream = ?", f.Upstream)
+	is("(upstream = ? OR SUBSTR(upstream, 1, LENGTH(?) + 1) = ? || '@')", f.Upstream) // each replica's own renderer has its name and an @
 	is("id < ?", f.After)
 	text := "SELECT " + taskColumns + " FROM task"
 	if len(where) > 0 {

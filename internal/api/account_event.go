@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -49,15 +48,13 @@ func (a *API) accountEvents(c *call) error {
 	if !ok || at.After(last) { // an id of a database that was set back is of the future
 		at = last
 	}
-	s, err := openStream(c)
-	if err == nil && c.r.Method != http.MethodHead {
+	return a.streaming(c, func(s *stream) error {
 		h := &hearing{a: a, s: s, at: at}
-		if err = h.begin(last); err == nil {
-			err = h.listen()
+		if err := h.begin(last); err != nil {
+			return err
 		}
-	}
-	a.ended(c, err)
-	return nil
+		return h.listen()
+	})
 }
 
 // begin tells where the stream begins, so that who hears nothing until the

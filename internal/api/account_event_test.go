@@ -112,11 +112,7 @@ func TestASilentStreamBeats(t *testing.T) {
 		answer := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/events", nil)
 		r.Header.Set("Authorization", "Bearer "+aliceKey)
-		s, err := openStream(&call{answered: answered{ResponseWriter: answer}, r: r})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := &hearing{a: a, s: s}
+		h := &hearing{a: a, s: &stream{c: &call{answered: answered{ResponseWriter: answer}, r: r}, control: http.NewResponseController(answer)}}
 		done := make(chan error, 1)
 		go func() { done <- h.hear(nil) }()
 		begin := time.Now()

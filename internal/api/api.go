@@ -128,6 +128,7 @@ type API struct {
 	page     homePage
 	draining chan struct{}
 	drain    sync.Once
+	streams  sync.WaitGroup // of events, on connections of their own
 }
 
 const defaultMaxUpload = 512 << 20
@@ -183,6 +184,17 @@ func (a *API) Admin() http.Handler {
 // Drain ends every waiting poll with what is known now. Call it before the
 // server's Shutdown, which would otherwise wait for them.
 func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
+
+// Ended waits, after Drain, until the streams of events have ended, or ctx does: their
+// connections are not the server's any more, and its Shutdown does not wait for them.
+func (a *API) Ended(ctx context.Context) {
+	over := make(chan struct{})
+	go func() { a.streams.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+}
 
 // Close ends what the API watches in the store.
 func (a *API) Close() {

@@ -2,10 +2,13 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -39,17 +42,97 @@ type stream struct {
 	control *http.ResponseController
 }
 
-// openStream begins the answer. After it no error can be answered any more: a
-// listener who finds the stream ended comes again with the last id.
-func openStream(c *call) (*stream, error) {
-	s := &stream{c: c, control: http.NewResponseController(c)}
+// streaming answers with events: tell tells them until it returns. After the head no
+// error can be answered any more: a listener who finds the stream ended comes again
+// with the last id. Where it can, the connection is taken from Go's server, whose
+// buffers and goroutines would be three quarters of what a listener costs; then
+// streaming returns at once.
+func (a *API) streaming(c *call, tell func(*stream) error) error {
 	h := c.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	h.Set("Connection", "close") // the last write's deadline stays on the connection
-	c.WriteHeader(http.StatusOK)
-	return s, s.write([]byte("retry: 2000\n\n"))
+	h.Set("Connection", "close") // it ends with the stream
+	if c.r.Method == http.MethodHead {
+		c.WriteHeader(http.StatusOK)
+		return nil
+	}
+	conn, _, err := http.NewResponseController(c).Hijack()
+	if err != nil {
+		c.WriteHeader(http.StatusOK)
+		a.ended(c, (&stream{c, http.NewResponseController(c)}).tellAll(tell))
+		return nil
+	}
+	c.status = http.StatusOK
+	own := &ownConn{conn: conn, header: h.Clone()}
+	ctx, gone := context.WithCancel(context.WithoutCancel(c.ctx()))
+	taken := &call{answered: answered{ResponseWriter: own}, r: c.r.WithContext(ctx), id: c.id, key: c.key, openAI: c.openAI}
+	taken.r.Body = http.NoBody
+	a.streams.Go(func() {
+		defer gone()
+		defer func() { _ = conn.Close() }()
+		go own.watch(gone)
+		a.ended(taken, a.safely(func() error { return (&stream{taken, http.NewResponseController(own)}).tellAll(tell) }))
+	})
+	return nil
+}
+
+// safely makes an error of a panic, as the server would.
+func (a *API) safely(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do()
+}
+
+func (s *stream) tellAll(tell func(*stream) error) error {
+	if err := s.write([]byte("retry: 2000\n\n")); err != nil {
+		return err
+	}
+	return tell(s)
+}
+
+// ownConn is a connection that was taken from Go's server: it writes the answer's head
+// by itself, and its body to the connection's end.
+type ownConn struct {
+	conn   net.Conn
+	header http.Header // nil once it was written
+}
+
+// Header is the head to come.
+func (o *ownConn) Header() http.Header { return o.header }
+
+// WriteHeader is known: 200.
+func (o *ownConn) WriteHeader(int) {}
+
+// Write writes at once.
+func (o *ownConn) Write(text []byte) (int, error) {
+	if o.header != nil {
+		var head bytes.Buffer
+		head.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+		_ = o.header.Write(&head)
+		head.WriteString("\r\n")
+		o.header = nil
+		if _, err := o.conn.Write(head.Bytes()); err != nil {
+			return 0, err
+		}
+	}
+	return o.conn.Write(text)
+}
+
+// SetWriteDeadline is for http.ResponseController.
+func (o *ownConn) SetWriteDeadline(at time.Time) error { return o.conn.SetWriteDeadline(at) }
+
+// Flush has nothing to do.
+func (o *ownConn) Flush() {}
+
+// watch waits for the caller to go: there is nothing more that they could say.
+func (o *ownConn) watch(gone func()) {
+	_ = o.conn.SetReadDeadline(time.Time{})
+	_, _ = o.conn.Read(make([]byte, 1))
+	gone()
 }
 
 // write sends text at once, or fails when the listener does not take it in time.
@@ -126,8 +209,7 @@ type following struct {
 	progress, position int64
 }
 
-// taskEvents is GET /v1/videos/{id}/events. It watches first, then reads, so that
-// no change is missed.
+// taskEvents is GET /v1/videos/{id}/events.
 func (a *API) taskEvents(c *call) error {
 	id := c.r.PathValue("id")
 	text, param := resumeText(c.r)
@@ -135,8 +217,6 @@ func (a *API) taskEvents(c *call) error {
 	if text != "" && !ok {
 		return badResume(param)
 	}
-	changed, stop := a.Store.WatchTask(id)
-	defer stop()
 	t, err := a.Store.TaskOf(c.ctx(), c.key.Account, id)
 	if err != nil {
 		return noTask(err)
@@ -145,20 +225,22 @@ func (a *API) taskEvents(c *call) error {
 		c.WriteHeader(http.StatusNoContent) // browsers come again after every end but this
 		return nil
 	}
-	s, err := openStream(c)
-	if err != nil || c.r.Method == http.MethodHead {
-		return nil // who is gone needs no answer
-	}
+	return a.streaming(c, func(s *stream) error { return a.followTask(s, t, seq) })
+}
+
+// followTask tells a task's events behind a version, 0 for what is now, to its end. It
+// watches first, then reads, so that no change is missed.
+func (a *API) followTask(s *stream, t task.Task, seq int64) error {
+	changed, stop := a.Store.WatchTask(t.ID)
+	defer stop()
 	f := &following{a: a, s: s, task: t, seq: min(seq, t.Version)}
-	if !ok {
+	if seq == 0 {
 		f.seq = t.Version
-		err = f.tell("video."+t.State.Status(), taskEventID(t.Version), since(t))
+		if err := f.tell("video."+t.State.Status(), taskEventID(t.Version), since(t)); err != nil || t.State.Final() {
+			return err
+		}
 	}
-	if err == nil && (ok || !t.State.Final()) {
-		err = f.follow(changed)
-	}
-	a.ended(c, err)
-	return nil
+	return f.follow(changed)
 }
 
 // follow tells the task's changes to its end, the server's or the listener's.

@@ -105,6 +105,7 @@ func (h *house) serve(ctx context.Context, l net.Listener, handler http.Handler)
 	h.api.Drain()
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ShutdownGrace)
 	defer done()
+	h.api.Ended(ending)
 	if err := server.Shutdown(ending); err != nil {
 		h.log.Warn("some requests did not end in time", "error", err)
 		return server.Close()

@@ -57,24 +57,28 @@ func (a *API) streaming(c *call, tell func(*stream) error) error {
 		c.WriteHeader(http.StatusOK)
 		return nil
 	}
-	conn, _, err := http.NewResponseController(c).Hijack()
-	if err != nil {
-		c.WriteHeader(http.StatusOK)
-		a.ended(c, (&stream{c, http.NewResponseController(c)}).tellAll(tell))
+	if conn, _, err := http.NewResponseController(c).Hijack(); err == nil {
+		a.stream(c, conn, tell)
 		return nil
 	}
+	c.WriteHeader(http.StatusOK)
+	a.ended(c, (&stream{c, http.NewResponseController(c)}).tellAll(tell))
+	return nil
+}
+
+// stream goes on with a call's answer on a connection that is ours now.
+func (a *API) stream(c *call, conn net.Conn, tell func(*stream) error) {
 	c.status = http.StatusOK
-	own := &ownConn{conn: conn, header: h.Clone()}
+	own := &ownConn{conn: conn, header: c.Header().Clone()}
 	ctx, gone := context.WithCancel(context.WithoutCancel(c.ctx()))
 	taken := &call{answered: answered{ResponseWriter: own}, r: c.r.WithContext(ctx), id: c.id, key: c.key, openAI: c.openAI}
-	taken.r.Body = http.NoBody
+	taken.r.Body = http.NoBody // the old one holds the server's buffers
 	a.streams.Go(func() {
 		defer gone()
 		defer func() { _ = conn.Close() }()
 		go own.watch(gone)
 		a.ended(taken, a.safely(func() error { return (&stream{taken, http.NewResponseController(own)}).tellAll(tell) }))
 	})
-	return nil
 }
 
 // safely makes an error of a panic, as the server would.

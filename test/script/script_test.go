@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -35,7 +36,19 @@ const apiKey = "sk-script-0123456789abcdef"
 // binary is the program with its fail points, built once.
 var binary string
 
+// atOnce is how many scripts run side by side, where the command line does not say:
+// they wait far more than they work.
+const atOnce = "5"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", atOnce); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "unireel-script-*")
 		if err != nil {
@@ -62,7 +75,10 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	for _, database := range databases {
-		t.Run(database, func(t *testing.T) { scripts(t, database) })
+		t.Run(database, func(t *testing.T) {
+			t.Parallel()
+			scripts(t, database)
+		})
 	}
 }
 
@@ -193,22 +209,6 @@ func simCmd(ts *testscript.TestScript, _ bool, args []string) {
 	await(ts, p, "sim", func() bool {
 		found := address.FindString(ts.ReadFile("sim.log"))
 		ts.Setenv("SIM", found)
-		return found != ""
-	})
-}
-
-// listenerCmd starts `unireel webhook listen`; $HOOK is its address afterwards. It
-// can be started again at the same one.
-func listenerCmd(ts *testscript.TestScript, _ bool, args []string) {
-	at := "127.0.0.1:0"
-	if was := ts.Getenv("HOOK"); was != "" {
-		at = strings.TrimPrefix(was, "http://")
-	}
-	p := start(ts, "listener", append([]string{"webhook", "listen", "--addr", at}, args...)...)
-	address := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
-	await(ts, p, "listener", func() bool {
-		found := address.FindString(ts.ReadFile("listener.log"))
-		ts.Setenv("HOOK", found)
 		return found != ""
 	})
 }

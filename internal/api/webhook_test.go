@@ -3,10 +3,16 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unireel/unireel/client"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
@@ -185,6 +191,7 @@ func TestAnOccasionTellsWhatHappenedThen(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("film"))
+		described := contract(t).Webhooks
 		for event, want := range map[string]string{"video.queued": "queued 0 no", "video.in_progress": "in_progress 0 no", "video.completed": "completed 100 yes"} {
 			d := store.Delivery{ID: "evt_1", Endpoint: "hook_1", Task: id, Event: event, CreatedAt: 1_767_225_600_000}
 			body, err := w.api.Occasion(t.Context(), "https://video.example", d)
@@ -199,6 +206,7 @@ func TestAnOccasionTellsWhatHappenedThen(t *testing.T) {
 			if err := json.Unmarshal(body, &got); err != nil {
 				t.Fatal(err)
 			}
+			asDescribed(t, described[event], body)
 			link := "no"
 			if got.Data.VideoURL != nil && strings.HasPrefix(*got.Data.VideoURL, "https://video.example/v1/videos/"+id+"/content?") {
 				link = "yes"
@@ -210,8 +218,56 @@ func TestAnOccasionTellsWhatHappenedThen(t *testing.T) {
 				t.Errorf("%s: %s", event, body)
 			}
 		}
+		body, err := w.api.Occasion(t.Context(), "", store.Delivery{ID: "evt_2_test", Endpoint: "hook_1", Event: "webhook.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asDescribed(t, described["webhook.test"], body)
 		if s := asOf(task.Task{State: task.Failed, Error: &task.Error{Code: "x"}, StartedAt: 5}, "in_progress"); s.State != task.Running || s.Error != nil || s.StartedAt != 5 {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// asDescribed holds what is sent to openapi.yaml.
+func asDescribed(t *testing.T, webhook *openapi3.PathItem, body []byte) {
+	t.Helper()
+	var sent any
+	if err := json.Unmarshal(body, &sent); err != nil {
+		t.Fatal(err)
+	}
+	if err := webhook.Post.RequestBody.Value.Content["application/json"].Schema.Value.VisitJSON(sent); err != nil {
+		t.Errorf("%s is not as openapi.yaml says: %v", body, err)
+	}
+}
+
+// TestTheContractsSignatureVerifies: the example headers are those of the example of
+// a test event, as it is sent.
+func TestTheContractsSignatureVerifies(t *testing.T) {
+	doc := contract(t)
+	headers := http.Header{}
+	for _, p := range doc.Webhooks["webhook.test"].Post.Parameters {
+		headers.Set(p.Value.Name, p.Value.Example.(string))
+	}
+	at, err := strconv.ParseInt(headers.Get("webhook-timestamp"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := store.Delivery{ID: headers.Get("webhook-id"), Endpoint: "hook_01JGM3W0000000000000000001", Event: "webhook.test", CreatedAt: at * 1000}
+	body, err := new(API).Occasion(t.Context(), "", d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := doc.Components.Schemas["Webhook"].Value.Example.(map[string]any)["secret"].(string)
+	if _, err := client.VerifyWebhook(headers, body, time.Unix(at, 0), secret); err != nil {
+		t.Errorf("%s: %v", body, err)
+	}
+	var sent any
+	if err := json.Unmarshal(body, &sent); err != nil {
+		t.Fatal(err)
+	}
+	shown := doc.Webhooks["webhook.test"].Post.RequestBody.Value.Content["application/json"].Examples["test"].Value.Value
+	if diff := cmp.Diff(shown, sent); diff != "" {
+		t.Errorf("(-shown +sent):\n%s", diff)
+	}
 }

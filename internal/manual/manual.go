@@ -1,5 +1,5 @@
 // Package manual writes the pages that people and their assistants read: a
-// Markdown page for every endpoint and every model, in English and in Chinese,
+// Markdown page for every endpoint and every model, one for all webhooks, in English and in Chinese,
 // and llms.txt, which lists them. All of it is made from openapi.yaml, from the
 // Chinese beside it and from the catalog as it was loaded, so prices are this
 // installation's. api calls it once at its start and serves what it wrote; no
@@ -112,6 +112,9 @@ func (w writer) pages() map[string]string {
 	for _, o := range operations(w.spec) {
 		pages[o.page()] = w.endpoint(o)
 	}
+	if len(events(w.spec)) > 0 {
+		pages[webhookPage] = w.webhooks()
+	}
 	for _, m := range w.Models {
 		pages[modelPage(m)] = w.model(m)
 	}
@@ -131,6 +134,9 @@ func (w writer) list(out *strings.Builder) {
 	for _, o := range operations(w.spec) {
 		fmt.Fprintf(out, "- [%s %s](%s): %s\n", o.method, o.path, w.link(o.page()), w.say(o.spec.get("summary").text()))
 	}
+	if len(events(w.spec)) > 0 {
+		fmt.Fprintf(out, "- [%s](%s)\n", w.in(wordWebhooks), w.link(webhookPage))
+	}
 	fmt.Fprintf(out, "\n## %s\n\n", w.in(wordModels))
 	for _, m := range w.Models {
 		fmt.Fprintf(out, "- [%s](%s): %s; %s\n", m.ID, w.link(modelPage(m)), w.in(m.Title), w.price(m))
@@ -147,6 +153,9 @@ func (w writer) front() string {
 	t.head(&out)
 	for _, o := range operations(w.spec) {
 		t.row(&out, fmt.Sprintf("[`%s %s`](%s)", o.method, o.path, w.link(o.page())), w.say(o.spec.get("summary").text()))
+	}
+	if len(events(w.spec)) > 0 {
+		t.row(&out, fmt.Sprintf("[%s](%s)", w.in(wordWebhooks), w.link(webhookPage)), "")
 	}
 	fmt.Fprintf(&out, "\n## %s\n\n", w.in(wordModels))
 	t = table{w.in(wordModel), w.in(wordDescription), w.in(wordPrice)}

@@ -194,9 +194,14 @@ type operation struct {
 }
 
 // operations is all of them, in the order of the spec.
-func operations(spec node) []operation {
+func operations(spec node) []operation { return within(spec.get("paths")) }
+
+// events is what the server sends by itself; the path of each is its name.
+func events(spec node) []operation { return within(spec.get("webhooks")) }
+
+func within(paths node) []operation {
 	var list []operation
-	for path, item := range spec.get("paths").fields() {
+	for path, item := range paths.fields() {
 		for method, o := range item.fields() {
 			if slices.Contains([]string{"get", "post", "put", "patch", "delete"}, method) {
 				list = append(list, operation{strings.ToUpper(method), path, o.there()})

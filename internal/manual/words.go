@@ -31,6 +31,12 @@ var (
 	wordNo             = catalog.Text{EN: "No", ZH: "否"}
 	wordPrice          = catalog.Text{EN: "Price", ZH: "价格"}
 	wordModes          = catalog.Text{EN: "What it makes a video from", ZH: "生成方式"}
+	wordWebhooks       = catalog.Text{EN: "Webhooks: events, signatures, retries", ZH: "Webhook：事件、签名与重试"}
+	wordEvents         = catalog.Text{EN: "Events", ZH: "事件"}
+	wordEvent          = catalog.Text{EN: "Event", ZH: "事件"}
+	wordYourAnswer     = catalog.Text{EN: "Your answer", ZH: "您的响应"}
+	wordElse           = catalog.Text{EN: "else", ZH: "其他"}
+	wordHappened       = catalog.Text{EN: "What happened", ZH: "含义"}
 	wordMedia          = catalog.Text{EN: "References", ZH: "参考素材要求"}
 
 	sayKey = catalog.Text{

@@ -1,6 +1,6 @@
 // Package api is HTTP in and out: routes.go has every endpoint in one line each,
-// a file per resource what they do, uniall.go and openai.go the wire shapes that
-// customers write, problem.go the only knowledge of HTTP status codes. It decodes a request
+// a file per resource what they do, uniall.go, openai.go and dashscope.go the wire
+// shapes that customers write, problem.go the only knowledge of HTTP status codes. It decodes a request
 // into catalog's Ask, hands every change to checkout, reads straight from store
 // and blob, and asks the Engine for what only dispatch knows. It never changes a
 // row itself, never speaks to a supplier and never lets the inside out in an

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/task"
 )
 
 // generation is what a task is called that was created in UniAll's dialect.
@@ -29,18 +30,24 @@ func (a *API) createVideo(c *call) error {
 // submit hands over the order that was decoded from a body, and answers with its
 // task.
 func (a *API) submit(c *call, body jsonValue, order checkout.Order) error {
+	t, err := a.order(c, body, order)
+	if err != nil {
+		return err
+	}
+	return a.answer(c, t)
+}
+
+// order hands over the order that was decoded from a body.
+func (a *API) order(c *call, body jsonValue, order checkout.Order) (task.Task, error) {
 	if order.IdempotencyKey = c.r.Header.Get("Idempotency-Key"); order.IdempotencyKey != "" {
 		sum := sha256.Sum256(body.canonical(nil))
 		order.BodyHash = hex.EncodeToString(sum[:])
 	}
 	t, replayed, err := a.Checkout.Submit(c.ctx(), c.who(), order)
-	if err != nil {
-		return err
-	}
-	if replayed {
+	if err == nil && replayed {
 		c.Header().Set("Idempotent-Replayed", "true")
 	}
-	return a.answer(c, t)
+	return t, err
 }
 
 // estimate is what a request would cost. Amounts are decimal strings.

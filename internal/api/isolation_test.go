@@ -61,15 +61,19 @@ func TestAnotherAccountsThingsDoNotExist(t *testing.T) {
 				id = file
 			}
 			path := strings.ReplaceAll(e.path, "{id}", id)
+			want := map[string]bool{"404 video_not_found": true, "404 file_not_found": true, "404 webhook_not_found": true, "404 delivery_not_found": true}
+			if strings.HasPrefix(path, dashScopeRoot) {
+				want = map[string]bool{"200 ": e.method == "GET", "400 UnsupportedOperation": e.method == "POST"}
+			}
 			for _, query := range []string{"", "?wait=1"} {
 				tried++
 				a := w.ask(w.bob, e.method, path+query, "")
 				code, _ := a.code(t)
-				if a.status != 404 || !strings.HasSuffix(code, "_not_found") {
+				if !want[fmt.Sprintf("%d %s", a.status, code)] || a.status == 200 && !strings.Contains(string(a.body), dashScopeUnknown) {
 					t.Errorf("%s %s%s as another account: %d %s", e.method, path, query, a.status, a.body)
 				}
 				nobody := w.ask(w.bob, e.method, strings.ReplaceAll(e.path, "{id}", "task_nobody")+query, "")
-				if nobody.status != 404 {
+				if nobody.status != a.status {
 					t.Errorf("%s: a thing of nobody: %d", e.path, nobody.status)
 				}
 			}
@@ -107,19 +111,23 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 				path += "?after=x" // a stream would not end
 			}
 			none, bad, small := w.ask("", e.method, path, ""), w.ask("sk-wrong", e.method, path, ""), w.ask(reader, e.method, path, "")
+			missing, wrong, lacking := "missing_api_key", "invalid_api_key", "insufficient_scope"
+			if strings.HasPrefix(path, dashScopeRoot) {
+				missing, wrong, lacking = "InvalidApiKey", "InvalidApiKey", "AccessDenied"
+			}
 			if e.needs == open {
-				if none.status != 200 {
+				if none.status != 200 && e.path != "/api/v1/uploads" || none.status == 401 { // what is uploaded there is signed for
 					t.Errorf("%s asks for a key: %d", path, none.status)
 				}
 				continue
 			}
-			if code, _ := none.code(t); none.status != 401 || code != "missing_api_key" || none.header.Get("WWW-Authenticate") != "Bearer" {
+			if code, _ := none.code(t); none.status != 401 || code != missing || none.header.Get("WWW-Authenticate") != "Bearer" {
 				t.Errorf("%s %s without a key: %d %s", e.method, path, none.status, none.body)
 			}
-			if code, _ := bad.code(t); bad.status != 401 || code != "invalid_api_key" {
+			if code, _ := bad.code(t); bad.status != 401 || code != wrong {
 				t.Errorf("%s %s with a wrong key: %d %s", e.method, path, bad.status, bad.body)
 			}
-			if code, _ := small.code(t); (small.status == 403 && code == "insufficient_scope") != (e.needs == write) {
+			if code, _ := small.code(t); (small.status == 403 && code == lacking && strings.Contains(string(small.body), "scope")) != (e.needs == write) {
 				t.Errorf("%s %s with a reading key: %d %s", e.method, path, small.status, small.body)
 			}
 		}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/fault"
@@ -67,6 +69,12 @@ func (a *API) problem(c *call, err error) {
 	}
 	f := faultOf(err)
 	as := statuses[f.Kind]
+	var told any = enveloped(f, as.family, c.id)
+	if c.dashScope() {
+		var code string
+		code, as.status = flatCode(f)
+		told = flatProblem{Code: code, Message: flatMessage(f), RequestID: c.id}
+	}
 	h := c.Header()
 	if f.Kind == fault.Limited || f.Kind == fault.Unavailable {
 		after := f.After
@@ -81,15 +89,86 @@ func (a *API) problem(c *call, err error) {
 	if f.Kind == fault.Unauthenticated {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	var body problemBody
+	if err := c.json(as.status, told); err != nil {
+		a.Log.Error("write problem", "id", c.id, "error", err)
+	}
+}
+
+func enveloped(f *fault.Fault, family, request string) (body problemBody) {
 	e := &body.Error
 	for _, one := range f.All() {
 		e.Errors = append(e.Errors, problemPart{Param: orNull(one.Param), Code: string(one.Code), Message: one.Detail})
 	}
-	e.Message, e.Param, e.Code, e.Type, e.RequestID = f.Detail, orNull(f.Param), string(f.Code), as.family, c.id
-	if err := c.json(as.status, body); err != nil {
-		a.Log.Error("write problem", "id", c.id, "error", err)
+	e.Message, e.Param, e.Code, e.Type, e.RequestID = f.Detail, orNull(f.Param), string(f.Code), family, request
+	return body
+}
+
+// flatProblem is the error of DashScope's dialect.
+type flatProblem struct {
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	RequestID string `json:"request_id"`
+}
+
+// flatCodes: what DashScope calls a fault ("error codes"), of a request and of a failed
+// task, and the status it has there where that is not its kind's.
+var flatCodes = map[fault.Code]struct {
+	code   string
+	status int
+}{
+	fault.CodeMalformedBody:   {"BadRequest.IllegalInput", 0},
+	fault.CodeContentType:     {"BadRequest.IllegalInput", http.StatusBadRequest},
+	fault.CodeTooLarge:        {"BadRequest.TooLarge", http.StatusBadRequest},
+	fault.CodeFileType:        {"InvalidFile.Format", http.StatusBadRequest},
+	fault.CodeUnknownModel:    {"ModelNotFound", http.StatusNotFound},
+	fault.CodeModelForbidden:  {"Model.AccessDenied", 0},
+	fault.CodeCredit:          {"Arrearage", http.StatusBadRequest},
+	fault.CodeNotWaiting:      {"UnsupportedOperation", 0},
+	fault.CodeSlowBody:        {"RequestTimeOut", 0},
+	fault.CodeUnreachable:     {"InvalidParameter.DataInspection", 0},
+	fault.CodeBadReference:    {"InvalidFile.Format", 0},
+	fault.CodeModerated:       {"DataInspectionFailed", 0},
+	fault.CodeExpired:         {"RequestTimeOut", 0},
+	fault.CodeTimedOut:        {"InternalError.Timeout", 0},
+	fault.CodeSupplier:        {"InternalError", 0},
+	fault.CodeUpstreamLost:    {"InternalError", 0},
+	fault.CodeResultLost:      {"InternalError", 0},
+	fault.CodeUpstreamUnknown: {"InternalError", 0},
+}
+
+// flatKinds: what DashScope calls everything else of a kind.
+var flatKinds = map[fault.Kind]string{
+	fault.Invalid: "InvalidParameter", fault.Unauthenticated: "InvalidApiKey", fault.Forbidden: "AccessDenied", fault.NotFound: "NotFound",
+	fault.NotAllowed: "UnsupportedOperation", fault.Limited: "Throttling.RateQuota", fault.Unavailable: "ServiceUnavailable",
+}
+
+// flatCode is a fault's code and status in DashScope's dialect.
+func flatCode(f *fault.Fault) (code string, status int) {
+	code, status = flatName(f.Code), statuses[f.Kind].status
+	if own := flatCodes[f.Code].status; own != 0 {
+		status = own
 	}
+	if f.Code == fault.CodeMissingField && f.Param == "model" {
+		code = "BadRequest.EmptyModel"
+	}
+	if f.Code == fault.CodeMissingField && f.Param == dashScopeInput {
+		code = "BadRequest.EmptyInput"
+	}
+	return code, status
+}
+
+func flatName(code fault.Code) string {
+	return cmp.Or(flatCodes[code].code, flatKinds[code.Kind()], "InternalError")
+}
+
+// flatMessage is all that is wrong in one text: there is no other place for the
+// fields' names.
+func flatMessage(f *fault.Fault) string {
+	var said []string
+	for _, one := range f.All() {
+		said = append(said, one.Error())
+	}
+	return strings.Join(said, " ")
 }
 
 // faultOf is the fault in an error. A database that does not answer is not our

@@ -54,6 +54,14 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/webhooks/{id}/deliveries", read, a.listDeliveries},
 		{"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", write, a.redeliver},
 
+		{"POST", "/api/v1/services/aigc/video-generation/video-synthesis", write, a.createDashScope},
+		{"GET", "/api/v1/tasks/{id}", read, a.getDashScope},
+		{"POST", "/api/v1/tasks/{id}/cancel", write, a.cancelDashScope},
+		{"GET", "/api/v1/tasks", read, a.listDashScope},
+		{"GET", "/api/v1/tasks/{$}", read, a.listDashScope},
+		{"GET", "/api/v1/uploads", write, a.uploadPolicy},
+		{"POST", "/api/v1/uploads", open, a.uploadDashScope},
+
 		{"GET", "/v1/models", read, a.listModels},
 		{"GET", "/v1/models/{id}", read, a.getModel},
 		{"GET", "/v1/balance", read, a.getBalance},

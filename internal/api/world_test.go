@@ -117,6 +117,7 @@ type world struct {
 	bob        string
 	account    string // alice's
 	full       *fullDisk
+	dated      bool // ids tell their time, as the program's do
 	log        *bytes.Buffer
 }
 
@@ -168,7 +169,12 @@ func newWorld(t testing.TB, at storetest.Place) *world {
 	must(err)
 	models, err := catalog.Load(catalog.Options{})
 	must(err)
-	newID := ids()
+	newID := ids(func() time.Time {
+		if w.dated {
+			return w.clock.now()
+		}
+		return time.UnixMilli(0)
+	})
 	w.checkout = checkout.New(checkout.Options{
 		Store: w.store, Catalog: models, Blobs: w.blobs, Fetch: fetcher, Now: w.clock.now, NewID: newID, Log: log,
 		Route: func(catalog.Request) (string, *fault.Fault) { return "lane", nil },
@@ -215,9 +221,9 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// ids makes ids in order, as the program does; those of the audit log have a count
-// of their own, so that golden files do not hang on what is told there.
-func ids() func(string) string {
+// ids makes ids in order and of a time, as the program does; those of the audit log
+// have a count of their own, so that golden files do not hang on what is told there.
+func ids(now func() time.Time) func(string) string {
 	var mu sync.Mutex
 	var counts [2]uint64
 	return func(prefix string) string {
@@ -229,6 +235,7 @@ func ids() func(string) string {
 		}
 		*n++
 		var id ulid.ULID
+		_ = id.SetTime(ulid.Timestamp(now()))
 		for i := range 8 {
 			id[15-i] = byte(*n >> (8 * i))
 		}
@@ -252,10 +259,14 @@ func (a answer) json(t testing.TB) map[string]any {
 	return m
 }
 
-// code is the first error's code, and its param.
+// code is the first error's code, and its param; DashScope's dialect has codes of its
+// own, and no params.
 func (a answer) code(t testing.TB) (code, param string) {
 	t.Helper()
-	e, _ := a.json(t)["error"].(map[string]any)
+	e, enveloped := a.json(t)["error"].(map[string]any)
+	if !enveloped {
+		e = a.json(t)
+	}
 	code, _ = e["code"].(string)
 	param, _ = e["param"].(string)
 	return code, param

@@ -25,6 +25,7 @@ type Ask struct {
 
 	Size     Given[string] // "1280*720" or "1280x720"
 	Tier     Given[string] // "720p", for dialects that name no size; selects within a family name
+	Format   Given[string] // "16:9", for dialects that name no size; chooses among the model's sizes
 	Duration Given[Number] // seconds
 	ShotType Given[string]
 	Seed     Given[Number]
@@ -38,10 +39,15 @@ type Ask struct {
 	Metadata        Given[[]Pair]
 	ReferencesCheck Given[string]
 
-	Now int64 // unix seconds: what start_by is held against
+	Now      int64 // unix seconds: what start_by is held against
+	Wordless bool  // a picture needs no prompt
+
 	// Look says what else is wrong with a well-formed reference, as far as it can be
 	// told without a network; nil looks at nothing.
 	Look func(Reference) *fault.Fault
+	// Retell says a prompt of R2V in our words, where the dialect has others for its
+	// references; nil leaves it as it is. It is told the references in character order.
+	Retell func(prompt string, references []Reference) string
 	// LookHook is Look for a well-formed webhook URL.
 	LookHook func(url string) *fault.Fault
 	Names    map[string]string // UniAll's field name -> the dialect's, for what is missing; nil where they agree

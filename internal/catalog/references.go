@@ -31,6 +31,9 @@ func (v *validation) references() {
 		}
 		v.out.References = list
 		v.count()
+		if v.ask.Retell != nil {
+			v.out.Prompt = v.ask.Retell(v.out.Prompt, list)
+		}
 		v.characters()
 	case I2V:
 		v.refuseLists("%s makes its video from one picture; put it into `image`.")
@@ -107,7 +110,11 @@ func (v *validation) count() {
 	}
 	switch {
 	case all == 0 || all < most.Min:
-		v.missing("references", "%s needs %d to %d references: give them in `videos` and `images`, or in `%s`.", v.out.Model, most.Min, most.Max, v.name("references"))
+		where := "`videos` and `images`, or in `references`"
+		if name := v.name("references"); name != "references" {
+			where = "`" + name + "`"
+		}
+		v.missing("references", "%s needs %d to %d references: give them in %s.", v.out.Model, most.Min, most.Max, where)
 	case videos > most.Videos:
 		v.wrong(in(a.Videos), fault.CodeInvalidValue, "There are %d reference videos; %s takes at most %d.", videos, v.out.Model, most.Videos)
 	case images > most.Images:

@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/unireel/unireel/internal/fault"
@@ -49,6 +51,23 @@ func (c *Catalog) Modes(name string) []Mode {
 		return slices.Clone(f.modes)
 	}
 	return nil
+}
+
+// Called is what is asked for here by a name that a kind of provider has: a name of
+// ours is itself; else it is the family, or the first model, that is made there
+// under that name. A name that nobody has is itself too.
+func (c *Catalog) Called(provider, name string) string {
+	if c.Modes(name) != nil {
+		return name
+	}
+	for _, m := range c.list {
+		for _, mode := range m.ModeList() {
+			if s, ok := m.Supplier(provider, mode); ok && s.Model == name {
+				return cmp.Or(m.Modes[mode].Family, m.ID)
+			}
+		}
+	}
+	return name
 }
 
 // modeAmong decides between the modes of a model or a family by what was given.
@@ -172,6 +191,11 @@ func (v *validation) size() {
 	asked := v.model.Sizes[0]
 	if g.Fit() {
 		asked = g.Value
+	} else if f := v.ask.Format; f.Fit() && !v.sheet().SizeFromPicture {
+		if asked = v.model.sizeOf(f.Value); asked == "" {
+			v.wrong(f, fault.CodeInvalidValue, "%s is no format of %s, which makes %s.", quote(f.Value), v.model.ID, either(v.model.Sizes))
+			return
+		}
 	}
 	w, h, ok := splitSize(asked)
 	size := sizeText(w, h)
@@ -186,6 +210,25 @@ func (v *validation) size() {
 	if g.Fit() && v.sheet().SizeFromPicture {
 		v.warn(g, fault.CodeSizeFromPicture, "The picture's shape decides the size of this video; only its tier, %s, is kept.", v.model.Tier)
 	}
+}
+
+// sizeOf is the model's size that comes nearest to a format like "4:3", or "" when
+// none does: sizes are whole blocks, so that 1104*832 is 4:3.
+func (m *Model) sizeOf(format string) string {
+	a, b, _ := strings.Cut(format, ":")
+	width, errWidth := strconv.ParseUint(a, 10, 16)
+	height, errHeight := strconv.ParseUint(b, 10, 16)
+	if errWidth != nil || errHeight != nil || width == 0 || height == 0 {
+		return ""
+	}
+	best, nearest := "", 0.05
+	for _, size := range m.Sizes {
+		w, h, _ := splitSize(size)
+		if d := math.Abs(math.Log(float64(w) * float64(height) / (float64(h) * float64(width)))); d < nearest {
+			best, nearest = size, d
+		}
+	}
+	return best
 }
 
 func (v *validation) sizeWithoutModel() {

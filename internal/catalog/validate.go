@@ -98,6 +98,7 @@ func (v *validation) texts() {
 	a := v.ask
 	switch {
 	case a.Prompt.Wrong:
+	case a.Prompt.Value == "" && a.Wordless && v.out.Mode == I2V:
 	case strings.TrimSpace(a.Prompt.Value) == "" && a.Prompt.Has():
 		v.wrong(a.Prompt, fault.CodeMissingField, "The prompt is empty; say what the video shall show.")
 	case !a.Prompt.Has():
@@ -201,7 +202,7 @@ var character = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
 // characters warns of every characterN that the references do not reach to.
 func (v *validation) characters() {
 	var seen []string
-	for _, m := range character.FindAllStringSubmatch(v.ask.Prompt.Value, -1) {
+	for _, m := range character.FindAllStringSubmatch(v.out.Prompt, -1) {
 		n, err := strconv.Atoi(m[1])
 		if err == nil && n >= 1 && n <= len(v.out.References) || slices.Contains(seen, m[1]) {
 			continue

@@ -23,6 +23,18 @@ func (c *Checkout) CancelAsOperator(ctx context.Context, id string) (task.Task, 
 	return c.change(ctx, id, change{edit: wish, line: &line})
 }
 
+// CancelWaiting cancels what no supplier has, as Cancel does, and leaves everything
+// else as it is, without a wish; done says whether it did.
+func (c *Checkout) CancelWaiting(ctx context.Context, account, id string) (done bool, err error) {
+	_, err = c.change(ctx, account, id, func(t *task.Task, now int64) {
+		done = !t.State.Submitted() && !t.State.Final()
+		if done {
+			wish(t, now)
+		}
+	})
+	return done && err == nil, err
+}
+
 // Delete is Cancel and hides the task from its account for good. Its files go
 // with the next sweep, or, while it is not final, when it has become so.
 func (c *Checkout) Delete(ctx context.Context, account, id string) error {

@@ -27,11 +27,21 @@ const (
 // then writes its row. The bytes decide what it is, not its name. When it fails
 // nothing is left; a fault of the reader's own passes as it is.
 func (c *Checkout) KeepFile(ctx context.Context, who Caller, name string, r io.Reader, limit int64) (store.File, error) {
-	f, err := c.keepBlob(ctx, who, name, r, limit)
+	return c.KeepFileAs(ctx, who, store.File{ID: c.NewID("file"), Name: name}, r, limit)
+}
+
+// KeepFileAs is KeepFile for a file whose id, "file_" and 26 characters more, is
+// fixed already. An id that is taken is a fault, and the file of then stays.
+func (c *Checkout) KeepFileAs(ctx context.Context, who Caller, as store.File, r io.Reader, limit int64) (store.File, error) {
+	f, err := c.keepBlob(ctx, who, as, r, limit)
 	if err != nil {
 		return store.File{}, explain(err)
 	}
 	err = c.Store.Write(ctx, func(tx *store.Tx) error { return tx.InsertFile(ctx, f) })
+	if errors.Is(err, store.ErrTaken) {
+		c.DropFiles(ctx, []store.File{f})
+		return store.File{}, fault.New(fault.CodeConflict, "file", "This file was uploaded already and is not overwritten. Upload under another name.")
+	}
 	if err != nil {
 		c.DropFiles(ctx, []store.File{f})
 		return store.File{}, explain(fmt.Errorf("keep file: %w", err))
@@ -43,12 +53,13 @@ func (c *Checkout) KeepFile(ctx context.Context, who Caller, name string, r io.R
 // the blobs, as KeepFile does, and drafts its row: Submit writes it with the task.
 // Until then no row names it, and DropFiles takes it back.
 func (c *Checkout) ReceiveFile(ctx context.Context, who Caller, name string, r io.Reader, limit int64) (store.File, error) {
-	f, err := c.keepBlob(ctx, who, name, r, limit)
+	f, err := c.keepBlob(ctx, who, store.File{ID: c.NewID("file"), Name: name}, r, limit)
 	return f, explain(err)
 }
 
-// keepBlob writes the bytes and drafts the row that will name them.
-func (c *Checkout) keepBlob(ctx context.Context, who Caller, name string, r io.Reader, limit int64) (store.File, error) {
+// keepBlob writes the bytes and drafts the row that will name them, with the id and
+// the name that it has as.
+func (c *Checkout) keepBlob(ctx context.Context, who Caller, as store.File, r io.Reader, limit int64) (store.File, error) {
 	in := &bounded{r: r, left: limit}
 	head := make([]byte, fetch.SniffBytes)
 	n, err := io.ReadFull(in, head)
@@ -59,8 +70,7 @@ func (c *Checkout) keepBlob(ctx context.Context, who Caller, name string, r io.R
 	if !ok {
 		return store.File{}, noMedia("file")
 	}
-	id := c.NewID("file")
-	f := store.File{ID: id, Account: who.Account, Name: cleanName(name, id+media.Ending), Kind: string(media.Kind), Type: media.Name, Blob: id + "/" + c.NewID("blob"), CreatedAt: c.millis()}
+	f := store.File{ID: as.ID, Account: who.Account, Name: cleanName(as.Name, as.ID+media.Ending), Kind: string(media.Kind), Type: media.Name, Blob: as.ID + "/" + c.NewID("blob"), CreatedAt: c.millis()}
 	f.ExpiresAt = f.CreatedAt + c.FileRetention.Milliseconds()
 	info, err := c.Blobs.Put(ctx, f.Blob, io.MultiReader(bytes.NewReader(head[:n]), in))
 	if err != nil {
@@ -157,7 +167,7 @@ func (c *Checkout) keepDataURI(ctx context.Context, who Caller, ref *catalog.Ref
 	if err != nil {
 		return store.File{}, at(ref.Param, err)
 	}
-	f, err := c.keepBlob(ctx, who, "", bytes.NewReader(data), int64(len(data)))
+	f, err := c.keepBlob(ctx, who, store.File{ID: c.NewID("file")}, bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return store.File{}, at(ref.Param, err)
 	}

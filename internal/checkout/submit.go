@@ -100,18 +100,18 @@ func (c *Checkout) submit(ctx context.Context, who Caller, o Order) (t task.Task
 	if err != nil {
 		return t, false, explain(err)
 	}
-	if t, replayed, err = c.write(ctx, who, o, c.draft(who, r, q, lane), &draftFiles{request: r, files: slices.Concat(o.Files, kept)}); err != nil || replayed {
+	if t, replayed, err = c.write(ctx, who, o, c.draft(who, o, r, q, lane), &draftFiles{request: r, files: slices.Concat(o.Files, kept)}); err != nil || replayed {
 		c.DropFiles(ctx, kept)
 	}
 	return t, replayed, explain(err)
 }
 
-// draft is the task as it will be written first.
-func (c *Checkout) draft(who Caller, r catalog.Request, q catalog.Quote, lane string) task.Task {
+// draft is the task as it will be written first. It shows the customer's own prompt.
+func (c *Checkout) draft(who Caller, o Order, r catalog.Request, q catalog.Quote, lane string) task.Task {
 	now := c.millis()
 	t := task.Task{
 		ID: c.NewID("task"), Account: who.Account, Key: who.Key, Version: 1, State: task.Preparing,
-		Model: r.Model, Resolved: r.Resolved, Prompt: r.Prompt, Size: r.SizeAsked, Seconds: int64(r.Seconds),
+		Model: r.Model, Resolved: r.Resolved, Prompt: o.Ask.Prompt.Value, Size: r.SizeAsked, Seconds: int64(r.Seconds),
 		Preview: r.Preview || c.StandIn(r), Metadata: r.Metadata,
 		Hold: q.Hold, UnitPrice: q.UnitPrice, Billing: string(q.Billing), CreatedAt: now, StartBy: r.StartBy * 1000,
 	}

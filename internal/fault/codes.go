@@ -34,6 +34,8 @@ const (
 	CodeInternal        Code = "internal_error"
 	CodeUnavailable     Code = "unavailable"
 	CodeDiskFull        Code = "storage_full"
+	CodeAsyncOnly       Code = "asynchronous_only"
+	CodeNotWaiting      Code = "not_pending"
 	CodeNoAccount       Code = "account_not_found"
 	CodeNoAPIKey        Code = "key_not_found"
 	CodeNotDocumented   Code = "undocumented_by_supplier"
@@ -74,12 +76,14 @@ var codes = map[Code]info{
 	CodeConflict:        {Invalid, "Two fields contradict each other, or the same one stands twice with different values."},
 	CodeUnknownModel:    {Invalid, "No such model. GET /v1/models lists them."},
 	CodeNoRoute:         {Invalid, "No supplier that is configured here can make the model as asked; the field named is what it cannot do."},
+	CodeNotWaiting:      {Invalid, "DashScope's dialect cancels only what no supplier has yet."},
 	CodeMismatch:        {Invalid, "This Idempotency-Key was used with another body within 24 hours. Use a new key."},
 	CodeNoKey:           {Unauthenticated, "The request has no API key. Send Authorization: Bearer with your key."},
 	CodeBadKey:          {Unauthenticated, "The API key is unknown, revoked or expired."},
 	CodeCredit:          {Unpaid, "The account's free credit is below the most that this task can cost."},
 	CodeScope:           {Forbidden, "This API key may not do this; ask for a key with the scope named."},
 	CodeModelForbidden:  {Forbidden, "This API key may not ask for this model; GET /v1/models lists those that it may."},
+	CodeAsyncOnly:       {Forbidden, "DashScope's dialect makes videos only asynchronously: send the header X-DashScope-Async: enable."},
 	CodeLinkExpired:     {Forbidden, "The signed link is past its time. Get the task again for a fresh one."},
 	CodeBadSignature:    {Forbidden, "The link's signature is wrong: it was changed or cut. Get the task again for a fresh one."},
 	CodeNoPage:          {NotFound, "No such path. The message lists what is near."},

@@ -5,6 +5,9 @@ import (
 	"errors"
 )
 
+// ErrTaken says that there is a row of this id already.
+var ErrTaken = errors.New("the id is taken")
+
 // File is a reference that a customer uploaded.
 type File struct {
 	ID        string // "file_" + ULID
@@ -26,10 +29,13 @@ func scanFile(s scanner) (f File, err error) {
 	return f, s.Scan(&f.ID, &f.Account, &f.Name, &f.Kind, &f.Type, &f.Blob, &f.Bytes, &f.SHA256, &f.CreatedAt, &f.ExpiresAt, &f.DeletedAt)
 }
 
-// InsertFile adds a file whose blob is durable.
+// InsertFile adds a file whose blob is durable, or answers ErrTaken.
 func (tx *Tx) InsertFile(ctx context.Context, f File) error {
-	_, err := tx.changed(ctx, "INSERT INTO file ("+fileColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+	n, err := tx.changed(ctx, "INSERT INTO file ("+fileColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
 		f.ID, f.Account, f.Name, f.Kind, f.Type, f.Blob, f.Bytes, f.SHA256, f.CreatedAt, f.ExpiresAt, f.DeletedAt)
+	if err == nil && n == 0 {
+		err = ErrTaken
+	}
 	return err
 }
 

@@ -17,6 +17,8 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	r := Reader{q: seen, d: &sqlite}
 	_, _ = r.TaskOf(ctx, "a", "t")
 	_, _, _ = r.Tasks(ctx, Filter{Account: "a", Limit: 20})
+	_, _, _ = r.Tasks(ctx, Filter{Account: "a", From: 1, Until: 2, Skip: 20, Limit: 20})
+	_, _ = r.CountTasks(ctx, Filter{Account: "a", From: 1, Until: 2})
 	_, _ = r.Unfinished(ctx, task.Running, "", 10)
 	_, _ = r.TooLate(ctx, 1, 10)
 	_, _ = r.Sweepable(ctx, 1, 10)

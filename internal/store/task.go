@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -125,15 +127,18 @@ func (r Reader) TaskOf(ctx context.Context, account, id string) (task.Task, erro
 
 // Filter says which of an account's tasks to list.
 type Filter struct {
-	Account   string
-	States    []task.State // none: any
-	Besides   ObjectIn     // listed too, whatever States says
-	Without   ObjectIn     // never listed
-	Model     string       // as asked or resolved; "": any
-	Key       string       // "": any
-	After     string       // the id after which the page starts, "": from the start
-	Ascending bool         // oldest first; else newest first
-	Limit     int
+	Account     string
+	ID          string       // "": any
+	States      []task.State // none: any
+	Besides     ObjectIn     // listed too, whatever States says
+	Without     ObjectIn     // never listed
+	Model       string       // as asked or resolved; "": any
+	Key         string       // "": any
+	From, Until int64        // when they were made, in milliseconds, Until excluded; 0: any time
+	After       string       // the id after which the page starts, "": from the start
+	Skip        int          // tasks before the page
+	Ascending   bool         // oldest first; else newest first
+	Limit       int
 }
 
 // ObjectIn is the tasks of one object ("video") in one state; the zero one is none.
@@ -142,13 +147,15 @@ type ObjectIn struct {
 	State  task.State
 }
 
-// Tasks lists an account's tasks that it did not delete; more says whether there
-// are others behind the page.
-func (r Reader) Tasks(ctx context.Context, f Filter) (list []task.Task, more bool, err error) {
-	where, args := []string{"account = $1", "hidden_at = 0"}, []any{f.Account}
+// where is the filter as a condition, but for where its page starts.
+func (f Filter) where() (where []string, args []any) {
+	where, args = []string{"account = $1", "hidden_at = 0"}, []any{f.Account}
 	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
 	are := func(o ObjectIn) string {
 		return "(object = " + mark(o.Object) + " AND state = " + mark(string(o.State)) + ")"
+	}
+	if f.ID != "" {
+		where = append(where, "id = "+mark(f.ID))
 	}
 	if len(f.States) > 0 {
 		marks := make([]string, len(f.States))
@@ -171,14 +178,39 @@ func (r Reader) Tasks(ctx context.Context, f Filter) (list []task.Task, more boo
 	if f.Key != "" {
 		where = append(where, "api_key = "+mark(f.Key))
 	}
+	if f.From > 0 {
+		where = append(where, "id >= "+mark(madeAt(f.From)))
+	}
+	if f.Until > 0 {
+		where = append(where, "id < "+mark(madeAt(f.Until)))
+	}
+	return where, args
+}
+
+// madeAt sorts before the ids of all tasks made at that time, in milliseconds, or
+// later: an id begins with the time of its making.
+func madeAt(millis int64) string {
+	var id ulid.ULID
+	_ = id.SetTime(uint64(millis)) // fails in the year 10889
+	return "task_" + id.String()
+}
+
+// Tasks lists an account's tasks that it did not delete; more says whether there
+// are others behind the page.
+func (r Reader) Tasks(ctx context.Context, f Filter) (list []task.Task, more bool, err error) {
+	where, args := f.where()
 	order, beyond := "DESC", "<"
 	if f.Ascending {
 		order, beyond = "ASC", ">"
 	}
+	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
 	if f.After != "" {
 		where = append(where, "id "+beyond+" "+mark(f.After))
 	}
 	text := "SELECT " + taskColumns + " FROM task WHERE " + strings.Join(where, " AND ") + " ORDER BY id " + order + " LIMIT " + mark(f.Limit+1)
+	if f.Skip > 0 {
+		text += " OFFSET " + mark(f.Skip)
+	}
 	if list, err = collect(ctx, r.q, scanTask, text, args...); err != nil {
 		return nil, false, err
 	}
@@ -186,6 +218,13 @@ func (r Reader) Tasks(ctx context.Context, f Filter) (list []task.Task, more boo
 		list = list[:f.Limit]
 	}
 	return list, more, nil
+}
+
+// CountTasks is how many tasks a list would have in all, whatever its page.
+func (r Reader) CountTasks(ctx context.Context, f Filter) (int64, error) {
+	where, args := f.where()
+	return one(ctx, r.q, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
+		"SELECT COUNT(*) FROM task WHERE "+strings.Join(where, " AND "), args...)
 }
 
 // Unfinished lists tasks in one of the states between preparing and collecting

@@ -1,0 +1,183 @@
+package api
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/fault"
+	"github.com/unireel/unireel/internal/store"
+)
+
+// uploadGrant is leave to upload files for a while ("get temporary file URL").
+type uploadGrant struct {
+	Policy     string `json:"policy"`
+	Signature  string `json:"signature"`
+	Folder     string `json:"upload_dir"`
+	Host       string `json:"upload_host"`
+	Expires    int    `json:"expire_in_seconds"`
+	MaxMB      int64  `json:"max_file_size_mb"`
+	CapacityMB int64  `json:"capacity_limit_mb"`
+	Account    string `json:"oss_access_key_id"`
+	ACL        string `json:"x_oss_object_acl"`
+	Forbid     string `json:"x_oss_forbid_overwrite"`
+}
+
+// uploadPolicy is what a grant's policy says, in the form of the object store that
+// DashScope's clients upload to.
+type uploadPolicy struct {
+	Expiration time.Time `json:"expiration"`
+	Conditions []any     `json:"conditions"`
+}
+
+const (
+	policyLife   = 5 * time.Minute
+	uploadFolder = "unireel-instant/"
+	maxUploadKey = 512 // bytes
+)
+
+// uploadPolicy is GET /api/v1/uploads?action=getPolicy.
+func (a *API) uploadPolicy(c *call) error {
+	if c.r.URL.Query().Get("action") != "getPolicy" {
+		return fault.New(fault.CodeInvalidValue, "action", "The one action here is getPolicy.")
+	}
+	g := uploadGrant{
+		Folder: uploadFolder + strings.TrimPrefix(a.NewID("upload"), "upload_"), Host: a.root(c.r) + "/api/v1/uploads", Account: c.key.Account,
+		Expires: int(policyLife.Seconds()), MaxMB: a.MaxUpload >> 20, CapacityMB: 999_999_999, ACL: "private", Forbid: "true",
+	}
+	policy, err := json.Marshal(uploadPolicy{Expiration: a.Now().Add(policyLife).UTC(), Conditions: []any{
+		[]any{"content-length-range", 0, a.MaxUpload}, []any{"starts-with", "$key", g.Folder},
+	}})
+	if err != nil {
+		return fmt.Errorf("write policy: %w", err)
+	}
+	g.Policy = base64.StdEncoding.EncodeToString(policy)
+	g.Signature = a.signUpload(g.Account, g.Policy)
+	return c.json(http.StatusOK, struct {
+		RequestID string      `json:"request_id"`
+		Data      uploadGrant `json:"data"`
+	}{c.id, g})
+}
+
+func (a *API) signUpload(account, policy string) string {
+	mac := hmac.New(sha256.New, a.LinkSecret)
+	mac.Write([]byte("unireel upload 1\n" + account + "\n" + policy))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// uploadDashScope is POST /api/v1/uploads: the policy's fields and the key, then the
+// file. No other key is asked for.
+func (a *API) uploadDashScope(c *call) error {
+	if !c.isForm() {
+		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data with the policy's fields, the key and the file.")
+	}
+	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
+	defer in.end()
+	form, err := in.form()
+	if err != nil {
+		return err
+	}
+	fields, room := map[string]string{}, int64(formRoom)
+	for {
+		p, err := form.next()
+		if errors.Is(err, io.EOF) {
+			return fault.New(fault.CodeMissingField, "file", "The form has no field `file`; it stands last.")
+		}
+		if err != nil {
+			return err
+		}
+		if p.FormName() == "file" {
+			if err := a.keepGranted(c, fields, formPart{p}); err != nil {
+				return err
+			}
+			break
+		}
+		text, err := io.ReadAll(io.LimitReader(formPart{p}, room+1))
+		if err != nil {
+			return err
+		}
+		if room -= int64(len(text)); room < 0 {
+			return fault.New(fault.CodeTooLarge, brief(p.FormName()), "The form's fields are larger than is taken; the file stands in `file`.")
+		}
+		fields[p.FormName()] = string(text)
+	}
+	if fields["success_action_status"] == "200" {
+		c.WriteHeader(http.StatusOK)
+	} else {
+		c.WriteHeader(http.StatusNoContent)
+	}
+	return nil
+}
+
+// keepGranted keeps a file for the account that was given the policy.
+func (a *API) keepGranted(c *call, fields map[string]string, file io.Reader) error {
+	account, key := fields["OSSAccessKeyId"], fields["key"]
+	if err := a.granted(account, key, fields); err != nil {
+		return err
+	}
+	id := ossFile(account, key)
+	if id == "" {
+		return fault.New(fault.CodeInvalidValue, "key", fmt.Sprintf("The key is upload_dir, a slash and a file's name, %d bytes at most.", maxUploadKey))
+	}
+	_, err := a.Checkout.KeepFileAs(c.ctx(), checkout.Caller{Account: account}, store.File{ID: id, Name: path.Base(key)}, file, a.MaxUpload)
+	return err
+}
+
+// granted checks that the policy is ours, for this account and key, and not past.
+func (a *API) granted(account, key string, fields map[string]string) error {
+	if !hmac.Equal([]byte(fields["Signature"]), []byte(a.signUpload(account, fields["policy"]))) {
+		return fault.New(fault.CodeBadSignature, "Signature", "Invalid according to Policy: it is not signed here for this OSSAccessKeyId. Send every field as getPolicy answered it, before the file.")
+	}
+	var policy uploadPolicy
+	text, err := base64.StdEncoding.DecodeString(fields["policy"])
+	if err == nil {
+		err = json.Unmarshal(text, &policy)
+	}
+	if err != nil {
+		return fmt.Errorf("read a policy of ours: %w", err)
+	}
+	if a.Now().After(policy.Expiration) {
+		return fault.New(fault.CodeLinkExpired, "policy", "Invalid according to Policy: Policy expired. Get a new one.")
+	}
+	folder := ""
+	for _, condition := range policy.Conditions {
+		if list, ok := condition.([]any); ok && len(list) == 3 && list[1] == "$key" {
+			folder, _ = list[2].(string)
+		}
+	}
+	if folder == "" || path.Dir(key) != folder {
+		return fault.New(fault.CodeInvalidValue, "key", "Invalid according to Policy: Policy Condition failed. The key is upload_dir, a slash and the file's name.")
+	}
+	return nil
+}
+
+// crockford writes what the second part of an id consists of.
+var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+// ossFile is the id of the file that an account uploads under a key, "" when no policy
+// gives such a key. It begins with the time of the policy, as every id does with its
+// time; the rest is of the key, so that no list of keys need be kept. Another account's
+// key is another id, of no file.
+func ossFile(account, key string) string {
+	name, ok := strings.CutPrefix(key, uploadFolder)
+	folder, name, cut := strings.Cut(name, "/")
+	if !ok || !cut || len(key) > maxUploadKey || len(folder) != 26 || name == "" || strings.Contains(name, "/") || !catalog.IsText(name) {
+		return ""
+	}
+	if _, err := crockford.DecodeString(folder[:24]); err != nil {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(account + "\n" + key))
+	return "file_" + folder[:10] + crockford.EncodeToString(sum[:10])
+}

@@ -88,7 +88,7 @@ func (a *API) createDashScope(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: t.ID, Status: dashScopeStatuses[status(t.State)]}})
+	return c.json(http.StatusOK, dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: t.ID, Status: dashScopeStatuses[t.State.Status()]}})
 }
 
 // getDashScope is GET /api/v1/tasks/{id}: always 200, whether there is one or not.
@@ -112,7 +112,7 @@ func (a *API) tellDashScope(c *call, t task.Task, answer *dashScopeTask) {
 		return
 	}
 	o := &answer.Output
-	o.Status = dashScopeStatuses[status(t.State)]
+	o.Status = dashScopeStatuses[t.State.Status()]
 	o.SubmitTime, o.StartTime, o.EndTime = beijingTime(t.CreatedAt), beijingTime(t.StartedAt), beijingTime(t.CompletedAt)
 	o.Preview = t.Preview
 	switch {

@@ -57,7 +57,7 @@ func (a *API) listDashScope(c *call) error {
 	answer.Pages = (answer.Total + int64(f.Limit) - 1) / int64(f.Limit)
 	for _, t := range list {
 		answer.Data = append(answer.Data, dashScopeRow{
-			TaskID: t.ID, Status: dashScopeStatuses[status(t.State)], Model: t.Model, Key: t.Key, Account: t.Account, Parent: t.Account,
+			TaskID: t.ID, Status: dashScopeStatuses[t.State.Status()], Model: t.Model, Key: t.Key, Account: t.Account, Parent: t.Account,
 			CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, EndedAt: t.CompletedAt, Function: "apikey:v1:aigc:video-generation:video-synthesis:" + t.Model,
 		})
 	}

@@ -26,12 +26,12 @@ func (c *Checkout) CancelAsOperator(ctx context.Context, id string) (task.Task, 
 // CancelWaiting cancels what no supplier has, as Cancel does, and leaves everything
 // else as it is, without a wish; done says whether it did.
 func (c *Checkout) CancelWaiting(ctx context.Context, account, id string) (done bool, err error) {
-	_, err = c.change(ctx, account, id, func(t *task.Task, now int64) {
+	_, err = c.change(ctx, id, change{account: account, edit: func(t *task.Task, now int64) {
 		done = !t.State.Submitted() && !t.State.Final()
 		if done {
 			wish(t, now)
 		}
-	})
+	}})
 	return done && err == nil, err
 }
 

@@ -46,6 +46,9 @@ type Key struct {
 	Hint      string // first letters of the secret, to tell keys apart
 	Scopes    []Scope
 	Models    []string // ids and family names that it may ask for; none is all
+	Budget    Budget
+	Creates   Rate  // of orders for videos
+	Reads     Rate  // of all other requests
 	CreatedAt int64    // unix milliseconds
 	ExpiresAt int64    // unix milliseconds; 0 is never
 	RevokedAt int64    // unix milliseconds; 0 is not revoked

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/catalog"
@@ -150,7 +151,10 @@ func (c *Checkout) write(ctx context.Context, who Caller, o Order, t task.Task, 
 		BeforeCommit: func() { c.Point("before-create-commit") },
 	})
 	var poor *store.InsufficientError
+	var over *store.BudgetError
 	switch {
+	case errors.As(err, &over):
+		return t, false, c.overBudget(t.Hold, over)
 	case errors.As(err, &poor):
 		return t, false, c.tooPoor(t.Hold, poor.Balance)
 	case err != nil:
@@ -167,6 +171,12 @@ func (c *Checkout) tooPoor(hold money.Amount, b credit.Balance) *fault.Fault {
 	currency := c.Catalog.Currency()
 	return fault.New(fault.CodeCredit, "", fmt.Sprintf("This video can cost up to %s %s; the account has %s %s free. Ask the operator for credit, or ask for a shorter or smaller video.",
 		hold, currency, b.Free(), currency))
+}
+
+func (c *Checkout) overBudget(hold money.Amount, b *store.BudgetError) *fault.Fault {
+	currency := c.Catalog.Currency()
+	return fault.New(fault.CodeBudget, "", fmt.Sprintf("This video can cost up to %s %s; of this API key's budget of %s %s a %s, %s is left until %s. Wait until then, ask the operator for a larger budget, or ask for a shorter or smaller video.",
+		hold, currency, b.Budget, currency, b.Period, max(0, b.Left), time.UnixMilli(b.Renews).UTC().Format("2006-01-02 15:04 UTC")))
 }
 
 // look examines a reference as far as it can be without a network: a file id must

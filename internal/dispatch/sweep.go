@@ -184,6 +184,9 @@ func (d *Dispatch) sweepRows(ctx context.Context) error {
 		if _, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce); err != nil {
 			return err
 		}
+		if err := tx.DeleteSpending(ctx, d.millis()); err != nil {
+			return err
+		}
 		return tx.DeleteReplicas(ctx, d.millis(), replicasKept.Milliseconds())
 	})
 }

@@ -14,6 +14,7 @@ const (
 	CodeNoKey           Code = "missing_api_key"
 	CodeBadKey          Code = "invalid_api_key"
 	CodeCredit          Code = "insufficient_credit"
+	CodeBudget          Code = "budget_exceeded"
 	CodeScope           Code = "insufficient_scope"
 	CodeModelForbidden  Code = "model_not_allowed"
 	CodeLinkExpired     Code = "link_expired"
@@ -30,7 +31,7 @@ const (
 	CodeTooLarge        Code = "body_too_large"
 	CodeContentType     Code = "unsupported_content_type"
 	CodeFileType        Code = "unsupported_file_type"
-	CodeRate            Code = "rate_limit_exceeded"
+	CodeRate            Code = "rate_limited"
 	CodeInternal        Code = "internal_error"
 	CodeUnavailable     Code = "unavailable"
 	CodeDiskFull        Code = "storage_full"
@@ -81,6 +82,7 @@ var codes = map[Code]info{
 	CodeNoKey:           {Unauthenticated, "The request has no API key. Send Authorization: Bearer with your key."},
 	CodeBadKey:          {Unauthenticated, "The API key is unknown, revoked or expired."},
 	CodeCredit:          {Unpaid, "The account's free credit is below the most that this task can cost."},
+	CodeBudget:          {Unpaid, "The task could take this API key over its budget of the day or the month (UTC); the message says what is left and when it renews."},
 	CodeScope:           {Forbidden, "This API key may not do this; ask for a key with the scope named."},
 	CodeModelForbidden:  {Forbidden, "This API key may not ask for this model; GET /v1/models lists those that it may."},
 	CodeAsyncOnly:       {Forbidden, "DashScope's dialect makes videos only asynchronously: send the header X-DashScope-Async: enable."},
@@ -100,7 +102,7 @@ var codes = map[Code]info{
 	CodeTooLarge:        {TooLarge, "The body is larger than is taken; send big media by POST /v1/files."},
 	CodeContentType:     {WrongType, "The Content-Type is not one that this path takes."},
 	CodeFileType:        {WrongType, "The file's bytes are not a picture, video or sound that is taken, whatever its name says."},
-	CodeRate:            {Limited, "Your own limit is reached; repeat after the time in Retry-After."},
+	CodeRate:            {Limited, "This API key asked more often than it may; repeat after the seconds in Retry-After."},
 	CodeInternal:        {Internal, "Our mistake. Repeat; name the request id if it goes on."},
 	CodeUnavailable:     {Unavailable, "Not possible at this moment; nothing was accepted or charged. Repeat after Retry-After."},
 	CodeDiskFull:        {Unavailable, "The server has no room left to keep what you send; nothing was accepted or charged."},

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,16 +52,22 @@ func (tx *Tx) InsertAccount(ctx context.Context, a account.Account) (bool, error
 	return err == nil, err
 }
 
-const keyColumns = "id, account, name, hash, hint, scopes, created_at, expires_at, revoked_at, models"
+const keyColumns = "id, account, name, hash, hint, scopes, created_at, expires_at, revoked_at, models, budget_day, budget_month, rate_create, rate_read"
 
 func scanKey(s scanner) (k account.Key, err error) {
-	var scopes, models string
-	err = s.Scan(&k.ID, &k.Account, &k.Name, &k.Hash, &k.Hint, &scopes, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt, &models)
+	var scopes, models, creates, reads string
+	err = s.Scan(&k.ID, &k.Account, &k.Name, &k.Hash, &k.Hint, &scopes, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt, &models, &k.Budget.Day, &k.Budget.Month, &creates, &reads)
+	if err != nil {
+		return k, err
+	}
 	k.Models = strings.Fields(models)
 	for scope := range strings.SplitSeq(scopes, " ") {
 		k.Scopes = append(k.Scopes, account.Scope(scope))
 	}
-	return k, err
+	var err2 error
+	k.Creates, err = account.ParseRate(creates)
+	k.Reads, err2 = account.ParseRate(reads)
+	return k, errors.Join(err, err2)
 }
 
 // KeyByHash finds a key by the hash of its secret, or ErrNotFound. Whether it
@@ -80,9 +87,13 @@ func (tx *Tx) InsertKey(ctx context.Context, k account.Key) (bool, error) {
 	for i, s := range k.Scopes {
 		scopes[i] = string(s)
 	}
-	n, err := tx.changed(ctx, "INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
-		k.ID, k.Account, k.Name, k.Hash, k.Hint, strings.Join(scopes, " "), k.CreatedAt, k.ExpiresAt, k.RevokedAt, strings.Join(k.Models, " "))
-	return n == 1, err
+	n, err := tx.changed(ctx, "INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+		k.ID, k.Account, k.Name, k.Hash, k.Hint, strings.Join(scopes, " "), k.CreatedAt, k.ExpiresAt, k.RevokedAt, strings.Join(k.Models, " "),
+		int64(k.Budget.Day), int64(k.Budget.Month), k.Creates.String(), k.Reads.String())
+	if err != nil || n == 0 || k.Budget == (account.Budget{}) {
+		return n == 1, err
+	}
+	return true, tx.noteBudgets(ctx, k.Account)
 }
 
 // RevokeKey ends a key for good. It returns the key as it is then, or

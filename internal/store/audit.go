@@ -30,6 +30,15 @@ var audits = []struct{ name, text string }{
 		FROM task t LEFT JOIN entry h ON h.task = t.id AND h.kind = 'hold'
 		LEFT JOIN (SELECT task, SUM(amount) AS amount FROM entry WHERE kind IN ('capture', 'release') GROUP BY task) s ON s.task = t.id
 		WHERE t.hold <> COALESCE(h.amount, 0) OR (t.state NOT IN ('completed', 'failed', 'cancelled') AND COALESCE(s.amount, 0) <> 0)`},
+	{"budgets count what their keys' tasks hold and cost", `SELECT s.api_key || ' ' || s.period || ' from ' || s.start || ': spent ' || s.spent || ', held ' || s.held || '; entries say ' || COALESCE(e.spent, 0) || ', ' || COALESCE(e.held, 0)
+		FROM key_spending s LEFT JOIN (SELECT w.api_key, w.period, w.start,
+			SUM(CASE WHEN e.kind = 'capture' THEN e.amount ELSE 0 END) AS spent,
+			SUM(CASE e.kind WHEN 'hold' THEN e.amount ELSE -e.amount END) AS held
+			FROM key_spending w JOIN task t ON t.api_key = w.api_key AND t.created_at >= w.start AND t.created_at < w.until JOIN entry e ON e.task = t.id
+			GROUP BY w.api_key, w.period, w.start) e ON e.api_key = s.api_key AND e.period = s.period AND e.start = s.start
+		WHERE s.spent <> COALESCE(e.spent, 0) OR s.held <> COALESCE(e.held, 0)
+		UNION ALL SELECT b.account || ': budgeted ' || b.budgeted FROM balance b
+		WHERE b.budgeted <> CASE WHEN EXISTS (SELECT 1 FROM api_key k WHERE k.account = b.account AND (k.budget_day > 0 OR k.budget_month > 0)) THEN 1 ELSE 0 END`},
 	{"turns count their tasks", `SELECT u.lane || ' ' || u.account || ': queued ' || u.queued || ', running ' || u.running
 		FROM turn u WHERE u.queued <> (SELECT COUNT(*) FROM task t WHERE t.lane = u.lane AND t.account = u.account AND t.state = 'queued')
 		OR u.running <> (SELECT COUNT(*) FROM task t WHERE t.state IN ('submitting', 'running', 'collecting') AND t.lane = u.lane AND t.account = u.account)

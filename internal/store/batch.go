@@ -110,18 +110,19 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error)
 	for _, c := range paid {
 		names[c.Hold.Account] = true
 	}
-	type row struct {
-		account string
-		credit.Balance
-	}
-	locked, err := collect(ctx, tx.q, func(s scanner) (r row, err error) { return r, s.Scan(&r.account, &r.Granted, &r.Spent, &r.Held) },
-		"SELECT account, granted, spent, held FROM balance WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE", slices.Sorted(maps.Keys(names)))
+	rows, err := collect(ctx, tx.q, scanLocked,
+		"SELECT "+lockedColumns+" FROM balance WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE", slices.Sorted(maps.Keys(names)))
 	if err != nil {
 		return nil, err
 	}
 	balances := map[string]credit.Balance{}
-	for _, r := range locked {
-		balances[r.account] = r.Balance
+	for _, l := range rows {
+		balances[l.account] = l.Balance
+		tx.budgeted = tx.budgeted || l.budgeted
+	}
+	spent, err := tx.spend(ctx, paid)
+	if err != nil {
+		return nil, err
 	}
 	var entries [][]any
 	for _, c := range paid {
@@ -134,6 +135,9 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error)
 		if errors.Is(err, credit.ErrInsufficient) {
 			err = &InsufficientError{b}
 		}
+		if err == nil {
+			err = spent.add(c)
+		}
 		if err != nil {
 			c.declined = err
 			continue
@@ -142,7 +146,7 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error)
 		e := c.Hold
 		entries = append(entries, []any{e.ID, e.Account, e.Task, string(e.Kind), int64(e.Amount), e.Ref, e.At})
 	}
-	writes := slices.Concat([]statement{saveHeld(balances)}, giveKeysBack(paid))
+	writes := slices.Concat([]statement{saveHeld(balances)}, spent.save(), giveKeysBack(paid))
 	if len(entries) > 0 {
 		writes = append(writes, insertMany("entry ("+entryColumns+")", entries, ""))
 	}

@@ -37,7 +37,8 @@ func (e *InsufficientError) Unwrap() error { return credit.ErrInsufficient }
 
 // Create writes a creation. taken says that its key stands for another task
 // already, and that nothing was written. An *InsufficientError says that the
-// account cannot pay; then nothing was written either, and the key is free.
+// account cannot pay, a *BudgetError that the API key may not; then nothing was
+// written either, and the key is free.
 func (s *Store) Create(ctx context.Context, c *Creation) (taken *Idempotency, err error) {
 	if err := s.writer.create(ctx, c); err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (tx *Tx) create(ctx context.Context, c *Creation) error {
 			return nil
 		}
 	}
-	if err := tx.hold(ctx, c.Hold); err != nil {
+	if err := tx.hold(ctx, c); err != nil {
 		return err
 	}
 	for _, f := range c.Files {
@@ -80,7 +81,8 @@ func (tx *Tx) create(ctx context.Context, c *Creation) error {
 
 // hold sets the most that a task can cost aside. A task that costs nothing leaves
 // no line in the ledger.
-func (tx *Tx) hold(ctx context.Context, e credit.Entry) error {
+func (tx *Tx) hold(ctx context.Context, c *Creation) error {
+	e := c.Hold
 	if e.Amount == 0 {
 		return nil
 	}
@@ -95,5 +97,12 @@ func (tx *Tx) hold(ctx context.Context, e credit.Entry) error {
 	if err != nil {
 		return err
 	}
-	return tx.SaveBalance(ctx, e.Account, next, e)
+	spent, err := tx.spend(ctx, []*Creation{c})
+	if err != nil {
+		return err
+	}
+	if err := spent.add(c); err != nil {
+		return err
+	}
+	return tx.together(ctx, append(saveBalance(e.Account, next, []credit.Entry{e}), spent.save()...))
 }

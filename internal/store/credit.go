@@ -16,9 +16,24 @@ func (r Reader) Balance(ctx context.Context, account string) (credit.Balance, er
 	return one(ctx, r.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1", account)
 }
 
+// locked is a balance that is read for writing.
+type locked struct {
+	account string
+	credit.Balance
+	budgeted bool // a key of the account has a budget
+}
+
+func scanLocked(s scanner) (l locked, err error) {
+	return l, s.Scan(&l.account, &l.Granted, &l.Spent, &l.Held, &l.budgeted)
+}
+
+const lockedColumns = "account, granted, spent, held, budgeted"
+
 // LockBalance reads an account's balance for writing.
 func (tx *Tx) LockBalance(ctx context.Context, account string) (credit.Balance, error) {
-	return one(ctx, tx.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1"+tx.d.forUpdate, account)
+	l, err := one(ctx, tx.q, scanLocked, "SELECT "+lockedColumns+" FROM balance WHERE account = $1"+tx.d.forUpdate, account)
+	tx.budgeted = tx.budgeted || l.budgeted
+	return l.Balance, err
 }
 
 // SaveBalance writes a balance with the entries that explain the change.

@@ -167,8 +167,9 @@ type Reader struct {
 // Tx is one transaction. Its statements run under the writer's context.
 type Tx struct {
 	Reader
-	after  []func()
-	events []Change
+	after    []func()
+	events   []Change
+	budgeted bool // a balance that it locked is of an account whose keys have budgets
 }
 
 // AfterCommit plans f for after the commit; it is not run if there is none.

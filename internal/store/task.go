@@ -108,7 +108,7 @@ func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
 		return err
 	}
 	if c.Balance != nil {
-		all = append(all, saveBalance(c.Task.Account, *c.Balance, c.Entries)...)
+		all = slices.Concat(all, saveBalance(c.Task.Account, *c.Balance, c.Entries), tx.settleBudgets(c.Task))
 	}
 	event, change := tx.eventBy(c.Event)
 	tx.events = append(tx.events, change)

@@ -31,8 +31,8 @@ func (tx *Tx) Thin(ctx context.Context, before int64, limit int) (int, error) {
 }
 
 // list gives the marks and the parameters for IN (...).
-func (tx *Tx) list(ids []string) (marks string, args []any) {
-	if tx.d.arrays {
+func (r Reader) list(ids []string) (marks string, args []any) {
+	if r.d.arrays {
 		return "SELECT unnest($1::text[])", []any{ids}
 	}
 	for _, id := range ids {

@@ -40,6 +40,17 @@ func (a Admin) CreateAccount(ctx context.Context, n NewAccount) (Account, error)
 	return made, a.post(ctx, "/admin/v1/accounts", n, &made)
 }
 
+// ChangeAccount changes an account's share in the fair order and its cap; nil leaves
+// it. What waits follows at once.
+func (a Admin) ChangeAccount(ctx context.Context, account string, weight, limit *int64) (Account, error) {
+	var changed Account
+	body := struct {
+		Weight *int64 `json:"weight,omitempty"`
+		Cap    *int64 `json:"cap,omitempty"`
+	}{weight, limit}
+	return changed, a.patch(ctx, "/admin/v1/accounts/"+url.PathEscape(account), body, &changed)
+}
+
 // Accounts lists the accounts with their balances.
 func (a Admin) Accounts(ctx context.Context) ([]Account, error) {
 	var list struct {
@@ -61,6 +72,21 @@ type APIKey struct {
 	ExpiresAt int64    `json:"expires_at"`
 	RevokedAt int64    `json:"revoked_at"`
 	Secret    string   `json:"secret,omitempty"` // only in the answer to CreateKey
+
+	BudgetDay   string              `json:"budget_day"` // a decimal, the most that it may spend a day (UTC); "" is no bound
+	BudgetMonth string              `json:"budget_month"`
+	RateCreate  string              `json:"rate_create"` // the most orders, such as "10/s"; "" is the server's
+	RateRead    string              `json:"rate_read"`   // of all other requests
+	Spending    map[string]Spending `json:"spending"`    // of each budget, "day" and "month"
+}
+
+// Spending is what a key spent of a budget. Amounts are decimals.
+type Spending struct {
+	Spent    string `json:"spent"`
+	Held     string `json:"held"` // of tasks that are not final yet
+	Left     string `json:"left"`
+	Currency string `json:"currency"`
+	RenewsAt int64  `json:"renews_at"` // unix seconds
 }
 
 // NewKey is what a key is made from.
@@ -69,6 +95,11 @@ type NewKey struct {
 	Scopes    []string `json:"scopes,omitempty"`     // "read", "write", "admin"; none is the first two
 	Models    []string `json:"models,omitempty"`     // ids and family names that it may ask for; none is all
 	ExpiresAt int64    `json:"expires_at,omitempty"` // unix seconds; 0 is never
+
+	BudgetDay   string `json:"budget_day,omitempty"` // a decimal, the most that it may spend a day (UTC); "" is no bound
+	BudgetMonth string `json:"budget_month,omitempty"`
+	RateCreate  string `json:"rate_create,omitempty"` // the most orders, such as "10/s"; "" is the server's
+	RateRead    string `json:"rate_read,omitempty"`   // of all other requests
 }
 
 // CreateKey makes a key for an account, named by id or name. Its secret is shown
@@ -76,6 +107,17 @@ type NewKey struct {
 func (a Admin) CreateKey(ctx context.Context, account string, n NewKey) (APIKey, error) {
 	var made APIKey
 	return made, a.post(ctx, accountPath(account, "keys"), n, &made)
+}
+
+// KeyChange is what shall be different of a key, by the names of its JSON: "name",
+// "models", "expires_at", "budget_day", "budget_month", "rate_create", "rate_read". nil
+// takes a bound away.
+type KeyChange map[string]any
+
+// ChangeKey changes a key.
+func (a Admin) ChangeKey(ctx context.Context, id string, change KeyChange) (APIKey, error) {
+	var k APIKey
+	return k, a.patch(ctx, "/admin/v1/keys/"+url.PathEscape(id), change, &k)
 }
 
 // Keys lists an account's keys.
@@ -260,6 +302,16 @@ func (a Admin) Doctor(ctx context.Context) (Health, error) {
 
 func accountPath(account, part string) string {
 	return "/admin/v1/accounts/" + url.PathEscape(account) + "/" + part
+}
+
+// patch sends a change; sent twice it does what it does once.
+func (a Admin) patch(ctx context.Context, path string, body, v any) error {
+	call, err := jsonCall(http.MethodPatch, path, body)
+	if err != nil {
+		return err
+	}
+	_, _, err = a.c.ask(ctx, call, v)
+	return err
 }
 
 // post sends a body that is not safe to send twice.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // maxError is how many bytes of an error's body are read.
@@ -20,7 +21,13 @@ type Error struct {
 	Message   string `json:"message"`
 	Errors    []Flaw `json:"errors"` // everything that is wrong, in the body's order
 	RequestID string `json:"-"`
+	// RetryAfter is when the server wants to be asked again; 0 is when it said nothing.
+	RetryAfter time.Duration `json:"-"`
 }
+
+// RateLimited says that the key asked more often than it may. The client has waited
+// and repeated as often as it may by then (WithTries).
+func (e *Error) RateLimited() bool { return e.Status == http.StatusTooManyRequests }
 
 // Flaw is one thing that is wrong with a request.
 type Flaw struct {
@@ -59,6 +66,7 @@ func readError(answer *http.Response) *Error {
 	e := parseError(text)
 	e.Status = answer.StatusCode
 	e.RequestID = answer.Header.Get("X-Request-Id")
+	e.RetryAfter = retryAfter(answer.Header.Get("Retry-After"), time.Now())
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the server answered %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
 	}

@@ -141,13 +141,23 @@ func (c *Client) Wait(ctx context.Context, id string, watch func(Task)) (Task, e
 			}
 		case ctx.Err() != nil:
 			return Task{}, ctx.Err()
-		case !passing(err) || time.Since(answered) > patience:
+		case !passing(err) || time.Since(answered)+asksFor(err) > patience:
 			return Task{}, err
 		}
-		if err := wait(ctx, max(0, leastPause-time.Since(asked))); err != nil {
+		if err := wait(ctx, max(0, leastPause-time.Since(asked), asksFor(err))); err != nil {
 			return Task{}, err
 		}
 	}
+}
+
+// asksFor is when a server that refused wants to be asked again, 0 when it said
+// nothing.
+func asksFor(err error) time.Duration {
+	var no *Error
+	if errors.As(err, &no) {
+		return no.RetryAfter
+	}
+	return 0
 }
 
 // passing says whether an error may be over soon.

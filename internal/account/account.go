@@ -49,9 +49,9 @@ type Key struct {
 	Budget    Budget
 	Creates   Rate  // of orders for videos
 	Reads     Rate  // of all other requests
-	CreatedAt int64    // unix milliseconds
-	ExpiresAt int64    // unix milliseconds; 0 is never
-	RevokedAt int64    // unix milliseconds; 0 is not revoked
+	CreatedAt int64 // unix milliseconds
+	ExpiresAt int64 // unix milliseconds; 0 is never
+	RevokedAt int64 // unix milliseconds; 0 is not revoked
 }
 
 // SecretPrefix starts every secret that Unireel makes.

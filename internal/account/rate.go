@@ -47,14 +47,6 @@ func (r Rate) String() string {
 	return ""
 }
 
-// PerSecond is how many tokens a second a bucket gains for it.
-func (r Rate) PerSecond() float64 {
-	if r.Per <= 0 {
-		return 0
-	}
-	return float64(r.Times) / r.Per.Seconds()
-}
-
 // Or is the rate, or another one where it is no bound.
 func (r Rate) Or(other Rate) Rate {
 	if r == (Rate{}) {

@@ -95,10 +95,11 @@ type keyBody struct {
 	ExpiresAt *int64          `json:"expires_at"`
 	RevokedAt *int64          `json:"revoked_at"`
 	Secret    string          `json:"secret,omitempty"`
+	keyLimitsBody
 }
 
 func keyBodyOf(k account.Key) keyBody {
-	return keyBody{ID: k.ID, Account: k.Account, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Models: append([]string{}, k.Models...), CreatedAt: k.CreatedAt / 1000, ExpiresAt: stamp(k.ExpiresAt), RevokedAt: stamp(k.RevokedAt)}
+	return keyBody{ID: k.ID, Account: k.Account, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Models: append([]string{}, k.Models...), CreatedAt: k.CreatedAt / 1000, ExpiresAt: stamp(k.ExpiresAt), RevokedAt: stamp(k.RevokedAt), keyLimitsBody: keyLimitsBodyOf(k)}
 }
 
 // maxTime bounds a time in unix seconds, so that its milliseconds fit.
@@ -112,15 +113,24 @@ func (a *API) issueKey(c *call) error {
 		Models    []string        `json:"models"`
 		ExpiresAt int64           `json:"expires_at"`
 		Secret    string          `json:"secret"`
+
+		BudgetDay   maybe[string] `json:"budget_day"`
+		BudgetMonth maybe[string] `json:"budget_month"`
+		RateCreate  maybe[string] `json:"rate_create"`
+		RateRead    maybe[string] `json:"rate_read"`
 	}
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
-	if asked.ExpiresAt < 0 || asked.ExpiresAt > maxTime {
-		return fault.New(fault.CodeInvalidValue, "expires_at", "This is a time in unix seconds; 0 or nothing is never.")
+	limits, err := keyLimitsAsked{asked.BudgetDay, asked.BudgetMonth, asked.RateCreate, asked.RateRead}.read()
+	if err != nil {
+		return err
+	}
+	if f := checkTime(asked.ExpiresAt); f != nil {
+		return f
 	}
 	k, secret, err := a.Checkout.IssueKey(c.ctx(), checkout.KeyOrder{
-		Account: c.r.PathValue("id"), Name: asked.Name, Scopes: asked.Scopes, Models: asked.Models, ExpiresAt: asked.ExpiresAt * 1000, Secret: asked.Secret,
+		Account: c.r.PathValue("id"), Name: asked.Name, Scopes: asked.Scopes, Models: asked.Models, ExpiresAt: asked.ExpiresAt * 1000, Secret: asked.Secret, KeyLimits: limits,
 	})
 	if err != nil {
 		return err
@@ -128,6 +138,13 @@ func (a *API) issueKey(c *call) error {
 	body := keyBodyOf(k)
 	body.Secret = secret
 	return c.json(http.StatusOK, body)
+}
+
+func checkTime(expires int64) *fault.Fault {
+	if expires < 0 || expires > maxTime {
+		return fault.New(fault.CodeInvalidValue, "expires_at", "This is a time in unix seconds; 0 or nothing is never.")
+	}
+	return nil
 }
 
 // account finds an account by id or name.
@@ -154,7 +171,11 @@ func (a *API) listKeys(c *call) error {
 	}
 	answer := list[keyBody]{Data: []keyBody{}}
 	for _, k := range keys {
-		answer.Data = append(answer.Data, keyBodyOf(k))
+		body, err := a.keyBody(c, k)
+		if err != nil {
+			return err
+		}
+		answer.Data = append(answer.Data, body)
 	}
 	return c.json(http.StatusOK, answer)
 }

@@ -16,9 +16,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/limit"
 	"github.com/unireel/unireel/internal/manual"
 	"github.com/unireel/unireel/internal/store"
 )
@@ -40,6 +42,8 @@ type Options struct {
 	CORS       []string             // web origins that may call with a key; "*" is all
 	ServeAdmin bool                 // customers' listener serves the operator's endpoints too, to keys of the scope admin
 	MaxUpload  int64                // bytes of one uploaded file; 0 is 512 MiB
+	RateCreate account.Rate         // of each key that has no rate of its own: orders for videos
+	RateRead   account.Rate         // and all other requests
 	Version    string
 	Ready      func(context.Context) error // nil: the store's Ping
 	// PreviewNote is a sentence for people when this installation only makes
@@ -120,6 +124,7 @@ type Gauge struct {
 type API struct {
 	Options
 	keys     *keyring
+	paces    *limit.Buckets
 	hot      *hotTasks
 	tail     *tailer
 	meter    *meter
@@ -150,7 +155,7 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{Options: o, spec: spec, draining: make(chan struct{})}
 	a.manual = sync.OnceValues(a.newManual)
-	a.keys = newKeyring(o.Store, o.Now)
+	a.keys, a.paces = newKeyring(o.Store, o.Now), newPaces()
 	a.hot = newHotTasks(o.Store, hotMost)
 	a.tail = newTailer(o.Store, o.Log)
 	if a.meter, err = newMeter(a); err != nil {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/checkout"
 	"github.com/unireel/unireel/internal/fault"
@@ -44,7 +43,7 @@ func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 		return err
 	}
 	if !signed {
-		if err := a.authorize(c, account.ScopeRead); err != nil {
+		if err := a.admit(c, read); err != nil {
 			return err
 		}
 	}

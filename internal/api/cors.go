@@ -7,7 +7,7 @@ import (
 )
 
 // exposed is what a web page may read of an answer beside its body.
-const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, X-Should-Retry, openai-poll-after-ms, Allow, ETag, Content-Range, Content-Disposition"
+const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, RateLimit, X-Should-Retry, openai-poll-after-ms, Allow, ETag, Content-Range, Content-Disposition"
 
 // cors lets web pages of the allowed origins call with a key. There are no
 // cookies, so nothing is ever allowed that a key does not open. What operators do

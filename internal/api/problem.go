@@ -81,7 +81,7 @@ func (a *API) problem(c *call, err error) {
 		if after <= 0 {
 			after = repeatAfter
 		}
-		h.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+		h.Set("Retry-After", strconv.FormatInt(wholeSeconds(after), 10))
 	}
 	if as.status < 500 && f.Kind != fault.Limited && f.Kind != fault.TimedOut {
 		h.Set("X-Should-Retry", "false")

@@ -17,15 +17,24 @@ const (
 	read        = need(account.ScopeRead)  // a key with this scope
 	write       = need(account.ScopeWrite) //
 	admin       = need(account.ScopeAdmin) // or to come by the data folder's socket
+	create need = "to order a video"       // as write; counted by the rate of creates, all else by that of reads
 	linked need = "a key or a signed link" // the handler looks itself
 )
 
+// scope is what a key must have for it.
+func (n need) scope() account.Scope {
+	if n == create {
+		return account.ScopeWrite
+	}
+	return account.Scope(n)
+}
+
 func (a *API) routes() []endpoint {
 	return []endpoint{
-		{"POST", "/v1/video/generations", write, a.createVideo},
-		{"POST", "/v1/videos/generations", write, a.createVideo},
+		{"POST", "/v1/video/generations", create, a.createVideo},
+		{"POST", "/v1/videos/generations", create, a.createVideo},
 		{"POST", "/v1/video/generations/estimate", read, a.estimateVideo},
-		{"POST", "/v1/videos", write, openAI(a.createOpenAI)},
+		{"POST", "/v1/videos", create, openAI(a.createOpenAI)},
 		{"GET", "/v1/videos", read, openAI(a.listVideos)},
 		{"GET", "/v1/videos/{id}", read, openAI(a.getVideo)},
 		{"GET", "/v1/video/generations/{id}", read, a.getVideo},
@@ -54,7 +63,7 @@ func (a *API) routes() []endpoint {
 		{"GET", "/v1/webhooks/{id}/deliveries", read, a.listDeliveries},
 		{"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", write, a.redeliver},
 
-		{"POST", "/api/v1/services/aigc/video-generation/video-synthesis", write, a.createDashScope},
+		{"POST", "/api/v1/services/aigc/video-generation/video-synthesis", create, a.createDashScope},
 		{"GET", "/api/v1/tasks/{id}", read, a.getDashScope},
 		{"POST", "/api/v1/tasks/{id}/cancel", write, a.cancelDashScope},
 		{"GET", "/api/v1/tasks", read, a.listDashScope},
@@ -83,8 +92,10 @@ func (a *API) adminRoutes() []endpoint {
 	return []endpoint{
 		{"POST", "/admin/v1/accounts", admin, a.openAccount},
 		{"GET", "/admin/v1/accounts", admin, a.listAccounts},
+		{"PATCH", "/admin/v1/accounts/{id}", admin, a.changeAccount},
 		{"POST", "/admin/v1/accounts/{id}/keys", admin, a.issueKey},
 		{"GET", "/admin/v1/accounts/{id}/keys", admin, a.listKeys},
+		{"PATCH", "/admin/v1/keys/{id}", admin, a.changeKey},
 		{"DELETE", "/admin/v1/keys/{id}", admin, a.revokeKey},
 		{"POST", "/admin/v1/accounts/{id}/credit", admin, a.grantCredit},
 		{"GET", "/admin/v1/accounts/{id}/entries", admin, a.listEntries},

@@ -177,7 +177,7 @@ func (a *API) run(c *call, e endpoint) (err error) {
 		}
 	}()
 	if e.needs != open && e.needs != linked {
-		if err := a.authorize(c, account.Scope(e.needs)); err != nil {
+		if err := a.admit(c, e.needs); err != nil {
 			return err
 		}
 	}

@@ -104,6 +104,8 @@ func TestEveryChangeOfAnOperatorIsTold(t *testing.T) {
 			{"POST /admin/v1/upstreams/{name}/pause", "", "upstream.pause", ""},
 			{"POST /admin/v1/accounts", `{"name":"studio","credit":"10"}`, "account.open", "account"},
 			{"POST /admin/v1/accounts/{id}/keys", `{"name":"laptop","secret":"sk-hidden-laptop-secret"}`, "key.issue", "key"},
+			{"PATCH /admin/v1/accounts/{id}", `{"weight":2}`, "account.change", ""},
+			{"PATCH /admin/v1/keys/{id}", `{"budget_day":"5","rate_create":"100/s"}`, "key.change", ""},
 			{"POST /admin/v1/accounts/{id}/credit", `{"amount":"5","ref":"invoice"}`, "credit.grant", ""},
 			{"POST /admin/v1/tasks/{id}/cancel", "", "task.cancel", ""},
 			{"DELETE /admin/v1/keys/{id}", "", "key.revoke", ""},

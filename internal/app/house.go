@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/api"
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
@@ -43,7 +44,8 @@ type house struct {
 	checkout *checkout.Checkout
 	api      *api.API
 	registry *prometheus.Registry
-	secret   string // of the first key, at the first start only
+	secret   string                              // of the first key, at the first start only
+	rates    struct{ create, read account.Rate } // of keys that have none of their own
 	standIn  bool
 	added    []string       // the upstreams that are not in the configuration, for people
 	closers  []func() error // in the order of building
@@ -59,6 +61,12 @@ func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h
 			err = errors.Join(err, h.close())
 		}
 	}()
+	if h.rates.create, err = account.ParseRate(cfg.RateCreate); err != nil {
+		return h, fmt.Errorf("config: rate_create: %w", err)
+	}
+	if h.rates.read, err = account.ParseRate(cfg.RateRead); err != nil {
+		return h, fmt.Errorf("config: rate_read: %w", err)
+	}
 	if h.folder, err = lockFolder(cfg.Data); err != nil {
 		return h, err
 	}
@@ -143,6 +151,7 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	options := api.Options{
 		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: engine{h}, PublicURL: h.cfg.PublicURL,
 		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, ServeAdmin: h.cfg.Admin, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
+		RateCreate: h.rates.create, RateRead: h.rates.read,
 	}
 	if h.cfg.Metrics {
 		options.Registry = h.registry

@@ -31,15 +31,9 @@ var accountForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$`)
 // normal), a bound of tasks that run at once in one lane (0 is none), and an
 // opening credit.
 func (c *Checkout) OpenAccount(ctx context.Context, name string, weight, limit int64, opening money.Amount) (account.Account, error) {
-	var faults []fault.Fault
+	faults := checkShare(weight, limit)
 	if !accountForm.MatchString(name) || strings.HasPrefix(name, "acct_") {
 		faults = append(faults, *wrong("name", "A name has 1 to 63 letters, digits, dots, dashes, @ or underscores and does not begin with acct_."))
-	}
-	if weight < 1 || weight > maxWeight {
-		faults = append(faults, *wrong("weight", "The weight is a whole number from 1 to %d; 1 is normal.", maxWeight))
-	}
-	if limit < 0 || limit > maxCap {
-		faults = append(faults, *wrong("cap", "The cap is a whole number from 0 (none) to %d.", maxCap))
 	}
 	if opening < 0 {
 		faults = append(faults, *wrong("credit", "The opening credit cannot be below zero."))
@@ -81,6 +75,7 @@ type KeyOrder struct {
 	Models    []string        // ids and family names that it may ask for; none: all
 	ExpiresAt int64           // unix milliseconds; 0 is never
 	Secret    string          // "": a random one
+	KeyLimits
 }
 
 // IssueKey makes an API key and returns it with its secret, which is kept
@@ -107,7 +102,8 @@ func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, strin
 		ID: c.NewID("key"), Account: a.ID, Name: o.Name, Hash: account.Hash(o.Secret), Hint: account.Hint(o.Secret),
 		Scopes: o.Scopes, Models: o.Models, CreatedAt: c.millis(), ExpiresAt: o.ExpiresAt,
 	}
-	line := c.audited("key.issue", k.ID, map[string]any{"account": a.ID, "name": k.Name, "scopes": k.Scopes, "models": append([]string{}, k.Models...), "expires_at": k.ExpiresAt / 1000})
+	o.give(&k)
+	line := c.audited("key.issue", k.ID, keyDetail(k))
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.InsertKey(ctx, k)
 		if err != nil {
@@ -171,7 +167,7 @@ func (c *Checkout) RevokeKey(ctx context.Context, id string) (account.Key, error
 		return tx.NoteAudit(ctx, line)
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return k, fault.New(fault.CodeNoAPIKey, "id", "There is no key with this id.")
+		return k, noKey()
 	}
 	return k, explain(err)
 }

@@ -191,6 +191,8 @@ func hintFor(err error) string {
 	switch {
 	case no.Code == "insufficient_credit":
 		return "See: unireel balance. The operator adds credit with: unireel credit grant ACCOUNT AMOUNT"
+	case no.Code == "budget_exceeded":
+		return "The operator sees it with: unireel key list ACCOUNT, and changes it with: unireel key set KEY --budget-day AMOUNT --budget-month AMOUNT"
 	case no.Status == 401:
 		return "Give the key with --key or UNIREEL_API_KEY. The operator makes one with: unireel key create ACCOUNT"
 	case no.Code == "insufficient_scope" && strings.Contains(no.Message, "scope admin"):

@@ -22,6 +22,8 @@ type Config struct {
 	PublicURL     string        `name:"public-url" env:"UNIREEL_PUBLIC_URL" placeholder:"URL" group:"HTTP" help:"How customers reach this server, used in the links of videos. Default: the Host of each request."`
 	CORSOrigins   []string      `name:"cors-origins" env:"UNIREEL_CORS_ORIGINS" default:"*" placeholder:"ORIGIN,..." group:"HTTP" help:"Web origins whose pages may call the API with a key. * is all; none switches it off."`
 	MaxUpload     Bytes         `name:"max-upload" env:"UNIREEL_MAX_UPLOAD" default:"512MiB" placeholder:"BYTES" group:"HTTP" help:"The largest file that POST /v1/files takes."`
+	RateCreate    string        `name:"rate-create" env:"UNIREEL_RATE_CREATE" placeholder:"N/TIME" group:"HTTP" help:"The most orders for videos that one API key may send to this server, such as 10/s or 600/m, unless the key has a rate of its own. Default: no bound."`
+	RateRead      string        `name:"rate-read" env:"UNIREEL_RATE_READ" placeholder:"N/TIME" group:"HTTP" help:"The same for all other requests of a key. A long poll counts as one."`
 	Metrics       bool          `name:"metrics" env:"UNIREEL_METRICS" default:"true" negatable:"" group:"HTTP" help:"Serve /metrics for Prometheus."`
 	Admin         bool          `name:"admin" env:"UNIREEL_ADMIN" default:"true" negatable:"" group:"HTTP" help:"Serve the operator's endpoints (/admin/v1) to API keys of the scope admin. Nobody has one until you make one. Without it they are served on the data folder's socket only."`
 	ShutdownGrace time.Duration `name:"shutdown-grace" env:"UNIREEL_SHUTDOWN_GRACE" default:"15s" placeholder:"TIME" group:"HTTP" help:"How long open requests may take to end after SIGTERM. Tasks go on at the next start."`

@@ -31,6 +31,15 @@ func NewBucket(rate float64, burst int) Bucket {
 	return Bucket{period: period, depth: time.Duration(tokens) * period}
 }
 
+// BucketOf makes a full bucket of so many tokens that are all back after a time.
+func BucketOf(tokens int64, per time.Duration) Bucket {
+	if tokens <= 0 || per <= 0 {
+		return Bucket{}
+	}
+	period := max(1, (per+time.Duration(tokens)-1)/time.Duration(tokens))
+	return Bucket{period: period, depth: time.Duration(tokens-1) * period}
+}
+
 // Take takes one token. When there is none it takes nothing and says how long it
 // is until there will be one, if nobody else takes it.
 func (b *Bucket) Take(now time.Time) (ok bool, wait time.Duration) {
@@ -44,6 +53,18 @@ func (b *Bucket) Take(now time.Time) (ok bool, wait time.Duration) {
 	b.full = full.Add(b.period)
 	return true, 0
 }
+
+// Left is how many tokens there are, at least one for a bucket that never refuses.
+func (b *Bucket) Left(now time.Time) int64 {
+	used := max(0, b.full.Sub(now))
+	if b.period == 0 || used > b.depth {
+		return int64(1 - min(1, b.period))
+	}
+	return int64((b.depth-used)/b.period) + 1
+}
+
+// Whole is how long it is until the bucket is full, if nobody takes of it.
+func (b *Bucket) Whole(now time.Time) time.Duration { return max(0, b.full.Sub(now)) }
 
 // Ready says whether Take would take one.
 func (b *Bucket) Ready(now time.Time) bool { return b.full.Sub(now) <= b.depth }
@@ -81,6 +102,13 @@ func NewBuckets(rate float64, burst, keys int) *Buckets {
 
 // Take takes one token of the key's bucket; see Bucket.Take.
 func (b *Buckets) Take(key string, now time.Time) (ok bool, wait time.Duration) {
+	ok, wait, _ = b.TakeOf(key, b.fresh, now)
+	return ok, wait
+}
+
+// TakeOf is Take where the key has a rate of its own: like is a fresh bucket of it. A
+// key whose rate was changed begins anew. It returns the bucket as it then is.
+func (b *Buckets) TakeOf(key string, like Bucket, now time.Time) (ok bool, wait time.Duration, after Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forget(now)
@@ -89,11 +117,16 @@ func (b *Buckets) Take(key string, now time.Time) (ok bool, wait time.Duration) 
 		if len(b.byKey) >= b.max {
 			b.drop(b.used.Front())
 		}
-		e = b.used.PushBack(&keyed{key: key, bucket: b.fresh})
+		e = b.used.PushBack(&keyed{key: key, bucket: like})
 		b.byKey[key] = e
 	}
 	b.used.MoveToBack(e)
-	return e.Value.(*keyed).bucket.Take(now)
+	bucket := &e.Value.(*keyed).bucket
+	if bucket.period != like.period || bucket.depth != like.depth {
+		*bucket = like
+	}
+	ok, wait = bucket.Take(now)
+	return ok, wait, *bucket
 }
 
 // Keys is how many keys are remembered.

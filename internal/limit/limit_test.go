@@ -116,6 +116,62 @@ func TestBucketsAreApart(t *testing.T) {
 	})
 }
 
+// What is left is what can be taken at once, and a bucket is whole when it says so.
+func TestABucketSaysWhatIsLeft(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b, now := NewBucket(rapid.Float64Range(0.01, 5000).Draw(t, "rate"), rapid.IntRange(1, 20).Draw(t, "burst")), start
+		whole := b.Left(now)
+		for range rapid.IntRange(0, 60).Draw(t, "asks") {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "step")))
+			b.Take(now)
+		}
+		probe, taken := b, int64(0)
+		for ok, _ := probe.Take(now); ok; ok, _ = probe.Take(now) {
+			taken++
+		}
+		if left := b.Left(now); left != taken {
+			t.Fatalf("%d are left and %d were taken", left, taken)
+		}
+		if later := now.Add(b.Whole(now)); b.Left(later) != whole || !b.Idle(later) || b.Whole(now) > 0 && b.Idle(later.Add(-1)) {
+			t.Fatalf("it is not whole after %s", b.Whole(now))
+		}
+	})
+}
+
+func TestABucketOfSoManyIsBackInItsTime(t *testing.T) {
+	for tokens, per := range map[int64]time.Duration{1: time.Hour, 2: time.Minute, 7: time.Minute, 600: time.Minute, 1_000_000: time.Second} {
+		b := BucketOf(tokens, per)
+		for range tokens {
+			if ok, _ := b.Take(start); !ok {
+				t.Fatalf("%d in %s: refused", tokens, per)
+			}
+		}
+		if back := b.Whole(start); b.Left(start) != 0 || back < per || back > per+time.Duration(tokens) {
+			t.Errorf("%d in %s: all are back after %s", tokens, per, back)
+		}
+	}
+	if b := BucketOf(0, time.Second); !b.Ready(start) || b != (Bucket{}) {
+		t.Error("no rate refuses")
+	}
+}
+
+func TestAKeyMayHaveARateOfItsOwn(t *testing.T) {
+	b := NewBuckets(0, 0, 10)
+	take := func(like Bucket, want bool, left int64) {
+		t.Helper()
+		if ok, _, after := b.TakeOf("k", like, start); ok != want || after.Left(start) != left {
+			t.Errorf("taken %v, %d left", ok, after.Left(start))
+		}
+	}
+	take(NewBucket(2, 2), true, 1)
+	take(NewBucket(2, 2), true, 0)
+	take(NewBucket(2, 2), false, 0)
+	take(NewBucket(3, 3), true, 2) // it was changed
+	if ok, _ := b.Take("other", start); !ok {
+		t.Error("a bucket without a rate refuses")
+	}
+}
+
 func TestBucketsStayBounded(t *testing.T) {
 	b := NewBuckets(1, 1, 10)
 	for i := range 1000 {

@@ -43,6 +43,8 @@ var audits = []struct{ name, text string }{
 		FROM turn u WHERE u.queued <> (SELECT COUNT(*) FROM task t WHERE t.lane = u.lane AND t.account = u.account AND t.state = 'queued')
 		OR u.running <> (SELECT COUNT(*) FROM task t WHERE t.state IN ('submitting', 'running', 'collecting') AND t.lane = u.lane AND t.account = u.account)
 		OR u.ready <> ` + isReady},
+	{"turns have their accounts' weights and caps", `SELECT u.lane || ' ' || u.account || ': weight ' || u.weight || ', cap ' || u.cap || '; the account has ' || a.weight || ', ' || a.cap
+		FROM turn u JOIN account a ON a.id = u.account WHERE u.weight <> a.weight OR u.cap <> a.cap`},
 	{"every completed task has its video, or its time is over", `SELECT t.id FROM task t WHERE t.state = 'completed' AND t.swept_at = 0
 		AND NOT EXISTS (SELECT 1 FROM artifact a WHERE a.task = t.id AND a.kind = 'video')`},
 }

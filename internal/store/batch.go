@@ -217,7 +217,7 @@ func joinAll(all []*Creation) []statement {
 		`INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
 			SELECT x.lane, a.id, 0, a.weight, a.cap, 0, 0, 0 FROM unnest($1::text[], $2::text[]) AS x(lane, account) JOIN account a ON a.id = x.account
 			WHERE NOT EXISTS (SELECT 1 FROM turn t WHERE t.lane = x.lane AND t.account = x.account)
-			ORDER BY 1, 2 ON CONFLICT (lane, account) DO NOTHING`,
+			ORDER BY 1, 2 FOR SHARE OF a ON CONFLICT (lane, account) DO NOTHING`,
 		`SELECT 1 FROM turn t JOIN unnest($1::text[], $2::text[]) AS x(lane, account) ON t.lane = x.lane AND t.account = x.account ORDER BY t.lane, t.account FOR UPDATE OF t`,
 	} {
 		writes = append(writes, statement{text, []any{lanes, accounts}, anyRows})

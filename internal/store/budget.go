@@ -145,9 +145,12 @@ func (s spending) save() []statement {
 	for _, w := range slices.SortedFunc(maps.Keys(s.touched), func(a, b window) int {
 		return cmp.Or(strings.Compare(a.key, b.key), cmp.Compare(a.period, b.period), cmp.Compare(a.start, b.start))
 	}) {
-		all = append(all, statement{`INSERT INTO key_spending (api_key, period, start, until, spent, held) VALUES ($1, $2, $3, $4, $5, $6)
+		all = append(all, statement{
+			`INSERT INTO key_spending (api_key, period, start, until, spent, held) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (api_key, period, start) DO UPDATE SET spent = excluded.spent, held = excluded.held`,
-			[]any{w.key, string(w.period), w.start, w.period.End(w.start), int64(s.sums[w].Spent), int64(s.sums[w].Held)}, 1})
+			[]any{w.key, string(w.period), w.start, w.period.End(w.start), int64(s.sums[w].Spent), int64(s.sums[w].Held)},
+			1,
+		})
 	}
 	return all
 }
@@ -160,8 +163,11 @@ func (tx *Tx) settleBudgets(t task.Task) []statement {
 	}
 	var all []statement
 	for _, w := range windowsOf(t) {
-		all = append(all, statement{"UPDATE key_spending SET spent = spent + $4, held = held - $5 WHERE api_key = $1 AND period = $2 AND start = $3",
-			[]any{w.key, string(w.period), w.start, int64(t.Cost), int64(t.Hold)}, anyRows})
+		all = append(all, statement{
+			"UPDATE key_spending SET spent = spent + $4, held = held - $5 WHERE api_key = $1 AND period = $2 AND start = $3",
+			[]any{w.key, string(w.period), w.start, int64(t.Cost), int64(t.Hold)},
+			anyRows,
+		})
 	}
 	return all
 }
@@ -207,7 +213,8 @@ func (tx *Tx) ChangeKey(ctx context.Context, id string, edit func(*account.Key))
 	edit(&k)
 	all := []statement{{
 		"UPDATE api_key SET name = $2, models = $3, expires_at = $4, budget_day = $5, budget_month = $6, rate_create = $7, rate_read = $8 WHERE id = $1",
-		[]any{id, k.Name, strings.Join(k.Models, " "), k.ExpiresAt, int64(k.Budget.Day), int64(k.Budget.Month), k.Creates.String(), k.Reads.String()}, 1,
+		[]any{id, k.Name, strings.Join(k.Models, " "), k.ExpiresAt, int64(k.Budget.Day), int64(k.Budget.Month), k.Creates.String(), k.Reads.String()},
+		1,
 	}}
 	if k.Budget == (account.Budget{}) { // nobody goes on counting
 		all = append(all, statement{"DELETE FROM key_spending WHERE api_key = $1", []any{id}, anyRows})

@@ -71,7 +71,7 @@ func (tx *Tx) InsertTask(ctx context.Context, t task.Task, request []byte) error
 	}
 	var all []statement
 	if t.State == task.Queued {
-		all = joinBy(t)
+		all = tx.joinBy(t)
 	}
 	event, change := tx.eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: t.CreatedAt})
 	tx.events = append(tx.events, change)
@@ -103,7 +103,7 @@ func (tx *Tx) SaveTask(ctx context.Context, was, t task.Task) (bool, error) {
 // Record writes what follows from a step that is saved: on PostgreSQL in one
 // exchange.
 func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
-	all, err := moveTurn(c.Was, c.Task)
+	all, err := tx.moveTurn(c.Was, c.Task)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -23,12 +24,13 @@ const rankScale = 1 << 20
 const isReady = "(CASE WHEN queued > 0 AND (cap = 0 OR running < cap) THEN 1 ELSE 0 END)"
 
 // joinBy counts one more queued task in the account's turn of the lane, which is
-// made if there is none.
-func joinBy(t task.Task) []statement {
+// made if there is none: then its account stays as it is until the commit.
+func (tx *Tx) joinBy(t task.Task) []statement {
 	return append([]statement{
 		{"INSERT INTO lane (id, v) VALUES ($1, 0) ON CONFLICT (id) DO NOTHING", []any{t.Lane}, anyRows},
 		{`INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
-			SELECT $1, id, 0, weight, cap, 0, 0, 0 FROM account WHERE id = $2 ON CONFLICT (lane, account) DO NOTHING`, []any{t.Lane, t.Account}, anyRows},
+			SELECT $1, id, 0, weight, cap, 0, 0, 0 FROM account WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM turn WHERE lane = $1 AND account = $2)` + tx.d.forShare + `
+			ON CONFLICT (lane, account) DO NOTHING`, []any{t.Lane, t.Account}, anyRows},
 	}, turnBy(t, 1, 0, 0)...)
 }
 
@@ -51,15 +53,15 @@ func turnBy(t task.Task, queued, running, rank int64) []statement {
 }
 
 // moveTurn keeps the account's turns true for a step of one of its tasks.
-func moveTurn(was, t task.Task) ([]statement, error) {
+func (tx *Tx) moveTurn(was, t task.Task) ([]statement, error) {
 	from, to := was.State, t.State
 	switch {
 	case from == task.Queued && to == task.Queued && was.Lane != t.Lane:
-		return append(turnBy(was, -1, 0, 0), joinBy(t)...), nil
+		return append(turnBy(was, -1, 0, 0), tx.joinBy(t)...), nil
 	case from == to:
 		return nil, nil
 	case from == task.Preparing && to == task.Queued:
-		return joinBy(t), nil
+		return tx.joinBy(t), nil
 	case from == task.Queued && to.Final():
 		return turnBy(t, -1, 0, 0), nil
 	case from.Submitted() && to == task.Queued:
@@ -70,6 +72,28 @@ func moveTurn(was, t task.Task) ([]statement, error) {
 		return nil, fmt.Errorf("task %s: only a claim makes a queued task %s", t.ID, to)
 	}
 	return nil, nil
+}
+
+// ChangeAccount lets edit change an account's weight and cap, and with it its turns,
+// and returns it as it is then, or ErrNotFound. The account is locked before the
+// turns: whoever makes a new one shares that lock.
+func (tx *Tx) ChangeAccount(ctx context.Context, id string, edit func(*account.Account)) (account.Account, error) {
+	a, err := one(ctx, tx.q, scanAccount, "SELECT "+accountColumns+" FROM account WHERE id = $1"+tx.d.forUpdate, id)
+	if err != nil {
+		return a, err
+	}
+	edit(&a)
+	if err := tx.together(ctx, []statement{
+		{"UPDATE account SET weight = $2, cap = $3 WHERE id = $1", []any{id, a.Weight, a.Cap}, 1},
+		{"SELECT 1 FROM turn WHERE account = $1 ORDER BY lane" + tx.d.forUpdate, []any{id}, anyRows},
+		{"UPDATE turn SET weight = $2, cap = $3 WHERE account = $1", []any{id, a.Weight, a.Cap}, anyRows},
+		{`UPDATE turn SET ready = ` + isReady + `, rank = CASE WHEN ready = 0 AND ` + isReady + ` = 1 AND rank < (SELECT v FROM lane WHERE id = turn.lane)
+			THEN (SELECT v FROM lane WHERE id = turn.lane) ELSE rank END WHERE account = $1`, []any{id}, anyRows},
+	}); err != nil {
+		return a, fmt.Errorf("change account %s: %w", id, err)
+	}
+	tx.events = append(tx.events, Change{}) // a turn may be ready now: everybody looks
+	return a, nil
 }
 
 // lockTurn locks what moveTurn will change, before the task's own row as the order

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -309,6 +311,33 @@ func TestATaskGoesToAnotherLane(t *testing.T) {
 		if err != nil || len(lanes) != 2 || lanes[0].Queued != 1 || lanes[1].Queued != 1 {
 			t.Errorf("%+v, %v", lanes, err)
 		}
+		noFindings(t, s)
+	})
+}
+
+// Whoever makes a turn while its account is changed gives it the new weight.
+func TestTurnsFollowTheirAccount(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		addAccount(t, s, "acct_a", 1, 0, 1000)
+		var all sync.WaitGroup
+		for n := range 40 {
+			all.Go(func() {
+				c := creation(fmt.Sprintf("task_%02d", n), "acct_a", "", task.Queued)
+				c.Task.Lane = fmt.Sprintf("lane_%02d", n)
+				if _, err := s.Create(context.Background(), c); err != nil {
+					t.Error(err)
+				}
+			})
+			if n%4 == 0 {
+				all.Go(func() {
+					write(t, s, func(tx *Tx) error {
+						_, err := tx.ChangeAccount(context.Background(), "acct_a", func(a *account.Account) { a.Weight, a.Cap = int64(n+2), int64(n+1) })
+						return err
+					})
+				})
+			}
+		}
+		all.Wait()
 		noFindings(t, s)
 	})
 }

@@ -51,7 +51,7 @@ const dashScopeT2V = `{"model":"wan2.6-t2v","input":{"prompt":"waves"},"paramete
 func TestDashScopesOrdersAreOurs(t *testing.T) {
 	otter := `"file_sample_otter"`
 	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"100"}`)
+		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"100","ref":"more"}`)
 		for name, tt := range map[string]struct{ body, want string }{
 			"R2V": {
 				`{"model":"wan2.6-r2v-flash","input":{"prompt":"Character2 meets character1","negative_prompt":"blur","reference_urls":[` + otter + `,"https://example.com/a.mp4"]},"parameters":{"size":"1280*720","duration":10,"shot_type":"multi","audio":false,"watermark":false,"seed":42}}`,
@@ -130,8 +130,9 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 		return `{"model":"` + model + `","input":{` + input + `},"parameters":{` + parameters + `}}`
 	}
 	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/bob/credit", `{"amount":"-9.99"}`)
+		w.operate("POST", "/admin/v1/accounts/bob/credit", `{"amount":"-9.99","ref":"taken back"}`)
 		few := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"models":["wan2.6-r2v"]}`).json(t)["secret"].(string)
+		trainee := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"budget_day":"0.01"}`).json(t)["secret"].(string)
 		for name, tt := range map[string]struct {
 			key, body, want string
 			names           []string
@@ -160,6 +161,7 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 			"a private host": {w.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"http://127.0.0.1/"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
 			"no such upload": {w.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"oss://x/y.png"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
 			"no credit":      {w.bob, dashScopeT2V, "400 Arrearage", nil},
+			"no budget":      {trainee, dashScopeT2V, "400 Arrearage", nil},
 			"no such models": {few, dashScopeT2V, "403 Model.AccessDenied", nil},
 		} {
 			a := w.synthesize(tt.key, tt.body)

@@ -123,6 +123,7 @@ var flatCodes = map[fault.Code]struct {
 	fault.CodeUnknownModel:    {"ModelNotFound", http.StatusNotFound},
 	fault.CodeModelForbidden:  {"Model.AccessDenied", 0},
 	fault.CodeCredit:          {"Arrearage", http.StatusBadRequest},
+	fault.CodeBudget:          {"Arrearage", http.StatusBadRequest},
 	fault.CodeNotWaiting:      {"UnsupportedOperation", 0},
 	fault.CodeSlowBody:        {"RequestTimeOut", 0},
 	fault.CodeUnreachable:     {"InvalidParameter.DataInspection", 0},

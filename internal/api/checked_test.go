@@ -90,7 +90,7 @@ type teeBody struct {
 // mayRefuse are the codes that an operation names, and those that its key, a path
 // that is no text and the server bring.
 func mayRefuse(o *openapi3.Operation) []string {
-	codes := []string{"invalid_value", "unknown_path", "internal_error", "unavailable", "missing_api_key", "invalid_api_key", "insufficient_scope"}
+	codes := []string{"invalid_value", "unknown_path", "internal_error", "unavailable", "missing_api_key", "invalid_api_key", "insufficient_scope", "rate_limited"}
 	list, _ := o.Extensions["x-errors"].([]any)
 	for _, code := range list {
 		codes = append(codes, code.(string))

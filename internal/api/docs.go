@@ -44,6 +44,7 @@ func (a *API) newManual() (*manual.Manual, error) {
 	return manual.New(manual.Options{
 		Spec: openapi, Chinese: chinese, Models: a.Catalog.Models(), Currency: a.Catalog.Currency(),
 		Status: func(code fault.Code) int { return statuses[code.Kind()].status },
+		Flat:   func(code fault.Code) (string, int) { return flatCode(fault.New(code, "", "")) },
 	})
 }
 

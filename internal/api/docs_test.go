@@ -171,6 +171,25 @@ func shippedManual(t *testing.T) *manual.Manual {
 	return m
 }
 
+// TestThePagesOfDashScopesDialectSayItsErrors: its codes and its shape, where those
+// of every other page are ours.
+func TestThePagesOfDashScopesDialectSayItsErrors(t *testing.T) {
+	m := shippedManual(t)
+	flat, _ := m.Page("en", "create-dash-scope.md")
+	ours, _ := m.Page("en", "create-video.md")
+	for text, page := range map[string]string{
+		"`{\"code\", \"message\", \"request_id\"}`": flat, "| 429 | `Throttling.RateQuota` |": flat, "| 404 | `ModelNotFound` |": flat, "-H 'X-DashScope-Async: enable'": flat,
+		"`{\"error\": {": ours, "| 429 | `rate_limited` |": ours, "| 402 | `budget_exceeded` |": ours,
+	} {
+		if !strings.Contains(page, text) {
+			t.Errorf("no page says %s", text)
+		}
+	}
+	if strings.Contains(flat, "`{\"error\": {") || strings.Contains(flat, "rate_limited") {
+		t.Error("the page of DashScope's dialect has our errors, too")
+	}
+}
+
 func TestBothLanguagesHaveTheSamePages(t *testing.T) {
 	m := shippedManual(t)
 	if diff := cmp.Diff(m.Names("en"), m.Names("zh")); diff != "" || len(m.Names("en")) < 50 {

@@ -19,8 +19,12 @@ func (w writer) endpoint(o operation) string {
 	w.requests(&out, o)
 	w.answers(&out, o)
 	if codes := o.errors(w.spec); len(codes) > 0 {
-		fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordErrors), w.in(sayErrors))
-		w.codes(&out, codes)
+		says := sayErrors
+		if o.flat() {
+			says = sayFlatErrors
+		}
+		fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordErrors), w.in(says))
+		w.codes(&out, codes, o.flat())
 	}
 	return out.String()
 }

@@ -28,6 +28,9 @@ type Options struct {
 	Models   []*catalog.Model     // in the order in which they are listed
 	Currency string               // of the models' prices
 	Status   func(fault.Code) int // the HTTP status of a code
+
+	// Flat is a code and its HTTP status where errors are FlatProblem.
+	Flat func(fault.Code) (string, int)
 }
 
 // Manual is all pages. It is never changed after New.
@@ -164,18 +167,23 @@ func (w writer) front() string {
 		t.row(&out, fmt.Sprintf("[`%s`](%s)", m.ID, w.link(modelPage(m))), w.in(m.Description), w.price(m))
 	}
 	fmt.Fprintf(&out, "\n## %s\n\n%s\n\n", w.in(wordErrors), w.in(sayErrors))
-	w.codes(&out, everyError(w.spec))
+	w.codes(&out, everyError(w.spec), false)
 	return out.String()
 }
 
-// codes writes a table of error codes.
-func (w writer) codes(out *strings.Builder, codes []fault.Code) {
+// codes writes a table of error codes, flat ones as Flat has them.
+func (w writer) codes(out *strings.Builder, codes []fault.Code, flat bool) {
 	t := table{"HTTP", "code", w.in(wordWhen)}
 	t.head(out)
 	for _, info := range fault.Codes() {
-		if slices.Contains(codes, info.Code) {
-			t.row(out, fmt.Sprint(w.Status(info.Code)), "`"+string(info.Code)+"`", w.say(info.Meaning))
+		if !slices.Contains(codes, info.Code) {
+			continue
 		}
+		name, status := string(info.Code), w.Status(info.Code)
+		if flat {
+			name, status = w.Flat(info.Code)
+		}
+		t.row(out, fmt.Sprint(status), "`"+name+"`", w.say(info.Meaning))
 	}
 }
 

@@ -233,12 +233,22 @@ func (o operation) errors(spec node) []fault.Code {
 		list = append(list, fault.Code(code))
 	}
 	if o.security(spec).has() {
-		list = append(list, fault.CodeNoKey, fault.CodeBadKey, fault.CodeScope)
+		list = append(list, fault.CodeNoKey, fault.CodeBadKey, fault.CodeScope, fault.CodeRate)
 	}
 	if o.spec.get("responses", "default").has() {
 		list = append(list, fault.CodeInvalidValue, fault.CodeInternal, fault.CodeUnavailable)
 	}
 	return list
+}
+
+// flat says whether its errors are DashScope's.
+func (o operation) flat() bool {
+	for key, answer := range o.spec.get("responses").fields() {
+		if key == "default" {
+			return strings.HasSuffix(answer.reference(), "/FlatProblem")
+		}
+	}
+	return false
 }
 
 // everyError is all codes that any operation can be refused with.

@@ -52,6 +52,10 @@ var (
 		EN: "Refusals have one shape: `{\"error\": {\"message\", \"type\", \"param\", \"code\", \"errors\", \"request_id\"}}`. `errors` names everything that is wrong, in the order of the body. Nothing of what is refused is charged.",
 		ZH: "所有错误响应格式相同：`{\"error\": {\"message\", \"type\", \"param\", \"code\", \"errors\", \"request_id\"}}`。`errors` 按请求体中的顺序一次列出全部问题。被拒绝的请求不收费。",
 	}
+	sayFlatErrors = catalog.Text{
+		EN: "Refusals have DashScope's shape: `{\"code\", \"message\", \"request_id\"}`. `message` names everything that is wrong, in the order of the body. Nothing of what is refused is charged.",
+		ZH: "错误响应与 DashScope 的格式相同：`{\"code\", \"message\", \"request_id\"}`。`message` 按请求体中的顺序一次列出全部问题。被拒绝的请求不收费。",
+	}
 
 	sayNotEmpty  = catalog.Text{EN: "not empty", ZH: "不能为空"}
 	sayMinLength = catalog.Text{EN: "at least N characters", ZH: "至少 N 个字符"}

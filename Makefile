@@ -26,8 +26,8 @@ demo: setup-demo build ## make the two example videos, from nothing, and show th
 test: setup-test ## run every test
 	$(GO) test -timeout 15m ./...
 
-race: setup-test ## run the tests under the race detector; the scripts' program is the shipped one, without it
-	$(GO) test -race $(UNWATCHED) -timeout 20m $$($(GO) list ./... | grep -v /test/script)
+race: setup-test ## run the tests under the race detector; the program of test/ is the shipped one, without it
+	$(GO) test -race $(UNWATCHED) -timeout 20m $$($(GO) list ./... | grep -v /test/)
 
 bench: setup-test ## measure what docs/performance.md shows
 	$(GO) run ./bench

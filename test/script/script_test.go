@@ -128,7 +128,8 @@ type process struct {
 	log  *os.File
 }
 
-// processes are those of every script under way; scripts run side by side.
+// processes are those of every script under way, by its folder: scripts run side by
+// side, one of a name on each database.
 var processes sync.Map
 
 func start(ts *testscript.TestScript, name string, args ...string) *process {
@@ -156,7 +157,7 @@ func start(ts *testscript.TestScript, name string, args ...string) *process {
 	ts.Check(cmd.Start())
 	p := &process{cmd: cmd, done: make(chan struct{}), log: log}
 	go func() { p.err = cmd.Wait(); _ = log.Close(); close(p.done) }()
-	processes.Store(ts.Name()+" "+name, p)
+	processes.Store(ts.Getenv("WORK")+" "+name, p)
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
 		<-p.done
@@ -233,7 +234,7 @@ func running(ts *testscript.TestScript, args []string) *process {
 	if len(args) > 0 {
 		name = args[0]
 	}
-	p, ok := processes.Load(ts.Name() + " " + name)
+	p, ok := processes.Load(ts.Getenv("WORK") + " " + name)
 	if !ok {
 		ts.Fatalf("no %s was started", name)
 	}

@@ -61,6 +61,9 @@ func TestAKeySpendsNoMoreThanItsBudget(t *testing.T) {
 		if s := w.spending(id, "day"); s["held"] != "1.00" || s["spent"] != "0.00" || s["left"] != "0.20" || s["currency"] != "USD" || s["renews_at"] != float64(time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC).Unix()) {
 			t.Errorf("%v", s)
 		}
+		if a := w.ask(secret, "POST", "/api/v1/services/aigc/video-generation/video-synthesis", dashScopeT2V, "X-DashScope-Async", "enable"); a.status != 400 || a.json(t)["code"] != "Arrearage" {
+			t.Errorf("%d %s", a.status, a.body)
+		}
 		// Free things cost no budget; another key of the account has none.
 		if a := w.ask(secret, "POST", "/v1/video/generations", `{"model":"wan2.6-video-720p","prompt":"waves","preview":true}`); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
@@ -89,6 +92,10 @@ func TestAKeySpendsNoMoreThanItsBudget(t *testing.T) {
 		}
 		for range 3 {
 			w.create(secret)
+		}
+		lines := w.operate("GET", "/admin/v1/audit?object="+id, "").json(t)["data"].([]any)
+		if len(lines) != 3 || lines[0].(map[string]any)["action"] != "key.change" || lines[1].(map[string]any)["detail"].(map[string]any)["budget_month"] != "9.00" {
+			t.Errorf("%v", lines)
 		}
 		w.sound()
 	})
@@ -133,6 +140,10 @@ func TestAKeyAsksNoMoreOftenThanItMay(t *testing.T) {
 			if e["code"] != "rate_limited" || e["type"] != "rate_limit_error" || e["param"] != nil || !strings.Contains(e["message"].(string), "2/m") || a.header.Get("X-Should-Retry") != "" {
 				t.Errorf("%s", a.body)
 			}
+		}
+		dialect := w.ask(secret, "POST", "/api/v1/services/aigc/video-generation/video-synthesis", dashScopeT2V, "X-DashScope-Async", "enable")
+		if want(dialect, "429 2 0 30 30"); dialect.json(t)["code"] != "Throttling.RateQuota" {
+			t.Errorf("%s", dialect.body)
 		}
 		// Reads are counted apart; a long poll and a download by key are one each.
 		task := first.json(t)["id"].(string)

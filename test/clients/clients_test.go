@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	_ "github.com/unireel/unireel/internal/cli" // what the program is made of: a result is kept only while it is the same
 )
 
 // apiKey is the key of every file's server.

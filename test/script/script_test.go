@@ -27,6 +27,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	_ "github.com/unireel/unireel/internal/cli" // what the program is made of: a result is kept only while it is the same
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 

@@ -71,6 +71,7 @@ func (h *house) run(ctx context.Context, out io.Writer) error {
 		return errors.Join(err, customers.Close(), operator.Close())
 	}
 	h.greet(out, customers.Addr())
+	debug.FreeOSMemory() // what building the house took once: contract, models, tables
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.dispatch.Run(running) })
 	group.Go(func() error { return h.courier(h.url(customers.Addr())).Run(running) })

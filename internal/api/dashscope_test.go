@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,18 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 			t.Errorf("held %s", b.Held)
 		}
 	})
+}
+
+// Every fault has a status and a code that DashScope has: what the caller can mend is
+// never told as an internal error.
+func TestEveryFaultHasItsDashScopeCode(t *testing.T) {
+	statuses := []int{400, 401, 403, 404, 405, 408, 410, 429, 500, 503}
+	for _, info := range fault.Codes() {
+		code, status := flatCode(fault.New(info.Code, "", ""))
+		if !slices.Contains(statuses, status) || strings.HasPrefix(code, "InternalError") && status < 500 {
+			t.Errorf("%s is %s, %d", info.Code, code, status)
+		}
+	}
 }
 
 func TestADashScopeTaskToItsEnd(t *testing.T) {

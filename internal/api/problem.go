@@ -139,7 +139,7 @@ var flatCodes = map[fault.Code]struct {
 
 // flatKinds: what DashScope calls everything else of a kind.
 var flatKinds = map[fault.Kind]string{
-	fault.Invalid: "InvalidParameter", fault.Unauthenticated: "InvalidApiKey", fault.Forbidden: "AccessDenied", fault.NotFound: "NotFound",
+	fault.Invalid: "InvalidParameter", fault.Unauthenticated: "InvalidApiKey", fault.Forbidden: "AccessDenied", fault.NotFound: "NotFound", fault.Gone: "NotFound",
 	fault.NotAllowed: "UnsupportedOperation", fault.Limited: "Throttling.RateQuota", fault.Unavailable: "ServiceUnavailable",
 }
 

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -23,6 +24,12 @@ func server() *httptest.Server {
 			_, _ = io.WriteString(w, `{"id":"task_1","status":"completed","progress":100,"usage":{"billed_seconds":5,"cost":"0.25","currency":"USD"}}`)
 		case "GET /v1/videos":
 			_, _ = io.WriteString(w, `{"data":[{"id":"task_1","status":"completed"}],"has_more":false}`)
+		case "GET /v1/videos/task_1/events":
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "id: v1\nevent: video.queued\ndata: {\"type\":\"video.queued\",\"data\":{\"id\":\"task_1\",\"status\":\"queued\"}}\n\n"+
+				"id: v4\nevent: video.completed\ndata: {\"type\":\"video.completed\",\"data\":{\"id\":\"task_1\",\"status\":\"completed\"}}\n\n")
+		case "POST /v1/files":
+			_, _ = io.WriteString(w, `{"id":"file_1","kind":"image"}`)
 		case "GET /v1/balance":
 			_, _ = io.WriteString(w, `{"free":"99.75","held":"0.00","currency":"USD"}`)
 		}
@@ -80,6 +87,42 @@ func ExampleClient_Balance() {
 	}
 	fmt.Println(balance.Free, balance.Currency)
 	// Output: 99.75 USD
+}
+
+func ExampleClient_Events() {
+	s := server()
+	defer s.Close()
+	c, err := client.New(s.URL, "sk-ur-...")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for event, err := range c.Events(context.Background(), "task_1", "") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(event.Type, event.Task.Status)
+	}
+	// Output:
+	// video.queued queued
+	// video.completed completed
+}
+
+func ExampleClient_Upload() {
+	s := server()
+	defer s.Close()
+	c, err := client.New(s.URL, "sk-ur-...")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	picture := bytes.NewReader([]byte("\x89PNG\r\n\x1a\n...")) // an *os.File serves as well
+	file, err := c.Upload(context.Background(), client.Upload{Name: "face.png", Body: picture})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(file.ID) // stands wherever a URL may
+	// Output: file_1
 }
 
 // An endpoint of yours that takes events.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	_ "github.com/unireel/unireel/internal/cli" // what the program is made of: a result is kept only while it is the same
+	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 // apiKey is the key of every file's server.
@@ -68,14 +69,27 @@ func TestClients(t *testing.T) {
 		}
 		t.Run(strings.TrimSuffix(file, ".mjs"), func(t *testing.T) {
 			t.Parallel()
-			sim := begin(t, nil, "sim", "dashscope", "--addr", "127.0.0.1:0", "--render-time", "300ms")
-			url := begin(t, []string{
-				"UNIREEL_DATA=" + t.TempDir(), "UNIREEL_ADDR=127.0.0.1:0", "UNIREEL_BOOTSTRAP_KEY=" + apiKey, "UNIREEL_FETCH_ALLOW=127.0.0.1/32",
-				"DASHSCOPE_API_KEY=sk-simulated", "UNIREEL_DASHSCOPE_BASE_URL=" + sim,
-			}, "serve")
-			tell(t, node, file, url)
+			storetest.Each(t, migrate, func(t *testing.T, at storetest.Place) {
+				t.Parallel()
+				sim := begin(t, nil, "sim", "dashscope", "--addr", "127.0.0.1:0", "--render-time", "300ms")
+				url := begin(t, []string{
+					"UNIREEL_DATA=" + t.TempDir(), "UNIREEL_ADDR=127.0.0.1:0", "UNIREEL_BOOTSTRAP_KEY=" + apiKey, "UNIREEL_FETCH_ALLOW=127.0.0.1/32",
+					"DASHSCOPE_API_KEY=sk-simulated", "UNIREEL_DASHSCOPE_BASE_URL=" + sim, "UNIREEL_DATABASE=" + at.Database,
+				}, "serve")
+				tell(t, node, file, url)
+			})
 		})
 	}
+}
+
+// migrate is `unireel migrate`.
+func migrate(ctx context.Context, database string) error {
+	cmd := exec.CommandContext(ctx, binary, "migrate")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(binary), "UNIREEL_DATABASE=" + database}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("unireel migrate: %w\n%s", err, said)
+	}
+	return nil
 }
 
 // begin starts the program for the length of the test and waits until it says where

@@ -128,7 +128,7 @@ type API struct {
 	hot      *hotTasks
 	tail     *tailer
 	meter    *meter
-	spec     []byte // openapi.yaml as JSON
+	spec     func() ([]byte, error) // openapi.yaml as JSON
 	manual   func() (*manual.Manual, error)
 	page     homePage
 	draining chan struct{}
@@ -149,15 +149,12 @@ func New(o Options) (*API, error) {
 	if o.Ready == nil {
 		o.Ready = o.Store.Ping
 	}
-	spec, err := manual.JSON(openapi)
-	if err != nil {
-		return nil, err
-	}
-	a := &API{Options: o, spec: spec, draining: make(chan struct{})}
+	a := &API{Options: o, spec: sync.OnceValues(func() ([]byte, error) { return manual.JSON(openapi) }), draining: make(chan struct{})}
 	a.manual = sync.OnceValues(a.newManual)
 	a.keys, a.paces = newKeyring(o.Store, o.Now), newPaces()
 	a.hot = newHotTasks(o.Store, hotMost)
 	a.tail = newTailer(o.Store, o.Log)
+	var err error
 	if a.meter, err = newMeter(a); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -18,20 +19,22 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 )
 
-// contractRouter reads openapi.yaml as everybody does who downloads it.
-func contractRouter(t testing.TB) routers.Router {
-	t.Helper()
-	router, err := gorillamux.NewRouter(contract(t))
+// contractRouter finds operations in openapi.yaml.
+var contractRouter = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := readContract()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return router
-}
+	return gorillamux.NewRouter(doc)
+})
 
 // checked holds every exchange of a test against openapi.yaml: an answer must be
 // as described, and a request that is taken must be one that may be sent.
 func checked(t testing.TB, next http.Handler) http.Handler {
-	router := contractRouter(t)
+	router, err := contractRouter()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions {
 			next.ServeHTTP(w, r)

@@ -38,8 +38,12 @@ func (a *API) readyz(c *call) error {
 
 // openAPI is GET /openapi.json.
 func (a *API) openAPI(c *call) error {
+	spec, err := a.spec()
+	if err != nil {
+		return err
+	}
 	c.Header().Set("Content-Type", "application/json")
 	c.Header().Set("Cache-Control", "public, max-age=300")
-	_, _ = c.Write(a.spec)
+	_, _ = c.Write(spec)
 	return nil
 }

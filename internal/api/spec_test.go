@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -20,18 +22,23 @@ import (
 	"github.com/unireel/unireel/internal/manual"
 )
 
-// contract is openapi.yaml as everybody reads it who downloads it.
-func contract(t testing.TB) *openapi3.T {
-	t.Helper()
+// readContract reads openapi.yaml as everybody does who downloads it, once: it is long.
+var readContract = sync.OnceValues(func() (*openapi3.T, error) {
 	text, err := manual.JSON(openapi)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := doc.Validate(t.Context()); err != nil {
+	return doc, doc.Validate(context.Background())
+})
+
+func contract(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := readContract()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return doc

@@ -159,6 +159,9 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 			t.Fatalf("tried again: %+v", retried)
 		}
 		save(first[1], 9000) // the first try's answer comes too late
+		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 1 || e.ParkedUntil != 4000 {
+			t.Errorf("after a late answer: %+v, %v", e, err)
+		}
 		retried[0].State, retried[0].EndedAt = Delivered, 5001
 		save(retried[0], 0)
 		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 0 || e.ParkedUntil != 0 {

@@ -220,7 +220,7 @@ func TestAnotherAccountsFirstDoesNotWaitForMany(t *testing.T) {
 		}
 		one := h.create("acct_b", words("one"))
 		h.untilState(one, task.Completed)
-		if n := len(h.supplier.orders); n > 4 {
+		if n := h.supplier.count(); n > 4 {
 			t.Errorf("it was the supplier's order number %d", n)
 		}
 	})
@@ -240,8 +240,8 @@ func TestReferencesAreUploadedBeforeAndAFailedUploadIsNotTaken(t *testing.T) {
 		}
 		id := h.create("acct_a", refs("character1 walks", "https://example.com/face.png"))
 		done := h.untilState(id, task.Completed)
-		if done.Attempt != 3 || len(h.supplier.orders) != 1 {
-			t.Errorf("%d attempts, %d orders", done.Attempt, len(h.supplier.orders))
+		if done.Attempt != 3 || h.supplier.count() != 1 {
+			t.Errorf("%d attempts, %d orders", done.Attempt, h.supplier.count())
 		}
 		if got := h.counted(h.d.stats.shut.WithLabelValues("up/wan2.6-r2v")); got != 0 {
 			t.Errorf("the gate is shut: %v", got)
@@ -326,8 +326,8 @@ func TestALaneOfTwoUpstreamsUsesBoth(t *testing.T) {
 				t.Errorf("%s was taken %d times", id, n)
 			}
 		}
-		if len(h.supplier.orders) == 0 || len(other.orders) == 0 {
-			t.Errorf("orders %d and %d: one upstream stood idle", len(h.supplier.orders), len(other.orders))
+		if h.supplier.count() == 0 || other.count() == 0 {
+			t.Errorf("orders %d and %d: one upstream stood idle", h.supplier.count(), other.count())
 		}
 		h.sound()
 	})

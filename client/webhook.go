@@ -54,11 +54,11 @@ type WebhookSecret struct {
 type Delivery struct {
 	ID        string `json:"id"` // the event's
 	Type      string `json:"type"`
-	VideoID   string `json:"video_id"`      // "" for a test
-	URL       string `json:"url"`           // that the request named; "" for the endpoint's
-	Status    string `json:"status"`        // "pending", "delivered" or "failed"
-	Tries     int64  `json:"tries"`         //
-	NextTryAt int64  `json:"next_try_at"`   //
+	VideoID   string `json:"video_id"` // "" for a test
+	URL       string `json:"url"`      // that the request named; "" for the endpoint's
+	Status    string `json:"status"`   // "pending", "delivered" or "failed"
+	Tries     int64  `json:"tries"`
+	NextTryAt int64  `json:"next_try_at"`
 	Answer    int64  `json:"answer_status"` // the last HTTP status; 0 for none
 	Error     string `json:"error"`         // why the last try failed
 	CreatedAt int64  `json:"created_at"`

@@ -246,9 +246,9 @@ func (a *API) redeliver(c *call) error {
 	return c.json(http.StatusOK, deliveryOf(d))
 }
 
-// occasion is what an endpoint is sent. CreatedAt is unix seconds, Timestamp the same
+// deliveryBody is what an endpoint is sent. CreatedAt is unix seconds, Timestamp the same
 // time as Standard Webhooks writes it.
-type occasion struct {
+type deliveryBody struct {
 	ID        string `json:"id"`
 	Object    string `json:"object"`
 	Type      string `json:"type"`
@@ -257,11 +257,11 @@ type occasion struct {
 	Data      any    `json:"data"`
 }
 
-// Occasion is the body of a delivery: the video as it was when it came to this, with
+// DeliveryBody is the body of a delivery: the video as it was when it came to this, with
 // links that are good from now on; of one that has ended, as it is. root is how
 // customers reach this server.
-func (a *API) Occasion(ctx context.Context, root string, d store.Delivery) ([]byte, error) {
-	o := occasion{
+func (a *API) DeliveryBody(ctx context.Context, root string, d store.Delivery) ([]byte, error) {
+	o := deliveryBody{
 		ID: d.ID, Object: "event", Type: d.Event, CreatedAt: d.CreatedAt / 1000, Timestamp: time.UnixMilli(d.CreatedAt).UTC().Format(time.RFC3339),
 		Data: map[string]string{"id": d.Endpoint, "object": "webhook"},
 	}

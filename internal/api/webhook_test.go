@@ -187,14 +187,14 @@ func TestARequestSaysWhereToTell(t *testing.T) {
 }
 
 // What is sent is the video as it was when it happened.
-func TestAnOccasionTellsWhatHappenedThen(t *testing.T) {
+func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("film"))
 		described := contract(t).Webhooks
 		for event, want := range map[string]string{"video.queued": "queued 0 no", "video.in_progress": "in_progress 0 no", "video.completed": "completed 100 yes"} {
 			d := store.Delivery{ID: "evt_1", Endpoint: "hook_1", Task: id, Event: event, CreatedAt: 1_767_225_600_000}
-			body, err := w.api.Occasion(t.Context(), "https://video.example", d)
+			body, err := w.api.DeliveryBody(t.Context(), "https://video.example", d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,7 +218,7 @@ func TestAnOccasionTellsWhatHappenedThen(t *testing.T) {
 				t.Errorf("%s: %s", event, body)
 			}
 		}
-		body, err := w.api.Occasion(t.Context(), "", store.Delivery{ID: "evt_2_test", Endpoint: "hook_1", Event: "webhook.test"})
+		body, err := w.api.DeliveryBody(t.Context(), "", store.Delivery{ID: "evt_2_test", Endpoint: "hook_1", Event: "webhook.test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func TestTheContractsSignatureVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := store.Delivery{ID: headers.Get("webhook-id"), Endpoint: "hook_01JGM3W0000000000000000001", Event: "webhook.test", CreatedAt: at * 1000}
-	body, err := new(API).Occasion(t.Context(), "", d)
+	body, err := new(API).DeliveryBody(t.Context(), "", d)
 	if err != nil {
 		t.Fatal(err)
 	}

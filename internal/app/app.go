@@ -85,8 +85,8 @@ func (h *house) run(ctx context.Context, out io.Writer) error {
 // courier tells customers what happens, with links that begin with root.
 func (h *house) courier(root string) *webhook.Courier {
 	return webhook.New(webhook.Options{
-		Store: h.store, Client: h.fetch.Client(webhook.SendTime), Now: time.Now, Log: h.log, Registry: h.registry, Version: Version(), Kept: h.cfg.History,
-		Body: func(ctx context.Context, d store.Delivery) ([]byte, error) { return h.api.Occasion(ctx, root, d) },
+		Store: h.store, Client: h.fetch.Client(webhook.SendTime), Now: time.Now, Log: h.log, Registry: h.registry, Version: Version(),
+		Body: func(ctx context.Context, d store.Delivery) ([]byte, error) { return h.api.DeliveryBody(ctx, root, d) },
 	})
 }
 

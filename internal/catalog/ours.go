@@ -10,11 +10,13 @@ import (
 // Bounds of what a customer may hang on a task.
 const (
 	maxPairs     = 16
-	maxPairKey   = 64  // characters
-	maxPairValue = 512 // characters
-	maxWebhook   = 2048
+	maxPairKey   = 64              // characters
+	maxPairValue = 512             // characters
 	maxWait      = 366 * 24 * 3600 // seconds that start_by may lie ahead; more are milliseconds
 )
+
+// MaxWebhook is the most bytes of a webhook's URL.
+const MaxWebhook = 2048
 
 // ours checks the fields that are not the supplier's but our own.
 func (v *validation) ours() {
@@ -24,8 +26,8 @@ func (v *validation) ours() {
 	if g := a.WebhookURL; g.Fit() {
 		if problem := linkProblem(g.Value); problem != "" {
 			v.wrong(g, fault.CodeInvalidValue, "%s A webhook URL is an http(s) URL.", problem)
-		} else if len(g.Value) > maxWebhook {
-			v.wrong(g, fault.CodeInvalidValue, "The webhook URL is longer than %d bytes.", maxWebhook)
+		} else if len(g.Value) > MaxWebhook {
+			v.wrong(g, fault.CodeInvalidValue, "The webhook URL is longer than %d bytes.", MaxWebhook)
 		} else if a.LookHook != nil {
 			if f := a.LookHook(g.Value); f != nil {
 				v.wrong(g, f.Code, "%s", f.Detail)

@@ -14,18 +14,23 @@ import (
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
 )
 
 // Bounds of what an account may set up.
 const (
 	maxEndpoints = 20
-	maxHookURL   = 2048               // bytes
 	keepMost     = 7 * 24 * time.Hour // that an old secret may still sign
 )
 
-// WebhookEvents are the events that customers can be told of.
-func WebhookEvents() []string {
-	return []string{"video.queued", "video.in_progress", "video.completed", "video.failed", "video.cancelled"}
+// hookEvents are the events that customers can be told of.
+func hookEvents() (list []string) {
+	for _, s := range task.States() {
+		if name := "video." + s.Status(); !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // Endpoint is what a customer wants of an endpoint; nil leaves a field as it is.
@@ -77,8 +82,8 @@ func (c *Checkout) edit(e *store.Endpoint, o Endpoint) error {
 	if o.Events != nil {
 		e.Events = *o.Events
 		for i, name := range e.Events {
-			if param := fmt.Sprintf("events[%d]", i); !slices.Contains(WebhookEvents(), name) {
-				faults = append(faults, *wrong(param, "There is no event of this name; there are %s.", strings.Join(WebhookEvents(), ", ")))
+			if param := fmt.Sprintf("events[%d]", i); !slices.Contains(hookEvents(), name) {
+				faults = append(faults, *wrong(param, "There is no event of this name; there are %s.", strings.Join(hookEvents(), ", ")))
 			} else if slices.Index(e.Events, name) != i {
 				faults = append(faults, *wrong(param, "This event stands twice."))
 			}
@@ -98,11 +103,12 @@ func (c *Checkout) edit(e *store.Endpoint, o Endpoint) error {
 }
 
 func (c *Checkout) checkHook(param, address string) *fault.Fault {
-	if len(address) > maxHookURL || !catalog.IsText(address) {
-		return wrong(param, "A webhook's URL has at most %d bytes.", maxHookURL)
+	if len(address) > catalog.MaxWebhook || !catalog.IsText(address) {
+		return wrong(param, "A webhook's URL has at most %d bytes.", catalog.MaxWebhook)
 	}
-	if f := c.Fetch.Check(address); f != nil {
-		return wrong(param, "No webhook can be sent there. %s", strings.NewReplacer("fetched from", "sent to", "are fetched", "are sent to", ", or upload the file by POST /v1/files", "").Replace(f.Detail))
+	if f := c.Fetch.Check(address); f != nil { // its first sentence is the trouble, the rest is about files
+		trouble, _, _ := strings.Cut(f.Detail, ". ")
+		return wrong(param, "No webhook can be sent there. %s. Give an http or https URL on the public internet, at port 80 or 443.", strings.TrimSuffix(trouble, "."))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
+	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -213,6 +214,39 @@ func TestRetentionSweepsAVideo(t *testing.T) {
 		time.Sleep(time.Second)
 		h.noBlobs(id)
 		h.sound()
+	})
+}
+
+// A delivery that waits for an endpoint that is left alone ends when its day is over;
+// without a bound of history it is remembered.
+func TestDeliveriesWhoseTimeIsOverEnd(t *testing.T) {
+	t.Parallel()
+	inHouse(t, func(h *house) {
+		asked := time.Now().Add(time.Minute - 24*time.Hour).UnixMilli()
+		h.write(func(ctx context.Context, tx *store.Tx) error {
+			if err := tx.InsertEndpoint(ctx, store.Endpoint{ID: "hook_a", Account: "acct_a", Kind: store.SetEndpoint, URL: "https://a.example"}); err != nil {
+				return err
+			}
+			return tx.InsertDelivery(ctx, store.Delivery{Endpoint: "hook_a", ID: "evt_1", Account: "acct_a", Event: "webhook.test", CreatedAt: asked})
+		})
+		state := func() store.DeliveryState {
+			d, err := h.store.Delivery(context.Background(), "acct_a", "hook_a", "evt_1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.State
+		}
+		h.start()
+		time.Sleep(50 * time.Second) // of the bubble
+		if s := state(); s != store.Pending {
+			t.Errorf("before its time is over: %s", s)
+		}
+		time.Sleep(time.Minute)
+		if s := state(); s != store.GivenUp {
+			t.Errorf("afterwards: %s", s)
+		}
+		time.Sleep(time.Minute)
+		state() // still there
 	})
 }
 

@@ -46,7 +46,7 @@ func (d *Dispatch) background(ctx context.Context) {
 		for _, sweep := range []struct {
 			what string
 			do   func(context.Context) error
-		}{{"late tasks", d.sweepLate}, {"closed routes", d.sweepRoutes}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"history", d.sweepHistory}} {
+		}{{"late tasks", d.sweepLate}, {"closed routes", d.sweepRoutes}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"deliveries", d.sweepDeliveries}, {"history", d.sweepHistory}} {
 			if err := sweep.do(ctx); err != nil && ctx.Err() == nil {
 				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
 			}
@@ -189,6 +189,25 @@ func (d *Dispatch) sweepRows(ctx context.Context) error {
 		}
 		return tx.DeleteReplicas(ctx, d.millis(), replicasKept.Milliseconds())
 	})
+}
+
+// sweepDeliveries ends deliveries whose time is over while their endpoint was left
+// alone, and forgets those that ended long ago.
+func (d *Dispatch) sweepDeliveries(ctx context.Context) error {
+	ended := int64(0)
+	if d.History > 0 {
+		ended = d.Now().Add(-d.History).UnixMilli()
+	}
+	for n := int64(1); n > 0; {
+		err := d.write(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.SweepDeliveries(ctx, d.millis(), ended, sweepAtOnce)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweepHistory thins what is kept of tasks that ended long ago.

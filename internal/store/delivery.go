@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/unireel/unireel/internal/task"
 )
@@ -77,7 +78,7 @@ func (tx *Tx) fanOut(status string, all ...happened) []statement {
 	}
 	const values = "'evt_' || substr(x.task, 6) || '_" // the event's id: its task's, and what happened
 	told := func(url string) string {
-		return values + status + `', x.account, x.task, 'video.` + status + `', x.seq, ` + url + `, x.at, x.at, x.at + 86400000, 'pending'`
+		return values + status + `', x.account, x.task, 'video.` + status + `', x.seq, ` + url + `, x.at, x.at, x.at + ` + strconv.Itoa(deliveryLife) + `, 'pending'`
 	}
 	return []statement{
 		{`INSERT INTO delivery (endpoint, id, account, task, event, seq, url, created_at, due, until, state)

@@ -10,15 +10,6 @@ import (
 	"time"
 )
 
-// SecretPrefix is what a signing secret begins with; base64 follows
-// (standardwebhooks.com).
-const SecretPrefix = "whsec_"
-
-// NewSecret makes a signing secret of random bytes.
-func NewSecret(random [32]byte) string {
-	return SecretPrefix + base64.StdEncoding.EncodeToString(random[:])
-}
-
 var errSecret = errors.New("a signing secret that is none")
 
 // Sign is the value of the webhook-signature header: one signature for each secret,
@@ -26,7 +17,7 @@ var errSecret = errors.New("a signing secret that is none")
 func Sign(id string, at time.Time, body []byte, secrets ...string) (string, error) {
 	var all []string
 	for _, secret := range secrets {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, SecretPrefix))
+		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 		if err != nil || len(key) == 0 {
 			return "", errSecret
 		}

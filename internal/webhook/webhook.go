@@ -30,7 +30,6 @@ type Options struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry // nil: no metrics
 	Version  string               // of the program, for User-Agent
-	Kept     time.Duration        // how long a delivery is remembered after its end
 	// LookEvery is how often it looks for what no change told of, such as pauses that
 	// ended; 0 is every second.
 	LookEvery time.Duration
@@ -44,10 +43,9 @@ const (
 	healthyEach    = 4 // to one endpoint
 	doubtfulEach   = 1
 
-	lookMost   = 100 // endpoints in one look
-	sweepEvery = time.Minute
-	sweepMost  = 500
-	graceTime  = 5 * time.Second // that what is on its way may take when we are asked to stop
+	lookMost  = 100                   // endpoints in one look
+	ringEvery = 20 * time.Millisecond // the most often that changes have it look: most set nothing off
+	graceTime = 5 * time.Second       // that what is on its way may take when we are asked to stop
 )
 
 // Courier works the deliveries.
@@ -86,12 +84,15 @@ func (c *Courier) Run(ctx context.Context) error {
 		p.bell, p.busy = make(chan struct{}, 1), map[string]int{}
 		all.Go(func() { p.run(ctx) })
 	}
-	all.Go(func() { c.sweeps(ctx) })
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-changes:
+			for len(changes) > 0 { // of many at once one look tells
+				<-changes
+			}
 			pools[0].ring()
+			wait(ctx, ringEvery)
 		}
 	}
 	defer time.AfterFunc(graceTime, hurry).Stop()
@@ -200,27 +201,13 @@ func (p *pool) give(endpoint string) {
 	p.ring()
 }
 
-// sweeps gives up what is past its time and forgets what is long over.
-func (c *Courier) sweeps(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for n := int64(1); n > 0 && ctx.Err() == nil; {
-			err := c.Store.WriteBackground(ctx, func(tx *store.Tx) (err error) {
-				now := c.millis()
-				n, err = tx.SweepDeliveries(ctx, now, now-c.Kept.Milliseconds(), sweepMost)
-				return err
-			})
-			if err != nil {
-				c.Log.Warn("cannot sweep webhooks", "error", err)
-				break
-			}
-		}
+// wait sleeps, or until ctx ends.
+func wait(ctx context.Context, t time.Duration) {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 

@@ -141,7 +141,6 @@ func TestOpenDoesNotWaitForSilence(t *testing.T) {
 		o.Video = func(dashscopesim.Spec) ([]byte, error) { return make([]byte, 1<<20), nil }
 	})
 	result := s.rendered(t)
-	s.talk.Silence = 50 * time.Millisecond
 	release := make(chan struct{})
 	defer close(release)
 	s.Inject(dashscopesim.Stall(dashscopesim.Fetch, release))
@@ -150,6 +149,7 @@ func TestOpenDoesNotWaitForSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer body.Close()
+	s.talk.Silence = 50 * time.Millisecond // from the first bytes on
 	_, err = io.Copy(io.Discard, body)
 	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
 		t.Errorf("a silent store: %v", f)

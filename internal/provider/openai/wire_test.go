@@ -236,12 +236,16 @@ func TestAResultThatFallsSilent(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}))
-	p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"silence_timeout": "50ms"})
+	p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"silence_timeout": "20s"})
+	if p.talk.Silence != 20*time.Second {
+		t.Errorf("silence is borne for %s", p.talk.Silence)
+	}
 	body, err := p.Open(t.Context(), provider.Result{URL: front.URL + "/x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Close()
+	p.talk.Silence = 50 * time.Millisecond // from the first bytes on
 	_, err = io.ReadAll(body)
 	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
 		t.Errorf("%v", f)

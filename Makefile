@@ -11,6 +11,11 @@ LDFLAGS := -s -w -X github.com/unireel/unireel/internal/app.version=$(VERSION)
 # race detector, whose time they would double.
 UNWATCHED := -gcflags=modernc.org/...=-race=false
 
+# Tests of what other programs draw and measure, and of sums over pixels: most of their
+# time is those programs', and no goroutine meets another there. The others of the
+# same packages are watched.
+UNRACED := ^Test(HostileFiles|HostilePrompts|MoveIndexChangesNothingElse|ProbeMeasuresStreams|ReferencesTakeTheirTurns|AnyReferenceIsCutOrNot|ASeedIsAFilm|AReferenceVideoPlays|APhotographIsTurnedUpright|TheGuideIsTheSoundTrack|APictureAndAPromptBecomeFilms|TheBoundsOfAModelHoldForRealFiles)$$
+
 # The version is stamped above; a checkout of another owner must build too.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
@@ -24,10 +29,10 @@ demo: setup-demo build ## make the two example videos, from nothing, and show th
 	bin/unireel demo
 
 test: setup-test ## run every test
-	$(GO) test -timeout 15m ./...
+	scripts/in-memory $(GO) test -timeout 15m ./test/... ./... # the longest first
 
 race: setup-test ## run the tests under the race detector; the program of test/ is the shipped one, without it
-	$(GO) test -race $(UNWATCHED) -timeout 20m $$($(GO) list ./... | grep -v /test/)
+	scripts/in-memory $(GO) test -race $(UNWATCHED) -skip '$(UNRACED)' -timeout 20m $$($(GO) list ./... | grep -v /test/)
 
 bench: setup-test ## measure what docs/performance.md shows
 	$(GO) run ./bench

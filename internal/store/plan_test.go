@@ -9,9 +9,8 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// No statement on the path of a task reads a whole table.
-func TestTheHotStatementsScanNothing(t *testing.T) {
-	s := openAt(t, storetest.File(t))
+// hotStatements are those on the path of a task.
+func hotStatements(t *testing.T) []string {
 	seen := &recorder{}
 	ctx := t.Context()
 	r := Reader{q: seen, d: &sqlite}
@@ -20,6 +19,7 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	_, _, _ = r.Tasks(ctx, Filter{Account: "a", From: 1, Until: 2, Skip: 20, Limit: 20})
 	_, _ = r.CountTasks(ctx, Filter{Account: "a", From: 1, Until: 2})
 	_, _ = r.Unfinished(ctx, task.Running, "", 10)
+	_, _ = r.UnfinishedAt(ctx, "up1", task.Running, "", 10)
 	_, _ = r.TooLate(ctx, 1, 10)
 	_, _ = r.Sweepable(ctx, 1, 10)
 	_, _ = r.Turns(ctx, "lane", 10)
@@ -42,11 +42,17 @@ func TestTheHotStatementsScanNothing(t *testing.T) {
 	_, _ = tx.Claim(ctx, Claim{})
 	_, _ = tx.SaveTask(ctx, task.Task{}, task.Task{})
 	_ = tx.together(ctx, turnBy(task.Task{}, 1, 0, 0))
-	seen.texts = append(seen.texts, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1",
+	return append(seen.texts, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1",
 		"SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1")
-	for _, text := range seen.texts {
+}
+
+// No statement on the path of a task reads a whole table.
+func TestTheHotStatementsScanNothing(t *testing.T) {
+	s := openAt(t, storetest.File(t))
+	ctx := t.Context()
+	for _, text := range hotStatements(t) {
 		args := make([]any, strings.Count(text, "$"))
-		rows, err := s.reads.QueryContext(ctx, "EXPLAIN QUERY PLAN "+text, args...)
+		rows, err := s.reads.QueryContext(ctx, "EXPLAIN QUERY PLAN "+sqlite.spell(text), args...)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue

@@ -151,7 +151,7 @@ func (r Reader) Unprepared(ctx context.Context, replica string, now int64, limit
 
 // UnfinishedAt is Unfinished for the tasks of one upstream.
 func (r Reader) UnfinishedAt(ctx context.Context, upstream string, state task.State, after string, limit int) ([]task.Task, error) {
-	return collect(ctx, r.q, scanTask, "SELECT "+taskColumns+" FROM task WHERE state = $2 AND state IN ('submitting', 'running', 'collecting') AND upstream = $1 AND id > $3 ORDER BY id LIMIT $4",
+	return collect(ctx, r.q, scanTask, "SELECT "+taskColumns+" FROM task WHERE state = CAST($2 AS TEXT) AND state IN ('submitting', 'running', 'collecting') AND upstream = $1 AND id > $3 ORDER BY id LIMIT $4",
 		upstream, string(state), after, limit)
 }
 

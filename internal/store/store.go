@@ -113,7 +113,7 @@ func Open(ctx context.Context, o Options) (s *Store, err error) {
 	}
 	s = &Store{hub: newHub(), reads: reads, writes: writes}
 	if o.Database == "" {
-		s.Reader = Reader{q: newPool(reads), d: &d}
+		s.Reader = Reader{q: newPool(reads, &d), d: &d}
 		s.writer, err = startWriter(ctx, writes, &d, s.hub, o)
 	} else {
 		s.Reader = Reader{q: plain{reads}, d: &d}
@@ -187,11 +187,12 @@ func (tx *Tx) changed(ctx context.Context, text string, args ...any) (int64, err
 // pool runs each statement on any reading connection, prepared once.
 type pool struct {
 	db    *sql.DB
+	d     *dialect
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
 }
 
-func newPool(db *sql.DB) *pool { return &pool{db: db, stmts: map[string]*sql.Stmt{}} }
+func newPool(db *sql.DB, d *dialect) *pool { return &pool{db: db, d: d, stmts: map[string]*sql.Stmt{}} }
 
 func (p *pool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	p.mu.RLock()
@@ -200,7 +201,7 @@ func (p *pool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	if stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := p.db.PrepareContext(ctx, text)
+	stmt, err := p.db.PrepareContext(ctx, p.d.spell(text))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}

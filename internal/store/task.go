@@ -228,9 +228,10 @@ func (r Reader) CountTasks(ctx context.Context, f Filter) (int64, error) {
 }
 
 // Unfinished lists tasks in one of the states between preparing and collecting
-// (not queued), of all accounts, oldest first, with ids beyond after.
+// (not queued), of all accounts, oldest first, with ids beyond after. The cast keeps
+// SQLite from planning by what is bound, as in dialect.limit.
 func (r Reader) Unfinished(ctx context.Context, state task.State, after string, limit int) ([]task.Task, error) {
-	return collect(ctx, r.q, scanTask, "SELECT "+taskColumns+" FROM task WHERE state = $1 AND state IN ('preparing', 'submitting', 'running', 'collecting') AND id > $2 ORDER BY id LIMIT $3",
+	return collect(ctx, r.q, scanTask, "SELECT "+taskColumns+" FROM task WHERE state = CAST($1 AS TEXT) AND state IN ('preparing', 'submitting', 'running', 'collecting') AND id > $2 ORDER BY id LIMIT $3",
 		string(state), after, limit)
 }
 

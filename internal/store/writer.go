@@ -318,7 +318,7 @@ func (w *writer) prepared(text string) (*sql.Stmt, error) {
 	if stmt := w.stmts[text]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := w.conn.PrepareContext(w.ctx, text)
+	stmt, err := w.conn.PrepareContext(w.ctx, w.dialect.spell(text))
 	if err == nil {
 		w.stmts[text] = stmt
 	}

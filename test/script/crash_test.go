@@ -55,7 +55,7 @@ func TestCrashTable(t *testing.T) {
 			name += " and a cancel"
 		}
 		if c.forget {
-			name += " and the supplier out of reach for a day"
+			name += " and forgotten by the supplier"
 		}
 		for _, database := range databases {
 			t.Run(database+" "+name, func(t *testing.T) {

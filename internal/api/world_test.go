@@ -139,7 +139,7 @@ var png1 = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x
 // onEach runs f in a world on each database.
 func onEach(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
-	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) { f(t, newWorld(t, at)) })
+	storetest.Rooms(t, migrated, func(t *testing.T, at storetest.Place) { f(t, newWorld(t, at)) })
 }
 
 func migrated(ctx context.Context, database string) error {

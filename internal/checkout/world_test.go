@@ -33,7 +33,7 @@ type world struct {
 // onEach runs f in a world on each database, whose account has the opening credit.
 func onEach(t *testing.T, opening money.Amount, f func(t *testing.T, w *world)) {
 	t.Helper()
-	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) { f(t, newWorld(t, at, opening)) })
+	storetest.Rooms(t, migrated, func(t *testing.T, at storetest.Place) { f(t, newWorld(t, at, opening)) })
 }
 
 func migrated(ctx context.Context, database string) error {

@@ -97,25 +97,20 @@ func inHouse(t *testing.T, test func(*house)) {
 	inHouseAt(t, storetest.Place{}, test)
 }
 
-// inHouses is inHouse on each kind of database. The race detector watches one: this
-// room's code is the same on both, and the store's own tests race the rest.
+// inHouses is inHouse on each kind of database.
 func inHouses(t *testing.T, test func(*house)) {
 	t.Helper()
-	if raced {
-		inHouse(t, test)
-		return
-	}
 	tables := func(ctx context.Context, database string) error {
 		_, _, err := store.Migrate(ctx, store.Options{Database: database})
 		return err
 	}
-	storetest.Each(t, tables, func(t *testing.T, at storetest.Place) { inHouseAt(t, at, test) })
+	storetest.Rooms(t, tables, func(t *testing.T, at storetest.Place) { inHouseAt(t, at, test) })
 }
 
 // seeds is how many of a property's seeds are tried: fewer under the race detector,
 // which is slow and needs only the code.
 func seeds(n int) int {
-	if raced {
+	if storetest.Raced {
 		return (n + 2) / 3
 	}
 	return n

@@ -30,6 +30,7 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/all"
 	"github.com/unireel/unireel/internal/provider/providertest"
+	"github.com/unireel/unireel/internal/store/storetest"
 	"github.com/unireel/unireel/internal/task"
 )
 
@@ -343,7 +344,7 @@ func TestTheFaultMatrix(t *testing.T) {
 						continue
 					}
 					for _, when := range []string{"once", "for a while"} {
-						if raced && (name != "dashscope" || when != "once" || step == prepareStep || step == providertest.Poll) {
+						if storetest.Raced && (name != "dashscope" || when != "once" || step == prepareStep || step == providertest.Poll) {
 							continue // the race detector sees all code of ours by these
 						}
 						key := strings.Join([]string{name, string(step), what.name, when}, "/")
@@ -362,7 +363,7 @@ func TestTheFaultMatrix(t *testing.T) {
 			}
 		}
 	})
-	if t.Failed() || raced {
+	if t.Failed() || storetest.Raced {
 		return
 	}
 	page := []byte(matrixPage(names, seen))

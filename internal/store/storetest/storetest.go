@@ -44,6 +44,17 @@ func Each(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
 	t.Run("postgres", func(t *testing.T) { f(t, Place{Database: Migrated(t, migrate)}) })
 }
 
+// Rooms is Each for the rooms above the store. The race detector watches them on
+// SQLite only: their code is the same on both, and the store's own tests race the rest.
+func Rooms(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
+	t.Helper()
+	if Raced {
+		t.Run("sqlite", func(t *testing.T) { f(t, File(t)) })
+		return
+	}
+	Each(t, migrate, f)
+}
+
 // Migrate makes the tables of the database of a DSN.
 type Migrate func(ctx context.Context, database string) error
 

@@ -1,6 +1,0 @@
-//go:build !race
-
-package dispatch
-
-// raced says whether the race detector watches.
-const raced = false

@@ -11,9 +11,6 @@ LDFLAGS := -s -w -X github.com/unireel/unireel/internal/app.version=$(VERSION)
 # race detector, whose time they would double.
 UNWATCHED := -gcflags=modernc.org/...=-race=false
 
-# One package more at a time than there are processors: much of a test is waiting.
-PACKAGES := -p $$(($$(getconf _NPROCESSORS_ONLN) + 1))
-
 # Tests of what other programs draw and measure, and of sums over pixels: most of their
 # time is those programs', and no goroutine meets another there. The others of the
 # same packages are watched.
@@ -32,10 +29,10 @@ demo: setup-demo build ## make the two example videos, from nothing, and show th
 	bin/unireel demo
 
 test: setup-test ## run every test
-	scripts/in-memory $(GO) test $(PACKAGES) -timeout 20m ./test/... ./... # the longest first
+	scripts/in-memory $(GO) test -timeout 15m ./...
 
 race: setup-test ## run the tests under the race detector; not test/, whose program is the shipped one, nor arch, which reads
-	scripts/in-memory $(GO) test $(PACKAGES) -race $(UNWATCHED) -skip '$(UNRACED)' -timeout 20m $$($(GO) list ./... | grep -vE '/test/|/arch$$')
+	scripts/in-memory $(GO) test -race $(UNWATCHED) -skip '$(UNRACED)' -timeout 20m $$($(GO) list ./... | grep -vE '/test/|/arch$$')
 
 bench: setup-test ## measure what docs/performance.md shows
 	$(GO) run ./bench

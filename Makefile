@@ -12,8 +12,8 @@ LDFLAGS := -s -w -X github.com/unireel/unireel/internal/app.version=$(VERSION)
 UNWATCHED := -gcflags=modernc.org/...=-race=false
 
 # Tests of what other programs draw and measure, and of sums over pixels: most of their
-# time is those programs', and no goroutine meets another there. The others of the
-# same packages are watched.
+# time is those programs'. The other tests of the same packages run the same goroutines
+# and are watched.
 UNRACED := ^Test(HostileFiles|HostilePrompts|MoveIndexChangesNothingElse|ProbeMeasuresStreams|ReferencesTakeTheirTurns|AnyReferenceIsCutOrNot|ASeedIsAFilm|AReferenceVideoPlays|APhotographIsTurnedUpright|TheGuideIsTheSoundTrack|APictureAndAPromptBecomeFilms|TheBoundsOfAModelHoldForRealFiles)$$
 
 # The version is stamped above; a checkout of another owner must build too.

@@ -217,37 +217,67 @@ func TestRetentionSweepsAVideo(t *testing.T) {
 	})
 }
 
-// A delivery that waits for an endpoint that is left alone ends when its day is over;
-// without a bound of history it is remembered.
-func TestDeliveriesWhoseTimeIsOverEnd(t *testing.T) {
+// A delivery that waits for an endpoint that is left alone ends when its day is over.
+// It is remembered for the time of history, as a task's events are, or for ever.
+func TestWhatIsRememberedHasItsTime(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		asked := time.Now().Add(time.Minute - 24*time.Hour).UnixMilli()
-		h.write(func(ctx context.Context, tx *store.Tx) error {
-			if err := tx.InsertEndpoint(ctx, store.Endpoint{ID: "hook_a", Account: "acct_a", Kind: store.SetEndpoint, URL: "https://a.example"}); err != nil {
-				return err
+	for _, history := range []time.Duration{0, 10 * time.Minute} {
+		inHouse(t, func(h *house) {
+			h.history = history
+			asked := time.Now().Add(time.Minute - 24*time.Hour).UnixMilli()
+			h.write(func(ctx context.Context, tx *store.Tx) error {
+				if err := tx.InsertEndpoint(ctx, store.Endpoint{ID: "hook_a", Account: "acct_a", Kind: store.SetEndpoint, URL: "https://a.example"}); err != nil {
+					return err
+				}
+				return tx.InsertDelivery(ctx, store.Delivery{Endpoint: "hook_a", ID: "evt_1", Account: "acct_a", Event: "webhook.test", CreatedAt: asked})
+			})
+			ctx := context.Background()
+			delivery := func(want store.DeliveryState) {
+				t.Helper()
+				if d, err := h.store.Delivery(ctx, "acct_a", "hook_a", "evt_1"); err != nil || d.State != want {
+					t.Errorf("history %s: the delivery is %q, %v; want %q", history, d.State, err, want)
+				}
 			}
-			return tx.InsertDelivery(ctx, store.Delivery{Endpoint: "hook_a", ID: "evt_1", Account: "acct_a", Event: "webhook.test", CreatedAt: asked})
+			h.account("acct_a", 1, 0)
+			id := h.create("acct_a", words("one"))
+			events := func() int {
+				list, err := h.store.Happenings(ctx, id, 0, 100)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(list)
+			}
+			h.start()
+			time.Sleep(50 * time.Second) // of the bubble
+			delivery(store.Pending)
+			time.Sleep(time.Minute)
+			delivery(store.GivenUp)
+			h.untilState(id, task.Completed)
+			all := events()
+			if all < 2 {
+				t.Errorf("history %s: %d events of a finished task", history, all)
+			}
+			time.Sleep(5 * time.Minute)
+			delivery(store.GivenUp)
+			if n := events(); n != all {
+				t.Errorf("history %s: %d of %d events after half of it", history, n, all)
+			}
+			time.Sleep(8 * time.Minute)
+			if history == 0 {
+				delivery(store.GivenUp)
+				if n := events(); n != all {
+					t.Errorf("%d of %d events, which are for ever", n, all)
+				}
+				return
+			}
+			if _, err := h.store.Delivery(ctx, "acct_a", "hook_a", "evt_1"); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("the delivery is remembered: %v", err)
+			}
+			if n := events(); n != 1 {
+				t.Errorf("%d of %d events are left, want the last one", n, all)
+			}
 		})
-		state := func() store.DeliveryState {
-			d, err := h.store.Delivery(context.Background(), "acct_a", "hook_a", "evt_1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return d.State
-		}
-		h.start()
-		time.Sleep(50 * time.Second) // of the bubble
-		if s := state(); s != store.Pending {
-			t.Errorf("before its time is over: %s", s)
-		}
-		time.Sleep(time.Minute)
-		if s := state(); s != store.GivenUp {
-			t.Errorf("afterwards: %s", s)
-		}
-		time.Sleep(time.Minute)
-		state() // still there
-	})
+	}
 }
 
 func TestStrayBlobsAreSweptAndNoOthers(t *testing.T) {

@@ -70,6 +70,7 @@ type house struct {
 	standIn   bool
 	timeout   time.Duration
 	retention time.Duration
+	history   time.Duration
 
 	ids     atomic.Int64
 	lookups atomic.Int64 // of host names
@@ -217,7 +218,7 @@ func (h *house) options() Options {
 	return Options{
 		Store: h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: h.upstreams, Make: h.make, StandIn: h.standIn,
 		Scratch: filepath.Join(h.dir, "scratch"), Now: time.Now, NewID: h.newID, Log: h.log(), Registry: h.registry,
-		Retention: h.retention, TaskTimeout: h.timeout, Point: h.point,
+		Retention: h.retention, History: h.history, TaskTimeout: h.timeout, Point: h.point,
 	}
 }
 

@@ -2,6 +2,7 @@ package dashscope
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -141,10 +142,13 @@ func TestOpenDoesNotWaitForSilence(t *testing.T) {
 		o.Video = func(dashscopesim.Spec) ([]byte, error) { return make([]byte, 1<<20), nil }
 	})
 	result := s.rendered(t)
+	s.talk.Silence = time.Hour
 	release := make(chan struct{})
 	defer close(release)
 	s.Inject(dashscopesim.Stall(dashscopesim.Fetch, release))
-	body, err := s.Open(t.Context(), result)
+	ctx, done := context.WithTimeout(t.Context(), time.Minute)
+	defer done()
+	body, err := s.Open(ctx, result)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -236,11 +236,13 @@ func TestAResultThatFallsSilent(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}))
-	p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"silence_timeout": "20s"})
-	if p.talk.Silence != 20*time.Second {
+	p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"silence_timeout": "1h"})
+	if p.talk.Silence != time.Hour {
 		t.Errorf("silence is borne for %s", p.talk.Silence)
 	}
-	body, err := p.Open(t.Context(), provider.Result{URL: front.URL + "/x"})
+	ctx, done := context.WithTimeout(t.Context(), time.Minute)
+	defer done()
+	body, err := p.Open(ctx, provider.Result{URL: front.URL + "/x"})
 	if err != nil {
 		t.Fatal(err)
 	}

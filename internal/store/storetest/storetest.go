@@ -170,7 +170,7 @@ func (s *Server) make(ctx context.Context, from string) (dsn string, drop func()
 
 // create is the statement that makes a database. It sorts as those of people do
 // and not by bytes: where Unireel's order is that of bytes, Unireel must say so. Its
-// files are copied as they are: page by page through the log was a third of its work.
+// files are copied as they are, since page by page through the log is slower.
 func create(name, from string) string {
 	text := "CREATE DATABASE " + name + " OWNER " + owner + " STRATEGY = FILE_COPY TEMPLATE " + from
 	if from == "template0" {

@@ -40,6 +40,7 @@ func (c *caller) do(ctx context.Context, method, path, body string) ([]byte, err
 		c.close()
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
+
 	return answer, nil
 }
 
@@ -49,21 +50,29 @@ func (c *caller) exchange(ctx context.Context, method, path, body string) ([]byt
 		if err != nil {
 			return nil, err
 		}
-		c.conn, c.in = conn, bufio.NewReader(conn)
+
+		c.conn = conn
+		c.in = bufio.NewReader(conn)
 	}
+
 	if err := c.conn.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		return nil, err
 	}
+
 	conn := c.conn
+
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+
 	c.out = fmt.Appendf(c.out[:0], "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n", method, path, c.addr, c.key)
 	if body != "" {
 		c.out = fmt.Appendf(c.out, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
 	}
+
 	c.out = append(append(c.out, "\r\n"...), body...)
 	if _, err := c.conn.Write(c.out); err != nil {
 		return nil, err
 	}
+
 	return c.answer()
 }
 
@@ -73,33 +82,42 @@ func (c *caller) answer() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	length := -1
+
 	for {
 		l, err := c.in.ReadSlice('\n')
 		if err != nil {
 			return nil, err
 		}
+
 		if len(l) <= 2 {
 			break
 		}
+
 		if name, value, ok := strings.Cut(string(l), ":"); ok && strings.EqualFold(name, "Content-Length") {
 			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	if length < 0 {
 		return nil, fmt.Errorf("no length: %w", errCut)
 	}
+
 	if cap(c.body) < length {
 		c.body = make([]byte, length)
 	}
+
 	c.body = c.body[:length]
 	if _, err := io.ReadFull(c.in, c.body); err != nil {
 		return nil, err
 	}
+
 	if !strings.HasPrefix(status, "HTTP/1.1 200 ") {
 		return nil, fmt.Errorf("%s: %s", strings.TrimSpace(status), c.body)
 	}
+
 	return c.body, nil
 }

@@ -18,14 +18,17 @@ import (
 // accounts there, as so many tasks would need, and with one.
 func lifecycles(ctx context.Context, b *bench) ([]line, error) {
 	const accounts = 4
+
 	many, err := b.lifecycle(ctx, "lifecycles", accounts, b.time)
 	if err != nil {
 		return nil, err
 	}
+
 	one, err := b.lifecycle(ctx, "one-account", 1, b.time/3)
 	if err != nil {
 		return nil, err
 	}
+
 	return []line{
 		{
 			name: fmt.Sprintf("whole lifecycles with %d accounts at the supplier, over the second half of %s", accounts, b.time), unit: "/s", target: 500, measured: many.rate(), also: many.cores(),
@@ -59,46 +62,62 @@ func (b *bench) lifecycle(ctx context.Context, name string, accounts int, during
 		Limits: dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: dashscopesim.Unlimited, Queries: dashscopesim.Unlimited},
 	})
 	defer sup.Close()
+
 	file, err := b.accounts(name, sup.URL, accounts)
 	if err != nil {
 		return lives{}, err
 	}
+
 	s, err := b.newServer(ctx, name, "", "UNIREEL_CONFIG="+file)
 	if err != nil {
 		return lives{}, err
 	}
 	defer s.stop()
+
 	running, over := context.WithTimeout(ctx, during)
 	defer over()
-	var ended atomic.Int64
-	var l lives
+
+	var (
+		ended atomic.Int64
+		l     lives
+	)
+
 	l.start = rss(s.pid())
 	measured := make(chan result, 1)
+
 	go func() {
 		pause(running, during/2)
+
 		l.half = rss(s.pid())
 		before := ended.Load()
 		r := s.meanwhile(func() { <-running.Done() })
 		l.end = rss(s.pid())
+
 		r.done = ended.Load() - before
 		measured <- r
 	}()
+
 	body := request(sea)
 	r := s.closed(running, waiting, during, func(ctx context.Context, c *caller, _ int64) error {
 		id, err := c.create(ctx, body)
 		if err == nil {
 			err = c.final(ctx, id)
 		}
+
 		switch {
 		case running.Err() != nil:
 			err = nil // cut off by the end of the run
 		case err == nil:
 			ended.Add(1)
 		}
+
 		return err
 	})
+
 	over()
+
 	l.result = <-measured
+
 	return l, check(r)
 }
 
@@ -106,10 +125,13 @@ func (b *bench) lifecycle(ctx context.Context, name string, accounts int, during
 func (b *bench) accounts(name, url string, n int) (string, error) {
 	var s strings.Builder
 	s.WriteString("upstreams:\n")
+
 	for i := range n {
 		fmt.Fprintf(&s, "  - {name: supplier-%d, provider: dashscope, base_url: %q, api_key: sk-simulated-%d, limits: {submits_per_second: 100000, in_progress: 100000, queries_per_second: 1000000}}\n", i, url, i)
 	}
+
 	path := filepath.Join(b.folder, name+".yaml")
+
 	return path, os.WriteFile(path, []byte(s.String()), 0o600)
 }
 
@@ -121,20 +143,25 @@ func hundred(ctx context.Context, b *bench) ([]line, error) {
 		RenderMin: hundredRender, RenderMax: hundredRender, Limits: dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: 100, Queries: 1000},
 	})
 	defer sup.Close()
+
 	s, err := b.newServer(ctx, "hundred", sup.URL, "UNIREEL_SUBMITS_PER_SECOND=1000", "UNIREEL_IN_PROGRESS=100", "UNIREEL_QUERIES_PER_SECOND=1000")
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
+
 	cold, _, err := s.hundred(ctx, sim, "cold")
 	if err != nil {
 		return nil, err
 	}
+
 	warm, lags, err := s.hundred(ctx, sim, "warm") // the first hundred taught how long a render takes
 	if err != nil {
 		return nil, err
 	}
+
 	const bounds = "the render itself is 5 s, polls come every 2 s; eight videos are collected at a time"
+
 	return []line{
 		{
 			name: "100 tasks of 5 s, 100 in progress, 1,000 queries/s: the last", unit: "s", target: 6.5, most: true, measured: warm.took.Seconds(),
@@ -152,24 +179,33 @@ func hundred(ctx context.Context, b *bench) ([]line, error) {
 // was seen completed.
 func (s *server) hundred(ctx context.Context, sim *dashscopesim.Sim, kind string) (result, []time.Duration, error) {
 	var mu sync.Mutex
+
 	ends := map[string]time.Time{} // by prompt
 	r := s.each(ctx, 100, 100, func(ctx context.Context, c *caller, i int64) error {
 		prompt := fmt.Sprintf("a quiet sea at dawn, %s %d", kind, i)
+
 		id, err := c.create(ctx, request(prompt))
 		if err == nil {
 			err = c.final(ctx, id)
 		}
+
 		mu.Lock()
 		defer mu.Unlock()
+
 		ends[prompt] = time.Now()
+
 		return err
 	})
+
 	var lags []time.Duration
+
 	for _, sent := range sim.Submissions() {
 		if end, ok := ends[sent.Prompt]; ok && sent.Accepted {
 			lags = append(lags, end.Sub(sent.At.Add(hundredRender)))
 		}
 	}
+
 	slices.Sort(lags)
+
 	return r, lags, check(r)
 }

@@ -26,6 +26,7 @@ func (l line) better() float64 {
 	case l.most:
 		return l.target / l.measured
 	}
+
 	return l.measured / l.target
 }
 
@@ -36,6 +37,7 @@ func (l line) wanted() string {
 	case l.most:
 		return "<= " + l.amount(l.target)
 	}
+
 	return ">= " + l.amount(l.target)
 }
 
@@ -45,6 +47,7 @@ func (l line) compared() string {
 	if r := l.better(); r > 0 {
 		return fmt.Sprintf("%.2f", r)
 	}
+
 	return ""
 }
 
@@ -58,6 +61,7 @@ func figure(v float64) string {
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	}
+
 	return fmt.Sprintf("%.2f", v)
 }
 
@@ -65,6 +69,7 @@ func thousands(n int64) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
 	}
+
 	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
 }
 
@@ -74,12 +79,15 @@ func (l line) String() string {
 	if l.on != "" {
 		name = l.on + ": " + name
 	}
+
 	text := name + ": " + l.amount(l.measured)
 	if l.target > 0 {
 		text += fmt.Sprintf(" (%s: %s)", l.wanted(), l.compared())
 	}
+
 	if l.also != "" {
 		text += "; " + l.also
 	}
+
 	return text
 }

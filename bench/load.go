@@ -34,6 +34,7 @@ func share(sorted []time.Duration, n int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
+
 	return sorted[min(len(sorted)-1, len(sorted)*n/1000)]
 }
 
@@ -43,10 +44,12 @@ func (r result) cores() string {
 	if r.db > 0 {
 		text += fmt.Sprintf(", database %.2f", r.db)
 	}
+
 	text += fmt.Sprintf(", load and supplier %.2f", r.own)
 	if r.others > 0.1 {
 		text += fmt.Sprintf(", others %.2f", r.others)
 	}
+
 	return text
 }
 
@@ -56,13 +59,16 @@ func check(all ...result) error {
 			return fmt.Errorf("%d of %d calls failed, the first with: %w", r.failed, r.done+r.failed, r.first)
 		}
 	}
+
 	return nil
 }
 
 // closed has clients that each call again as soon as they are answered.
 func (s *server) closed(ctx context.Context, clients int, during time.Duration, do call) result {
 	var n atomic.Int64
+
 	begin := time.Now()
+
 	return s.gather(clients, func(c *caller, keep func(time.Duration, error)) {
 		for time.Since(begin) < during && ctx.Err() == nil {
 			at := time.Now()
@@ -76,18 +82,23 @@ func (s *server) closed(ctx context.Context, clients int, during time.Duration, 
 // must wait for its turn has waited since its turn.
 func (s *server) offered(ctx context.Context, rate int, during time.Duration, do call) result {
 	total := int64(float64(rate) * during.Seconds())
+
 	var n atomic.Int64
+
 	begin := time.Now()
+
 	return s.gather(min(256, rate), func(c *caller, keep func(time.Duration, error)) {
 		for ctx.Err() == nil {
 			i := n.Add(1)
 			if i > total {
 				return
 			}
+
 			due := begin.Add(time.Duration(i) * time.Second / time.Duration(rate))
 			if !pause(ctx, time.Until(due)) {
 				return
 			}
+
 			err := do(ctx, c, i)
 			keep(time.Since(due), err)
 		}
@@ -97,6 +108,7 @@ func (s *server) offered(ctx context.Context, rate int, during time.Duration, do
 // each has clients that make total calls together, and then end.
 func (s *server) each(ctx context.Context, clients int, total int64, do call) result {
 	var n atomic.Int64
+
 	return s.gather(clients, func(c *caller, keep func(time.Duration, error)) {
 		for i := n.Add(1); i <= total && ctx.Err() == nil; i = n.Add(1) {
 			at := time.Now()
@@ -108,48 +120,73 @@ func (s *server) each(ctx context.Context, clients int, total int64, do call) re
 
 // gather runs the clients and adds up what they keep.
 func (s *server) gather(clients int, client func(c *caller, keep func(time.Duration, error))) result {
-	var mu sync.Mutex
-	var r result
+	var (
+		mu sync.Mutex
+		r  result
+	)
+
 	times := s.meanwhile(func() {
 		var wg sync.WaitGroup
 		for range clients {
 			wg.Go(func() {
 				var mine []time.Duration
+
 				c := s.caller()
 				defer c.close()
+
 				client(c, func(took time.Duration, err error) {
 					if err == nil {
 						mine = append(mine, took)
 						return
 					}
+
 					mu.Lock()
 					defer mu.Unlock()
+
 					if r.failed++; r.first == nil {
 						r.first = err
 					}
 				})
 				mu.Lock()
 				defer mu.Unlock()
+
 				r.all = append(r.all, mine...)
 			})
 		}
+
 		wg.Wait()
 	})
-	times.failed, times.first, times.all = r.failed, r.first, r.all
+	times.failed = r.failed
+	times.first = r.first
+	times.all = r.all
 	r = times
 	r.done = int64(len(r.all))
 	slices.Sort(r.all)
+
 	return r
 }
 
 // meanwhile says how long something took, and who had the cores.
 func (s *server) meanwhile(do func()) (r result) {
-	begin, server, db, own, all := time.Now(), cpu(s.pid()), s.on.cpu(), ownCPU(), allCPU()
+	begin := time.Now()
+	server := cpu(s.pid())
+	db := s.on.cpu()
+	own := ownCPU()
+	all := allCPU()
+
 	do()
+
 	r.took = time.Since(begin)
-	server, db, own, all = cpu(s.pid())-server, s.on.cpu()-db, ownCPU()-own, allCPU()-all
+	server = cpu(s.pid()) - server
+	db = s.on.cpu() - db
+	own = ownCPU() - own
+	all = allCPU() - all
 	took := r.took.Seconds()
-	r.server, r.db, r.own, r.others = server/took, db/took, own/took, (all-own-db-server)/took
+	r.server = server / took
+	r.db = db / took
+	r.own = own / took
+	r.others = (all - own - db - server) / took
+
 	return r
 }
 

@@ -17,17 +17,21 @@ import (
 func (b *bench) build(ctx context.Context) error {
 	b.binary = filepath.Join(b.folder, "unireel")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "./cmd/unireel")
+
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build the program: %w", err)
 	}
+
 	return nil
 }
 
 // describe names the machine, and how busy others keep it.
 func describe(folder string) string {
 	busy, _, _ := strings.Cut(trimmed("/proc/loadavg"), " ")
+
 	return fmt.Sprintf("Machine: %s, %d cores, %s %s, %s; disk: %s; load of the machine before: %s.", field("/proc/cpuinfo", "model name"), runtime.NumCPU(),
 		runtime.GOOS, trimmed("/proc/sys/kernel/osrelease"), runtime.Version(), fileSystem(folder), busy)
 }
@@ -36,6 +40,7 @@ func describe(folder string) string {
 // write can be faster than that without sharing.
 func disk(_ context.Context, b *bench) ([]line, error) {
 	const bounds = "the disk"
+
 	page, err := syncRate(b.folder, 256, 4096)
 	if err != nil {
 		return nil, err
@@ -45,6 +50,7 @@ func disk(_ context.Context, b *bench) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return []line{
 		{name: "bare disk: 4 KiB written in place, with an fsync each", unit: "/s", measured: page, bounds: bounds},
 		{name: "bare disk: three frames appended as SQLite's log does, with an fsync each", unit: "/s", measured: log, bounds: bounds},
@@ -60,20 +66,26 @@ func syncRate(folder string, places, bytes int) (float64, error) {
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	defer func() { _ = f.Close() }()
+
 	chunk := make([]byte, bytes)
-	begin, n := time.Now(), 0
+	begin := time.Now()
+
+	n := 0
 	for ; time.Since(begin) < 2*time.Second; n++ {
 		place := n
 		if places > 0 {
 			place = n % places
 		}
+
 		if _, err := f.WriteAt(chunk, int64(place*bytes)); err != nil {
 			return 0, err
 		}
+
 		if err := f.Sync(); err != nil {
 			return 0, err
 		}
 	}
+
 	return float64(n) / time.Since(begin).Seconds(), nil
 }
 
@@ -85,6 +97,7 @@ func field(path, name string) string {
 			return strings.TrimSpace(value)
 		}
 	}
+
 	return "unknown"
 }
 
@@ -96,16 +109,21 @@ func trimmed(path string) string {
 // fileSystem names what the folder is on: the mount that is longest.
 func fileSystem(folder string) string {
 	text, _ := os.ReadFile("/proc/mounts")
-	longest, is := "", "unknown"
+	longest := ""
+	is := "unknown"
+
 	for l := range strings.Lines(string(text)) {
 		f := strings.Fields(l)
 		if len(f) < 3 || len(f[1]) < len(longest) {
 			continue
 		}
+
 		if inside, err := filepath.Rel(f[1], folder); err == nil && !strings.HasPrefix(inside, "..") {
-			longest, is = f[1], f[2]+" on "+f[0]
+			longest = f[1]
+			is = f[2] + " on " + f[0]
 		}
 	}
+
 	return is
 }
 
@@ -125,45 +143,56 @@ func memory(pid int, name string) float64 {
 func cpu(pid int) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(text), ") ")
+
 	fields := strings.Fields(rest)
 	if len(fields) < 15 {
 		return 0
 	}
+
 	ticks := 0.0
+
 	for _, field := range fields[11:15] { // utime, stime, cutime, cstime
 		n, _ := strconv.ParseFloat(field, 64)
 		ticks += n
 	}
+
 	return ticks / 100
 }
 
 // family is cpu of a process and of those children that live.
 func family(pid int) float64 {
 	used := cpu(pid)
+
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
 		text, _ := os.ReadFile(file)
+
 		_, rest, _ := strings.Cut(string(text), ") ")
 		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
 			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			used += cpu(child)
 		}
 	}
+
 	return used
 }
 
 // allCPU is what everything on the machine has used, in seconds.
 func allCPU() float64 {
 	first, _, _ := strings.Cut(trimmed("/proc/stat"), "\n")
+
 	fields := strings.Fields(first) // cpu user nice system idle iowait irq softirq
 	if len(fields) < 8 {
 		return 0
 	}
+
 	ticks := 0.0
+
 	for _, i := range []int{1, 2, 3, 6, 7} {
 		n, _ := strconv.ParseFloat(fields[i], 64)
 		ticks += n
 	}
+
 	return ticks / 100
 }
 
@@ -173,5 +202,6 @@ func ownCPU() float64 {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
 	}
+
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }

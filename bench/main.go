@@ -69,6 +69,7 @@ func main() {
 	if served() {
 		return
 	}
+
 	var o options
 	flag.StringVar(&o.out, "o", "docs/performance.md", "write the tables into this `file`; a run of some parts or of one database only writes none")
 	flag.StringVar(&o.only, "only", "", "measure only these `parts`, with commas between them")
@@ -77,11 +78,16 @@ func main() {
 	flag.DurationVar(&o.time, "time", 0, "let whole lifecycles run for this `time` (default 1m, with -full 10m)")
 	flag.BoolVar(&o.full, "full", false, "the sizes and times of the targets: 10 minutes of lifecycles, bursts of a minute, 1,000,000 rows, 20 kills")
 	flag.BoolVar(&o.short, "short", false, "small sizes and short times, to see that every part works; its figures mean nothing and are not written")
+
 	flag.Usage = usage
+
 	flag.Parse()
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
+
 	stop()
+
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -105,13 +111,16 @@ an hour on 2 cores, and wants them for itself.
 Parts:
 
 `)
+
 	for _, p := range parts {
 		on := "once"
 		if len(p.on) > 0 {
 			on = strings.Join(p.on, ", ")
 		}
+
 		fmt.Fprintf(out, "  %-11s %s (%s)\n", p.name, p.what, on)
 	}
+
 	fmt.Fprint(out, "\nFlags:\n\n")
 	flag.PrintDefaults()
 }
@@ -121,14 +130,18 @@ func chosen(only string) ([]part, error) {
 	if only == "" {
 		return parts, nil
 	}
+
 	var list []part
+
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("-only %s: there is no part %q; -help lists them", only, name)
 		}
+
 		list = append(list, parts[i])
 	}
+
 	return list, nil
 }
 
@@ -137,46 +150,59 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+
 	names, err := choose(o.databases)
 	if err != nil {
 		return err
 	}
+
 	folder, err := os.MkdirTemp("", "unireel-bench-*")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+
 	b := o.bench(folder)
 	if err := b.build(ctx); err != nil {
 		return err
 	}
+
 	if b.film, err = film(ctx, folder); err != nil {
 		return err
 	}
+
 	about := []string{describe(folder)}
+
 	var on []*database
 	defer func() {
 		for _, d := range on {
 			err = errors.Join(err, d.close())
 		}
 	}()
+
 	for _, name := range names {
 		d, err := b.open(ctx, name)
 		if err != nil {
 			return err
 		}
+
 		on = append(on, d)
+
 		text, err := d.describe(ctx, folder)
 		if err != nil {
 			return err
 		}
+
 		about = append(about, text)
 	}
+
 	fmt.Println(strings.Join(about, "\n"))
+
 	all, err := b.measure(ctx, list, on)
 	if err != nil || o.short || o.only != "" || len(names) < len(both) {
 		return err // some parts are not the tables
 	}
+
 	return os.WriteFile(o.out, []byte(page(about, all, b)), 0o644)
 }
 
@@ -185,33 +211,46 @@ func (o options) bench(folder string) *bench {
 	b := &bench{folder: folder, profile: o.profile, time: time.Minute, burst: 5 * time.Second, rows: 100_000, kills: 5}
 	switch {
 	case o.full:
-		b.time, b.burst, b.rows, b.kills = 10*time.Minute, time.Minute, 1_000_000, 20
+		b.time = 10 * time.Minute
+		b.burst = time.Minute
+		b.rows = 1_000_000
+		b.kills = 20
 	case o.short:
-		b.time, b.burst, b.rows, b.kills = 10*time.Second, time.Second, 4000, 1
+		b.time = 10 * time.Second
+		b.burst = time.Second
+		b.rows = 4000
+		b.kills = 1
 	}
+
 	if o.time > 0 {
 		b.time = o.time
 	}
+
 	return b
 }
 
 // measure runs the parts, each on its databases one after the other.
 func (b *bench) measure(ctx context.Context, list []part, on []*database) ([]line, error) {
 	var all []line
+
 	for _, p := range list {
 		here := slices.DeleteFunc(slices.Clone(on), func(d *database) bool { return !slices.Contains(p.on, d.name) })
 		if len(p.on) == 0 {
 			here = []*database{{}}
 		}
+
 		for _, d := range here {
 			b.on = d
+
 			lines, err := p.run(ctx, b)
 			if err == nil {
 				err = ctx.Err() // what was cut short is no figure
 			}
+
 			if err = errors.Join(err, d.clear()); err != nil {
 				return nil, fmt.Errorf("%s %s: %w", p.name, d.name, err)
 			}
+
 			for _, l := range lines {
 				l.on = d.name
 				fmt.Println(l)
@@ -219,5 +258,6 @@ func (b *bench) measure(ctx context.Context, list []part, on []*database) ([]lin
 			}
 		}
 	}
+
 	return all, nil
 }

@@ -16,6 +16,7 @@ func TestPage(t *testing.T) {
 		{on: postgres, name: "idle", unit: "MiB", target: 40, most: true, measured: 80, bounds: "pages"},
 		{on: postgres, name: "take-over", unit: "s", target: 12, most: true, measured: 11.5, bounds: "a lease"},
 	}
+
 	text := page([]string{"Machine: one."}, lines, &bench{time: time.Minute, burst: time.Second, rows: 1000})
 	for _, want := range []string{
 		"\n- Machine: one.\n",
@@ -29,6 +30,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("there is no%s", want)
 		}
 	}
+
 	if t.Failed() {
 		t.Log(text)
 	}
@@ -38,6 +40,7 @@ func TestDatabasesAreChosenByName(t *testing.T) {
 	if _, err := choose("sqlite,mysql"); err == nil {
 		t.Error("mysql is taken")
 	}
+
 	if names, err := choose("postgres,sqlite"); err != nil || len(names) != 2 || names[0] != postgres {
 		t.Errorf("%v, %v", names, err)
 	}
@@ -47,6 +50,7 @@ func TestPartsAreChosenByName(t *testing.T) {
 	if _, err := chosen("creates,nothing"); err == nil {
 		t.Error("a part that is not there is taken")
 	}
+
 	if list, err := chosen("backlog,creates"); err != nil || len(list) != 2 || list[0].name != "backlog" {
 		t.Errorf("%v, %v", list, err)
 	}

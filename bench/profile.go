@@ -22,24 +22,33 @@ func served() bool {
 	if path == "" {
 		return false
 	}
+
 	_ = os.Unsetenv(profileVar)
+
 	file, err := os.Create(path)
 	if err == nil {
 		err = pprof.StartCPUProfile(file)
 	}
+
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: profile:", err)
 		os.Exit(1)
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, []string{"serve"}, cli.World{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, House: cli.Built()})
+
 	stop()
 	pprof.StopCPUProfile()
+
 	_ = file.Close()
+
 	if heap, err := os.Create(path + ".heap"); err == nil {
 		_ = pprof.WriteHeapProfile(heap) // as of the last collection, under load
 		_ = heap.Close()
 	}
+
 	os.Exit(code)
+
 	return true
 }

@@ -41,14 +41,17 @@ func (b *bench) newServer(ctx context.Context, name, supplierURL string, env ...
 	if err != nil {
 		return nil, err
 	}
+
 	if dsn != "" {
 		if err := b.migrate(ctx, dsn); err != nil {
 			return nil, err
 		}
 	}
+
 	if supplierURL != "" {
 		env = append(env, "DASHSCOPE_API_KEY=sk-simulated", "UNIREEL_DASHSCOPE_BASE_URL="+supplierURL)
 	}
+
 	return b.join(ctx, name, dsn, env...)
 }
 
@@ -56,6 +59,7 @@ func (b *bench) newServer(ctx context.Context, name, supplierURL string, env ...
 func (b *bench) join(ctx context.Context, name, dsn string, env ...string) (*server, error) {
 	s := &server{name: name + "-" + b.on.name, on: b.on, dsn: dsn, binary: b.binary, profile: b.profile}
 	s.data = filepath.Join(b.folder, s.name)
+
 	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + b.folder, "UNIREEL_DATA=" + s.data, "UNIREEL_ADDR=127.0.0.1:0", "UNIREEL_BOOTSTRAP_KEY=" + apiKey,
 		"UNIREEL_BOOTSTRAP_CREDIT=1000000000", "UNIREEL_LOG_LEVEL=error",
@@ -63,6 +67,7 @@ func (b *bench) join(ctx context.Context, name, dsn string, env ...string) (*ser
 	if dsn != "" {
 		s.env = append(s.env, "UNIREEL_DATABASE="+dsn)
 	}
+
 	return s, s.start(ctx)
 }
 
@@ -72,27 +77,35 @@ func (s *server) start(ctx context.Context) error {
 	_ = os.Remove(profile)
 	s.starts++
 	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.binary, "serve") // stop ends it
-	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.env, &s.log, &s.log
+	s.cmd.Env = s.env
+	s.cmd.Stdout = &s.log
+
+	s.cmd.Stderr = &s.log
 	if s.profile != "" {
 		self, err := os.Executable()
 		if err != nil {
 			return err
 		}
+
 		s.cmd.Path = self
 		s.cmd.Env = append(s.env, fmt.Sprintf("%s=%s/%s-%d.pprof", profileVar, s.profile, s.name, s.starts))
 	}
+
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
+
 	s.ended = make(chan struct{})
 	go func() {
 		_ = s.cmd.Wait()
 		close(s.ended)
 	}()
+
 	if err := s.await(ctx, profile); err != nil {
 		s.kill()
 		return fmt.Errorf("start the server: %w; it said: %s", err, s.log.String())
 	}
+
 	return nil
 }
 
@@ -100,29 +113,36 @@ func (s *server) start(ctx context.Context) error {
 func (s *server) await(ctx context.Context, profile string) error {
 	ctx, over := context.WithTimeout(ctx, 2*time.Minute)
 	defer over()
+
 	for pause(ctx, 5*time.Millisecond) {
 		select {
 		case <-s.ended:
 			return errors.New("it ended")
 		default:
 		}
+
 		var seen struct{ URL string }
+
 		text, _ := os.ReadFile(profile)
 		if json.Unmarshal(text, &seen) != nil || seen.URL == "" {
 			continue
 		}
+
 		s.addr = strings.TrimPrefix(seen.URL, "http://")
 		if s.ready(ctx) == nil {
 			return nil
 		}
 	}
+
 	return ctx.Err()
 }
 
 func (s *server) ready(ctx context.Context) error {
 	c := s.caller()
 	defer c.close()
+
 	_, err := c.do(ctx, http.MethodGet, "/readyz", "")
+
 	return err
 }
 
@@ -158,8 +178,11 @@ func (c *caller) create(ctx context.Context, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	var v video
+
 	err = json.Unmarshal(text, &v)
+
 	return v.ID, err
 }
 
@@ -170,10 +193,12 @@ func (c *caller) final(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
+
 		var v video
 		if err := json.Unmarshal(text, &v); err != nil {
 			return err
 		}
+
 		switch v.Status {
 		case "completed":
 			return nil
@@ -187,15 +212,19 @@ func (c *caller) final(ctx context.Context, id string) error {
 // account); the ids of the first ones are kept in keep.
 func creating(keep []string, of ...customer) call {
 	var n atomic.Int64
+
 	body := request(sea)
+
 	return func(ctx context.Context, c *caller, i int64) error {
 		if len(of) > 0 {
 			c.key = of[i%int64(len(of))].key
 		}
+
 		id, err := c.create(ctx, body)
 		if i := n.Add(1) - 1; err == nil && i < int64(len(keep)) {
 			keep[i] = id
 		}
+
 		return err
 	}
 }

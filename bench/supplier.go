@@ -22,10 +22,12 @@ func film(ctx context.Context, folder string) ([]byte, error) {
 	path := filepath.Join(folder, "film.mp4")
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=128x72:rate=30:duration=5", "-f", "lavfi", "-i", "sine=duration=5",
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart", path)
+
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("make a film: %w (apt-get install ffmpeg)", err)
 	}
+
 	return os.ReadFile(path)
 }
 
@@ -33,6 +35,7 @@ func film(ctx context.Context, folder string) ([]byte, error) {
 func (b *bench) supplier(o dashscopesim.Options) (*dashscopesim.Sim, *httptest.Server) {
 	o.Video = func(dashscopesim.Spec) ([]byte, error) { return b.film, nil }
 	sim := dashscopesim.New(o)
+
 	return sim, httptest.NewServer(sim)
 }
 
@@ -47,10 +50,12 @@ func (b *bench) paused() *httptest.Server {
 // and counts how often it is asked.
 func rendering() (*httptest.Server, *atomic.Int64) {
 	var asked atomic.Int64
+
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			asked.Add(1)
 		}
+
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"request_id": "bench", "output": map[string]string{"task_id": path.Base(r.URL.Path), "task_status": "RUNNING"},

@@ -39,6 +39,7 @@ type asker struct {
 func (a *asking) note(ticket string, replica int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	if now, ok := a.tickets[ticket]; !ok || now.replica != replica {
 		a.tickets[ticket] = asker{replica, time.Now()}
 	}
@@ -47,6 +48,7 @@ func (a *asking) note(ticket string, replica int) {
 func (a *asking) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	return len(a.tickets)
 }
 
@@ -54,12 +56,15 @@ func (a *asking) count() int {
 func (a *asking) of(replica int) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	var list []string
+
 	for ticket, now := range a.tickets {
 		if now.replica == replica {
 			list = append(list, ticket)
 		}
 	}
+
 	return list
 }
 
@@ -67,6 +72,7 @@ func (a *asking) of(replica int) []string {
 func (a *asking) since(ticket string) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	return a.tickets[ticket].since
 }
 
@@ -74,11 +80,13 @@ func (a *asking) since(ticket string) time.Time {
 func until(ctx context.Context, what string, within time.Duration, is func() bool) error {
 	ctx, over := context.WithTimeout(ctx, within)
 	defer over()
+
 	for !is() {
 		if !pause(ctx, 10*time.Millisecond) {
 			return fmt.Errorf("%s: %w", what, ctx.Err())
 		}
 	}
+
 	return nil
 }
 
@@ -95,6 +103,7 @@ func (c *crew) stop() {
 	for _, s := range c.members {
 		s.stop()
 	}
+
 	for _, sup := range c.sups {
 		sup.Close()
 	}
@@ -106,6 +115,7 @@ func (c *crew) doorTo(replica int) http.Handler {
 		if ticket, ok := strings.CutPrefix(r.URL.Path, "/api/v1/tasks/"); ok && r.Method == http.MethodGet && ticket != "" {
 			c.asking.note(ticket, replica)
 		}
+
 		c.sim.ServeHTTP(w, r)
 	})
 }
@@ -113,39 +123,49 @@ func (c *crew) doorTo(replica int) http.Handler {
 // gather starts the replicas one after another.
 func (b *bench) gather(ctx context.Context) (_ *crew, err error) {
 	c := &crew{asking: asking{tickets: map[string]asker{}}}
+
 	var keys []dashscopesim.Key
 	for i := range upstreams {
 		keys = append(keys, dashscopesim.Key{Secret: secret(i), ID: fmt.Sprint(1000 + i), Account: fmt.Sprint(i)})
 	}
+
 	c.sim = dashscopesim.New(dashscopesim.Options{
 		Keys: keys, RenderMin: 24 * time.Hour, RenderMax: 24 * time.Hour, Video: func(dashscopesim.Spec) ([]byte, error) { return b.film, nil },
 	})
+
 	defer func() {
 		if err != nil {
 			c.stop()
 		}
 	}()
+
 	dsn, err := b.on.fresh(ctx)
 	if err == nil {
 		err = b.migrate(ctx, dsn)
 	}
+
 	if err != nil {
 		return nil, err
 	}
+
 	for i := range replicas {
 		sup := httptest.NewServer(c.doorTo(i))
 		c.sups = append(c.sups, sup)
 		name := fmt.Sprintf("replica-%d", i)
+
 		file, err := b.shared(name, sup.URL)
 		if err != nil {
 			return nil, err
 		}
+
 		s, err := b.join(ctx, name, dsn, "UNIREEL_CONFIG="+file)
 		if err != nil {
 			return nil, err
 		}
+
 		c.members = append(c.members, s)
 	}
+
 	return c, nil
 }
 
@@ -155,10 +175,13 @@ func secret(upstream int) string { return fmt.Sprintf("sk-simulated-%d", upstrea
 func (b *bench) shared(name, url string) (string, error) {
 	var s strings.Builder
 	s.WriteString("upstreams:\n")
+
 	for i := range upstreams {
 		fmt.Fprintf(&s, "  - {name: supplier-%d, provider: dashscope, base_url: %q, api_key: %s}\n", i, url, secret(i))
 	}
+
 	file := filepath.Join(b.folder, name+".yaml")
+
 	return file, os.WriteFile(file, []byte(s.String()), 0o600)
 }
 
@@ -169,27 +192,35 @@ func takeover(ctx context.Context, b *bench) ([]line, error) {
 		return nil, err
 	}
 	defer c.stop()
+
 	const running = upstreams * runningEach
 	if err := check(c.members[0].each(ctx, 8, running, creating(nil))); err != nil {
 		return nil, err
 	}
+
 	asked := func() bool { return c.asking.count() == running }
 	if err := until(ctx, fmt.Sprintf("%d tasks are asked about", running), 2*time.Minute, asked); err != nil {
 		return nil, fmt.Errorf("only %d of %d submitted: %w; they said: %s", c.asking.count(), len(c.sim.Submissions()), err, c.said())
 	}
+
 	var all []time.Duration
+
 	for range b.kills {
 		took, err := c.lose(ctx)
 		if err != nil {
 			return nil, err
 		}
+
 		all = append(all, took...)
 	}
+
 	taken := slices.DeleteFunc(c.sim.Submissions(), func(s dashscopesim.Submission) bool { return !s.Accepted })
 	if len(taken) != running {
 		return nil, fmt.Errorf("%d tasks were submitted %d times", running, len(taken))
 	}
+
 	slices.Sort(all)
+
 	return []line{{
 		name: "take-over of a dead replica's tasks: from kill -9 to another's first poll, p99", unit: "s", target: 12, most: true, measured: share(all, 990).Seconds(),
 		also: fmt.Sprintf("p50 %.1f s, most %.1f s; %d polls after %d kills of the busiest of %d replicas, %d upstreams with %d tasks each; none was submitted twice",
@@ -202,24 +233,32 @@ func takeover(ctx context.Context, b *bench) ([]line, error) {
 // for another one, and lets it come back.
 func (c *crew) lose(ctx context.Context) ([]time.Duration, error) {
 	victim := slices.Index(c.load(), slices.Max(c.load()))
+
 	tickets := c.asking.of(victim)
 	if len(tickets) == 0 {
 		return nil, errors.New("no replica asks about any task")
 	}
+
 	begin := time.Now()
+
 	c.members[victim].kill()
+
 	taken := func() bool { return len(c.asking.of(victim)) == 0 }
 	if err := until(ctx, fmt.Sprintf("others ask about the %d tasks of a dead replica", len(tickets)), 2*time.Minute, taken); err != nil {
 		return nil, err
 	}
+
 	var took []time.Duration
 	for _, ticket := range tickets {
 		took = append(took, c.asking.since(ticket).Sub(begin))
 	}
+
 	if err := c.members[victim].start(ctx); err != nil {
 		return nil, err
 	}
+
 	pause(ctx, 5*time.Second) // it finds its place
+
 	return took, ctx.Err()
 }
 
@@ -229,6 +268,7 @@ func (c *crew) said() string {
 	for _, s := range c.members {
 		fmt.Fprintf(&text, "%s: %s\n", s.name, s.log.String())
 	}
+
 	return text.String()
 }
 
@@ -238,5 +278,6 @@ func (c *crew) load() []int {
 	for i := range counts {
 		counts[i] = len(c.asking.of(i))
 	}
+
 	return counts
 }

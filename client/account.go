@@ -53,13 +53,16 @@ func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	if err := c.get(ctx, "/v1/models", nil, &list); err != nil {
 		return nil, err
 	}
+
 	models := make([]Model, len(list.Data))
 	for i, raw := range list.Data {
 		if err := json.Unmarshal(raw, &models[i]); err != nil {
 			return nil, fmt.Errorf("read a model: %w", err)
 		}
+
 		models[i].Raw = raw
 	}
+
 	return models, nil
 }
 
@@ -75,7 +78,9 @@ type Balance struct {
 // Balance asks for the account's credit.
 func (c *Client) Balance(ctx context.Context) (Balance, error) {
 	var b Balance
+
 	err := c.get(ctx, "/v1/balance", nil, &b)
+
 	return b, err
 }
 
@@ -103,15 +108,18 @@ func (c *Client) Estimate(ctx context.Context, r Request) (Quote, error) {
 	if err != nil {
 		return Quote{}, fmt.Errorf("encode the request: %w", err)
 	}
+
 	return c.EstimateRaw(ctx, text)
 }
 
 // EstimateRaw is Estimate with a body that is JSON already.
 func (c *Client) EstimateRaw(ctx context.Context, body []byte) (Quote, error) {
 	var q Quote
+
 	call := rawCall(pathEstimate, body)
 	call.safe = true
 	raw, _, err := c.ask(ctx, call, &q)
 	q.Raw = raw
+
 	return q, err
 }

@@ -44,10 +44,12 @@ func (a Admin) CreateAccount(ctx context.Context, n NewAccount) (Account, error)
 // it. What waits follows at once.
 func (a Admin) ChangeAccount(ctx context.Context, account string, weight, limit *int64) (Account, error) {
 	var changed Account
+
 	body := struct {
 		Weight *int64 `json:"weight,omitempty"`
 		Cap    *int64 `json:"cap,omitempty"`
 	}{weight, limit}
+
 	return changed, a.patch(ctx, "/admin/v1/accounts/"+url.PathEscape(account), body, &changed)
 }
 
@@ -56,7 +58,9 @@ func (a Admin) Accounts(ctx context.Context) ([]Account, error) {
 	var list struct {
 		Data []Account `json:"data"`
 	}
+
 	err := a.c.get(ctx, "/admin/v1/accounts", nil, &list)
+
 	return list.Data, err
 }
 
@@ -125,7 +129,9 @@ func (a Admin) Keys(ctx context.Context, account string) ([]APIKey, error) {
 	var list struct {
 		Data []APIKey `json:"data"`
 	}
+
 	err := a.c.get(ctx, accountPath(account, "keys"), nil, &list)
+
 	return list.Data, err
 }
 
@@ -142,13 +148,18 @@ func (a Admin) Grant(ctx context.Context, account, amount, ref string) (Balance,
 	if ref == "" {
 		ref = "random-" + rand.Text()
 	}
+
 	call, err := jsonCall(http.MethodPost, accountPath(account, "credit"), map[string]string{"amount": amount, "ref": ref})
 	if err != nil {
 		return Balance{}, err
 	}
+
 	call.safe = true
+
 	var b Balance
+
 	_, _, err = a.c.ask(ctx, call, &b)
+
 	return b, err
 }
 
@@ -167,8 +178,10 @@ func (a Admin) Entries(ctx context.Context, account string, limit int) ([]Entry,
 	var list struct {
 		Data []Entry `json:"data"`
 	}
+
 	query := url.Values{"limit": {strconv.Itoa(limit)}}
 	err := a.c.get(ctx, accountPath(account, "entries"), query, &list)
+
 	return list.Data, err
 }
 
@@ -201,7 +214,9 @@ func (a Admin) Upstreams(ctx context.Context) ([]Upstream, error) {
 	var list struct {
 		Data []Upstream `json:"data"`
 	}
+
 	err := a.c.get(ctx, "/admin/v1/upstreams", nil, &list)
+
 	return list.Data, err
 }
 
@@ -269,7 +284,9 @@ func (a Admin) RemoveUpstream(ctx context.Context, name string) (Upstream, error
 
 func (a Admin) wishUpstream(ctx context.Context, method, name, part string) (Upstream, error) {
 	var u Upstream
+
 	_, _, err := a.c.ask(ctx, call{method: method, path: "/admin/v1/upstreams/" + url.PathEscape(name) + part, safe: true}, &u)
+
 	return u, err
 }
 
@@ -296,7 +313,9 @@ type Health struct {
 // Doctor looks the installation over: ledger, tasks, blobs, upstreams.
 func (a Admin) Doctor(ctx context.Context) (Health, error) {
 	var h Health
+
 	err := a.c.get(ctx, "/admin/v1/doctor", nil, &h)
+
 	return h, err
 }
 
@@ -310,7 +329,9 @@ func (a Admin) patch(ctx context.Context, path string, body, v any) error {
 	if err != nil {
 		return err
 	}
+
 	_, _, err = a.c.ask(ctx, call, v)
+
 	return err
 }
 
@@ -320,6 +341,8 @@ func (a Admin) post(ctx context.Context, path string, body, v any) error {
 	if err != nil {
 		return err
 	}
+
 	_, _, err = a.c.ask(ctx, call, v)
+
 	return err
 }

@@ -61,11 +61,14 @@ func New(server, key string, options ...Option) (*Client, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, fmt.Errorf("server %q is not an address; write it like http://127.0.0.1:8080", server)
 	}
+
 	dial := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+
 	c := &Client{server: u, key: key, http: &http.Client{Transport: transport(dial)}, tries: 5, agent: "unireel-go"}
 	for _, option := range options {
 		option(c)
 	}
+
 	return c, nil
 }
 
@@ -97,13 +100,16 @@ func jsonCall(method, path string, v any) (call, error) {
 	if v == nil {
 		return c, nil
 	}
+
 	text, err := json.Marshal(v)
 	if err != nil {
 		return call{}, fmt.Errorf("encode the request: %w", err)
 	}
+
 	c.header.Set("Content-Type", "application/json")
 	c.body = func() (io.Reader, error) { return bytes.NewReader(text), nil }
 	c.size = int64(len(text))
+
 	return c, nil
 }
 
@@ -115,14 +121,19 @@ func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
 		if err == nil && answer.StatusCode < 400 {
 			return answer, nil
 		}
-		pause, again := backoff(try), call.safe
+
+		pause := backoff(try)
+
+		again := call.safe
 		if err == nil {
 			pause, again = afterAnswer(try, answer, call.safe)
 			err = readError(answer)
 		}
+
 		if !again || try >= c.tries || ctx.Err() != nil {
 			return nil, err
 		}
+
 		if wait(ctx, pause) != nil {
 			return nil, err
 		}
@@ -137,26 +148,34 @@ func (c *Client) once(ctx context.Context, call call) (*http.Response, error) {
 			return nil, err
 		}
 	}
+
 	u := c.server.JoinPath(call.path)
 	u.RawQuery = call.query.Encode()
+
 	request, err := http.NewRequestWithContext(ctx, call.method, u.String(), body)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", call.method, call.path, err)
 	}
+
 	if call.header != nil {
 		request.Header = call.header.Clone()
 	}
+
 	if call.body != nil {
 		request.ContentLength = call.size
 	}
+
 	if c.key != "" {
 		request.Header.Set("Authorization", "Bearer "+c.key)
 	}
+
 	request.Header.Set("User-Agent", c.agent)
+
 	answer, err := c.http.Do(request)
 	if err != nil {
 		return nil, &Unreachable{Server: c.server.String(), Err: inner(err)}
 	}
+
 	return answer, nil
 }
 
@@ -166,6 +185,7 @@ func inner(err error) error {
 	if errors.As(err, &u) {
 		return u.Err
 	}
+
 	return err
 }
 
@@ -176,16 +196,20 @@ func (c *Client) ask(ctx context.Context, call call, v any) (json.RawMessage, ht
 		return nil, nil, err
 	}
 	defer answer.Body.Close()
+
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err == nil && len(text) > maxAnswer {
 		err = fmt.Errorf("more than %d bytes", maxAnswer)
 	}
+
 	if err == nil && v != nil {
 		err = json.Unmarshal(text, v)
 	}
+
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the answer to %s %s: %w", call.method, call.path, err)
 	}
+
 	return text, answer.Header, nil
 }
 

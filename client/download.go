@@ -17,23 +17,29 @@ import (
 // The file appears under path only when it is whole.
 func (c *Client) Download(ctx context.Context, id, path string, progress func(done, total int64)) error {
 	part := path + "." + id + ".part" // a task's bytes never change, so its id is enough to go on
+
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return fmt.Errorf("download %s: %w", id, err)
 	}
+
 	err = c.fill(ctx, id, f, progress)
 	if closed := f.Close(); err == nil && closed != nil {
 		err = fmt.Errorf("download %s: %w", id, closed)
 	}
+
 	if err != nil {
 		if info, statErr := os.Stat(part); statErr == nil && info.Size() == 0 {
 			_ = os.Remove(part) // nothing in it to go on from
 		}
+
 		return err
 	}
+
 	if err := os.Rename(part, path); err != nil {
 		return fmt.Errorf("download %s: %w", id, err)
 	}
+
 	return nil
 }
 
@@ -41,25 +47,31 @@ func (c *Client) Download(ctx context.Context, id, path string, progress func(do
 // next ones a fresh count.
 func (c *Client) fill(ctx context.Context, id string, f *os.File, progress func(done, total int64)) error {
 	failures := 0
+
 	for {
 		before, err := f.Seek(0, io.SeekEnd)
 		if err != nil {
 			return fmt.Errorf("download %s: %w", id, err)
 		}
+
 		err = c.fetch(ctx, id, f, before, progress)
 		if err == nil {
 			return nil
 		}
+
 		var broken *brokenOff
 		if !errors.As(err, &broken) {
 			return err
 		}
+
 		if broken.got > 0 {
 			failures = 0
 		}
+
 		if failures++; failures >= c.tries {
 			return err
 		}
+
 		if wait(ctx, backoff(failures)) != nil {
 			return err
 		}
@@ -84,6 +96,7 @@ func (c *Client) fetch(ctx context.Context, id string, f *os.File, have int64, p
 	if have > 0 {
 		call.header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 	}
+
 	answer, err := c.send(ctx, call)
 	if err != nil {
 		var no *Error
@@ -92,11 +105,14 @@ func (c *Client) fetch(ctx context.Context, id string, f *os.File, have int64, p
 			if err := f.Truncate(0); err != nil {
 				return fmt.Errorf("download %s: %w", id, err)
 			}
+
 			return &brokenOff{err: err}
 		}
+
 		return err
 	}
 	defer answer.Body.Close()
+
 	total := answer.ContentLength
 	if answer.StatusCode == http.StatusPartialContent {
 		if total, err = rangeTotal(answer.Header.Get("Content-Range"), have); err != nil {
@@ -104,14 +120,18 @@ func (c *Client) fetch(ctx context.Context, id string, f *os.File, have int64, p
 		}
 	} else {
 		have = 0
+
 		if err := f.Truncate(0); err != nil {
 			return fmt.Errorf("download %s: %w", id, err)
 		}
 	}
+
 	if _, err := f.Seek(have, io.SeekStart); err != nil {
 		return fmt.Errorf("download %s: %w", id, err)
 	}
+
 	read := &reader{r: &counter{r: answer.Body, done: have, total: total, tell: progress}}
+
 	got, err := io.Copy(f, read)
 	switch {
 	case read.err != nil:
@@ -121,6 +141,7 @@ func (c *Client) fetch(ctx context.Context, id string, f *os.File, have int64, p
 	case total >= 0 && have+got != total:
 		return &brokenOff{got: got, err: fmt.Errorf("%d of %d bytes came", have+got, total)}
 	}
+
 	return nil
 }
 
@@ -136,6 +157,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
+
 	return n, err
 }
 
@@ -144,9 +166,11 @@ func rangeTotal(text string, from int64) (int64, error) {
 	span, total, ok := strings.Cut(strings.TrimPrefix(text, "bytes "), "/")
 	first, _, _ := strings.Cut(span, "-")
 	at, err := strconv.ParseInt(first, 10, 64)
+
 	size, sizeErr := strconv.ParseInt(total, 10, 64)
 	if !ok || err != nil || sizeErr != nil || at != from || size < from {
 		return 0, fmt.Errorf("the server answered the range from %d with %q", from, text)
 	}
+
 	return size, nil
 }

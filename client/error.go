@@ -41,6 +41,7 @@ func (e *Error) Error() string {
 	if e.Param != "" && !strings.HasPrefix(e.Message, e.Param) && !strings.Contains(e.Message, "`"+e.Param+"`") {
 		return e.Param + ": " + e.Message
 	}
+
 	return e.Message
 }
 
@@ -62,14 +63,17 @@ func (u *Unreachable) Unwrap() error { return u.Err }
 // readError turns an answer with an error status into an *Error, and closes it.
 func readError(answer *http.Response) *Error {
 	defer answer.Body.Close()
+
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxError)) // a part of it still tells something
 	e := parseError(text)
 	e.Status = answer.StatusCode
 	e.RequestID = answer.Header.Get("X-Request-Id")
+
 	e.RetryAfter = retryAfter(answer.Header.Get("Retry-After"), time.Now())
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the server answered %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
 	}
+
 	return e
 }
 
@@ -78,9 +82,11 @@ func parseError(text []byte) *Error {
 	var body struct {
 		Error json.RawMessage `json:"error"`
 	}
+
 	e := &Error{}
 	if json.Unmarshal(text, &body) != nil || json.Unmarshal(body.Error, e) != nil {
 		return &Error{}
 	}
+
 	return e
 }

@@ -59,18 +59,26 @@ func (c *Client) AccountEvents(ctx context.Context, after string) iter.Seq2[Even
 // listen gives a stream's events over as many connections as it takes.
 func (c *Client) listen(ctx context.Context, path, after string, ends bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		heard, failures := time.Now(), 0
+		heard := time.Now()
+		failures := 0
+
 		for {
 			over := false
+
 			err := c.hear(ctx, path, after, func(e Event) bool {
-				heard, failures = time.Now(), 0
+				heard = time.Now()
+				failures = 0
+
 				if e.ID != "" {
 					after = e.ID
 				}
+
 				if e.Type == "" {
 					return true
 				}
+
 				over = ends && e.Task.Status.Final() && e.Type != EventProgress
+
 				return yield(e, nil) && !over
 			})
 			switch {
@@ -85,6 +93,7 @@ func (c *Client) listen(ctx context.Context, path, after string, ends bool) iter
 				yield(Event{}, err)
 				return
 			}
+
 			failures++
 			_ = wait(ctx, backoff(failures)) // its end is seen above, at the next try
 		}
@@ -99,20 +108,25 @@ var errEnough = errors.New("enough")
 func (c *Client) hear(ctx context.Context, path, after string, take func(Event) bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+
 	call := call{method: http.MethodGet, path: path, header: http.Header{"Accept": {"text/event-stream"}}, safe: true}
 	if after != "" {
 		call.header.Set("Last-Event-ID", after)
 	}
+
 	answer, err := c.send(ctx, call)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
+
 	if answer.StatusCode == http.StatusNoContent {
 		return errEnough
 	}
+
 	silence := time.AfterFunc(quiet, stop)
 	defer silence.Stop()
+
 	in := newEventReader(answer.Body, func() { silence.Reset(quiet) })
 	for {
 		e, err := in.next()
@@ -141,6 +155,7 @@ type eventReader struct {
 func newEventReader(from io.Reader, heard func()) *eventReader {
 	r := &eventReader{bufio.NewScanner(from), heard}
 	r.lines.Buffer(nil, maxAnswer)
+
 	return r
 }
 
@@ -148,9 +163,11 @@ func newEventReader(from io.Reader, heard func()) *eventReader {
 // type is only an id to go on from. io.EOF says that the stream was ended.
 func (r *eventReader) next() (Event, error) {
 	var id, data string
+
 	for r.lines.Scan() {
 		r.heard()
 		name, value, _ := strings.Cut(r.lines.Text(), ":")
+
 		value = strings.TrimPrefix(value, " ")
 		switch {
 		case name == "" && value == "" && data != "":
@@ -162,16 +179,20 @@ func (r *eventReader) next() (Event, error) {
 		case name == "data":
 			data += value + "\n"
 		}
+
 		if len(data) > maxAnswer {
 			return Event{}, fmt.Errorf("%w: more than %d bytes", errNoEvent, maxAnswer)
 		}
 	}
+
 	if errors.Is(r.lines.Err(), bufio.ErrTooLong) {
 		return Event{}, fmt.Errorf("%w: more than %d bytes", errNoEvent, maxAnswer)
 	}
+
 	if err := r.lines.Err(); err != nil {
 		return Event{}, err
 	}
+
 	return Event{}, io.EOF
 }
 
@@ -185,12 +206,15 @@ func readEvent(id, data string) (Event, error) {
 	if err := json.Unmarshal([]byte(data), &body); err != nil {
 		return Event{}, fmt.Errorf("%w: %w", errNoEvent, err)
 	}
+
 	if body.Type == "" {
 		return Event{}, fmt.Errorf("%w: it has no type", errNoEvent)
 	}
+
 	t, err := readTask(bytes.Clone(body.Data))
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: %w", errNoEvent, err)
 	}
+
 	return Event{ID: id, Type: body.Type, CreatedAt: body.CreatedAt, Task: t}, nil
 }

@@ -39,11 +39,13 @@ func server() *httptest.Server {
 func Example() {
 	s := server()
 	defer s.Close()
+
 	c, err := client.New(s.URL, "sk-ur-...")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
+
 	task, err := c.CreateAndWait(context.Background(), client.Request{
 		Model:  "wan2.6-r2v-flash-720p-audio",
 		Prompt: "character1 walks on through the rain",
@@ -52,6 +54,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	fmt.Println(task.Status, task.Usage.Cost, task.Usage.Currency)
 	// Output: completed 0.25 USD
 }
@@ -59,15 +62,18 @@ func Example() {
 func ExampleClient_List() {
 	s := server()
 	defer s.Close()
+
 	c, err := client.New(s.URL, "sk-ur-...")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
+
 	for task, err := range c.List(context.Background(), client.Filter{Status: client.Completed}) {
 		if err != nil {
 			log.Fatal(err)
 		}
+
 		fmt.Println(task.ID)
 	}
 	// Output: task_1
@@ -76,15 +82,18 @@ func ExampleClient_List() {
 func ExampleClient_Balance() {
 	s := server()
 	defer s.Close()
+
 	c, err := client.New(s.URL, "sk-ur-...")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
+
 	balance, err := c.Balance(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	fmt.Println(balance.Free, balance.Currency)
 	// Output: 99.75 USD
 }
@@ -92,15 +101,18 @@ func ExampleClient_Balance() {
 func ExampleClient_Events() {
 	s := server()
 	defer s.Close()
+
 	c, err := client.New(s.URL, "sk-ur-...")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
+
 	for event, err := range c.Events(context.Background(), "task_1", "") {
 		if err != nil {
 			log.Fatal(err)
 		}
+
 		fmt.Println(event.Type, event.Task.Status)
 	}
 	// Output:
@@ -111,16 +123,20 @@ func ExampleClient_Events() {
 func ExampleClient_Upload() {
 	s := server()
 	defer s.Close()
+
 	c, err := client.New(s.URL, "sk-ur-...")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close()
+
 	picture := bytes.NewReader([]byte("\x89PNG\r\n\x1a\n...")) // an *os.File serves as well
+
 	file, err := c.Upload(context.Background(), client.Upload{Name: "face.png", Body: picture})
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	fmt.Println(file.ID) // stands wherever a URL may
 	// Output: file_1
 }
@@ -133,14 +149,17 @@ func ExampleVerifyWebhook() {
 			http.Error(w, "too much", http.StatusBadRequest)
 			return
 		}
+
 		event, err := client.VerifyWebhook(r.Header, body, time.Now(), os.Getenv("UNIREEL_WEBHOOK_SECRET"))
 		if err != nil {
 			http.Error(w, "not ours", http.StatusUnauthorized)
 			return
 		}
+
 		if event.Type == client.EventCompleted {
 			log.Print(event.Task.ID, " is at ", event.Task.VideoURL)
 		}
+
 		w.WriteHeader(http.StatusNoContent)
 	})
 }

@@ -39,18 +39,25 @@ func (c *Client) Upload(ctx context.Context, u Upload) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("upload %s: %w", u.Name, err)
 	}
+
 	var frame bytes.Buffer
+
 	form := multipart.NewWriter(&frame)
 	if _, err := form.CreateFormFile("file", u.Name); err != nil {
 		return File{}, fmt.Errorf("upload %s: %w", u.Name, err)
 	}
+
 	head := bytes.Clone(frame.Bytes())
+
 	if err := form.Close(); err != nil {
 		return File{}, fmt.Errorf("upload %s: %w", u.Name, err)
 	}
+
 	tail := bytes.Clone(frame.Bytes()[len(head):])
+
 	turns := &turns{r: u.Body, size: size, tell: u.Progress}
 	defer turns.end()
+
 	call := call{
 		method: http.MethodPost, path: "/v1/files", size: int64(len(head)+len(tail)) + size, safe: true,
 		header: http.Header{"Content-Type": {form.FormDataContentType()}},
@@ -63,9 +70,12 @@ func (c *Client) Upload(ctx context.Context, u Upload) (File, error) {
 			return io.MultiReader(bytes.NewReader(head), io.LimitReader(content, size), bytes.NewReader(tail)), nil
 		},
 	}
+
 	var f File
+
 	raw, _, err := c.ask(ctx, call, &f)
 	f.Raw = raw
+
 	return f, err
 }
 
@@ -83,8 +93,10 @@ type turns struct {
 func (t *turns) start() (io.Reader, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.now++
 	_, err := t.r.Seek(0, io.SeekStart)
+
 	return &turn{t, t.now, counter{r: t.r, total: t.size, tell: t.tell}}, err
 }
 
@@ -92,6 +104,7 @@ func (t *turns) start() (io.Reader, error) {
 func (t *turns) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.now++
 }
 
@@ -106,9 +119,11 @@ type turn struct {
 func (t *turn) Read(p []byte) (int, error) {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
+
 	if t.number != t.of.now {
 		return 0, errors.New("this try is over")
 	}
+
 	return t.counted.Read(p)
 }
 
@@ -122,10 +137,12 @@ type counter struct {
 // Read reads on and tells.
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
+
 	c.done += int64(n)
 	if c.tell != nil && n > 0 {
 		c.tell(c.done, c.total)
 	}
+
 	return n, err
 }
 
@@ -133,6 +150,7 @@ func (c *counter) Read(p []byte) (int, error) {
 func (c *Client) Files(ctx context.Context) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		query := url.Values{}
+
 		for {
 			var page struct {
 				Data    []File `json:"data"`
@@ -143,14 +161,17 @@ func (c *Client) Files(ctx context.Context) iter.Seq2[File, error] {
 				yield(File{}, err)
 				return
 			}
+
 			for _, f := range page.Data {
 				if !yield(f, nil) {
 					return
 				}
 			}
+
 			if !page.HasMore || page.LastID == "" || page.LastID == query.Get("after") {
 				return
 			}
+
 			query.Set("after", page.LastID)
 		}
 	}

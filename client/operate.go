@@ -40,7 +40,9 @@ func (a Admin) Audit(ctx context.Context, f AuditFilter) (AuditPage, error) {
 	if f.Since > 0 {
 		query.Set("since", strconv.FormatInt(f.Since, 10))
 	}
+
 	var page AuditPage
+
 	return page, a.c.get(ctx, "/admin/v1/audit", query, &page)
 }
 
@@ -48,11 +50,13 @@ func (a Admin) Audit(ctx context.Context, f AuditFilter) (AuditPage, error) {
 // values are left out.
 func pageQuery(after string, limit int, pairs ...string) url.Values {
 	query := url.Values{"limit": {strconv.Itoa(cmp.Or(limit, 20))}}
+
 	for pairs = append(pairs, "after", after); len(pairs) > 1; pairs = pairs[2:] {
 		if pairs[1] != "" {
 			query.Set(pairs[0], pairs[1])
 		}
 	}
+
 	return query
 }
 
@@ -106,7 +110,9 @@ type OperatorTaskPage struct {
 // Tasks lists tasks of all accounts, deleted ones too.
 func (a Admin) Tasks(ctx context.Context, f OperatorTaskFilter) (OperatorTaskPage, error) {
 	query := pageQuery(f.After, f.Limit, "account", f.Account, "state", f.State, "model", f.Model, "upstream", f.Upstream)
+
 	var page OperatorTaskPage
+
 	return page, a.c.get(ctx, "/admin/v1/tasks", query, &page)
 }
 
@@ -149,7 +155,9 @@ func (a Admin) Task(ctx context.Context, id string) (TaskStory, error) {
 // CancelTask wishes any task's end, as its customer could.
 func (a Admin) CancelTask(ctx context.Context, id string) (OperatorTask, error) {
 	var t OperatorTask
+
 	_, _, err := a.c.ask(ctx, call{method: http.MethodPost, path: "/admin/v1/tasks/" + url.PathEscape(id) + "/cancel", safe: true}, &t)
+
 	return t, err
 }
 
@@ -177,7 +185,9 @@ func (a Admin) Routes(ctx context.Context) ([]ModelRoutes, error) {
 	var list struct {
 		Data []ModelRoutes `json:"data"`
 	}
+
 	err := a.c.get(ctx, "/admin/v1/routes", nil, &list)
+
 	return list.Data, err
 }
 
@@ -197,6 +207,8 @@ func (a Admin) Prices(ctx context.Context) ([]PriceOfModel, error) {
 	var list struct {
 		Data []PriceOfModel `json:"data"`
 	}
+
 	err := a.c.get(ctx, "/admin/v1/prices", nil, &list)
+
 	return list.Data, err
 }

@@ -30,6 +30,7 @@ func backoff(try int) time.Duration {
 // taken (429).
 func afterAnswer(try int, answer *http.Response, safe bool) (time.Duration, bool) {
 	again := false
+
 	switch answer.StatusCode {
 	case http.StatusTooManyRequests:
 		again = true
@@ -37,16 +38,20 @@ func afterAnswer(try int, answer *http.Response, safe bool) (time.Duration, bool
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		again = safe
 	}
+
 	switch answer.Header.Get("X-Should-Retry") {
 	case "false":
 		again = false
 	case "true":
 		again = safe || again
 	}
+
 	pause := backoff(try)
 	if asked := retryAfter(answer.Header.Get("Retry-After"), time.Now()); asked > 0 {
-		pause, again = max(asked, pause/2), again && asked <= longestAsked
+		pause = max(asked, pause/2)
+		again = again && asked <= longestAsked
 	}
+
 	return pause, again
 }
 
@@ -55,9 +60,11 @@ func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
 	}
+
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, at.Sub(now))
 	}
+
 	return 0
 }
 
@@ -65,6 +72,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 func wait(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+
 	select {
 	case <-timer.C:
 		return nil

@@ -132,7 +132,9 @@ func (m *Metadata) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
+
 	*m = Metadata{}
+
 	for name, raw := range fields {
 		var pair string
 		switch {
@@ -144,9 +146,11 @@ func (m *Metadata) UnmarshalJSON(text []byte) error {
 			if m.Pairs == nil {
 				m.Pairs = map[string]string{}
 			}
+
 			m.Pairs[name] = pair
 		}
 	}
+
 	return nil
 }
 
@@ -156,12 +160,15 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	for name, value := range maps.All(m.Pairs) {
 		fields[name] = value
 	}
+
 	if m.TotalTime != 0 {
 		fields["total_time"] = m.TotalTime
 	}
+
 	if m.PredictTime != 0 {
 		fields["predict_time"] = m.PredictTime
 	}
+
 	return json.Marshal(fields)
 }
 
@@ -171,6 +178,8 @@ func readTask(raw json.RawMessage) (Task, error) {
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return Task{}, fmt.Errorf("read a task: %w", err)
 	}
+
 	t.Raw = raw
+
 	return t, nil
 }

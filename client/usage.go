@@ -18,14 +18,17 @@ type UsageFilter struct {
 
 func (f UsageFilter) query() url.Values {
 	q := url.Values{}
+
 	for name, value := range map[string]string{"from": f.From, "to": f.To, "model": f.Model, "key": f.Key} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
+
 	if f.By != nil {
 		q.Set("by", strings.Join(f.By, ","))
 	}
+
 	return q
 }
 
@@ -62,7 +65,9 @@ type UsageSums struct {
 // Usage sums up what the account used.
 func (c *Client) Usage(ctx context.Context, f UsageFilter) (UsageReport, error) {
 	var u UsageReport
+
 	err := c.get(ctx, "/v1/usage", f.query(), &u)
+
 	return u, err
 }
 
@@ -71,5 +76,6 @@ func (c *Client) UsageCSV(ctx context.Context, f UsageFilter) ([]byte, error) {
 	query := f.query()
 	query.Set("format", "csv")
 	table, _, err := c.ask(ctx, call{method: http.MethodGet, path: "/v1/usage", query: query, safe: true}, nil)
+
 	return table, err
 }

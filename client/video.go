@@ -38,6 +38,7 @@ func (c *Client) Create(ctx context.Context, r Request, options ...CreateOption)
 	if err != nil {
 		return Task{}, fmt.Errorf("encode the request: %w", err)
 	}
+
 	return c.CreateRaw(ctx, text, options...)
 }
 
@@ -47,15 +48,19 @@ func (c *Client) CreateRaw(ctx context.Context, body []byte, options ...CreateOp
 	call := rawCall(pathCreate, body)
 	call.safe = true // by its Idempotency-Key
 	call.header.Set("Idempotency-Key", rand.Text())
+
 	for _, option := range options {
 		option(&call)
 	}
+
 	raw, header, err := c.ask(ctx, call, nil)
 	if err != nil {
 		return Task{}, err
 	}
+
 	t, err := readTask(raw)
 	t.Replayed = header.Get("Idempotent-Replayed") == "true"
+
 	return t, err
 }
 
@@ -72,9 +77,11 @@ func (c *Client) CreateAndWait(ctx context.Context, r Request, watch func(Task),
 	if err != nil {
 		return Task{}, err
 	}
+
 	if watch != nil {
 		watch(t)
 	}
+
 	return c.Wait(ctx, t.ID, watch)
 }
 
@@ -99,11 +106,14 @@ func (c *Client) Get(ctx context.Context, id string, options ...GetOption) (Task
 	for _, option := range options {
 		option(query)
 	}
+
 	call := call{method: http.MethodGet, path: pathVideos + "/" + url.PathEscape(id), query: query, safe: true}
+
 	raw, _, err := c.ask(ctx, call, nil)
 	if err != nil {
 		return Task{}, err
 	}
+
 	return readTask(raw)
 }
 
@@ -126,16 +136,20 @@ func (c *Client) Wait(ctx context.Context, id string, watch func(Task)) (Task, e
 	if watch != nil {
 		hold = watchEvery
 	}
+
 	answered := time.Now()
 	for {
 		asked := time.Now()
+
 		t, err := c.Get(ctx, id, WithWait(hold))
 		switch {
 		case err == nil:
 			answered = time.Now()
+
 			if watch != nil {
 				watch(t)
 			}
+
 			if t.Status.Final() {
 				return t, nil
 			}
@@ -144,6 +158,7 @@ func (c *Client) Wait(ctx context.Context, id string, watch func(Task)) (Task, e
 		case !passing(err) || time.Since(answered)+asksFor(err) > patience:
 			return Task{}, err
 		}
+
 		if err := wait(ctx, max(0, leastPause-time.Since(asked), asksFor(err))); err != nil {
 			return Task{}, err
 		}
@@ -157,6 +172,7 @@ func asksFor(err error) time.Duration {
 	if errors.As(err, &no) {
 		return no.RetryAfter
 	}
+
 	return 0
 }
 
@@ -166,7 +182,9 @@ func passing(err error) bool {
 	if errors.As(err, &no) {
 		return no.Status >= 500 || no.Status == http.StatusTooManyRequests
 	}
+
 	var gone *Unreachable
+
 	return errors.As(err, &gone)
 }
 
@@ -184,20 +202,24 @@ type Filter struct {
 // error, which is given with a zero Task.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 	query := url.Values{}
+
 	for name, value := range map[string]string{"status": string(f.Status), "model": f.Model, "key": f.Key, "order": f.Order} {
 		if value != "" {
 			query.Set(name, value)
 		}
 	}
+
 	if f.Page > 0 {
 		query.Set("limit", strconv.Itoa(f.Page))
 	}
+
 	return func(yield func(Task, error) bool) {
 		after := f.After
 		for {
 			if after != "" {
 				query.Set("after", after)
 			}
+
 			var page struct {
 				Data    []json.RawMessage `json:"data"`
 				LastID  string            `json:"last_id"`
@@ -207,15 +229,18 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 				yield(Task{}, err)
 				return
 			}
+
 			for _, raw := range page.Data {
 				t, err := readTask(raw)
 				if !yield(t, err) || err != nil {
 					return
 				}
 			}
+
 			if !page.HasMore || page.LastID == "" || page.LastID == after {
 				return
 			}
+
 			after = page.LastID
 		}
 	}
@@ -225,10 +250,12 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 // supplier already has may run on.
 func (c *Client) Cancel(ctx context.Context, id string) (Task, error) {
 	call := call{method: http.MethodPost, path: pathVideos + "/" + url.PathEscape(id) + "/cancel", safe: true}
+
 	raw, _, err := c.ask(ctx, call, nil)
 	if err != nil {
 		return Task{}, err
 	}
+
 	return readTask(raw)
 }
 

@@ -71,7 +71,9 @@ func (c *Client) webhooks(ctx context.Context, method, path string, body, answer
 	if err != nil {
 		return err
 	}
+
 	_, _, err = c.ask(ctx, call, answer)
+
 	return err
 }
 
@@ -81,7 +83,9 @@ func webhookPath(id string) string { return "/" + url.PathEscape(id) }
 // all. Its Secret verifies what comes there.
 func (c *Client) AddWebhook(ctx context.Context, address string, events ...string) (Webhook, error) {
 	var w Webhook
+
 	err := c.webhooks(ctx, http.MethodPost, "", WebhookChange{URL: &address, Events: &events}, &w)
+
 	return w, err
 }
 
@@ -90,21 +94,27 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	var list struct {
 		Data []Webhook `json:"data"`
 	}
+
 	err := c.get(ctx, pathWebhooks, nil, &list)
+
 	return list.Data, err
 }
 
 // Webhook reads an endpoint.
 func (c *Client) Webhook(ctx context.Context, id string) (Webhook, error) {
 	var w Webhook
+
 	err := c.get(ctx, pathWebhooks+webhookPath(id), nil, &w)
+
 	return w, err
 }
 
 // ChangeWebhook changes an endpoint.
 func (c *Client) ChangeWebhook(ctx context.Context, id string, change WebhookChange) (Webhook, error) {
 	var w Webhook
+
 	err := c.webhooks(ctx, http.MethodPatch, webhookPath(id), change, &w)
+
 	return w, err
 }
 
@@ -116,7 +126,9 @@ func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
 // WebhookSecret reads what signs an endpoint's deliveries.
 func (c *Client) WebhookSecret(ctx context.Context, id string) (WebhookSecret, error) {
 	var s WebhookSecret
+
 	err := c.get(ctx, pathWebhooks+webhookPath(id)+"/secret", nil, &s)
+
 	return s, err
 }
 
@@ -124,14 +136,18 @@ func (c *Client) WebhookSecret(ctx context.Context, id string) (WebhookSecret, e
 // whole seconds.
 func (c *Client) RotateWebhookSecret(ctx context.Context, id string, keep time.Duration) (WebhookSecret, error) {
 	var s WebhookSecret
+
 	err := c.webhooks(ctx, http.MethodPost, webhookPath(id)+"/secret", map[string]int64{"keep_seconds": int64(keep / time.Second)}, &s)
+
 	return s, err
 }
 
 // TestWebhook has an endpoint sent an event of the type "webhook.test".
 func (c *Client) TestWebhook(ctx context.Context, id string) (Delivery, error) {
 	var d Delivery
+
 	err := c.webhooks(ctx, http.MethodPost, webhookPath(id)+"/test", nil, &d)
+
 	return d, err
 }
 
@@ -143,6 +159,7 @@ func (c *Client) Deliveries(ctx context.Context, id, status string) iter.Seq2[De
 		if status != "" {
 			query.Set("status", status)
 		}
+
 		for {
 			var page struct {
 				Data    []Delivery `json:"data"`
@@ -153,14 +170,17 @@ func (c *Client) Deliveries(ctx context.Context, id, status string) iter.Seq2[De
 				yield(Delivery{}, err)
 				return
 			}
+
 			for _, d := range page.Data {
 				if !yield(d, nil) {
 					return
 				}
 			}
+
 			if !page.HasMore {
 				return
 			}
+
 			query.Set("after", page.LastID)
 		}
 	}
@@ -169,7 +189,9 @@ func (c *Client) Deliveries(ctx context.Context, id, status string) iter.Seq2[De
 // Redeliver has an event that was delivered or given up sent once more.
 func (c *Client) Redeliver(ctx context.Context, id, delivery string) (Delivery, error) {
 	var d Delivery
+
 	err := c.webhooks(ctx, http.MethodPost, webhookPath(id)+"/deliveries/"+url.PathEscape(delivery)+"/redeliver", nil, &d)
+
 	return d, err
 }
 
@@ -187,50 +209,64 @@ const webhookTolerance = 5 * time.Minute
 // event may come twice: its ID tells. Answer with a status from 200 to 299 when it was
 // taken. Event.Task is empty for a "webhook.test".
 func VerifyWebhook(header http.Header, body []byte, now time.Time, secrets ...string) (Event, error) {
-	id, at := header.Get("webhook-id"), header.Get("webhook-timestamp")
+	id := header.Get("webhook-id")
+	at := header.Get("webhook-timestamp")
+
 	seconds, err := strconv.ParseInt(at, 10, 64)
 	if err != nil || !signedBy(secrets, id+"."+at+".", body, header.Get("webhook-signature")) {
 		return Event{}, ErrWebhookSignature
 	}
+
 	if away := now.Sub(time.Unix(seconds, 0)).Abs(); away > webhookTolerance {
 		return Event{}, ErrWebhookTime
 	}
+
 	var e struct {
 		Type      EventType       `json:"type"`
 		CreatedAt int64           `json:"created_at"`
 		Data      json.RawMessage `json:"data"`
 	}
+
 	event := Event{ID: id}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return event, fmt.Errorf("read the webhook %s: %w", id, err)
 	}
-	event.Type, event.CreatedAt = e.Type, e.CreatedAt
+
+	event.Type = e.Type
+
+	event.CreatedAt = e.CreatedAt
 	if strings.HasPrefix(string(e.Type), "video.") {
 		if err := json.Unmarshal(e.Data, &event.Task); err != nil {
 			return event, fmt.Errorf("read the webhook %s: %w", id, err)
 		}
+
 		event.Task.Raw = e.Data
 	}
+
 	return event, nil
 }
 
 // signedBy says whether one of the signatures is of one of the secrets.
 func signedBy(secrets []string, prefix string, body []byte, signatures string) bool {
 	good := false
+
 	for _, secret := range secrets {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 		if err != nil || len(key) == 0 {
 			continue
 		}
+
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(prefix))
 		mac.Write(body)
 		want := mac.Sum(nil)
+
 		for signature := range strings.FieldsSeq(signatures) {
 			text, ours := strings.CutPrefix(signature, "v1,")
 			got, err := base64.StdEncoding.DecodeString(text)
 			good = ours && err == nil && hmac.Equal(want, got) || good
 		}
 	}
+
 	return good
 }

@@ -17,6 +17,7 @@ func signedEvent() (http.Header, []byte, time.Time, string) {
 	h.Set("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek")
 	h.Set("webhook-timestamp", "1614265330")
 	h.Set("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+
 	return h, []byte(`{"test": 2432232314}`), time.Unix(1614265330, 0), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 }
 
@@ -47,9 +48,11 @@ func TestAWebhookIsVerified(t *testing.T) {
 		if c.change != nil {
 			c.change(h, body)
 		}
+
 		if c.secrets == nil {
 			c.secrets = []string{secret}
 		}
+
 		if e, err := VerifyWebhook(h, body, at.Add(c.late), c.secrets...); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || err == nil && e.ID != "msg_p5jXN8AQM9LWM0D4loKWxJek" {
 			t.Errorf("%s: %+v, %v", name, e, err)
 		}
@@ -70,18 +73,23 @@ func FuzzVerifyWebhook(f *testing.F) {
 
 func TestWebhooksAreAskedForAsThePagesSay(t *testing.T) {
 	var asked []string
+
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		asked = append(asked, strings.TrimSpace(r.Method+" "+r.URL.String()+" "+string(body)))
+
 		answer := `{"id":"hook_1","secret":"whsec_x","data":[{"id":"evt_1"}],"has_more":true,"last_id":"evt_1"}`
 		if r.URL.Query().Get("after") != "" {
 			answer = `{"data":[{"id":"evt_2"}],"has_more":false}`
 		}
+
 		_, _ = io.WriteString(w, answer)
 	}))
 	ctx := context.Background()
 	off := false
+
 	var ids []string
+
 	for _, do := range []func() error{
 		func() error { _, err := c.AddWebhook(ctx, "https://a.example", "video.failed"); return err },
 		func() error { _, err := c.Webhooks(ctx); return err },
@@ -95,8 +103,10 @@ func TestWebhooksAreAskedForAsThePagesSay(t *testing.T) {
 				if err != nil {
 					return err
 				}
+
 				ids = append(ids, d.ID)
 			}
+
 			return nil
 		},
 		func() error { _, err := c.Redeliver(ctx, "hook_1", "evt_1"); return err },
@@ -106,6 +116,7 @@ func TestWebhooksAreAskedForAsThePagesSay(t *testing.T) {
 			t.Error(err)
 		}
 	}
+
 	want := `POST /v1/webhooks {"url":"https://a.example","events":["video.failed"]}
 GET /v1/webhooks
 GET /v1/webhooks/hook_1
@@ -120,6 +131,7 @@ DELETE /v1/webhooks/hook_1`
 	if got := strings.Join(asked, "\n"); got != want {
 		t.Errorf("asked\n%s\nwant\n%s", got, want)
 	}
+
 	if fmt.Sprint(ids) != "[evt_1 evt_2]" {
 		t.Errorf("%v", ids)
 	}

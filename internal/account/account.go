@@ -75,6 +75,7 @@ func Hint(secret string) string {
 	if len(secret) < MinSecret {
 		hint = secret[:min(len(secret), 2)]
 	}
+
 	return hint + strings.Repeat("*", 4)
 }
 

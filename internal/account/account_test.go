@@ -8,8 +8,11 @@ import (
 func TestKeyOpens(t *testing.T) {
 	secret := NewSecret([32]byte{1, 2, 3})
 	k := Key{Hash: Hash(secret), Scopes: []Scope{ScopeRead}}
-	revoked, expired := k, k
-	revoked.RevokedAt, expired.ExpiresAt = 1, 100
+	revoked := k
+	expired := k
+	revoked.RevokedAt = 1
+
+	expired.ExpiresAt = 100
 	for name, c := range map[string]struct {
 		key    Key
 		secret string
@@ -27,6 +30,7 @@ func TestKeyOpens(t *testing.T) {
 			t.Errorf("%s: opens = %v, want %v", name, got, c.want)
 		}
 	}
+
 	if k.May(ScopeWrite) || !k.May(ScopeRead) {
 		t.Error("a key may do what its scopes say, and no more")
 	}

@@ -27,6 +27,7 @@ func (p Period) End(at int64) int64 {
 	if p == Month {
 		return p.first(at).AddDate(0, 1, 0).UnixMilli()
 	}
+
 	return p.first(at).AddDate(0, 0, 1).UnixMilli()
 }
 
@@ -35,6 +36,7 @@ func (p Period) first(at int64) time.Time {
 	if p == Month {
 		day = 1
 	}
+
 	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 }
 
@@ -48,6 +50,7 @@ func (b Budget) Of(p Period) money.Amount {
 	if p == Month {
 		return b.Month
 	}
+
 	return b.Day
 }
 

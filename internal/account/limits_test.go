@@ -11,11 +11,14 @@ func TestPeriodsAreThoseOfUTC(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.Int64Range(0, time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()).Draw(t, "at")
 		for p, layout := range map[Period]string{Day: "2006-01-02", Month: "2006-01"} {
-			start, end := p.Start(at), p.End(at)
+			start := p.Start(at)
+			end := p.End(at)
+
 			name := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(layout) }
 			if start > at || end <= at || name(start) != name(at) || name(end-1) != name(at) || name(start-1) == name(at) || name(end) == name(at) {
 				t.Fatalf("%s of %d: %d to %d", p, at, start, end)
 			}
+
 			if p.Start(end) != end || p.Start(start) != start {
 				t.Fatalf("%s of %d does not begin at its begin", p, at)
 			}
@@ -30,6 +33,7 @@ func TestRatesAreReadAsTheyAreWritten(t *testing.T) {
 			t.Errorf("%q is %+v, %q, %v", text, got, got.String(), err)
 		}
 	}
+
 	for _, text := range []string{"10", "0/s", "-1/s", "+1/s", "1.5/s", "10/d", "10/", "/s", " 1/s", "1000001/s", "99999999999999999999/s", "1/s/s"} {
 		if got, err := ParseRate(text); err == nil {
 			t.Errorf("%q is %+v", text, got)
@@ -44,6 +48,7 @@ func FuzzParseRate(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		if again, err := ParseRate(r.String()); err != nil || again != r {
 			t.Errorf("%q is %+v, and that is read as %+v, %v", text, r, again, err)
 		}

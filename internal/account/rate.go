@@ -27,13 +27,16 @@ func ParseRate(text string) (Rate, error) {
 	if text == "" {
 		return Rate{}, nil
 	}
+
 	times, name, _ := strings.Cut(text, "/")
+
 	n, err := strconv.ParseUint(times, 10, 32)
 	for _, s := range stretches {
 		if s.name == name && err == nil && n > 0 && n <= MaxRate {
 			return Rate{Times: int64(n), Per: s.per}, nil
 		}
 	}
+
 	return Rate{}, fmt.Errorf("%q is not a rate; write it like 10/s, 600/m or 100/h, with at most %d", text, MaxRate)
 }
 
@@ -44,6 +47,7 @@ func (r Rate) String() string {
 			return strconv.FormatInt(r.Times, 10) + "/" + s.name
 		}
 	}
+
 	return ""
 }
 
@@ -52,5 +56,6 @@ func (r Rate) Or(other Rate) Rate {
 	if r == (Rate{}) {
 		return other
 	}
+
 	return r
 }

@@ -19,10 +19,15 @@ func accountEventID(p store.Place) string {
 // readAccountEventID is what accountEventID wrote; false for anything else.
 func readAccountEventID(text string) (store.Place, bool) {
 	xid, n, _ := strings.Cut(strings.TrimPrefix(text, "a"), ".")
-	var p store.Place
-	var err, other error
+
+	var (
+		p          store.Place
+		err, other error
+	)
+
 	p.Xid, err = strconv.ParseInt(xid, 10, 64)
 	p.N, other = strconv.ParseInt(n, 10, 64)
+
 	return p, err == nil && other == nil && p.Xid >= 0 && p.N >= 0 && text == accountEventID(p)
 }
 
@@ -37,22 +42,27 @@ type hearing struct {
 // on, or what happened after the last id.
 func (a *API) accountEvents(c *call) error {
 	text, param := resumeText(c.r)
+
 	at, ok := readAccountEventID(text)
 	if text != "" && !ok {
 		return badResume(param)
 	}
+
 	last, err := a.Store.LastPlace(c.ctx(), c.key.Account)
 	if err != nil {
 		return fmt.Errorf("read the last event: %w", err)
 	}
+
 	if !ok || at.After(last) { // an id of a database that was set back is of the future
 		at = last
 	}
+
 	return a.streaming(c, func(s *stream) error {
 		h := &hearing{a: a, s: s, at: at}
 		if err := h.begin(last); err != nil {
 			return err
 		}
+
 		return h.listen()
 	})
 }
@@ -63,9 +73,11 @@ func (h *hearing) begin(last store.Place) error {
 	if err := h.s.write([]byte("id: " + accountEventID(h.at) + "\n\n")); err != nil {
 		return err
 	}
+
 	if h.at == last {
 		return nil
 	}
+
 	return h.catchUp(h.s.c.ctx())
 }
 
@@ -73,9 +85,11 @@ func (h *hearing) begin(last store.Place) error {
 func (h *hearing) listen() error {
 	events, leave := h.a.tail.join(h.s.c.key.Account, h.at)
 	defer leave()
+
 	if err := h.catchUp(h.s.c.ctx()); err != nil {
 		return err
 	}
+
 	return h.hear(events)
 }
 
@@ -86,23 +100,27 @@ func (h *hearing) catchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
+
 		for _, e := range list {
 			all, shown, err := withTask(ctx, h.a.Store, e)
 			if err != nil {
 				return fmt.Errorf("read task: %w", err)
 			}
+
 			h.at = e.Place
 			if shown {
 				if err := h.tell(all); err != nil {
 					return err
 				}
 			}
+
 			select {
 			case <-h.a.draining:
 				return nil
 			default:
 			}
 		}
+
 		if len(list) < eventPage {
 			return nil
 		}
@@ -116,8 +134,10 @@ var errBehind = errors.New("the listener is too slow; it can go on from its last
 func (h *hearing) hear(events <-chan *happened) error {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
+
 	for {
 		var err error
+
 		select {
 		case e, ok := <-events:
 			switch {
@@ -134,6 +154,7 @@ func (h *hearing) hear(events <-chan *happened) error {
 		case <-h.s.c.ctx().Done():
 			return nil
 		}
+
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,7 @@ func (a *API) accountBody(c *call, acct account.Account) (accountBody, error) {
 	if err != nil {
 		return accountBody{}, fmt.Errorf("read balance of %s: %w", acct.ID, err)
 	}
+
 	return accountBody{ID: acct.ID, Name: acct.Name, Weight: acct.Weight, Cap: acct.Cap, CreatedAt: acct.CreatedAt / 1000, Balance: a.balance(b)}, nil
 }
 
@@ -50,18 +51,22 @@ func (a *API) openAccount(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	opening, err := amount("credit", asked.Credit)
 	if err != nil {
 		return err
 	}
+
 	acct, err := a.Checkout.OpenAccount(c.ctx(), asked.Name, asked.Weight, asked.Cap, opening)
 	if err != nil {
 		return err
 	}
+
 	body, err := a.accountBody(c, acct)
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, body)
 }
 
@@ -71,14 +76,18 @@ func (a *API) listAccounts(c *call) error {
 	if err != nil {
 		return fmt.Errorf("list accounts: %w", err)
 	}
+
 	answer := list[accountBody]{Data: []accountBody{}}
+
 	for _, acct := range all {
 		body, err := a.accountBody(c, acct)
 		if err != nil {
 			return err
 		}
+
 		answer.Data = append(answer.Data, body)
 	}
+
 	return c.json(http.StatusOK, answer)
 }
 
@@ -122,21 +131,26 @@ func (a *API) issueKey(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	limits, err := keyLimitsAsked{asked.BudgetDay, asked.BudgetMonth, asked.RateCreate, asked.RateRead}.read()
 	if err != nil {
 		return err
 	}
+
 	if f := checkTime(asked.ExpiresAt); f != nil {
 		return f
 	}
+
 	k, secret, err := a.Checkout.IssueKey(c.ctx(), checkout.KeyOrder{
 		Account: c.r.PathValue("id"), Name: asked.Name, Scopes: asked.Scopes, Models: asked.Models, ExpiresAt: asked.ExpiresAt * 1000, Secret: asked.Secret, KeyLimits: limits,
 	})
 	if err != nil {
 		return err
 	}
+
 	body := keyBodyOf(k)
 	body.Secret = secret
+
 	return c.json(http.StatusOK, body)
 }
 
@@ -144,6 +158,7 @@ func checkTime(expires int64) *fault.Fault {
 	if expires < 0 || expires > maxTime {
 		return fault.New(fault.CodeInvalidValue, "expires_at", "This is a time in unix seconds; 0 or nothing is never.")
 	}
+
 	return nil
 }
 
@@ -153,9 +168,11 @@ func (a *API) account(c *call, name string) (account.Account, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return acct, fault.New(fault.CodeNoAccount, "account", "There is no account of this id or name.")
 	}
+
 	if err != nil {
 		return acct, fmt.Errorf("read account: %w", err)
 	}
+
 	return acct, nil
 }
 
@@ -165,18 +182,23 @@ func (a *API) listKeys(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	keys, err := a.Store.Keys(c.ctx(), acct.ID)
 	if err != nil {
 		return fmt.Errorf("list keys: %w", err)
 	}
+
 	answer := list[keyBody]{Data: []keyBody{}}
+
 	for _, k := range keys {
 		body, err := a.keyBody(c, k)
 		if err != nil {
 			return err
 		}
+
 		answer.Data = append(answer.Data, body)
 	}
+
 	return c.json(http.StatusOK, answer)
 }
 
@@ -187,7 +209,9 @@ func (a *API) revokeKey(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	a.keys.forget()
+
 	return c.json(http.StatusOK, keyBodyOf(k))
 }
 
@@ -200,17 +224,21 @@ func (a *API) grantCredit(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	sum, err := amount("amount", asked.Amount)
 	if err != nil {
 		return err
 	}
+
 	if asked.Ref == "" {
 		return fault.New(fault.CodeMissingField, "ref", "Say what the credit is for, such as an invoice: the same ref grants once, however often it is sent.")
 	}
+
 	b, err := a.Checkout.Grant(c.ctx(), c.r.PathValue("id"), sum, asked.Ref)
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, a.balance(b))
 }
 
@@ -227,18 +255,22 @@ type entryBody struct {
 // listEntries is GET /admin/v1/accounts/{id}/entries, newest first.
 func (a *API) listEntries(c *call) error {
 	query := c.r.URL.Query()
+
 	limit, wrong := limitOf(query)
 	if wrong != nil {
 		return wrong
 	}
+
 	acct, err := a.account(c, c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
+
 	entries, err := a.Store.Entries(c.ctx(), acct.ID, query.Get("after"), limit)
 	if err != nil {
 		return fmt.Errorf("list entries: %w", err)
 	}
+
 	return c.json(http.StatusOK, list[entryBody]{Data: entryBodies(entries)})
 }
 
@@ -247,6 +279,7 @@ func entryBodies(entries []credit.Entry) []entryBody {
 	for _, e := range entries {
 		bodies = append(bodies, entryBody{ID: e.ID, Task: e.Task, Kind: e.Kind, Amount: e.Amount.String(), Ref: e.Ref, At: e.At / 1000})
 	}
+
 	return bodies
 }
 
@@ -256,6 +289,7 @@ func amount(param, text string) (money.Amount, error) {
 	if err != nil {
 		return 0, fault.New(fault.CodeInvalidValue, param, "An amount is a decimal in a string, like \"10.00\", with at most six places.").Because(err)
 	}
+
 	return a, nil
 }
 
@@ -266,16 +300,20 @@ func (c *call) decode(v any) error {
 	if err != nil {
 		return err
 	}
+
 	root, err := parseJSON(orEmptyObject(body))
 	if err != nil {
 		return err
 	}
+
 	if root.kind != jsonObject {
 		return fault.New(fault.CodeWrongJSONType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
 	}
+
 	d := json.NewDecoder(strings.NewReader(string(orEmptyObject(body))))
 	d.DisallowUnknownFields()
 	err = d.Decode(v)
+
 	var mistyped *json.UnmarshalTypeError
 	switch {
 	case err == nil, errors.Is(err, io.EOF):
@@ -283,10 +321,12 @@ func (c *call) decode(v any) error {
 	case errors.As(err, &mistyped):
 		return fault.New(fault.CodeWrongJSONType, mistyped.Field, fmt.Sprintf("This should be %s.", mistyped.Type)).Because(err)
 	}
+
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name := strings.Trim(field, `"`)
 		return fault.New(fault.CodeUnknownField, brief(name), fmt.Sprintf("There is no field `%s` here.", brief(name)))
 	}
+
 	return fault.New(fault.CodeMalformedBody, "", "The body cannot be read.").Because(err)
 }
 
@@ -294,5 +334,6 @@ func orEmptyObject(body []byte) []byte {
 	if len(strings.TrimSpace(string(body))) == 0 {
 		return []byte("{}")
 	}
+
 	return body
 }

@@ -143,24 +143,31 @@ func New(o Options) (*API, error) {
 	if o.MaxUpload <= 0 {
 		o.MaxUpload = defaultMaxUpload
 	}
+
 	if o.PreviewNote == nil {
 		o.PreviewNote = func() string { return "" }
 	}
+
 	if o.Ready == nil {
 		o.Ready = o.Store.Ping
 	}
+
 	a := &API{Options: o, spec: sync.OnceValues(func() ([]byte, error) { return manual.JSON(openapi) }), draining: make(chan struct{})}
 	a.manual = sync.OnceValues(a.newManual)
-	a.keys, a.paces = newKeyring(o.Store, o.Now), newPaces()
+	a.keys = newKeyring(o.Store, o.Now)
+	a.paces = newPaces()
 	a.hot = newHotTasks(o.Store, hotMost)
 	a.tail = newTailer(o.Store, o.Log)
+
 	var err error
 	if a.meter, err = newMeter(a); err != nil {
 		return nil, err
 	}
+
 	if a.page, err = newHomePage(); err != nil {
 		return nil, err
 	}
+
 	return a, nil
 }
 
@@ -170,6 +177,7 @@ func (a *API) Handler() http.Handler {
 	if a.ServeAdmin {
 		list = append(list, audited(a.adminRoutes())...)
 	}
+
 	return a.cors(a.serve(list))
 }
 
@@ -180,6 +188,7 @@ func (a *API) Admin() http.Handler {
 	for i := range list {
 		list[i].needs = open
 	}
+
 	return a.serve(list)
 }
 
@@ -191,7 +200,9 @@ func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
 // connections are not the server's any more, and its Shutdown does not wait for them.
 func (a *API) Ended(ctx context.Context) {
 	over := make(chan struct{})
+
 	go func() { a.streams.Wait(); close(over) }()
+
 	select {
 	case <-over:
 	case <-ctx.Done():

@@ -22,6 +22,7 @@ func audited(list []endpoint) []endpoint {
 			return e.answer(c)
 		}
 	}
+
 	return list
 }
 
@@ -39,32 +40,42 @@ type auditLine struct {
 func (a *API) listAudit(c *call) error {
 	query := c.r.URL.Query()
 	f := store.AuditFilter{Actor: query.Get("actor"), Action: query.Get("action"), Object: query.Get("object"), After: query.Get("after")}
+
 	var faults []fault.Fault
+
 	limit, wrong := limitOf(query)
 	if wrong != nil {
 		faults = append(faults, *wrong)
 	}
+
 	f.Limit = limit
+
 	if query.Has("since") {
 		since, err := strconv.ParseInt(query.Get("since"), 10, 64)
 		if err != nil || since < 0 || since > maxTime {
 			faults = append(faults, *fault.New(fault.CodeInvalidValue, "since", "This is a time in unix seconds."))
 		}
+
 		f.Since = since * 1000
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return f
 	}
+
 	list, more, err := a.Store.AuditLog(c.ctx(), f)
 	if err != nil {
 		return fmt.Errorf("read the audit log: %w", err)
 	}
+
 	lines := make([]auditLine, 0, len(list))
 	for _, l := range list {
 		if l.Detail == nil {
 			l.Detail = map[string]any{}
 		}
+
 		lines = append(lines, auditLine{ID: l.ID, At: l.At / 1000, Actor: l.Actor, Action: l.Action, Object: l.Object, Detail: l.Detail})
 	}
+
 	return c.json(http.StatusOK, newPage(lines, more, func(l auditLine) string { return l.ID }))
 }

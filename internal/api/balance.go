@@ -27,5 +27,6 @@ func (a *API) getBalance(c *call) error {
 	if err != nil {
 		return fmt.Errorf("read balance: %w", err)
 	}
+
 	return c.json(http.StatusOK, a.balance(b))
 }

@@ -19,9 +19,11 @@ func BenchmarkStatus(b *testing.B) {
 	r := httptest.NewRequest("GET", "/v1/videos/"+id, nil)
 	r.Header.Set("Authorization", "Bearer "+w.alice)
 	b.ReportAllocs()
+
 	for b.Loop() {
 		got := httptest.NewRecorder()
 		h.ServeHTTP(got, r)
+
 		if got.Code != 200 {
 			b.Fatal(got.Code)
 		}

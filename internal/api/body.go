@@ -24,20 +24,25 @@ func (c *call) body() ([]byte, error) {
 	if !c.isJSON() {
 		return nil, fault.New(fault.CodeContentType, "Content-Type", "This path takes JSON: send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').")
 	}
+
 	if err := c.plain(); err != nil {
 		return nil, err
 	}
+
 	in := c.arriving(maxBody, "The body is larger than the 32 MiB that are taken; send big media by POST /v1/files.")
 	defer in.end()
+
 	if c.r.ContentLength > in.limit {
 		return nil, in.tooLarge()
 	}
+
 	return io.ReadAll(in)
 }
 
 func (c *call) isJSON() bool {
 	header := c.r.Header.Get("Content-Type")
 	mediaType, _, err := mime.ParseMediaType(header)
+
 	return header == "" || err == nil && (mediaType == "application/json" || mediaType == "text/json" || mediaType == "text/plain")
 }
 
@@ -46,6 +51,7 @@ func (c *call) plain() error {
 	if coding := c.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return fault.New(fault.CodeContentType, "Content-Encoding", "Bodies are taken as they are. Send it without Content-Encoding.")
 	}
+
 	return nil
 }
 
@@ -75,7 +81,9 @@ func (a *arrival) Read(p []byte) (int, error) {
 		a.patient = now.Add(bodyWait)
 		_ = a.conn.SetReadDeadline(a.patient) // a recorder has none
 	}
+
 	n, err := a.r.Read(p)
+
 	return n, a.explain(err)
 }
 
@@ -92,6 +100,7 @@ func (a *arrival) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	}
+
 	return fault.New(fault.CodeMalformedBody, "", "The body ended before its announced end. Send it again.").Because(err)
 }
 

@@ -52,73 +52,95 @@ type message struct {
 
 func openBrowser(t testing.TB) *browser {
 	t.Helper()
+
 	var program string
+
 	for _, name := range browsers {
 		if found, err := exec.LookPath(name); err == nil {
 			program = found
 			break
 		}
 	}
+
 	if program == "" {
 		t.Fatal("no Chromium or Chrome here; scripts/setup test installs it")
 	}
+
 	home, err := os.MkdirTemp("", "unireel-browser-*")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	theirs, in, err1 := os.Pipe()
+
 	out, write, err2 := os.Pipe()
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
+
 	run := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+home, "--remote-debugging-pipe", "about:blank")
 	run.ExtraFiles = []*os.File{theirs, write}
+
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	_, _ = theirs.Close(), write.Close()
 	b := &browser{t: t, in: in, answers: make(chan message, 1)}
+
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
+
 		b.listen(out)
 	}()
+
 	t.Cleanup(func() {
 		_ = syscall.Kill(-run.Process.Pid, syscall.SIGKILL) // it and its own children
 		_ = run.Wait()
+
 		<-read
+
 		_, _, _ = in.Close(), out.Close(), os.RemoveAll(home)
 	})
+
 	var target struct{ TargetID string }
 	b.do("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+
 	var attached struct{ SessionID string }
 	b.do("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+
 	b.session = attached.SessionID
 	for _, domain := range []string{"Network", "Log", "Runtime", "Page"} {
 		b.do(domain+".enable", nil, nil)
 	}
+
 	return b
 }
 
 // listen reads what the browser says, to its end.
 func (b *browser) listen(out *os.File) {
 	defer close(b.answers)
+
 	r := bufio.NewReader(out)
 	for {
 		line, err := r.ReadBytes(0)
 		if err != nil {
 			return
 		}
+
 		var m message
 		if err := json.Unmarshal(bytes.TrimSuffix(line, []byte{0}), &m); err != nil {
 			return
 		}
+
 		if m.ID != 0 {
 			b.answers <- m
 			continue
 		}
+
 		b.note(m.Method, line)
 	}
 }
@@ -131,9 +153,12 @@ func (b *browser) note(method string, line []byte) {
 			ExceptionDetails struct{ Text string }
 		}
 	}
+
 	_ = json.Unmarshal(bytes.TrimSuffix(line, []byte{0}), &event)
+
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	switch e := event.Params.Entry; {
 	case method == "Network.requestWillBeSent":
 		b.asked = append(b.asked, event.Params.Request.URL)
@@ -147,15 +172,19 @@ func (b *browser) note(method string, line []byte) {
 // do sends a command and waits for its answer.
 func (b *browser) do(method string, params, into any) {
 	b.t.Helper()
+
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
+
 	text, err := json.Marshal(message{ID: 1, SessionID: b.session, Method: method, Params: params})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+
 	if _, err := b.in.Write(append(text, 0)); err != nil {
 		b.t.Fatal(err)
 	}
+
 	select {
 	case <-ctx.Done():
 		b.t.Fatalf("%s: no answer", method)
@@ -163,6 +192,7 @@ func (b *browser) do(method string, params, into any) {
 		if !open || m.Error != nil {
 			b.t.Fatalf("%s: %s", method, m.Error)
 		}
+
 		if into != nil {
 			if err := json.Unmarshal(m.Result, into); err != nil {
 				b.t.Fatal(err)
@@ -180,6 +210,7 @@ func (b *browser) visit(url string) {
 // await runs an expression before each frame until it is true, and gives its value.
 func (b *browser) await(expression string) string {
 	b.t.Helper()
+
 	var answer struct {
 		Result           struct{ Value string }
 		ExceptionDetails json.RawMessage
@@ -188,9 +219,11 @@ func (b *browser) await(expression string) string {
 		"expression":   fmt.Sprintf("new Promise((done) => { const look = () => { const v = (%s); v ? done(String(v)) : setTimeout(look, 20); }; look(); })", expression),
 		"awaitPromise": true, "returnByValue": true,
 	}, &answer)
+
 	if answer.ExceptionDetails != nil {
 		b.t.Fatalf("%s: %s", expression, answer.ExceptionDetails)
 	}
+
 	return answer.Result.Value
 }
 
@@ -198,11 +231,13 @@ func (b *browser) await(expression string) string {
 func (b *browser) heard(origin string) (elsewhere, troubles []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	for _, url := range b.asked {
 		if !strings.HasPrefix(url, origin+"/") && !strings.HasPrefix(url, "data:") {
 			elsewhere = append(elsewhere, url)
 		}
 	}
+
 	return elsewhere, b.troubles
 }
 
@@ -213,14 +248,17 @@ func TestTheReferenceInARealBrowser(t *testing.T) {
 	w := newWorld(t, storetest.File(t))
 	b := openBrowser(t)
 	b.visit(w.server.URL + "/docs")
+
 	for path, item := range contract(t).Paths.Map() {
 		for method, o := range item.Operations() {
 			b.await(fmt.Sprintf("document.getElementById('operations-%s-%s')", o.Tags[0], o.OperationID))
+
 			if said := b.await(fmt.Sprintf("document.getElementById('operations-%s-%s').innerText", o.Tags[0], o.OperationID)); !strings.Contains(said, method) || !strings.Contains(strings.ReplaceAll(said, "\u200b", ""), path) {
 				t.Errorf("%s %s is shown as %q", method, path, said)
 			}
 		}
 	}
+
 	b.await(`document.querySelector('#operations-videos-createVideo .opblock-summary-control').click() || true`)
 	b.await(`document.querySelector('#operations-videos-createVideo')?.innerText.includes('wan2.6-r2v-flash-720p-audio')`)
 	b.await(`document.querySelector('#operations-server-healthz .opblock-summary-control').click() || true`)
@@ -231,6 +269,7 @@ func TestTheReferenceInARealBrowser(t *testing.T) {
 	b.await(`document.querySelector('#operations-server-healthz .live-responses-table')?.innerText.includes('"ok"')`)
 	b.visit(w.server.URL + "/")
 	b.await(`document.querySelector('a[href="docs"]')`)
+
 	if elsewhere, troubles := b.heard(w.server.URL); len(elsewhere)+len(troubles) > 0 {
 		t.Errorf("it asked elsewhere: %q; trouble: %q", elsewhere, troubles)
 	}
@@ -250,6 +289,7 @@ func TestTheBrowserTellsWhatItRefuses(t *testing.T) {
 	b.await(`document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/x.png" })) || true`)
 	b.await(`document.querySelector('.opblock-summary-control').click() || true`)
 	b.await(`document.querySelector('.try-out__btn')`)
+
 	elsewhere, troubles := b.heard(strict.URL)
 	if all := strings.Join(troubles, "\n"); !strings.Contains(all, "data:") || !strings.Contains(all, "127.0.0.1:9") {
 		t.Errorf("elsewhere %q; refused %q", elsewhere, troubles)

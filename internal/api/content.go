@@ -19,6 +19,7 @@ import (
 // see its thumbnail there too, by ?variant as OpenAI has it.
 func (a *API) videoContent(c *call) error {
 	kind := task.Video
+
 	if query := c.r.URL.Query(); query.Has("variant") {
 		switch query.Get("variant") {
 		case "video":
@@ -28,6 +29,7 @@ func (a *API) videoContent(c *call) error {
 			return fault.New(fault.CodeInvalidValue, "variant", "The variant is video or thumbnail; there are no others here (no spritesheet).")
 		}
 	}
+
 	return a.artifact(c, contentPart, kind)
 }
 
@@ -38,22 +40,27 @@ func (a *API) videoThumbnail(c *call) error { return a.artifact(c, thumbnailPart
 // signed link.
 func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 	id := c.r.PathValue("id")
+
 	signed, err := a.signed(c.r.URL.Query(), id, part)
 	if err != nil {
 		return err
 	}
+
 	if !signed {
 		if err := a.admit(c, read); err != nil {
 			return err
 		}
 	}
+
 	t, err := a.Store.Task(c.ctx(), id)
 	if err == nil && (t.HiddenAt != 0 || !signed && t.Account != c.key.Account) {
 		err = store.ErrNotFound
 	}
+
 	if err != nil {
 		return noTask(err)
 	}
+
 	switch {
 	case t.State == task.Completed && !kept(t, a.Now().UnixMilli()):
 		return expired()
@@ -62,21 +69,26 @@ func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 	case t.State != task.Completed:
 		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("The video is not finished yet: its task is %s. Poll the task, or get it with ?wait=60.", t.State.Status()))
 	}
+
 	file, err := a.Store.Artifact(c.ctx(), id, kind)
 	if errors.Is(err, store.ErrNotFound) && kind == task.Thumbnail {
 		if err = a.Engine.Thumbnail(c.ctx(), id); err == nil {
 			file, err = a.Store.Artifact(c.ctx(), id, kind)
 		}
 	}
+
 	if errors.Is(err, store.ErrNotFound) {
 		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("This task has no %s.", kind))
 	}
+
 	if errors.Is(err, blob.ErrUnavailable) { // the video that its thumbnail is of
 		return noBlob(err)
 	}
+
 	if err != nil {
 		return fmt.Errorf("read artifact of %s: %w", id, err)
 	}
+
 	return a.blob(c, bytesOf{blob: file.Blob, mediaType: file.Type, sum: file.SHA256, name: id + ending(file.Type), made: t.CompletedAt})
 }
 
@@ -97,6 +109,7 @@ func ending(mediaType string) string {
 	case "image/webp":
 		return ".webp"
 	}
+
 	return ""
 }
 
@@ -127,29 +140,37 @@ func (a *API) blob(c *call, b bytesOf) error {
 		if err != nil {
 			return noBlob(err)
 		}
+
 		if link != "" {
 			c.Header().Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(storeLinkKept.Seconds())))
 			http.Redirect(&c.answered, c.r, link, http.StatusTemporaryRedirect)
+
 			return nil
 		}
 	}
+
 	r, err := a.Blobs.Open(c.ctx(), b.blob)
 	if err != nil {
 		return noBlob(err)
 	}
 	defer func() { _ = r.Close() }()
+
 	h := c.Header()
 	h.Set("Cache-Control", "private, max-age=3600")
 	h.Set("Content-Type", b.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", mediaPolicy)
+
 	if disposition := mime.FormatMediaType("inline", map[string]string{"filename": b.name}); disposition != "" {
 		h.Set("Content-Disposition", disposition)
 	}
+
 	if b.sum != "" {
 		h.Set("ETag", `"`+b.sum+`"`)
 	}
+
 	http.ServeContent(&c.answered, c.r, "", time.UnixMilli(b.made), r)
+
 	return nil
 }
 
@@ -160,7 +181,9 @@ func (a *API) atStore(c *call, b bytesOf) (string, error) {
 	if err != nil || link == "" {
 		return "", err
 	}
+
 	_, err = a.Blobs.Stat(c.ctx(), b.blob)
+
 	return link, err
 }
 
@@ -172,6 +195,7 @@ func noBlob(err error) error {
 	case errors.Is(err, blob.ErrUnavailable):
 		return fault.New(fault.CodeUnavailable, "", "The file is kept, but cannot be read at this moment. Repeat it later.").Because(err)
 	}
+
 	return fmt.Errorf("read blob: %w", err)
 }
 
@@ -181,9 +205,11 @@ func (a *API) fileContent(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	if s, ok := a.Checkout.Sample(f.ID); ok {
 		return serveSample(c, s)
 	}
+
 	return a.blob(c, bytesOf{blob: f.Blob, mediaType: f.Type, sum: f.SHA256, name: f.Name, made: f.CreatedAt})
 }
 
@@ -193,8 +219,10 @@ func serveSample(c *call, s checkout.Sample) error {
 		return fmt.Errorf("open sample %s: %w", s.ID, err)
 	}
 	defer func() { _ = r.Close() }()
+
 	c.Header().Set("Content-Type", s.Type)
 	c.Header().Set("ETag", `"`+strings.TrimPrefix(s.ID, checkout.SamplePrefix)+`"`)
 	http.ServeContent(&c.answered, c.r, "", time.Time{}, r)
+
 	return nil
 }

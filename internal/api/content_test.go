@@ -14,26 +14,33 @@ func TestALinkOpensOneThingForADay(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("0123456789"))
+
 		get := func() (video, thumbnail string) {
 			m := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)
 			if m["result"].(map[string]any)["video_url"] != m["video_url"] {
 				t.Error("two links to one video differ")
 			}
+
 			return m["video_url"].(string)[len(w.server.URL):], m["thumbnail_url"].(string)[len(w.server.URL):]
 		}
 		link, thumbnail := get()
+
 		w.clock.move(30 * time.Minute)
+
 		if again, _ := get(); again != link {
 			t.Errorf("the link changed within the hour: %s, %s", link, again)
 		}
+
 		a := w.ask("", "GET", link, "")
 		if a.status != 200 || string(a.body) != "0123456789" || a.header.Get("Content-Type") != "video/mp4" || a.header.Get("ETag") == "" ||
 			!strings.HasPrefix(a.header.Get("Cache-Control"), "private") || !strings.Contains(a.header.Get("Content-Disposition"), id+".mp4") {
 			t.Errorf("%d %v %s", a.status, a.header, a.body)
 		}
+
 		if a := w.ask("", "GET", thumbnail, ""); a.status != 200 || a.header.Get("Content-Type") != "image/jpeg" {
 			t.Errorf("thumbnail: %d", a.status)
 		}
+
 		other := w.create(w.alice)
 		for name, bad := range map[string]string{
 			"another video": strings.Replace(link, id, other, 1), "another part": strings.Replace(link, "/content", "/thumbnail", 1),
@@ -43,11 +50,15 @@ func TestALinkOpensOneThingForADay(t *testing.T) {
 				t.Errorf("%s: %s", name, code)
 			}
 		}
+
 		w.clock.move(23*time.Hour + 30*time.Minute - time.Second)
+
 		if a := w.ask("", "GET", link, ""); a.status != 200 {
 			t.Errorf("within 24 hours: %d %s", a.status, a.body)
 		}
+
 		w.clock.move(2 * time.Hour)
+
 		a = w.ask("", "GET", link, "")
 		if code, _ := a.code(t); a.status != 403 || code != "link_expired" {
 			t.Errorf("after a day: %d %s", a.status, a.body)
@@ -61,6 +72,7 @@ func TestBytesByRangeAndCondition(t *testing.T) {
 		w.finish(id, []byte("0123456789"))
 		path := "/v1/videos/" + id + "/content"
 		whole := w.ask(w.alice, "GET", path, "")
+
 		cases := []struct {
 			name, method string
 			headers      []string
@@ -79,6 +91,7 @@ func TestBytesByRangeAndCondition(t *testing.T) {
 			if a.status != c.status || c.status != 416 && string(a.body) != c.body {
 				t.Errorf("%s: %d %q", c.name, a.status, a.body)
 			}
+
 			if c.method == "HEAD" && a.header.Get("Content-Length") != "10" {
 				t.Errorf("head says %s bytes", a.header.Get("Content-Length"))
 			}
@@ -89,24 +102,31 @@ func TestBytesByRangeAndCondition(t *testing.T) {
 func TestWhatIsNotThereIsSaid(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
+
 		a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content", "")
 		if code, _ := a.code(t); a.status != 404 || code != "video_not_ready" {
 			t.Errorf("not finished: %d %s", a.status, a.body)
 		}
+
 		w.finish(id, []byte("film"))
+
 		link := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["video_url"].(string)[len(w.server.URL):]
 		if err := w.blobs.Delete(context.Background(), id+"/1-video"); err != nil {
 			t.Fatal(err)
 		}
+
 		a = w.ask("", "GET", link, "")
 		if code, _ := a.code(t); a.status != 410 || code != "video_expired" || a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("its bytes are lost: %d %v %s", a.status, a.header, a.body)
 		}
+
 		w.clock.move(31 * 24 * time.Hour)
+
 		a = w.ask(w.alice, "GET", "/v1/videos/"+id+"/content", "")
 		if code, _ := a.code(t); a.status != 410 || code != "video_expired" {
 			t.Errorf("past its time: %d %s", a.status, a.body)
 		}
+
 		if m := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t); m["status"] != "completed" || m["video_url"] != nil {
 			t.Errorf("its task: %v", m)
 		}
@@ -117,10 +137,12 @@ func TestThePublicURLIsInTheLinks(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("film"))
+
 		a := w.ask(w.alice, "GET", "/v1/videos/"+id, "", "X-Forwarded-Proto", "https")
 		if got := a.json(t)["video_url"].(string); !strings.HasPrefix(got, "https://127.0.0.1:") {
 			t.Error(got)
 		}
+
 		w.api.PublicURL = "https://video.example.org/"
 		if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["video_url"].(string); !strings.HasPrefix(got, "https://video.example.org/v1/videos/"+id+"/content?") {
 			t.Error(got)
@@ -138,6 +160,7 @@ func (e elsewhere) Open(ctx context.Context, key string) (blob.Reader, error) {
 	if e.down {
 		return nil, fmt.Errorf("open: %w", blob.ErrUnavailable)
 	}
+
 	return e.Store.Open(ctx, key)
 }
 
@@ -145,6 +168,7 @@ func (e elsewhere) URL(_ context.Context, key string, valid time.Duration) (stri
 	if e.down {
 		return "", nil
 	}
+
 	return fmt.Sprintf("https://store.example.com/films/%s?valid=%d", key, int(valid.Seconds())), nil
 }
 
@@ -155,22 +179,28 @@ func TestASignedLinkToTheStore(t *testing.T) {
 		w.finish(id, []byte("0123456789"))
 		path := "/v1/videos/" + id + "/content"
 		a := w.ask(w.alice, "GET", path, "", "Range", "bytes=2-4")
+
 		var valid, kept int
 		if _, err := fmt.Sscanf(a.header.Get("Location"), "https://store.example.com/films/"+id+"/1-video?valid=%d", &valid); err != nil || a.status != 307 {
 			t.Fatalf("%d %v: %v", a.status, a.header, err)
 		}
+
 		if _, err := fmt.Sscanf(a.header.Get("Cache-Control"), "private, max-age=%d", &kept); err != nil || kept+60 > valid {
 			t.Errorf("a link that opens for %d s is kept for %d s", valid, kept)
 		}
+
 		if a = w.ask(w.alice, "HEAD", path, ""); a.status != 200 || a.header.Get("Content-Length") != "10" || a.header.Get("Content-Type") != "video/mp4" || a.header.Get("ETag") == "" {
 			t.Errorf("head: %d %v", a.status, a.header)
 		}
+
 		if a = w.ask("", "GET", path, ""); a.status != 401 || a.header.Get("Location") != "" {
 			t.Errorf("without a key: %d %v", a.status, a.header)
 		}
+
 		if err := w.blobs.Delete(context.Background(), id+"/1-video"); err != nil {
 			t.Fatal(err)
 		}
+
 		a = w.ask(w.alice, "GET", path, "")
 		if code, _ := a.code(t); a.status != 410 || code != "video_expired" || a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("its bytes are lost: %d %v %s", a.status, a.header, a.body)
@@ -183,10 +213,12 @@ func TestAStoreThatIsDownIsNoLoss(t *testing.T) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("0123456789"))
 		w.api.Blobs = elsewhere{Store: w.blobs, down: true}
+
 		a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content", "")
 		if code, _ := a.code(t); a.status != 503 || code != "unavailable" || a.header.Get("Retry-After") == "" || a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%d %v %s", a.status, a.header, a.body)
 		}
+
 		if a := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); a.status != 200 || a.json(t)["status"] != "completed" {
 			t.Errorf("its task: %d %s", a.status, a.body)
 		}

@@ -14,12 +14,14 @@ const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit-Limit
 // is not for pages of others: a browser is allowed none of it.
 func (a *API) cors(next http.Handler) http.Handler {
 	all := slices.Contains(a.CORS, "*")
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		if origin == "" || strings.HasPrefix(r.URL.Path, "/admin/") || !all && !slices.Contains(a.CORS, origin) {
 			next.ServeHTTP(w, r)
 			return
 		}
+
 		h := w.Header()
 		if all {
 			h.Set("Access-Control-Allow-Origin", "*")
@@ -27,17 +29,22 @@ func (a *API) cors(next http.Handler) http.Handler {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Add("Vary", "Origin")
 		}
+
 		h.Set("Access-Control-Expose-Headers", exposed)
+
 		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
+
 		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
 		h.Set("Access-Control-Max-Age", "86400")
 		h.Add("Vary", "Access-Control-Request-Headers")
+
 		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
 			h.Set("Access-Control-Allow-Headers", asked) // SDKs add many of their own
 		}
+
 		h.Set("X-Request-Id", requestID(r, a.NewID))
 		w.WriteHeader(http.StatusNoContent)
 	})

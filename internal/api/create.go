@@ -20,10 +20,12 @@ func (a *API) createVideo(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	root, err := parseObject(body)
 	if err != nil {
 		return err
 	}
+
 	return a.submit(c, root, checkout.Order{Ask: decodeUniAll(root), Object: generation})
 }
 
@@ -34,6 +36,7 @@ func (a *API) submit(c *call, body jsonValue, order checkout.Order) error {
 	if err != nil {
 		return err
 	}
+
 	return a.answer(c, t)
 }
 
@@ -43,10 +46,12 @@ func (a *API) order(c *call, body jsonValue, order checkout.Order) (task.Task, e
 		sum := sha256.Sum256(body.canonical(nil))
 		order.BodyHash = hex.EncodeToString(sum[:])
 	}
+
 	t, replayed, err := a.Checkout.Submit(c.ctx(), c.who(), order)
 	if err == nil && replayed {
 		c.Header().Set("Idempotent-Replayed", "true")
 	}
+
 	return t, err
 }
 
@@ -74,18 +79,22 @@ func (a *API) estimateVideo(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	root, err := parseObject(body)
 	if err != nil {
 		return err
 	}
+
 	r, q, err := a.Checkout.Estimate(c.ctx(), c.who(), decodeUniAll(root))
 	if err != nil {
 		return err
 	}
+
 	b, err := a.Store.Balance(c.ctx(), c.key.Account)
 	if err != nil {
 		return fmt.Errorf("read balance: %w", err)
 	}
+
 	e := estimate{
 		Object: "video.estimate", Model: r.Model, ResolvedModel: r.Resolved, Size: r.SizeAsked, Seconds: strconv.Itoa(r.Seconds),
 		Billing: string(q.Billing), BilledSeconds: decimal(q.MaxMillis), UnitPrice: q.UnitPrice.String(), Hold: q.Hold.String(),
@@ -94,5 +103,6 @@ func (a *API) estimateVideo(c *call) error {
 	for _, w := range r.Warnings {
 		e.Warnings = append(e.Warnings, videoWarning{Code: w.Code, Message: w.Message, Param: orNull(w.Param)})
 	}
+
 	return c.json(http.StatusOK, e)
 }

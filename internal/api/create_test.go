@@ -16,10 +16,12 @@ import (
 
 func pageExample(t testing.TB, name string) string {
 	t.Helper()
+
 	body, err := os.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(body)
 }
 
@@ -27,15 +29,18 @@ func TestThePagesExamplesAreTaken(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		for _, name := range []string{"example-1.json", "example-2.json"} {
 			a := w.ask(w.alice, "POST", "/v1/video/generations", pageExample(t, name), "Content-Type", "application/json")
+
 			m := a.json(t)
 			if a.status != 200 || m["status"] != "queued" || m["progress"] != 0.0 || m["id"] != m["task_id"] || m["object"] != "video.generation.job" {
 				t.Fatalf("%s: %d %s", name, a.status, a.body)
 			}
+
 			got := w.ask(w.alice, "GET", "/v1/videos/"+m["id"].(string), "")
 			if got.status != 200 || string(got.body) != string(a.body) {
 				t.Errorf("get: %d\n%s\ncreate said\n%s", got.status, got.body, a.body)
 			}
 		}
+
 		w.sound()
 	})
 }
@@ -45,38 +50,54 @@ func TestThePagesExamplesAreTaken(t *testing.T) {
 func TestOneKeyOneTask(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		bodies := []string{t2v, `{"prompt":"waves", "model":"wan2.6-video-720p"}`, "{\"model\":\"wan2.6-video-720p\",\n\"prompt\":\"w\\u0061ves\"}"}
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		made, fresh := map[string]bool{}, 0
+
+		var (
+			wg sync.WaitGroup
+			mu sync.Mutex
+		)
+
+		made := map[string]bool{}
+		fresh := 0
+
 		for i := range 64 {
 			wg.Go(func() {
 				a := w.ask(w.alice, "POST", "/v1/video/generations", bodies[i%3], "Idempotency-Key", "shot 1")
+
 				var v struct{ ID string }
 				if err := json.Unmarshal(a.body, &v); err != nil || a.status != 200 {
 					t.Errorf("%d %s", a.status, a.body)
 				}
+
 				mu.Lock()
 				defer mu.Unlock()
+
 				made[v.ID] = true
+
 				if a.header.Get("Idempotent-Replayed") != "true" {
 					fresh++
 				}
 			})
 		}
+
 		wg.Wait()
+
 		if len(made) != 1 || fresh != 1 {
 			t.Errorf("%d tasks, %d answers not said to be replays", len(made), fresh)
 		}
+
 		if b := w.balance("alice"); b.Held != 500_000 {
 			t.Errorf("held %s", b.Held)
 		}
+
 		a := w.ask(w.alice, "POST", "/v1/video/generations", strings.Replace(t2v, "waves", "wind", 1), "Idempotency-Key", "shot 1")
 		if code, param := a.code(t); a.status != 400 || code != "idempotency_mismatch" || param != "Idempotency-Key" {
 			t.Errorf("%d %s", a.status, a.body)
 		}
+
 		if a := w.ask(w.bob, "POST", "/v1/video/generations", t2v, "Idempotency-Key", "shot 1"); a.status != 200 || a.header.Get("Idempotent-Replayed") != "" {
 			t.Errorf("another account's key: %d %s", a.status, a.body)
 		}
+
 		w.sound()
 	})
 }
@@ -97,33 +118,42 @@ func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
 			`{"model":"wan2.6-r2v-720p","prompt":"x","images":["data:image/png;base64,aGVsbG8="]}`:                                                       "unsupported_file_type:images[0]",
 		} {
 			a := w.ask(w.alice, "POST", "/v1/video/generations", body)
+
 			var p problemBody
 			if err := json.Unmarshal(a.body, &p); err != nil {
 				t.Fatal(err)
 			}
+
 			var got []string
+
 			for _, one := range p.Error.Errors {
 				param := ""
 				if one.Param != nil {
 					param = *one.Param
 				}
+
 				got = append(got, one.Code+":"+param)
 			}
+
 			if s := strings.Join(got, " "); s != want || a.status < 400 || a.status > 415 || p.Error.Code != p.Error.Errors[0].Code {
 				t.Errorf("%s\n got %d %s\nwant %s", body, a.status, s, want)
 			}
 		}
+
 		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Type", "application/xml")
 		if a.status != 415 {
 			t.Errorf("XML: %d", a.status)
 		}
+
 		a = w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Encoding", "gzip")
 		if a.status != 415 {
 			t.Errorf("gzip: %d", a.status)
 		}
+
 		if after := w.balance("alice"); after != before {
 			t.Errorf("balance %+v, then %+v", before, after)
 		}
+
 		if keys := w.left(); len(keys) > 0 {
 			t.Errorf("blobs are left: %v", keys)
 		}
@@ -138,6 +168,7 @@ func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
 			"images":["data:image/png;base64,###","data:image/png;base64,aGVsbG8gd29ybGQ="],"audio":"file_sample_otter","duration":99}`
 		for _, path := range []string{"/v1/video/generations", "/v1/video/generations/estimate"} {
 			a := w.ask(w.alice, "POST", path, body)
+
 			var said struct {
 				Error struct {
 					Errors []struct{ Param, Code string }
@@ -146,15 +177,18 @@ func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
 			if err := json.Unmarshal(a.body, &said); err != nil {
 				t.Fatal(err)
 			}
+
 			var got []string
 			for _, e := range said.Error.Errors {
 				got = append(got, e.Param+" "+e.Code)
 			}
+
 			want := []string{"videos[0] invalid_value", "videos[1] invalid_value", "size invalid_value", "images[0] invalid_value", "images[1] unsupported_file_type", "audio invalid_value", "duration invalid_value"}
 			if a.status != 400 || !slices.Equal(got, want) {
 				t.Errorf("%s: %d %v, want %v", path, a.status, got, want)
 			}
 		}
+
 		if b := w.balance("alice"); b.Held != 0 {
 			t.Errorf("held %s", b.Held)
 		}
@@ -165,6 +199,7 @@ func TestNoCreditIsSaidInFull(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75","ref":"taken back"}`)
 		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v)
+
 		code, _ := a.code(t)
 		if a.status != 402 || code != "insufficient_credit" || !strings.Contains(string(a.body), "0.50 USD") || !strings.Contains(string(a.body), "0.25 USD") {
 			t.Errorf("%d %s", a.status, a.body)
@@ -181,24 +216,31 @@ func FuzzCreate(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+
 	w := newWorld(f, storetest.File(f))
 	h := w.api.Handler()
 	body := map[string]bool{string(fault.CodeMalformedBody): true, string(fault.CodeWrongJSONType): true, string(fault.CodeTooLarge): true, string(fault.CodeCredit): true}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		r := httptest.NewRequest("POST", "/v1/video/generations/estimate", strings.NewReader(text))
 		if len(text)%2 == 0 {
 			r = httptest.NewRequest("POST", "/v1/video/generations", strings.NewReader(text))
 		}
+
 		r.Header.Set("Authorization", "Bearer "+w.alice)
+
 		got := httptest.NewRecorder()
 		h.ServeHTTP(got, r)
+
 		if got.Code == http.StatusOK {
 			return
 		}
+
 		var p problemBody
 		if err := json.Unmarshal(got.Body.Bytes(), &p); err != nil || got.Code >= 500 {
 			t.Fatalf("%d %s", got.Code, got.Body)
 		}
+
 		for _, one := range p.Error.Errors {
 			if one.Param == nil && !body[one.Code] && !strings.Contains(one.Message, "``") { // a field may be called ""
 				t.Errorf("%s names no field: %s", one.Code, one.Message)

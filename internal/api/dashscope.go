@@ -75,33 +75,41 @@ func (a *API) createDashScope(c *call) error {
 	if !strings.EqualFold(c.r.Header.Get("X-DashScope-Async"), "enable") {
 		return fault.New(fault.CodeAsyncOnly, "X-DashScope-Async", "Videos are made asynchronously only: send the header X-DashScope-Async: enable.")
 	}
+
 	body, err := c.body()
 	if err != nil {
 		return err
 	}
+
 	root, err := parseObject(body)
 	if err != nil {
 		return err
 	}
+
 	ask := decodeDashScope(root, a.Catalog, func(key string) string { return ossFile(c.key.Account, key) })
+
 	t, err := a.order(c, root, checkout.Order{Ask: ask, Object: generation})
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: t.ID, Status: dashScopeStatuses[t.State.Status()]}})
 }
 
 // getDashScope is GET /api/v1/tasks/{id}: always 200, whether there is one or not.
 func (a *API) getDashScope(c *call) error {
 	id := c.r.PathValue("id")
+
 	t, err := a.hot.of(c.ctx(), c.key.Account, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return noTask(err)
 	}
+
 	answer := dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: id, Status: dashScopeUnknown}}
 	if err == nil {
 		a.tellDashScope(c, t, &answer)
 	}
+
 	return c.json(http.StatusOK, answer)
 }
 
@@ -111,16 +119,22 @@ func (a *API) tellDashScope(c *call, t task.Task, answer *dashScopeTask) {
 	if t.State == task.Completed && !kept(t, now.UnixMilli()) {
 		return
 	}
+
 	o := &answer.Output
 	o.Status = dashScopeStatuses[t.State.Status()]
-	o.SubmitTime, o.StartTime, o.EndTime = beijingTime(t.CreatedAt), beijingTime(t.StartedAt), beijingTime(t.CompletedAt)
+	o.SubmitTime = beijingTime(t.CreatedAt)
+	o.StartTime = beijingTime(t.StartedAt)
+	o.EndTime = beijingTime(t.CompletedAt)
+
 	o.Preview = t.Preview
 	switch {
 	case t.State == task.Completed:
-		o.Prompt, o.VideoURL = t.Prompt, a.link(a.root(c.r), t.ID, contentPart, now)
+		o.Prompt = t.Prompt
+		o.VideoURL = a.link(a.root(c.r), t.ID, contentPart, now)
 		answer.Usage = a.dashScopeUsage(c, t)
 	case t.State == task.Failed && t.Error != nil:
-		o.Code, o.Message = flatName(fault.Code(t.Error.Code)), flatMessage(&fault.Fault{Param: t.Error.Param, Detail: t.Error.Message})
+		o.Code = flatName(fault.Code(t.Error.Code))
+		o.Message = flatMessage(&fault.Fault{Param: t.Error.Param, Detail: t.Error.Message})
 	}
 }
 
@@ -135,9 +149,11 @@ func (a *API) dashScopeUsage(c *call, t task.Task) *dashScopeUsage {
 	if film, err := a.Store.Artifact(c.ctx(), t.ID, task.Video); err == nil && film.Width > 0 {
 		u.Size = fmt.Sprintf("%d*%d", film.Width, film.Height)
 	}
+
 	if m, ok := a.Catalog.Model(t.Resolved); ok {
 		u.Tier, _ = strconv.Atoi(strings.TrimSuffix(m.Tier, "p")) // 0, and left out, where a model's file has other tiers
 	}
+
 	return u
 }
 
@@ -147,9 +163,11 @@ func (a *API) cancelDashScope(c *call) error {
 	if err != nil && !fault.Is(err, fault.CodeNoTask) {
 		return err
 	}
+
 	if !done {
 		return fault.New(fault.CodeNotWaiting, "", "Failed to cancel the task, please confirm if the task is in PENDING status.")
 	}
+
 	return c.json(http.StatusOK, struct {
 		RequestID string `json:"request_id"`
 	}{c.id})
@@ -163,5 +181,6 @@ func beijingTime(millis int64) string {
 	if millis == 0 {
 		return ""
 	}
+
 	return time.UnixMilli(millis).In(beijing).Format("2006-01-02 15:04:05.000")
 }

@@ -68,22 +68,27 @@ var dashScopeFields = []uniallField{
 func decodeDashScope(root jsonValue, models *catalog.Catalog, uploaded func(key string) string) catalog.Ask {
 	u := &uniallBody{}
 	body := map[string]jsonMember{}
+
 	for _, m := range u.once(root.only([]string{"model", dashScopeInput, dashScopeParameters}), "") {
 		if m.value.kind != jsonNull {
 			body[m.name] = m
 		}
 	}
+
 	if m, ok := body["model"]; ok {
 		u.ask.Model = given(u, spot{m.value, m.name}, m.value.text, m.value.kind == jsonString, "a string")
 	}
+
 	keys := keysOf(u.ask.Model.Value)
 	if _, ok := body[dashScopeInput]; !ok {
 		u.fault(math.MaxInt, fault.CodeMissingField, dashScopeInput, "Say in `input` what the video shall show.")
 	}
+
 	for _, name := range []string{dashScopeInput, dashScopeParameters} {
 		if m, ok := body[name]; ok && m.value.kind != jsonObject {
 			u.wrongType(m.value, name, "an object")
 		}
+
 		for _, m := range u.once(body[name].value.only(keys), name) {
 			i := slices.IndexFunc(dashScopeFields, func(f uniallField) bool { return f.name == name+"."+m.name })
 			if i >= 0 && m.value.kind != jsonNull {
@@ -91,14 +96,19 @@ func decodeDashScope(root jsonValue, models *catalog.Catalog, uploaded func(key 
 			}
 		}
 	}
+
 	u.ask.Model.Value = models.Called("dashscope", u.ask.Model.Value)
+
 	u.ask.Names = map[string]string{"prompt": "input.prompt", "image": "input.img_url", "references": "input.reference_urls"}
 	if slices.Contains(keys, "media") && u.ask.References.Param != "input.reference_urls" {
-		u.ask.Names["image"], u.ask.Names["references"] = "input.media", "input.media"
+		u.ask.Names["image"] = "input.media"
+		u.ask.Names["references"] = "input.media"
 		u.ask.Retell = retellCounted
 	}
+
 	u.ask.Wordless = true
 	u.settleDashScope(uploaded)
+
 	return u.ask
 }
 
@@ -115,10 +125,12 @@ func keysOf(model string) []string {
 			return append(slices.Clone(dashScopeKeys), line.keys...)
 		}
 	}
+
 	all := slices.Clone(dashScopeKeys) // a model of ours alone
 	for _, line := range dashScopeLines {
 		all = append(all, line.keys...)
 	}
+
 	return all
 }
 
@@ -129,15 +141,19 @@ func (u *uniallBody) settleDashScope(uploaded func(string) string) {
 		u.fault(a.Videos.At, fault.CodeConflict, a.Videos.Param, "`input.reference_urls` gives videos too; put all into it.")
 		a.Videos = catalog.Given[[]catalog.Given[string]]{}
 	}
+
 	if a.Sound.Fit() && !a.Sound.Value {
 		a.Audio = catalog.Given[string]{} // "audio: false takes precedence over audio_url"
 	}
+
 	u.place(&a.Image, uploaded)
 	bare(&a.Image)
 	u.place(&a.Audio, uploaded)
+
 	for i := range a.Videos.Value {
 		u.place(&a.Videos.Value[i], uploaded)
 	}
+
 	for i := range a.References.Value {
 		u.place(&a.References.Value[i].URL, uploaded)
 	}
@@ -149,6 +165,7 @@ func (u *uniallBody) place(g *catalog.Given[string], uploaded func(string) strin
 	if !ok {
 		return
 	}
+
 	if g.Value = uploaded(key); g.Value == "" {
 		g.Wrong = true
 		u.fault(g.At, fault.CodeInvalidValue, g.Param, "Nothing was uploaded here under this oss:// key; GET /api/v1/uploads?action=getPolicy says where to upload.")
@@ -160,7 +177,9 @@ func bare(g *catalog.Given[string]) {
 	if strings.Contains(g.Value, ":") {
 		return
 	}
+
 	head := min(len(g.Value), base64.StdEncoding.EncodedLen(fetch.SniffBytes)) / 4 * 4
+
 	bytes, err := base64.StdEncoding.DecodeString(g.Value[:head])
 	if media, ok := fetch.Sniff(bytes); err == nil && ok {
 		g.Value = "data:" + media.Name + ";base64," + g.Value
@@ -193,10 +212,14 @@ func (u *uniallBody) takeMedia(v jsonValue, param string) {
 		place := fmt.Sprintf("%s[%d]", param, i)
 		if item.kind != jsonObject {
 			u.wrongType(item, place, "an object with type and url")
+
 			whole.Wrong = true
+
 			continue
 		}
+
 		m := u.medium(item, place)
+
 		kind, known := mediaTypes[m.Type.Value]
 		switch {
 		case !m.Type.Fit():
@@ -211,6 +234,7 @@ func (u *uniallBody) takeMedia(v jsonValue, param string) {
 			whole.Value = append(whole.Value, m)
 		}
 	}
+
 	if len(whole.Value) > 0 || whole.Wrong {
 		u.ask.References = whole
 	}
@@ -222,6 +246,7 @@ func (u *uniallBody) single(slot *catalog.Given[string], g catalog.Given[string]
 		u.fault(g.At, fault.CodeInvalidValue, g.Param, fmt.Sprintf("There is one of this kind at most; `%s` is it.", slot.Param))
 		return
 	}
+
 	*slot = g
 }
 
@@ -230,6 +255,7 @@ func (u *uniallBody) medium(object jsonValue, place string) (p catalog.Pointed) 
 	missing := func(name string) catalog.Given[string] {
 		param := place + "." + name
 		u.fault(math.MaxInt, fault.CodeMissingField, param, "A medium has a type and a url.")
+
 		return catalog.Given[string]{Param: param, At: object.at, Wrong: true}
 	}
 	for _, m := range u.once(object.only([]string{"type", "url", "reference_voice"}), place) {
@@ -244,12 +270,15 @@ func (u *uniallBody) medium(object jsonValue, place string) (p catalog.Pointed) 
 			u.refuseKey(m.value, param)
 		}
 	}
+
 	if !p.Type.Has() {
 		p.Type = missing("type")
 	}
+
 	if !p.URL.Has() {
 		p.URL = missing("url")
 	}
+
 	return p
 }
 
@@ -264,14 +293,18 @@ func retellCounted(prompt string, references []catalog.Reference) string {
 	for i, ref := range references {
 		numbers[ref.Kind] = append(numbers[ref.Kind], i+1)
 	}
+
 	words := map[string]catalog.Kind{"image": catalog.Image, "video": catalog.Video, "图": catalog.Image, "视频": catalog.Video}
+
 	return counted.ReplaceAllStringFunc(prompt, func(said string) string {
 		m := counted.FindStringSubmatch(said)
 		list := numbers[words[strings.ToLower(m[1]+m[3])]]
+
 		n, err := strconv.Atoi(m[2] + m[4])
 		if err != nil || n < 1 || n > len(list) {
 			return said
 		}
+
 		return "character" + strconv.Itoa(list[n-1])
 	})
 }

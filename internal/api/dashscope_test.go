@@ -26,24 +26,29 @@ func (w *world) synthesize(key, body string, headers ...string) answer {
 // at follows keys through objects, "output.task_id".
 func (a answer) at(t testing.TB, path string) any {
 	t.Helper()
+
 	var v any = a.json(t)
 	for name := range strings.SplitSeq(path, ".") {
 		m, _ := v.(map[string]any)
 		v = m[name]
 	}
+
 	return v
 }
 
 // made is the request that a task was written with.
 func (w *world) made(id string) (r catalog.Request) {
 	w.t.Helper()
+
 	body, _, err := w.store.Request(w.t.Context(), id)
 	if err == nil {
 		err = json.Unmarshal(body, &r)
 	}
+
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	return r
 }
 
@@ -51,8 +56,10 @@ const dashScopeT2V = `{"model":"wan2.6-t2v","input":{"prompt":"waves"},"paramete
 
 func TestDashScopesOrdersAreOurs(t *testing.T) {
 	otter := `"file_sample_otter"`
+
 	onEach(t, func(t *testing.T, w *world) {
 		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"100","ref":"more"}`)
+
 		for name, tt := range map[string]struct{ body, want string }{
 			"R2V": {
 				`{"model":"wan2.6-r2v-flash","input":{"prompt":"Character2 meets character1","negative_prompt":"blur","reference_urls":[` + otter + `,"https://example.com/a.mp4"]},"parameters":{"size":"1280*720","duration":10,"shot_type":"multi","audio":false,"watermark":false,"seed":42}}`,
@@ -104,24 +111,31 @@ func TestDashScopesOrdersAreOurs(t *testing.T) {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
 				continue
 			}
+
 			id := a.at(t, "output.task_id").(string)
 			r := w.made(id)
+
 			got := fmt.Sprintf("%s %s %s %ds %s seed %d [%s] %s", r.Resolved, r.Mode, r.Size, r.Seconds, r.ShotType, r.Seed, strings.Join(w.references(id), ", "), r.Prompt)
 			if r.PromptExpansion != nil {
 				got += fmt.Sprintf(" expanded %v,", *r.PromptExpansion)
 			}
+
 			if r.Audio != nil {
 				got += " audio " + r.Audio.Param
 			}
+
 			if got != tt.want {
 				t.Errorf("%s\n got %s\nwant %s", name, got, tt.want)
 			}
+
 			var sent struct{ Input struct{ Prompt string } }
+
 			_ = json.Unmarshal([]byte(tt.body), &sent)
 			if v := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); v.at(t, "prompt") != sent.Input.Prompt {
 				t.Errorf("%s: the prompt as asked is %v", name, v.at(t, "prompt"))
 			}
 		}
+
 		w.sound()
 	})
 }
@@ -130,9 +144,11 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 	with := func(model, input, parameters string) string {
 		return `{"model":"` + model + `","input":{` + input + `},"parameters":{` + parameters + `}}`
 	}
+
 	onEach(t, func(t *testing.T, w *world) {
 		w.operate("POST", "/admin/v1/accounts/bob/credit", `{"amount":"-9.99","ref":"taken back"}`)
 		few := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"models":["wan2.6-r2v"]}`).json(t)["secret"].(string)
+
 		trainee := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"budget_day":"0.01"}`).json(t)["secret"].(string)
 		for name, tt := range map[string]struct {
 			key, body, want string
@@ -166,16 +182,19 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 			"no such models": {few, dashScopeT2V, "403 Model.AccessDenied", nil},
 		} {
 			a := w.synthesize(tt.key, tt.body)
+
 			code, _ := a.code(t)
 			if got := fmt.Sprintf("%d %s", a.status, code); got != tt.want || a.at(t, "request_id") != a.header.Get("X-Request-Id") {
 				t.Errorf("%s: %s, want %s\n%s", name, got, tt.want, a.body)
 			}
+
 			for _, field := range tt.names {
 				if said, _ := a.at(t, "message").(string); !strings.Contains(said, field) {
 					t.Errorf("%s: %q is not in %s", name, field, said)
 				}
 			}
 		}
+
 		for name, tt := range map[string]struct {
 			headers []string
 			want    string
@@ -188,9 +207,11 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
 			}
 		}
+
 		if a := w.ask(w.alice, "PUT", "/api/v1/tasks", ""); a.status != 405 || a.at(t, "code") != "UnsupportedOperation" {
 			t.Errorf("%d %s", a.status, a.body)
 		}
+
 		if b := w.balance("alice"); b.Held != 0 {
 			t.Errorf("held %s", b.Held)
 		}
@@ -201,6 +222,7 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 // never told as an internal error.
 func TestEveryFaultHasItsDashScopeCode(t *testing.T) {
 	statuses := []int{400, 401, 403, 404, 405, 408, 410, 429, 500, 503}
+
 	for _, info := range fault.Codes() {
 		code, status := flatCode(fault.New(info.Code, "", ""))
 		if !slices.Contains(statuses, status) || strings.HasPrefix(code, "InternalError") && status < 500 {
@@ -214,7 +236,9 @@ func TestADashScopeTaskToItsEnd(t *testing.T) {
 		id := w.synthesize(w.alice, dashScopeT2V).at(t, "output.task_id").(string)
 		is := func(want map[string]any, usage any) {
 			t.Helper()
+
 			a := w.ask(w.alice, "GET", "/api/v1/tasks/"+id, "")
+
 			want["task_id"] = id
 			if diff := cmp.Diff(map[string]any{"request_id": a.header.Get("X-Request-Id"), "output": want, "usage": usage}, map[string]any{
 				"request_id": a.at(t, "request_id"), "output": a.at(t, "output"), "usage": a.at(t, "usage"),
@@ -222,33 +246,46 @@ func TestADashScopeTaskToItsEnd(t *testing.T) {
 				t.Errorf("%d %s", a.status, diff)
 			}
 		}
-		made, begun, ended := "2026-01-02 11:04:05.000", "2026-01-02 11:04:06.250", "2026-01-02 11:05:06.250"
+		made := "2026-01-02 11:04:05.000"
+		begun := "2026-01-02 11:04:06.250"
+		ended := "2026-01-02 11:05:06.250"
+
 		is(map[string]any{"task_status": "PENDING", "submit_time": made}, nil)
 		w.clock.move(1250 * time.Millisecond)
 		w.claim()
 		is(map[string]any{"task_status": "PENDING", "submit_time": made}, nil)
-		w.step(id, func(t *task.Task) { t.State, t.Ticket, t.StartedAt = task.Running, "T", w.clock.now().UnixMilli() })
+		w.step(id, func(t *task.Task) {
+			t.State = task.Running
+			t.Ticket = "T"
+			t.StartedAt = w.clock.now().UnixMilli()
+		})
 		is(map[string]any{"task_status": "RUNNING", "submit_time": made, "scheduled_time": begun}, nil)
+
 		if a := w.ask(w.alice, "POST", "/api/v1/tasks/"+id+"/cancel", ""); a.status != 400 || a.at(t, "code") != "UnsupportedOperation" || a.at(t, "message") != "Failed to cancel the task, please confirm if the task is in PENDING status." {
 			t.Errorf("cancel while it runs: %d %s", a.status, a.body)
 		}
+
 		if v := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); v.at(t, "cancel_requested_at") != nil {
 			t.Error("a refused cancel left a wish")
 		}
+
 		w.clock.move(time.Minute)
 		w.complete(id, []byte("film"))
 		link := w.ask(w.alice, "GET", "/v1/videos/"+id, "").at(t, "video_url")
 		is(map[string]any{"task_status": "SUCCEEDED", "submit_time": made, "scheduled_time": begun, "end_time": ended, "orig_prompt": "waves", "video_url": link},
 			map[string]any{"duration": 2.5, "input_video_duration": 0.0, "output_video_duration": 5.0, "size": "1280*720", "SR": 720.0, "video_count": 1.0})
+
 		if a := w.ask("", "GET", strings.TrimPrefix(link.(string), w.server.URL), ""); string(a.body) != "film" {
 			t.Errorf("without a key: %d %s", a.status, a.body)
 		}
+
 		w.clock.move(31 * 24 * time.Hour)
 		is(map[string]any{"task_status": "UNKNOWN"}, nil)
 
 		id = w.create(w.alice) // in another dialect
 		w.step(id, func(t *task.Task) {
-			t.State, t.Error = task.Failed, &task.Error{Code: "reference_unreachable", Message: "It is not there.", Param: "videos[0]"}
+			t.State = task.Failed
+			t.Error = &task.Error{Code: "reference_unreachable", Message: "It is not there.", Param: "videos[0]"}
 		})
 		at := w.clock.now().In(beijing).Format("2006-01-02 15:04:05.000")
 		is(map[string]any{"task_status": "FAILED", "submit_time": at, "end_time": at, "code": "InvalidParameter.DataInspection", "message": "videos[0]: It is not there."}, nil)
@@ -259,11 +296,15 @@ func TestADashScopeTaskToItsEnd(t *testing.T) {
 				t.Errorf("cancel: %d %s", a.status, a.body)
 			}
 		}
+
 		is(map[string]any{"task_status": "CANCELED", "submit_time": at, "end_time": at}, nil)
+
 		if v := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); v.at(t, "status") != "cancelled" {
 			t.Errorf("%s", v.body)
 		}
+
 		id = "task_nobody"
+
 		is(map[string]any{"task_status": "UNKNOWN"}, nil)
 		w.sound()
 	})
@@ -281,10 +322,12 @@ func TestAPreviewIsNeverTakenForTheVideo(t *testing.T) {
 func TestADashScopeOrderIsRepeatedByItsKey(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		first := w.synthesize(w.alice, dashScopeT2V, "Idempotency-Key", "aisdk_vid_1")
+
 		again := w.synthesize(w.alice, strings.ReplaceAll(dashScopeT2V, ":", ": "), "Idempotency-Key", "aisdk_vid_1")
 		if first.status != 200 || first.at(t, "output.task_id") != again.at(t, "output.task_id") || again.header.Get("Idempotent-Replayed") != "true" {
 			t.Errorf("%d %s\n%d %s", first.status, first.body, again.status, again.body)
 		}
+
 		if a := w.synthesize(w.alice, strings.Replace(dashScopeT2V, "waves", "hills", 1), "Idempotency-Key", "aisdk_vid_1"); a.status != 400 || a.at(t, "code") != "InvalidParameter" {
 			t.Errorf("%d %s", a.status, a.body)
 		}
@@ -295,20 +338,24 @@ func TestDashScopesList(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		w.dated = true
 		begin := w.clock.now() // 11:04:05 in Beijing
+
 		var ids []string
 		for range 3 {
 			ids = append(ids, w.synthesize(w.alice, dashScopeT2V).at(t, "output.task_id").(string))
 			w.clock.move(time.Hour)
 		}
+
 		other := w.create(w.alice)
 		w.ask(w.alice, "POST", "/api/v1/tasks/"+other+"/cancel", "")
 		w.synthesize(w.bob, dashScopeT2V)
 		a := w.ask(w.alice, "GET", "/api/v1/tasks?task_id="+ids[0], "")
+
 		row, _ := a.at(t, "data").([]any)[0].(map[string]any)
 		if row["gmt_create"] != float64(begin.UnixMilli()) || row["model_name"] != "wan2.6-t2v" || row["status"] != "PENDING" || row["caller_uid"] != w.account ||
 			row["user_api_unique_key"] != "apikey:v1:aigc:video-generation:video-synthesis:wan2.6-t2v" || a.at(t, "request_id") != a.header.Get("X-Request-Id") {
 			t.Errorf("%s", a.body)
 		}
+
 		for query, want := range map[string]string{
 			"":                        "4 of 4, 1 pages: 3 2 1 0",
 			"/":                       "4 of 4, 1 pages: 3 2 1 0",
@@ -326,6 +373,7 @@ func TestDashScopesList(t *testing.T) {
 		} {
 			a := w.ask(w.alice, "GET", "/api/v1/tasks"+query, "")
 			data, _ := a.at(t, "data").([]any)
+
 			got := fmt.Sprintf("%d of %v, %v pages:", len(data), a.at(t, "total"), a.at(t, "total_page"))
 			for _, row := range data {
 				for i, id := range append(ids, other) {
@@ -334,10 +382,12 @@ func TestDashScopesList(t *testing.T) {
 					}
 				}
 			}
+
 			if a.status != 200 || got != want {
 				t.Errorf("%s: %d %s, want %s", query, a.status, got, want)
 			}
 		}
+
 		for query, field := range map[string]string{
 			"page_no=0": "page_no: ", "page_size=101": "page_size: ", "status=queued": "status: ", "start_time=2026": "start_time: ", "end_time=x": "end_time: ",
 			"start_time=20260101110000": "start_time: ",
@@ -346,7 +396,9 @@ func TestDashScopesList(t *testing.T) {
 				t.Errorf("%s: %d %s", query, a.status, a.body)
 			}
 		}
+
 		w.clock.move(22 * time.Hour)
+
 		if a := w.ask(w.alice, "GET", "/api/v1/tasks", ""); a.at(t, "total") != 2.0 {
 			t.Errorf("a day later: %s", a.body)
 		}
@@ -365,13 +417,16 @@ func FuzzDashScope(f *testing.F) {
 	} {
 		f.Add(body)
 	}
+
 	models := uniallCatalog(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		root, err := parseObject([]byte(text))
 		if err != nil {
 			return
 		}
+
 		r, err := models.Validate(decodeDashScope(root, models, func(key string) string { return ossFile("acct_1", key) }))
+
 		var wrong *fault.Fault
 		switch {
 		case err == nil:
@@ -388,6 +443,7 @@ func FuzzDashScope(f *testing.F) {
 					t.Errorf("%s names no field: %s", one.Code, one.Detail)
 				}
 			}
+
 			if code, status := flatCode(wrong); code == "" || status < 400 {
 				t.Errorf("%s is %q %d", wrong.Code, code, status)
 			}

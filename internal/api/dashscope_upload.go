@@ -52,18 +52,22 @@ func (a *API) uploadPolicy(c *call) error {
 	if c.r.URL.Query().Get("action") != "getPolicy" {
 		return fault.New(fault.CodeInvalidValue, "action", "The one action here is getPolicy.")
 	}
+
 	g := uploadGrant{
 		Folder: uploadFolder + strings.TrimPrefix(a.NewID("upload"), "upload_"), Host: a.root(c.r) + "/api/v1/uploads", Account: c.key.Account,
 		Expires: int(policyLife.Seconds()), MaxMB: a.MaxUpload >> 20, CapacityMB: 999_999_999, ACL: "private", Forbid: "true",
 	}
+
 	policy, err := json.Marshal(uploadPolicy{Expiration: a.Now().Add(policyLife).UTC(), Conditions: []any{
 		[]any{"content-length-range", 0, a.MaxUpload}, []any{"starts-with", "$key", g.Folder},
 	}})
 	if err != nil {
 		return fmt.Errorf("write policy: %w", err)
 	}
+
 	g.Policy = base64.StdEncoding.EncodeToString(policy)
 	g.Signature = a.signUpload(g.Account, g.Policy)
+
 	return c.json(http.StatusOK, struct {
 		RequestID string      `json:"request_id"`
 		Data      uploadGrant `json:"data"`
@@ -73,6 +77,7 @@ func (a *API) uploadPolicy(c *call) error {
 func (a *API) signUpload(account, policy string) string {
 	mac := hmac.New(sha256.New, a.LinkSecret)
 	mac.Write([]byte("unireel upload 1\n" + account + "\n" + policy))
+
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
@@ -82,55 +87,73 @@ func (a *API) uploadDashScope(c *call) error {
 	if !c.isForm() {
 		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data with the policy's fields, the key and the file.")
 	}
+
 	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
 	defer in.end()
+
 	form, err := in.form()
 	if err != nil {
 		return err
 	}
-	fields, room := map[string]string{}, int64(formRoom)
+
+	fields := map[string]string{}
+	room := int64(formRoom)
+
 	for {
 		p, err := form.next()
 		if errors.Is(err, io.EOF) {
 			return fault.New(fault.CodeMissingField, "file", "The form has no field `file`; it stands last.")
 		}
+
 		if err != nil {
 			return err
 		}
+
 		if p.FormName() == "file" {
 			if err := a.keepGranted(c, fields, formPart{p}); err != nil {
 				return err
 			}
+
 			break
 		}
+
 		text, err := io.ReadAll(io.LimitReader(formPart{p}, room+1))
 		if err != nil {
 			return err
 		}
+
 		if room -= int64(len(text)); room < 0 {
 			return fault.New(fault.CodeTooLarge, brief(p.FormName()), "The form's fields are larger than is taken; the file stands in `file`.")
 		}
+
 		fields[p.FormName()] = string(text)
 	}
+
 	if fields["success_action_status"] == "200" {
 		c.WriteHeader(http.StatusOK)
 	} else {
 		c.WriteHeader(http.StatusNoContent)
 	}
+
 	return nil
 }
 
 // keepGranted keeps a file for the account that was given the policy.
 func (a *API) keepGranted(c *call, fields map[string]string, file io.Reader) error {
-	account, key := fields["OSSAccessKeyId"], fields["key"]
+	account := fields["OSSAccessKeyId"]
+
+	key := fields["key"]
 	if err := a.granted(account, key, fields); err != nil {
 		return err
 	}
+
 	id := ossFile(account, key)
 	if id == "" {
 		return fault.New(fault.CodeInvalidValue, "key", fmt.Sprintf("The key is upload_dir, a slash and a file's name, %d bytes at most.", maxUploadKey))
 	}
+
 	_, err := a.Checkout.KeepFileAs(c.ctx(), checkout.Caller{Account: account}, store.File{ID: id, Name: path.Base(key)}, file, a.MaxUpload)
+
 	return err
 }
 
@@ -139,26 +162,34 @@ func (a *API) granted(account, key string, fields map[string]string) error {
 	if !hmac.Equal([]byte(fields["Signature"]), []byte(a.signUpload(account, fields["policy"]))) {
 		return fault.New(fault.CodeBadSignature, "Signature", "Invalid according to Policy: it is not signed here for this OSSAccessKeyId. Send every field as getPolicy answered it, before the file.")
 	}
+
 	var policy uploadPolicy
+
 	text, err := base64.StdEncoding.DecodeString(fields["policy"])
 	if err == nil {
 		err = json.Unmarshal(text, &policy)
 	}
+
 	if err != nil {
 		return fmt.Errorf("read a policy of ours: %w", err)
 	}
+
 	if a.Now().After(policy.Expiration) {
 		return fault.New(fault.CodeLinkExpired, "policy", "Invalid according to Policy: Policy expired. Get a new one.")
 	}
+
 	folder := ""
+
 	for _, condition := range policy.Conditions {
 		if list, ok := condition.([]any); ok && len(list) == 3 && list[1] == "$key" {
 			folder, _ = list[2].(string)
 		}
 	}
+
 	if folder == "" || path.Dir(key) != folder {
 		return fault.New(fault.CodeInvalidValue, "key", "Invalid according to Policy: Policy Condition failed. The key is upload_dir, a slash and the file's name.")
 	}
+
 	return nil
 }
 
@@ -171,13 +202,17 @@ var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPaddi
 // key is another id, of no file.
 func ossFile(account, key string) string {
 	name, ok := strings.CutPrefix(key, uploadFolder)
+
 	folder, name, cut := strings.Cut(name, "/")
 	if !ok || !cut || len(key) > maxUploadKey || len(folder) != 26 || name == "" || strings.Contains(name, "/") || !catalog.IsText(name) {
 		return ""
 	}
+
 	if _, err := crockford.DecodeString(folder[:24]); err != nil {
 		return ""
 	}
+
 	sum := sha256.Sum256([]byte(account + "\n" + key))
+
 	return "file_" + folder[:10] + crockford.EncodeToString(sum[:10])
 }

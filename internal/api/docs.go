@@ -54,8 +54,10 @@ func (a *API) docs(c *call) error {
 	if err != nil {
 		return fmt.Errorf("read the page of /docs: %w", err)
 	}
+
 	c.Header().Set("Content-Security-Policy", docsPolicy)
 	c.Header().Set("Referrer-Policy", "no-referrer")
+
 	return c.document(textHTML, page)
 }
 
@@ -65,18 +67,22 @@ func (a *API) docsFile(c *call) error {
 	if !ok {
 		return fault.New(fault.CodeNoPage, "", "There is no such file. GET /llms.txt lists the pages.")
 	}
+
 	body, err := viewer.ReadFile(file.embedded)
 	if err != nil {
 		return fmt.Errorf("read a file of /docs: %w", err)
 	}
+
 	if strings.HasSuffix(file.embedded, ".gz") {
 		c.Header().Add("Vary", "Accept-Encoding")
+
 		if takesGzip(c.r) {
 			c.Header().Set("Content-Encoding", "gzip")
 		} else if body, err = unzip(body); err != nil {
 			return fmt.Errorf("unpack a file of /docs: %w", err)
 		}
 	}
+
 	return c.document(file.mediaType, body)
 }
 
@@ -86,10 +92,12 @@ func (a *API) docsPage(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	page, ok := m.Page(c.r.PathValue("language"), c.r.PathValue("page"))
 	if !ok {
 		return fault.New(fault.CodeNoPage, "", "There is no such page. GET /llms.txt lists them.")
 	}
+
 	return c.document(textMarkdown, []byte(strings.ReplaceAll(page, manual.Address, a.root(c.r))))
 }
 
@@ -99,6 +107,7 @@ func (a *API) llms(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.document(textPlain, []byte(strings.ReplaceAll(m.Index(), manual.Address, a.root(c.r))))
 }
 
@@ -112,6 +121,7 @@ func (c *call) document(mediaType string, body []byte) error {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
 	http.ServeContent(c, c.r, "", time.Time{}, bytes.NewReader(body))
+
 	return nil
 }
 
@@ -123,6 +133,7 @@ func takesGzip(r *http.Request) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -131,5 +142,6 @@ func unzip(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return io.ReadAll(r)
 }

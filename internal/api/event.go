@@ -53,16 +53,20 @@ func (a *API) streaming(c *call, tell func(*stream) error) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("Connection", "close") // it ends with the stream
+
 	if c.r.Method == http.MethodHead {
 		c.WriteHeader(http.StatusOK)
 		return nil
 	}
+
 	if conn, _, err := http.NewResponseController(c).Hijack(); err == nil {
 		a.stream(c, conn, tell)
 		return nil
 	}
+
 	c.WriteHeader(http.StatusOK)
 	a.ended(c, (&stream{c, http.NewResponseController(c)}).tellAll(tell))
+
 	return nil
 }
 
@@ -73,10 +77,13 @@ func (a *API) stream(c *call, conn net.Conn, tell func(*stream) error) {
 	ctx, gone := context.WithCancel(context.WithoutCancel(c.ctx()))
 	taken := &call{answered: answered{ResponseWriter: own}, r: c.r.WithContext(ctx), id: c.id, key: c.key, openAI: c.openAI}
 	taken.r.Body = http.NoBody // the old one holds the server's buffers
+
 	a.streams.Go(func() {
 		defer gone()
 		defer func() { _ = conn.Close() }()
+
 		go own.watch(gone)
+
 		a.ended(taken, a.safely(func() error { return (&stream{taken, http.NewResponseController(own)}).tellAll(tell) }))
 	})
 }
@@ -88,6 +95,7 @@ func (a *API) safely(do func() error) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+
 	return do()
 }
 
@@ -95,6 +103,7 @@ func (s *stream) tellAll(tell func(*stream) error) error {
 	if err := s.write([]byte("retry: 2000\n\n")); err != nil {
 		return err
 	}
+
 	return tell(s)
 }
 
@@ -118,11 +127,13 @@ func (o *ownConn) Write(text []byte) (int, error) {
 		head.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
 		_ = o.header.Write(&head)
 		head.WriteString("\r\n")
+
 		o.header = nil
 		if _, err := o.conn.Write(head.Bytes()); err != nil {
 			return 0, err
 		}
 	}
+
 	return o.conn.Write(text)
 }
 
@@ -136,6 +147,7 @@ func (o *ownConn) Flush() {}
 func (o *ownConn) watch(gone func()) {
 	_ = o.conn.SetReadDeadline(time.Time{})
 	_, _ = o.conn.Read(make([]byte, 1))
+
 	gone()
 }
 
@@ -144,13 +156,16 @@ func (s *stream) write(text []byte) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(listenTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("%w: %w", errDeaf, err)
 	}
+
 	_, err := s.c.Write(text)
 	if err == nil {
 		err = s.control.Flush()
 	}
+
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDeaf, err)
 	}
+
 	return nil
 }
 
@@ -158,17 +173,23 @@ func (s *stream) write(text []byte) error {
 func (s *stream) tell(id string, what told) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
+
 	buffer.Reset()
+
 	if id != "" {
 		buffer.WriteString("id: " + id + "\n")
 	}
+
 	buffer.WriteString("event: " + what.Type + "\ndata: ")
 	e := json.NewEncoder(buffer)
 	e.SetEscapeHTML(false) // links stay as they are
+
 	if err := e.Encode(what); err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
+
 	buffer.WriteByte('\n')
+
 	return s.write(buffer.Bytes())
 }
 
@@ -178,6 +199,7 @@ func (a *API) beat(s *stream) error {
 	if err := a.authorize(s.c, account.ScopeRead); err != nil {
 		return err
 	}
+
 	return s.write([]byte(": ping\n\n"))
 }
 
@@ -187,6 +209,7 @@ func resumeText(r *http.Request) (text, param string) {
 	if text = r.Header.Get("Last-Event-ID"); text != "" {
 		return text, "Last-Event-ID"
 	}
+
 	return r.URL.Query().Get("after"), "after"
 }
 
@@ -217,18 +240,22 @@ type following struct {
 func (a *API) taskEvents(c *call) error {
 	id := c.r.PathValue("id")
 	text, param := resumeText(c.r)
+
 	seq, ok := readTaskEventID(text)
 	if text != "" && !ok {
 		return badResume(param)
 	}
+
 	t, err := a.Store.TaskOf(c.ctx(), c.key.Account, id)
 	if err != nil {
 		return noTask(err)
 	}
+
 	if ok && t.State.Final() && seq >= t.Version {
 		c.WriteHeader(http.StatusNoContent) // browsers come again after every end but this
 		return nil
 	}
+
 	return a.streaming(c, func(s *stream) error { return a.followTask(s, t, seq) })
 }
 
@@ -237,6 +264,7 @@ func (a *API) taskEvents(c *call) error {
 func (a *API) followTask(s *stream, t task.Task, seq int64) error {
 	changed, stop := a.Store.WatchTask(t.ID)
 	defer stop()
+
 	f := &following{a: a, s: s, task: t, seq: min(seq, t.Version)}
 	if seq == 0 {
 		f.seq = t.Version
@@ -244,19 +272,24 @@ func (a *API) followTask(s *stream, t task.Task, seq int64) error {
 			return err
 		}
 	}
+
 	return f.follow(changed)
 }
 
 // follow tells the task's changes to its end, the server's or the listener's.
 func (f *following) follow(changed <-chan struct{}) error {
-	look, beat := time.NewTicker(progressEvery), time.NewTicker(beatEvery)
+	look := time.NewTicker(progressEvery)
+	beat := time.NewTicker(beatEvery)
+
 	defer look.Stop()
 	defer beat.Stop()
+
 	for {
 		over, err := f.catchUp()
 		if over || err != nil {
 			return err
 		}
+
 		for again := false; !again; {
 			select {
 			case <-changed:
@@ -270,6 +303,7 @@ func (f *following) follow(changed <-chan struct{}) error {
 			case <-f.s.c.ctx().Done():
 				return nil
 			}
+
 			if err != nil {
 				return err
 			}
@@ -280,19 +314,24 @@ func (f *following) follow(changed <-chan struct{}) error {
 // catchUp tells what happened since the last look. over says that nothing can
 // follow, or that the task was deleted.
 func (f *following) catchUp() (over bool, err error) {
-	ctx, a := f.s.c.ctx(), f.a
+	ctx := f.s.c.ctx()
+
+	a := f.a
 	for {
 		list, err := a.Store.Happenings(ctx, f.task.ID, f.seq, eventPage)
 		if err != nil {
 			return false, fmt.Errorf("read events: %w", err)
 		}
+
 		t, err := a.Store.TaskOf(ctx, f.s.c.key.Account, f.task.ID) // after them: never older than they are
 		if errors.Is(err, store.ErrNotFound) {
 			return true, nil
 		}
+
 		if err != nil {
 			return false, fmt.Errorf("read task: %w", err)
 		}
+
 		f.task = t
 		for _, e := range list {
 			f.seq = e.Seq
@@ -301,10 +340,12 @@ func (f *following) catchUp() (over bool, err error) {
 					return false, err
 				}
 			}
+
 			if e.State.Final() {
 				return true, nil
 			}
 		}
+
 		if len(list) < eventPage {
 			return false, nil
 		}
@@ -317,7 +358,9 @@ func changes(e store.Happened) bool { return e.Before == "" || e.Before.Status()
 // tell tells the task as it is now. at is unix milliseconds.
 func (f *following) tell(what, id string, at int64) error {
 	v := f.a.video(f.s.c, f.task)
-	f.progress, f.position = v.Progress, position(v)
+	f.progress = v.Progress
+	f.position = position(v)
+
 	return f.s.tell(id, told{Type: what, CreatedAt: at / 1000, Data: v})
 }
 
@@ -326,6 +369,7 @@ func (f *following) showProgress() error {
 	if v := f.a.video(f.s.c, f.task); v.Progress == f.progress && position(v) == f.position {
 		return nil
 	}
+
 	return f.tell("video.progress", "", f.a.Now().UnixMilli())
 }
 
@@ -333,6 +377,7 @@ func position(v video) int64 {
 	if v.QueuePosition == nil {
 		return 0
 	}
+
 	return *v.QueuePosition
 }
 
@@ -344,6 +389,7 @@ func since(t task.Task) int64 {
 	case t.State.Status() == "in_progress":
 		return t.StartedAt
 	}
+
 	return t.CreatedAt
 }
 

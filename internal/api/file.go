@@ -43,16 +43,20 @@ func (a *API) uploadFile(c *call) error {
 	if !c.isForm() {
 		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data with the file in the field `file`: curl -F file=@clip.mp4.")
 	}
+
 	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
 	defer in.end()
+
 	form, err := in.form()
 	if err != nil {
 		return err
 	}
+
 	f, err := a.keepPart(c, form)
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, uploadedOf(f))
 }
 
@@ -66,13 +70,16 @@ func (a *arrival) form() (*formParts, error) {
 	if err := a.c.plain(); err != nil {
 		return nil, err
 	}
+
 	_, params, err := mime.ParseMediaType(a.c.r.Header.Get("Content-Type"))
 	if err != nil || params["boundary"] == "" {
 		return nil, fault.New(fault.CodeMalformedBody, "Content-Type", "The Content-Type names no boundary; let your HTTP library write it.")
 	}
+
 	if a.c.r.ContentLength > a.limit {
 		return nil, a.tooLarge()
 	}
+
 	return newFormParts(a, params["boundary"]), nil
 }
 
@@ -97,6 +104,7 @@ func (f *formParts) next() (*multipart.Part, error) {
 	case errors.Is(err, io.EOF):
 		return nil, badForm(io.ErrUnexpectedEOF)
 	}
+
 	return nil, badForm(err)
 }
 
@@ -112,12 +120,14 @@ type closing struct {
 // Read reads on.
 func (e *closing) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
+
 	e.n += int64(n)
 	if !e.seen {
 		e.tail = append(e.tail, p[:n]...)
 		e.seen = bytes.Contains(e.tail, e.mark)
 		e.tail = append(e.tail[:0], e.tail[max(0, len(e.tail)-len(e.mark)):]...)
 	}
+
 	return n, err
 }
 
@@ -131,32 +141,41 @@ func (a *API) keepPart(c *call, form *formParts) (kept store.File, err error) {
 			}
 		}
 	}()
+
 	for {
 		p, err := form.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
+
 		if err != nil {
 			return kept, err
 		}
+
 		if p.FormName() != "file" {
 			if _, err := io.Copy(io.Discard, p); err != nil { // bounded: the whole body is
 				return kept, badForm(err)
 			}
+
 			continue
 		}
+
 		if kept.ID != "" {
 			return kept, fault.New(fault.CodeConflict, "file", "The form has two files; send one at a time.")
 		}
+
 		f, err := a.Checkout.KeepFile(c.ctx(), c.who(), p.FileName(), formPart{p}, a.MaxUpload)
 		if err != nil {
 			return kept, err
 		}
+
 		kept = f
 	}
+
 	if kept.ID == "" {
 		return kept, fault.New(fault.CodeMissingField, "file", "The form has no field `file`: curl -F file=@clip.mp4.")
 	}
+
 	return kept, nil
 }
 
@@ -169,6 +188,7 @@ func (f formPart) Read(b []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = badForm(err)
 	}
+
 	return n, err
 }
 
@@ -177,6 +197,7 @@ func badForm(err error) error {
 	if errors.As(err, &f) {
 		return f
 	}
+
 	return fault.New(fault.CodeMalformedBody, "", "The form is broken: it is not well-formed multipart/form-data, or ended early.").Because(err)
 }
 
@@ -186,9 +207,11 @@ func (a *API) file(c *call) (store.File, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return f, checkout.NoFile()
 	}
+
 	if err != nil {
 		return f, fmt.Errorf("read file: %w", err)
 	}
+
 	return f, nil
 }
 
@@ -198,24 +221,29 @@ func (a *API) getFile(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, uploadedOf(f))
 }
 
 // listFiles is GET /v1/files: the caller's own, newest first.
 func (a *API) listFiles(c *call) error {
 	query := c.r.URL.Query()
+
 	limit, wrong := limitOf(query)
 	if wrong != nil {
 		return wrong
 	}
+
 	list, more, err := a.Store.Files(c.ctx(), c.key.Account, query.Get("after"), limit)
 	if err != nil {
 		return fmt.Errorf("list files: %w", err)
 	}
+
 	files := make([]uploaded, 0, len(list))
 	for _, f := range list {
 		files = append(files, uploadedOf(f))
 	}
+
 	return c.json(http.StatusOK, newPage(files, more, func(f uploaded) string { return f.ID }))
 }
 
@@ -225,5 +253,6 @@ func (a *API) deleteFile(c *call) error {
 	if err := a.Checkout.DeleteFile(c.ctx(), c.key.Account, id); err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, deleted{ID: id, Object: "file", Deleted: true})
 }

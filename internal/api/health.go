@@ -24,10 +24,12 @@ func (a *API) healthz(c *call) error { return c.json(http.StatusOK, health{"ok",
 func (a *API) readyz(c *call) error {
 	ctx, cancel := context.WithTimeout(c.ctx(), readyWait)
 	defer cancel()
+
 	if err := a.Ready(ctx); err != nil {
 		a.Log.Warn("not ready", "error", err)
 		return c.json(http.StatusServiceUnavailable, health{"unavailable", a.Version})
 	}
+
 	select {
 	case <-a.draining:
 		return c.json(http.StatusServiceUnavailable, health{"ending", a.Version})
@@ -42,8 +44,10 @@ func (a *API) openAPI(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	c.Header().Set("Content-Type", "application/json")
 	c.Header().Set("Cache-Control", "public, max-age=300")
 	_, _ = c.Write(spec)
+
 	return nil
 }

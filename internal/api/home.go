@@ -34,8 +34,10 @@ func newHomePage() (homePage, error) {
 	if err != nil {
 		return homePage{}, fmt.Errorf("read home page: %w", err)
 	}
+
 	policy := "default-src 'none'; style-src " + hashed(homeCSS) + "; script-src " + hashed(homeJS) +
 		"; connect-src 'self'; media-src http: https:; img-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 	return homePage{template: t, policy: policy}, nil
 }
 
@@ -48,13 +50,16 @@ func hashed(text string) string {
 // home is GET /.
 func (a *API) home(c *call) error {
 	var sample string
+
 	for _, s := range a.Checkout.Samples {
 		if s.Kind == string(catalog.Image) {
 			sample = s.ID
 			break
 		}
 	}
+
 	var page bytes.Buffer
+
 	err := a.page.template.Execute(&page, map[string]any{
 		"Style": template.CSS(homeCSS), "Script": template.JS(homeJS), "Base": a.root(c.r), "Version": a.Version, "Note": a.PreviewNote(), "Sample": sample,
 		"Currency": a.Catalog.Currency(), "Models": a.Catalog.Models(),
@@ -62,6 +67,7 @@ func (a *API) home(c *call) error {
 	if err != nil {
 		return fmt.Errorf("write home page: %w", err)
 	}
+
 	h := c.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", a.page.policy)
@@ -70,5 +76,6 @@ func (a *API) home(c *call) error {
 	h.Set("Cache-Control", "no-cache")
 	c.WriteHeader(http.StatusOK)
 	_, _ = c.Write(page.Bytes())
+
 	return nil
 }

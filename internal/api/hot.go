@@ -43,25 +43,31 @@ func (h *hotTasks) of(ctx context.Context, account, id string) (task.Task, error
 	h.mu.RLock()
 	hot := h.tasks[id]
 	h.mu.RUnlock()
+
 	if hot == nil {
 		hot = h.watch(id)
 	}
+
 	s, err := hot.read(ctx, h.store, id)
 	if errors.Is(err, store.ErrNotFound) {
 		h.forget(id, hot) // guessed ids must not fill the table
 	}
+
 	if err != nil {
 		return task.Task{}, err
 	}
+
 	if s.Account != account || s.HiddenAt != 0 {
 		return task.Task{}, store.ErrNotFound
 	}
+
 	return s, nil
 }
 
 func (t *hotTask) read(ctx context.Context, from *store.Store, id string) (task.Task, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	select {
 	case <-t.changed:
 	default:
@@ -69,15 +75,20 @@ func (t *hotTask) read(ctx context.Context, from *store.Store, id string) (task.
 			return t.known, nil
 		}
 	}
+
 	s, err := from.Task(ctx, id)
 	switch {
 	case err == nil:
-		t.known, t.loaded = s, true
+		t.known = s
+		t.loaded = true
 	case t.loaded && ctx.Err() == nil && !errors.Is(err, store.ErrNotFound):
-		s, t.loaded, err = t.known, false, nil // known last; asked again next time
+		s = t.known
+		t.loaded = false
+		err = nil // known last; asked again next time
 	default:
 		t.loaded = false
 	}
+
 	return s, err
 }
 
@@ -86,19 +97,24 @@ func (t *hotTask) read(ctx context.Context, from *store.Store, id string) (task.
 func (h *hotTasks) watch(id string) *hotTask {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	if hot := h.tasks[id]; hot != nil {
 		return hot
 	}
+
 	if len(h.tasks) >= h.most {
 		for other, hot := range h.tasks {
 			hot.stop()
 			delete(h.tasks, other)
+
 			break
 		}
 	}
+
 	hot := &hotTask{}
 	hot.changed, hot.stop = h.store.WatchTask(id)
 	h.tasks[id] = hot
+
 	return hot
 }
 
@@ -106,6 +122,7 @@ func (h *hotTasks) watch(id string) *hotTask {
 func (h *hotTasks) forget(id string, hot *hotTask) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	if h.tasks[id] == hot {
 		hot.stop()
 		delete(h.tasks, id)
@@ -115,8 +132,10 @@ func (h *hotTasks) forget(id string, hot *hotTask) {
 func (h *hotTasks) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	for _, hot := range h.tasks {
 		hot.stop()
 	}
+
 	clear(h.tasks)
 }

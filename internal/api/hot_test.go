@@ -13,13 +13,17 @@ func TestAPollOutlivesTheDatabase(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.ask(w.alice, "GET", "/v1/videos/"+id, "")
+
 		if err := w.closeStore(); err != nil {
 			t.Fatal(err)
 		}
+
 		w.clock.move(2 * keyringLife)
+
 		if a := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); a.status != 200 || a.json(t)["id"] != id {
 			t.Errorf("%d %s", a.status, a.body)
 		}
+
 		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v)
 		if code, _ := a.code(t); a.status != 503 || code != "unavailable" || a.header.Get("Retry-After") == "" {
 			t.Errorf("a create: %d %s", a.status, a.body)
@@ -34,10 +38,12 @@ func TestTheHotTasksAreBounded(t *testing.T) {
 		w.api.hot.close()
 		w.api.hot = newHotTasks(w.store, 2)
 		t.Cleanup(w.api.hot.close)
+
 		var made []string
 		for range 5 {
 			made = append(made, w.create(w.alice))
 		}
+
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -48,15 +54,19 @@ func TestTheHotTasksAreBounded(t *testing.T) {
 				}
 			})
 		}
+
 		for _, id := range made {
 			if _, err := w.checkout.Cancel(context.Background(), w.account, id); err != nil {
 				t.Error(err)
 			}
+
 			if s, err := w.api.hot.of(context.Background(), w.account, id); err != nil || s.State != task.Cancelled {
 				t.Errorf("after the cancel: %s, %v", s.State, err)
 			}
 		}
+
 		wg.Wait()
+
 		if n := len(w.api.hot.tasks); n > 2 {
 			t.Errorf("%d tasks are kept", n)
 		}

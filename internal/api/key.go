@@ -41,37 +41,47 @@ func newKeyring(s *store.Store, now func() time.Time) *keyring {
 
 // find is the key that a secret opens at this moment, or store.ErrNotFound.
 func (k *keyring) find(ctx context.Context, secret string) (account.Key, error) {
-	sum, now := sha256.Sum256([]byte(secret)), k.now()
+	sum := sha256.Sum256([]byte(secret))
+	now := k.now()
 	k.mu.RLock()
 	known, hit := k.known[sum]
 	era := k.era
 	k.mu.RUnlock()
+
 	if !hit || !now.Before(known.until) {
 		key, err := k.store.KeyByHash(ctx, hex.EncodeToString(sum[:]))
 		if err != nil && !errors.Is(err, store.ErrNotFound) && hit && ctx.Err() == nil {
-			key, err = known.key, nil // the database does not answer; what it said last still holds
+			key = known.key
+			err = nil // the database does not answer; what it said last still holds
 		}
+
 		if err != nil {
 			return account.Key{}, err
 		}
+
 		known = knownKey{key: key, until: now.Add(keyringLife)}
 		k.keep(sum, known, era)
 	}
+
 	if !known.key.Opens(secret, now.UnixMilli()) {
 		return account.Key{}, store.ErrNotFound
 	}
+
 	return known.key, nil
 }
 
 func (k *keyring) keep(sum [sha256.Size]byte, known knownKey, era uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	if era != k.era {
 		return
 	}
+
 	if len(k.known) >= keyringMost {
 		clear(k.known)
 	}
+
 	k.known[sum] = known
 }
 
@@ -79,6 +89,7 @@ func (k *keyring) keep(sum [sha256.Size]byte, known knownKey, era uint64) {
 func (k *keyring) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	k.era++
 	clear(k.known)
 }
@@ -89,20 +100,25 @@ func (a *API) authorize(c *call, scope account.Scope) error {
 	if header == "" {
 		return fault.New(fault.CodeNoKey, "Authorization", "Send your API key: Authorization: Bearer sk-...")
 	}
+
 	scheme, secret, _ := strings.Cut(header, " ")
 	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return fault.New(fault.CodeNoKey, "Authorization", "The Authorization header must be the word Bearer, a space and your API key.")
 	}
+
 	key, err := a.keys.find(c.ctx(), secret)
 	if errors.Is(err, store.ErrNotFound) {
 		return fault.New(fault.CodeBadKey, "Authorization", "This API key is unknown, revoked or expired. Ask the operator for one.")
 	}
+
 	if err != nil {
 		return fmt.Errorf("find key: %w", err)
 	}
+
 	c.key = key
 	if !key.May(scope) {
 		return fault.New(fault.CodeScope, "Authorization", fmt.Sprintf("This API key may not do this: it lacks the scope %s. Ask the operator for one that has it.", scope))
 	}
+
 	return nil
 }

@@ -29,6 +29,7 @@ func (m maybe[T]) or(none T) *T {
 	if m.given && m.value == nil {
 		return &none
 	}
+
 	return m.value
 }
 
@@ -37,7 +38,9 @@ func readAs[T any](m maybe[string], parse func(string) (T, error)) (*T, error) {
 	if m.value == nil {
 		return maybe[T]{given: m.given}.or(*new(T)), nil
 	}
+
 	v, err := parse(*m.value)
+
 	return &v, err
 }
 
@@ -46,24 +49,30 @@ type keyLimitsAsked struct{ budgetDay, budgetMonth, rateCreate, rateRead maybe[s
 
 func (k keyLimitsAsked) read() (l checkout.KeyLimits, err error) {
 	var faults []fault.Fault
+
 	check := func(param, detail string, err error) {
 		if err != nil {
 			faults = append(faults, *fault.New(fault.CodeInvalidValue, param, detail))
 		}
 	}
+
 	const aBudget = `A budget is a decimal above zero in a string, like "10.00", with at most six places; null is none.`
+
 	l.BudgetDay, err = readAs(k.budgetDay, parseBudget)
 	check("budget_day", aBudget, err)
 	l.BudgetMonth, err = readAs(k.budgetMonth, parseBudget)
 	check("budget_month", aBudget, err)
+
 	aRate := fmt.Sprintf(`A rate is a count and a time, like "10/s", "600/m" or "100/h", from 1 to %d; null is none.`, account.MaxRate)
 	l.Creates, err = readAs(k.rateCreate, parseRate)
 	check("rate_create", aRate, err)
 	l.Reads, err = readAs(k.rateRead, parseRate)
 	check("rate_read", aRate, err)
+
 	if f := fault.Join(faults); f != nil {
 		return l, f
 	}
+
 	return l, nil
 }
 
@@ -72,6 +81,7 @@ func parseBudget(text string) (money.Amount, error) {
 	if err == nil && sum <= 0 {
 		err = errors.New("not above zero")
 	}
+
 	return sum, err
 }
 
@@ -80,6 +90,7 @@ func parseRate(text string) (account.Rate, error) {
 	if err == nil && rate == (account.Rate{}) {
 		err = errors.New("no rate")
 	}
+
 	return rate, err
 }
 
@@ -106,8 +117,10 @@ func keyLimitsBodyOf(k account.Key) keyLimitsBody {
 		if b == 0 {
 			return ""
 		}
+
 		return b.String()
 	}
+
 	return keyLimitsBody{
 		BudgetDay: orNull(bound(k.Budget.Day)), BudgetMonth: orNull(bound(k.Budget.Month)),
 		RateCreate: orNull(k.Creates.String()), RateRead: orNull(k.Reads.String()),
@@ -120,12 +133,16 @@ func (a *API) keyBody(c *call, k account.Key) (keyBody, error) {
 	if k.Budget == (account.Budget{}) {
 		return body, nil
 	}
+
 	now := a.Now().UnixMilli()
+
 	sums, err := a.Store.Spending(c.ctx(), k, now)
 	if err != nil {
 		return body, fmt.Errorf("read spending of %s: %w", k.ID, err)
 	}
+
 	body.Spending = map[account.Period]*spendingBody{}
+
 	for p, sum := range sums {
 		if most := k.Budget.Of(p); most > 0 {
 			body.Spending[p] = &spendingBody{
@@ -133,6 +150,7 @@ func (a *API) keyBody(c *call, k account.Key) (keyBody, error) {
 			}
 		}
 	}
+
 	return body, nil
 }
 
@@ -152,26 +170,33 @@ func (a *API) changeKey(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	limits, err := keyLimitsAsked{asked.BudgetDay, asked.BudgetMonth, asked.RateCreate, asked.RateRead}.read()
 	if err != nil {
 		return err
 	}
+
 	change := checkout.KeyChange{Name: asked.Name.or(""), Models: asked.Models.or(nil), ExpiresAt: asked.ExpiresAt.or(0), KeyLimits: limits}
 	if at := change.ExpiresAt; at != nil {
 		if f := checkTime(*at); f != nil {
 			return f
 		}
+
 		*at *= 1000
 	}
+
 	k, err := a.Checkout.ChangeKey(c.ctx(), c.r.PathValue("id"), change)
 	if err != nil {
 		return err
 	}
+
 	a.keys.forget()
+
 	body, err := a.keyBody(c, k)
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, body)
 }
 
@@ -184,13 +209,16 @@ func (a *API) changeAccount(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	acct, err := a.Checkout.ChangeAccount(c.ctx(), c.r.PathValue("id"), asked.Weight.or(1), asked.Cap.or(0))
 	if err != nil {
 		return err
 	}
+
 	body, err := a.accountBody(c, acct)
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, body)
 }

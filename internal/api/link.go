@@ -31,23 +31,29 @@ func (a *API) link(root, id, part string, now time.Time) string {
 func (a *API) sign(id, part, expires string) string {
 	mac := hmac.New(sha256.New, a.LinkSecret)
 	mac.Write([]byte("unireel link 1\n" + id + "\n" + part + "\n" + expires))
+
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // signed says whether the query signs this link, and what is wrong with it if it
 // tries to.
 func (a *API) signed(query url.Values, id, part string) (bool, error) {
-	signature, expires := query.Get("signature"), query.Get("expires")
+	signature := query.Get("signature")
+
+	expires := query.Get("expires")
 	if signature == "" && expires == "" {
 		return false, nil
 	}
+
 	if subtle.ConstantTimeCompare([]byte(signature), []byte(a.sign(id, part, expires))) != 1 {
 		return false, fault.New(fault.CodeBadSignature, "signature", "The link was changed or cut. Get the video again for a fresh one.")
 	}
+
 	at, err := strconv.ParseInt(expires, 10, 64)
 	if err != nil || a.Now().Unix() >= at {
 		return false, fault.New(fault.CodeLinkExpired, "expires", "The link's time is over. Get the video again for a fresh one.")
 	}
+
 	return true, nil
 }
 
@@ -56,9 +62,11 @@ func (a *API) root(r *http.Request) string {
 	if a.PublicURL != "" {
 		return strings.TrimSuffix(a.PublicURL, "/")
 	}
+
 	scheme := "http"
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "https"
 	}
+
 	return scheme + "://" + r.Host
 }

@@ -34,12 +34,15 @@ func newMeter(a *API) (*meter, error) {
 	if a.Registry == nil {
 		return m, nil
 	}
+
 	for _, c := range []prometheus.Collector{m.requests, m.seconds, figures{a}} {
 		if err := a.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+
 	m.handler = promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+
 	return m, nil
 }
 
@@ -48,8 +51,10 @@ func (m *meter) route(method, path string) func(status int, took time.Duration) 
 	if method == "" {
 		method = "other"
 	}
+
 	seconds := m.seconds.WithLabelValues(method, path)
 	requests := m.requests.MustCurryWith(prometheus.Labels{"method": method, "route": path})
+
 	return func(status int, took time.Duration) {
 		requests.WithLabelValues(strconv.Itoa(status)).Inc()
 		seconds.Observe(took.Seconds())
@@ -61,7 +66,9 @@ func (a *API) metrics(c *call) error {
 	if a.meter.handler == nil {
 		return fault.New(fault.CodeNoPage, "", "This server gives no metrics.")
 	}
+
 	a.meter.handler.ServeHTTP(&c.answered, c.r)
+
 	return nil
 }
 
@@ -77,30 +84,37 @@ func (f figures) Describe(chan<- *prometheus.Desc) {}
 func (f figures) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), figuresWait)
 	defer cancel()
+
 	send := func(name, help string, labels prometheus.Labels, value float64) {
 		m, err := prometheus.NewConstMetric(prometheus.NewDesc("unireel_"+name, help, nil, labels), prometheus.GaugeValue, value)
 		if err != nil {
 			f.a.Log.Error("metric", "name", name, "error", err)
 			return
 		}
+
 		out <- m
 	}
+
 	counts, err := f.a.Store.CountStates(ctx)
 	if err != nil {
 		f.a.Log.Warn("count tasks for metrics", "error", err)
 	}
+
 	for _, s := range task.States() {
 		if !s.Final() && err == nil {
 			send("tasks", "Unfinished tasks by state.", prometheus.Labels{"state": string(s)}, float64(counts[s]))
 		}
 	}
+
 	lanes, err := f.a.Store.Lanes(ctx)
 	if err != nil {
 		f.a.Log.Warn("read lanes for metrics", "error", err)
 	}
+
 	for _, l := range lanes {
 		send("queue_depth", "Tasks that wait in a lane.", prometheus.Labels{"lane": l.ID}, float64(l.Queued))
 	}
+
 	total, err := f.a.Store.Totals(ctx)
 	if err != nil {
 		f.a.Log.Warn("read ledger totals for metrics", "error", err)
@@ -110,6 +124,7 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 				prometheus.Labels{"kind": kind, "currency": f.a.Catalog.Currency()}, float64(amount))
 		}
 	}
+
 	for _, g := range f.a.Engine.Gauges() {
 		send(g.Name, "Of dispatch.", g.Labels, g.Value)
 	}

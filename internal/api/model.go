@@ -62,10 +62,12 @@ func (a *API) model(m *catalog.Model) model {
 	if len(shown.Families) > 0 {
 		shown.Family = &shown.Families[0]
 	}
+
 	for _, mode := range m.ModeList() {
 		sheet := m.Modes[mode]
 		shown.Modes = append(shown.Modes, modelMode{Mode: mode, References: modelReferences(sheet.References), GuideAudio: sheet.GuideAudio != catalog.AudioRefused})
 	}
+
 	return shown
 }
 
@@ -74,11 +76,13 @@ func mayAsk(c *call, m *catalog.Model) bool { return c.key.MayAsk(m.Names()...) 
 // listModels is GET /v1/models.
 func (a *API) listModels(c *call) error {
 	var list []model
+
 	for _, m := range a.Catalog.Models() {
 		if mayAsk(c, m) {
 			list = append(list, a.model(m))
 		}
 	}
+
 	return c.json(http.StatusOK, newPage(list, false, func(m model) string { return m.ID }))
 }
 
@@ -88,7 +92,9 @@ func (a *API) getModel(c *call) error {
 	if !ok || !mayAsk(c, m) {
 		f := fault.New(fault.CodeUnknownModel, "id", "There is no model of this id. GET /v1/models lists them.")
 		f.Kind = fault.NotFound
+
 		return f
 	}
+
 	return c.json(http.StatusOK, a.model(m))
 }

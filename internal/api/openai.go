@@ -31,17 +31,21 @@ func (a *API) createOpenAI(c *call) error {
 	if c.isForm() {
 		return a.createByForm(c)
 	}
+
 	if !c.isJSON() {
 		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data (curl -F prompt=... -F model=...) or JSON (-H 'Content-Type: application/json').")
 	}
+
 	body, err := c.body()
 	if err != nil {
 		return err
 	}
+
 	root, err := parseObject(body)
 	if err != nil {
 		return err
 	}
+
 	return a.submit(c, root, checkout.Order{Ask: decodeOpenAI(root, a.Catalog.Modes, false), Object: openAIVideo})
 }
 
@@ -69,9 +73,11 @@ func decodeOpenAI(root jsonValue, modes func(model string) []catalog.Mode, form 
 	u.read(root, "")
 	u.ask.Names = map[string]string{"image": inputReference, "references": inputReference}
 	u.length()
+
 	if u.openai.given.Fit() {
 		u.placeInputs(modes(u.ask.Model.Value))
 	}
+
 	return u.ask
 }
 
@@ -82,7 +88,9 @@ func (u *uniallBody) takeSeconds(v jsonValue, param string) {
 
 // length settles between seconds and duration.
 func (u *uniallBody) length() {
-	seconds, duration := u.openai.seconds, u.ask.Duration
+	seconds := u.openai.seconds
+
+	duration := u.ask.Duration
 	switch {
 	case !seconds.Has():
 	case !duration.Has():
@@ -93,6 +101,7 @@ func (u *uniallBody) length() {
 		if seconds.At > duration.At {
 			later = seconds
 		}
+
 		u.fault(later.At, fault.CodeConflict, later.Param, fmt.Sprintf("`%s` and `%s` say different lengths; give one of them.", seconds.Param, duration.Param))
 	}
 }
@@ -105,11 +114,13 @@ func (u *uniallBody) takeInputReference(v jsonValue, param string) {
 		u.takeInput(v, param)
 		return
 	}
+
 	for i, item := range v.items {
 		place := param
 		if len(v.items) > 1 || !u.form {
 			place = fmt.Sprintf("%s[%d]", param, i)
 		}
+
 		u.takeInput(item, place)
 	}
 }
@@ -122,10 +133,14 @@ func (u *uniallBody) takeInput(v jsonValue, place string) {
 		if v.kind == jsonFile && v.file.kind != "" {
 			p.Type = catalog.Give(v.file.kind, place, v.at)
 		}
+
 		u.input(p)
+
 		return
 	}
+
 	found := false
+
 	for _, m := range u.once(v, place) {
 		param := u.inside(place, m.name)
 		switch {
@@ -136,13 +151,16 @@ func (u *uniallBody) takeInput(v jsonValue, place string) {
 			u.fault(m.at, fault.CodeConflict, param, "An input_reference has image_url or file_id, not both; give each reference on its own.")
 		default:
 			found = true
+
 			p := catalog.Pointed{URL: u.pointer(spot{m.value, param}, "a string")}
 			if m.name == "image_url" && p.URL.Fit() {
 				p.Type = catalog.Give(imageURLKind(p.URL.Value), param, m.at)
 			}
+
 			u.input(p)
 		}
 	}
+
 	if !found {
 		u.input(catalog.Pointed{URL: catalog.Given[string]{Param: place, At: v.at, Wrong: true}})
 		u.fault(v.at, fault.CodeMissingField, place, "Say in `image_url` or `file_id` where the reference is.")
@@ -155,6 +173,7 @@ func imageURLKind(link string) string {
 	if strings.HasPrefix(link, "data:video/") {
 		return string(catalog.Video)
 	}
+
 	return string(catalog.Image)
 }
 
@@ -162,8 +181,10 @@ func imageURLKind(link string) string {
 func (u *uniallBody) input(p catalog.Pointed) {
 	if p.Type.Value == string(catalog.Audio) {
 		u.fault(p.URL.At, fault.CodeFileType, p.URL.Param, "The bytes are a sound; an input_reference is a picture or a video. The guide audio stands in `audio`.")
-		p.URL.Wrong, p.Type = true, catalog.Given[string]{}
+		p.URL.Wrong = true
+		p.Type = catalog.Given[string]{}
 	}
+
 	u.openai.pictures = append(u.openai.pictures, p)
 }
 
@@ -175,21 +196,30 @@ func (u *uniallBody) placeInputs(modes []catalog.Mode) {
 	if len(list) == 0 {
 		return
 	}
+
 	single := len(list) == 1 && list[0].Type.Value != string(catalog.Video)
+
 	characters := len(modes) == 0 || slices.Contains(modes, catalog.R2V) && (!slices.Contains(modes, catalog.I2V) || !single)
 	if others := u.otherReferences(); len(others) > 0 {
 		other := others[0]
-		at, param := u.openai.given.At, inputReference
+		at := u.openai.given.At
+		param := inputReference
+
 		if other.At > at {
-			at, param = other.At, other.Param
+			at = other.At
+			param = other.Param
 		}
+
 		u.fault(at, fault.CodeConflict, param, fmt.Sprintf("`%s` and `%s` both say what the video is made from; give all of it in one of them.", inputReference, other.Param))
+
 		return
 	}
+
 	if characters {
 		u.ask.References = catalog.Give(list, u.openai.given.Param, u.openai.given.At)
 		return
 	}
+
 	u.ask.Image = list[0].URL
 	if len(list) > 1 {
 		second := list[1].URL
@@ -200,6 +230,7 @@ func (u *uniallBody) placeInputs(modes []catalog.Mode) {
 // otherReferences are UniAll's fields for the same that were given.
 func (u *uniallBody) otherReferences() []catalog.Given[struct{}] {
 	var list []catalog.Given[struct{}]
+
 	add := func(has bool, param string, at int) {
 		if has {
 			list = append(list, catalog.Give(struct{}{}, param, at))
@@ -210,6 +241,7 @@ func (u *uniallBody) otherReferences() []catalog.Given[struct{}] {
 	add(a.Images.Has(), a.Images.Param, a.Images.At)
 	add(a.Videos.Has(), a.Videos.Param, a.Videos.At)
 	add(a.References.Has(), a.References.Param, a.References.At)
+
 	return list
 }
 
@@ -229,6 +261,7 @@ func (a *API) pollAfter(eta *int64) time.Duration {
 	if eta == nil {
 		return pollUnknown
 	}
+
 	return min(pollLate, max(pollSoon, time.Unix(*eta, 0).Sub(a.Now())/2))
 }
 
@@ -256,10 +289,12 @@ func asOpenAI(f *store.Filter, status string) {
 func (a *API) createByForm(c *call) error {
 	in := c.arriving(a.MaxUpload+maxBody, fmt.Sprintf("The form is larger than the %d MiB that are taken in all.", (a.MaxUpload+maxBody)>>20))
 	defer in.end()
+
 	parts, err := in.form()
 	if err != nil {
 		return err
 	}
+
 	f := &formBody{room: maxBody, keep: func(name string, r io.Reader) (store.File, error) {
 		return a.Checkout.ReceiveFile(c.ctx(), c.who(), name, r, a.MaxUpload)
 	}}
@@ -267,8 +302,10 @@ func (a *API) createByForm(c *call) error {
 		a.Checkout.DropFiles(c.ctx(), f.files)
 		return err
 	}
+
 	root := f.root()
 	ask := decodeOpenAI(root, a.Catalog.Modes, true)
 	ask.Faults = append(f.faults, ask.Faults...)
+
 	return a.submit(c, root, checkout.Order{Ask: ask, Object: openAIVideo, Files: f.files})
 }

@@ -63,25 +63,31 @@ func (f *formBody) read(parts *formParts) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+
 		if err != nil {
 			return err
 		}
+
 		if n > formMaxParts {
 			return fault.New(fault.CodeMalformedBody, "", fmt.Sprintf("The form has more than %d parts.", formMaxParts))
 		}
+
 		written := strings.ToValidUTF8(p.FormName(), "\uFFFD")
 		if written == "" {
 			return fault.New(fault.CodeMalformedBody, "", "A part of the form has no name: each begins with Content-Disposition: form-data; name=\"prompt\", or another field's.")
 		}
+
 		field := newFormField(written)
 		if isFile(p) {
 			field.value, err = f.file(field, written, p)
 		} else {
 			field.value, err = f.words(written, p)
 		}
+
 		if err != nil {
 			return err
 		}
+
 		field.value.at = n
 		f.fields = append(f.fields, field)
 	}
@@ -97,15 +103,19 @@ func isFile(p *multipart.Part) bool {
 // name as a whole, which no field has.
 func newFormField(written string) formField {
 	name, rest, _ := strings.Cut(written, "[")
+
 	whole := formField{name: written}
 	if name == "" || rest == "" {
 		return whole.listed()
 	}
+
 	inner, closed := strings.CutSuffix(rest, "]")
+
 	path := strings.Split(inner, "][")
 	if !closed || len(path) > jsonMaxDepth || slices.ContainsFunc(path, func(s string) bool { return strings.ContainsAny(s, "[]") }) {
 		return whole
 	}
+
 	return formField{name: name, path: path}.listed()
 }
 
@@ -114,6 +124,7 @@ func (f formField) listed() formField {
 	if slices.Contains(formLists, f.name) && (len(f.path) == 0 || f.path[0] != "" && !isIndex(f.path[0])) {
 		f.path = append([]string{""}, f.path...)
 	}
+
 	return f
 }
 
@@ -128,14 +139,18 @@ func (f *formBody) words(written string, p *multipart.Part) (jsonValue, error) {
 	if err != nil {
 		return jsonValue{}, err
 	}
+
 	if f.room -= int64(len(text)); f.room < 0 {
 		return jsonValue{}, fault.New(fault.CodeTooLarge, brief(written), "The form's texts are larger than the 32 MiB that are taken; send big media as file parts.")
 	}
+
 	v := jsonValue{kind: jsonString, text: string(text), loose: true}
 	if !utf8.Valid(text) {
 		v.text = strings.ToValidUTF8(v.text, "\uFFFD")
+
 		f.fault(len(f.fields)+1, fault.CodeInvalidValue, brief(written), "The text has bytes that are no UTF-8; take them out.")
 	}
+
 	return v, nil
 }
 
@@ -149,31 +164,41 @@ func (f *formBody) fault(at int, code fault.Code, param, detail string) {
 // the bytes is said among the other faults; what ends the request is an error.
 func (f *formBody) file(field formField, written string, p *multipart.Part) (jsonValue, error) {
 	v := jsonValue{kind: jsonFile, file: &formFile{}}
+
 	if !field.takesFile() {
 		_, err := io.Copy(io.Discard, formPart{p}) // bounded: the whole body is
 		return v, err
 	}
+
 	if len(f.files) == formMaxFiles {
 		return v, fault.New(fault.CodeInvalidValue, brief(written), fmt.Sprintf("The form has more than %d files.", formMaxFiles))
 	}
+
 	kept, err := f.keep(p.FileName(), formPart{p})
+
 	var wrong *fault.Fault
 	switch {
 	case err == nil:
 		f.files = append(f.files, kept)
-		v.text, v.file.sum, v.file.kind = kept.ID, kept.SHA256, kept.Kind
+		v.text = kept.ID
+		v.file.sum = kept.SHA256
+		v.file.kind = kept.Kind
+
 		return v, nil
 	case !errors.As(err, &wrong):
 		return v, err
 	case wrong.Code == fault.CodeFileType:
 		v.file.wrong = wrong
 		_, err := io.Copy(io.Discard, formPart{p})
+
 		return v, err
 	case wrong.Param == "file":
 		named := *wrong
 		named.Param = brief(written)
+
 		return v, &named
 	}
+
 	return v, err
 }
 
@@ -187,31 +212,41 @@ func (f *formBody) root() jsonValue {
 // is where the fields stand, "" at the top.
 func (f *formBody) members(fields []formField, place string) []jsonMember {
 	byName := map[string][]formField{}
+
 	var names []string
+
 	for _, field := range fields {
 		if byName[field.name] == nil {
 			names = append(names, field.name)
 		}
+
 		byName[field.name] = append(byName[field.name], field)
 	}
+
 	var list []jsonMember
+
 	for _, name := range names {
 		inside := name
 		if place != "" {
 			inside = place + "[" + name + "]"
 		}
+
 		for _, v := range f.values(byName[name], inside) {
 			list = append(list, jsonMember{name: name, at: v.at, value: v})
 		}
 	}
+
 	return list
 }
 
 // values is what stands under one name: its plain values, the list of its [], the
 // list of its [0], [1], and the object of its other brackets.
 func (f *formBody) values(fields []formField, place string) []jsonValue {
-	var list []jsonValue
-	var pushed, indexed, named []formField
+	var (
+		list                   []jsonValue
+		pushed, indexed, named []formField
+	)
+
 	for _, field := range fields {
 		switch {
 		case len(field.path) == 0:
@@ -224,15 +259,19 @@ func (f *formBody) values(fields []formField, place string) []jsonValue {
 			named = append(named, field.below())
 		}
 	}
+
 	if len(pushed) > 0 {
 		list = append(list, jsonValue{at: pushed[0].value.at, kind: jsonArray, items: f.pushed(pushed, place)})
 	}
+
 	if len(indexed) > 0 {
 		list = append(list, jsonValue{at: indexed[0].value.at, kind: jsonArray, items: f.indexed(indexed, place)})
 	}
+
 	if len(named) > 0 {
 		list = append(list, jsonValue{at: named[0].value.at, kind: jsonObject, members: f.members(named, place)})
 	}
+
 	return list
 }
 
@@ -248,10 +287,14 @@ func (f *formBody) pushed(fields []formField, place string) []jsonValue {
 	if !slices.ContainsFunc(fields, func(x formField) bool { return len(x.path) > 0 }) {
 		return each(fields)
 	}
-	elements, counts := [][]formField{}, map[string]int{}
+
+	elements := [][]formField{}
+	counts := map[string]int{}
 	plain := 0
+
 	for _, x := range fields {
 		x.name = ""
+
 		n := len(elements)
 		if place != inputReference && len(x.path) > 0 {
 			key := strings.Join(x.path, "][")
@@ -260,19 +303,24 @@ func (f *formBody) pushed(fields []formField, place string) []jsonValue {
 		} else {
 			plain++
 		}
+
 		if n == len(elements) {
 			elements = append(elements, nil)
 		}
+
 		elements[n] = append(elements[n], x)
 	}
+
 	if uneven(counts) || plain > 0 && len(counts) > 0 {
 		f.fault(fields[0].value.at, fault.CodeConflict, place, fmt.Sprintf("It cannot be told what belongs together under `%s[]`; number the elements: `%s[0][url]`, `%s[0][type]`, `%s[1][url]`.", place, place, place, place))
 		return nil
 	}
+
 	items := make([]jsonValue, 0, len(elements))
 	for _, element := range elements {
 		items = append(items, f.values(element, place+"[]")...)
 	}
+
 	return items
 }
 
@@ -281,6 +329,7 @@ func each(fields []formField) []jsonValue {
 	for _, x := range fields {
 		items = append(items, x.value)
 	}
+
 	return items
 }
 
@@ -293,22 +342,28 @@ func uneven(counts map[string]int) bool {
 // indexed is the elements of a list written with [0], [1], by their numbers.
 func (f *formBody) indexed(fields []formField, place string) []jsonValue {
 	byIndex := map[int][]formField{}
+
 	for _, x := range fields {
 		n, _ := strconv.Atoi(x.name) // isIndex has seen that it is one
 		byIndex[n] = append(byIndex[n], x)
 	}
+
 	var items []jsonValue
+
 	for i, n := range slices.SortedFunc(maps.Keys(byIndex), cmp.Compare[int]) {
 		element := byIndex[n]
 		if i != n {
 			f.fault(element[0].value.at, fault.CodeInvalidValue, fmt.Sprintf("%s[%d]", place, n), fmt.Sprintf("The elements of `%s` are counted from 0 without a gap.", place))
 			return items
 		}
+
 		values := f.values(element, fmt.Sprintf("%s[%d]", place, n))
 		if slices.ContainsFunc(values[1:], func(v jsonValue) bool { return !v.equal(values[0]) }) {
 			f.fault(values[1].at, fault.CodeConflict, fmt.Sprintf("%s[%d]", place, n), "It stands twice with different values; give it once.")
 		}
+
 		items = append(items, values[0])
 	}
+
 	return items
 }

@@ -36,47 +36,59 @@ type sent struct {
 // formOf writes parts in their order, always with the same boundary.
 func formOf(t testing.TB, parts ...sent) (body, contentType string) {
 	t.Helper()
+
 	var b bytes.Buffer
+
 	m := multipart.NewWriter(&b)
 	if err := m.SetBoundary("one-and-the-same"); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, p := range parts {
 		h := textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + p.name + `"`}}
 		if p.file != nil {
 			h = textproto.MIMEHeader{"Content-Disposition": {`form-data; name="` + p.name + `"; filename="x.bin"`}, "Content-Type": {"application/octet-stream"}}
 		}
+
 		w, err := m.CreatePart(h)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		_, _ = w.Write(append([]byte(p.text), p.file...))
 	}
+
 	_ = m.Close()
+
 	return b.String(), m.FormDataContentType()
 }
 
 func (w *world) postForm(key string, parts []sent, headers ...string) answer {
 	w.t.Helper()
 	body, contentType := formOf(w.t, parts...)
+
 	return w.ask(key, "POST", "/v1/videos", body, append(headers, "Content-Type", contentType)...)
 }
 
 // references are those that a task was written with: "kind param".
 func (w *world) references(id string) []string {
 	w.t.Helper()
+
 	body, _, err := w.store.Request(w.t.Context(), id)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	var r catalog.Request
 	if err := json.Unmarshal(body, &r); err != nil {
 		w.t.Fatal(err)
 	}
+
 	var list []string
 	for _, ref := range r.References {
 		list = append(list, string(ref.Kind)+" "+ref.Param)
 	}
+
 	return list
 }
 
@@ -84,17 +96,21 @@ func (w *world) references(id string) []string {
 func (w *world) files(key string) string {
 	w.t.Helper()
 	data, _ := w.ask(key, "GET", "/v1/files", "").json(w.t)["data"].([]any)
+
 	return fmt.Sprintf("%d files, %d blobs", len(data), len(w.left()))
 }
 
 func TestAFormMakesAVideo(t *testing.T) {
 	i2v := []sent{{name: "model", text: "wan2.6-i2v-flash-720p-silent"}, {name: "prompt", text: "it waves"}}
 	r2v := []sent{{name: "model", text: "wan2.6-r2v-720p"}, {name: "prompt", text: "it waves"}}
-	picture, film := sent{name: "input_reference", file: png1}, sent{name: "input_reference[]", file: mp4}
+	picture := sent{name: "input_reference", file: png1}
+	film := sent{name: "input_reference[]", file: mp4}
 	link := sent{name: "input_reference[image_url]", text: pngURI}
 	with := func(first []sent, more ...sent) []sent { return append(append([]sent{}, first...), more...) }
+
 	onEach(t, func(t *testing.T, w *world) {
 		kept := 0
+
 		for _, tt := range []struct {
 			name  string
 			parts []sent
@@ -118,19 +134,23 @@ func TestAFormMakesAVideo(t *testing.T) {
 			{"one picture of a model that can both", with([]sent{{name: "model", text: "wan3.0-video"}, {name: "prompt", text: "it waves"}}, picture), []string{"image input_reference"}, 1},
 		} {
 			a := w.postForm(w.alice, append(tt.parts, sent{name: "seconds", text: "5"}))
+
 			m := a.json(t)
 			if a.status != 200 || m["object"] != "video" || m["status"] != "queued" || m["seconds"] != "5" {
 				t.Errorf("%s: %d %s", tt.name, a.status, a.body)
 				continue
 			}
+
 			if diff := cmp.Diff(tt.want, w.references(m["id"].(string))); diff != "" {
 				t.Errorf("%s: %s", tt.name, diff)
 			}
+
 			kept += tt.files
 			if got, want := w.files(w.alice), fmt.Sprintf("%d files, %d blobs", kept, kept); got != want {
 				t.Errorf("%s: %s, want %s", tt.name, got, want)
 			}
 		}
+
 		w.sound()
 	})
 }
@@ -150,14 +170,18 @@ func TestAFormsTextIsReadAsItsFieldTakesIt(t *testing.T) {
 			{name: "metadata[take]", text: "true"},
 			{name: "extra_body[seed]", text: "7"},
 		})
+
 		m := a.json(t)
 		if a.status != 200 || m["prompt"] != "true" || m["seconds"] != "4" || m["resolved_model"] != "wan2.6-i2v-flash-1080p-silent" {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
+
 		if diff := cmp.Diff(map[string]any{"shot": "7", "take": "true"}, m["metadata"]); diff != "" {
 			t.Error(diff)
 		}
+
 		body, _, err := w.store.Request(t.Context(), m["id"].(string))
+
 		var r catalog.Request
 		if err != nil || json.Unmarshal(body, &r) != nil || r.Seed != 7 || r.Watermark == nil || !*r.Watermark {
 			t.Errorf("%v %s", err, body)
@@ -174,11 +198,13 @@ func TestOpenAIByJSON(t *testing.T) {
 			`{"model":"wan2.6-i2v-flash","prompt":"p","seconds":"4","input_reference":"file_sample_otter","metadata":{"a":"b"}}`:                              {"image input_reference"},
 		} {
 			a := w.ask(w.alice, "POST", "/v1/videos", body, "Content-Type", "application/json")
+
 			m := a.json(t)
 			if a.status != 200 || m["object"] != "video" || m["seconds"] != "4" {
 				t.Errorf("%s: %d %s", body, a.status, a.body)
 				continue
 			}
+
 			if diff := cmp.Diff(want, w.references(m["id"].(string))); diff != "" {
 				t.Errorf("%s: %s", body, diff)
 			}
@@ -191,13 +217,18 @@ func TestWhatIsWrongWithAnOpenAICreate(t *testing.T) {
 		for i := 0; i < len(parts); i += 2 {
 			s := sent{name: parts[i], text: parts[i+1]}
 			if bytes, ok := strings.CutPrefix(s.text, "@"); ok {
-				s.text, s.file = "", []byte(bytes)
+				s.text = ""
+				s.file = []byte(bytes)
 			}
+
 			list = append(list, s)
 		}
+
 		return list
 	}
-	png, film := "@"+string(png1), "@"+string(mp4)
+	png := "@" + string(png1)
+	film := "@" + string(mp4)
+
 	onEach(t, func(t *testing.T, w *world) {
 		for name, tt := range map[string]struct {
 			parts []sent
@@ -231,10 +262,12 @@ func TestWhatIsWrongWithAnOpenAICreate(t *testing.T) {
 			if got := w.named(a); got != tt.want || a.status < 400 || a.status > 415 {
 				t.Errorf("%s\n got %d %s\nwant %s\n%s", name, a.status, got, tt.want, a.body)
 			}
+
 			if got := w.files(w.alice); got != "0 files, 0 blobs" {
 				t.Errorf("%s left %s", name, got)
 			}
 		}
+
 		if b := w.balance("alice"); b.Held != 0 {
 			t.Errorf("held %s", b.Held)
 		}
@@ -244,18 +277,23 @@ func TestWhatIsWrongWithAnOpenAICreate(t *testing.T) {
 // named lists "code:param" of every error of an answer.
 func (w *world) named(a answer) string {
 	w.t.Helper()
+
 	var p problemBody
 	if err := json.Unmarshal(a.body, &p); err != nil {
 		w.t.Fatalf("%d %s: %v", a.status, a.body, err)
 	}
+
 	var list []string
+
 	for _, one := range p.Error.Errors {
 		param := ""
 		if one.Param != nil {
 			param = *one.Param
 		}
+
 		list = append(list, one.Code+":"+param)
 	}
+
 	return strings.Join(list, " ")
 }
 
@@ -276,15 +314,19 @@ func TestABrokenFormLeavesNothing(t *testing.T) {
 				t.Errorf("%s: %d %s, %s", name, a.status, got, w.files(w.alice))
 			}
 		}
+
 		for n := 1; n < len(good)-len("\r\n"); n += 5 {
 			if got := w.named(w.ask(w.alice, "POST", "/v1/videos", good[:n], "Content-Type", contentType)); got != "malformed_body:" {
 				t.Errorf("cut at %d: %s", n, got)
 			}
 		}
+
 		if keys := w.left(); len(keys) > 0 {
 			t.Errorf("blobs are left: %v", keys)
 		}
+
 		w.full.set(true)
+
 		if a := w.ask(w.alice, "POST", "/v1/videos", good, "Content-Type", contentType); a.status != 503 || len(w.left()) > 0 {
 			t.Errorf("full: %d %s, blobs %v", a.status, a.body, w.left())
 		}
@@ -294,31 +336,39 @@ func TestABrokenFormLeavesNothing(t *testing.T) {
 func TestNoCreditLeavesNoFile(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.99","ref":"taken back"}`)
+
 		a := w.postForm(w.alice, []sent{{name: "input_reference", file: png1}, {name: "model", text: "wan2.6-i2v-flash"}, {name: "prompt", text: "p"}})
 		if code, _ := a.code(t); a.status != 402 || code != "insufficient_credit" || w.files(w.alice) != "0 files, 0 blobs" {
 			t.Errorf("%d %s, %s", a.status, a.body, w.files(w.alice))
 		}
+
 		w.sound()
 	})
 }
 
 func TestAFormIsRepeatedByItsKey(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		model, prompt := sent{name: "model", text: "wan2.6-i2v-flash"}, sent{name: "prompt", text: "p"}
-		picture, other := sent{name: "input_reference", file: png1}, sent{name: "input_reference", file: append(bytes.Clone(png1), 1)}
+		model := sent{name: "model", text: "wan2.6-i2v-flash"}
+		prompt := sent{name: "prompt", text: "p"}
+		picture := sent{name: "input_reference", file: png1}
+		other := sent{name: "input_reference", file: append(bytes.Clone(png1), 1)}
 		first := w.postForm(w.alice, []sent{picture, model, prompt}, "Idempotency-Key", "k")
+
 		again := w.postForm(w.alice, []sent{prompt, model, picture}, "Idempotency-Key", "k")
 		if first.status != 200 || again.status != 200 || first.header.Get("Idempotent-Replayed") != "" || again.header.Get("Idempotent-Replayed") != "true" || first.json(t)["id"] != again.json(t)["id"] {
 			t.Errorf("%d %s\n%d %s", first.status, first.body, again.status, again.body)
 		}
+
 		for _, parts := range [][]sent{{other, model, prompt}, {picture, model, {name: "prompt", text: "q"}}, {picture, picture, model, prompt}} {
 			if a := w.postForm(w.alice, parts, "Idempotency-Key", "k"); w.named(a) != "idempotency_mismatch:Idempotency-Key" {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 		}
+
 		if got := w.files(w.alice); got != "1 files, 1 blobs" {
 			t.Error(got)
 		}
+
 		w.sound()
 	})
 }
@@ -330,34 +380,46 @@ func TestACancelledVideoIsAFailedOne(t *testing.T) {
 		theirs := w.postForm(w.alice, []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "p"}}, "Idempotency-Key", "k").json(t)["id"].(string)
 		ours := w.create(w.alice)
 		failed := w.create(w.alice)
-		w.step(failed, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "expired", Message: "Late."} })
+		w.step(failed, func(t *task.Task) {
+			t.State = task.Failed
+			t.Error = &task.Error{Code: "expired", Message: "Late."}
+		})
+
 		for _, id := range []string{theirs, ours} {
 			if a := w.ask(w.alice, "POST", "/v1/videos/"+id+"/cancel", ""); a.status != 200 || a.json(t)["status"] != "cancelled" {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 		}
+
 		for path, want := range map[string]string{"/v1/videos/": "failed", "/v1/video/generations/": "cancelled", "/v1/videos/generations/": "cancelled"} {
 			m := w.ask(w.alice, "GET", path+theirs, "").json(t)
+
 			failure, _ := m["error"].(map[string]any)
 			if m["status"] != want || want == "failed" && (failure["code"] != "cancelled" || failure["message"] == "") || want != "failed" && failure != nil {
 				t.Errorf("%s: %v %v", path, m["status"], failure)
 			}
+
 			if got := w.ask(w.alice, "GET", path+ours, "").json(t)["status"]; got != "cancelled" {
 				t.Errorf("%s of ours: %v", path, got)
 			}
 		}
+
 		if m := w.postForm(w.alice, []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "p"}}, "Idempotency-Key", "k").json(t); m["status"] != "failed" {
 			t.Errorf("a replay is %v", m["status"])
 		}
+
 		for status, want := range map[string][]any{"failed": {failed, theirs}, "cancelled": {ours}, "queued": nil, "": {failed, ours, theirs}} {
 			var got []any
+
 			for _, v := range w.ask(w.alice, "GET", strings.TrimSuffix("/v1/videos?status="+status, "?status="), "").json(t)["data"].([]any) {
 				v := v.(map[string]any)
+
 				got = append(got, v["id"])
 				if status != "" && v["status"] != status {
 					t.Errorf("%s lists one that is %s", status, v["status"])
 				}
 			}
+
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: %s", status, diff)
 			}
@@ -368,17 +430,22 @@ func TestACancelledVideoIsAFailedOne(t *testing.T) {
 func TestWhenToAskAgain(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		a := w.postForm(w.alice, []sent{{name: "model", text: "wan2.6-video-720p"}, {name: "prompt", text: "p"}})
+
 		id := a.json(t)["id"].(string)
 		if got := a.header.Get("openai-poll-after-ms"); got != "5000" {
 			t.Errorf("at the create: %q", got)
 		}
+
 		for left, want := range map[time.Duration]int{-time.Minute: 1000, time.Second: 1000, 12 * time.Second: 6000, time.Hour: 15000} {
 			w.engine.set(id, Live{ETA: w.clock.now().Add(left).Unix()})
+
 			if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").header.Get("openai-poll-after-ms"); got != strconv.Itoa(want) {
 				t.Errorf("%s left: %q, want %d", left, got, want)
 			}
 		}
+
 		w.finish(id, []byte("film"))
+
 		if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").header.Get("openai-poll-after-ms"); got != "" {
 			t.Errorf("at the end: %q", got)
 		}
@@ -389,15 +456,18 @@ func TestVariants(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("film"))
+
 		link := strings.TrimPrefix(w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["video_url"].(string), w.server.URL)
 		for variant, want := range map[string]string{"": "video/mp4", "variant=video": "video/mp4", "variant=thumbnail": "image/jpeg"} {
 			if a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content?"+variant, ""); a.status != 200 || a.header.Get("Content-Type") != want {
 				t.Errorf("%s: %d %s", variant, a.status, a.header.Get("Content-Type"))
 			}
+
 			if a := w.ask("", "GET", link+"&"+variant, ""); a.status != 200 || a.header.Get("Content-Type") != want {
 				t.Errorf("%s by link: %d %s", variant, a.status, a.header.Get("Content-Type"))
 			}
 		}
+
 		for _, variant := range []string{"spritesheet", "x", ""} {
 			a := w.ask(w.alice, "GET", "/v1/videos/"+id+"/content?variant="+variant, "")
 			if w.named(a) != "invalid_value:variant" || !strings.Contains(string(a.body), "video or thumbnail") {
@@ -419,6 +489,7 @@ func FuzzForm(f *testing.F) {
 		body, _ := formOf(f, parts...)
 		f.Add(body)
 	}
+
 	models := uniallCatalog(f)
 	decode := func(text string) (string, error) {
 		form := &formBody{room: 1 << 20, keep: func(_ string, r io.Reader) (store.File, error) {
@@ -426,23 +497,28 @@ func FuzzForm(f *testing.F) {
 			if err == nil && !bytes.HasPrefix(b, png1[:4]) {
 				err = fault.New(fault.CodeFileType, "file", "No.")
 			}
+
 			return store.File{ID: "file_1", Kind: "image", SHA256: fmt.Sprintf("%x", b)}, err
 		}}
 		if err := form.read(newFormParts(strings.NewReader(text), "one-and-the-same")); err != nil {
 			return "", err
 		}
+
 		root := form.root()
 		ask := decodeOpenAI(root, models.Modes, true)
 		ask.Faults = append(form.faults, ask.Faults...)
 		_, err := models.Validate(ask)
+
 		return string(root.canonical(nil)), err
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		first, err := decode(text)
+
 		var wrong *fault.Fault
 		if err != nil && !errors.As(err, &wrong) {
 			t.Fatal(err)
 		}
+
 		if wrong != nil {
 			for _, one := range wrong.All() {
 				if one.Param == "" && one.Code != fault.CodeMalformedBody {
@@ -450,6 +526,7 @@ func FuzzForm(f *testing.F) {
 				}
 			}
 		}
+
 		if again, _ := decode(text); again != first {
 			t.Errorf("%s, then %s", first, again)
 		}

@@ -24,6 +24,7 @@ func (a *API) admit(c *call, n need) error {
 			return f
 		}
 	}
+
 	return refused
 }
 
@@ -31,33 +32,45 @@ func (a *API) admit(c *call, n need) error {
 // fields, the first three are what most clients know, the other two what the draft
 // "RateLimit header fields for HTTP" has made of them since.
 func (a *API) pace(c *call, n need) *fault.Fault {
-	what, rate := "read", c.key.Reads.Or(a.RateRead)
+	what := "read"
+	rate := c.key.Reads.Or(a.RateRead)
+
 	if n == create {
-		what, rate = "create", c.key.Creates.Or(a.RateCreate)
+		what = "create"
+		rate = c.key.Creates.Or(a.RateCreate)
 	}
+
 	if rate == (account.Rate{}) {
 		return nil
 	}
+
 	now := a.Now()
 	ok, wait, bucket := a.paces.TakeOf(c.key.ID+" "+what, limit.BucketOf(rate.Times, rate.Per), now)
-	left, reset := bucket.Left(now), wait // whoever has nothing left waits for the next
+	left := bucket.Left(now)
+
+	reset := wait // whoever has nothing left waits for the next
 	if ok {
 		reset = bucket.Whole(now)
 		if left == 0 {
 			_, reset = bucket.Take(now) // of a copy
 		}
 	}
-	h, seconds := c.Header(), strconv.FormatInt(wholeSeconds(reset), 10)
+
+	h := c.Header()
+	seconds := strconv.FormatInt(wholeSeconds(reset), 10)
 	h.Set("RateLimit-Limit", strconv.FormatInt(rate.Times, 10))
 	h.Set("RateLimit-Remaining", strconv.FormatInt(left, 10))
 	h.Set("RateLimit-Reset", seconds)
 	h.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", what, rate.Times, wholeSeconds(rate.Per)))
 	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%s", what, left, seconds))
+
 	if ok {
 		return nil
 	}
+
 	f := fault.New(fault.CodeRate, "", fmt.Sprintf("This API key may send %s of such requests and has sent them; repeat this one in %d s.", rate, wholeSeconds(wait)))
 	f.After = wait
+
 	return f
 }
 

@@ -32,40 +32,52 @@ func (a *API) getVideo(c *call) error {
 	if id == "" {
 		id = c.r.PathValue("part")
 	}
+
 	if c.r.URL.RawQuery != "" {
 		query := c.r.URL.Query()
+
 		wait, until, err := waiting(query)
 		if err != nil {
 			return err
 		}
+
 		if wait > 0 {
 			return a.waitVideo(c, id, wait, until)
 		}
 	}
+
 	t, err := a.hot.of(c.ctx(), c.key.Account, id)
 	if err != nil {
 		return noTask(err)
 	}
+
 	return a.answer(c, t)
 }
 
 // waiting reads ?wait and ?status: how long, and what ends it early.
 func waiting(query url.Values) (time.Duration, func(task.State) bool, error) {
-	given, leave := query.Get("wait"), query.Get("status")
+	given := query.Get("wait")
+	leave := query.Get("status")
+
 	var faults []fault.Fault
+
 	n, err := strconv.Atoi(given)
 	if query.Has("wait") && (err != nil || n < 1 || n > maxWait) {
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, "wait", fmt.Sprintf("wait is a whole number of seconds from 1 to %d.", maxWait)))
 	}
+
 	if leave != "" && statusStates[leave] == nil {
 		faults = append(faults, *badStatus())
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return 0, nil, f
 	}
+
 	if leave == "" {
 		return time.Duration(n) * time.Second, task.State.Final, nil
 	}
+
 	return time.Duration(n) * time.Second, func(s task.State) bool { return s.Final() || s.Status() != leave }, nil
 }
 
@@ -74,16 +86,20 @@ func waiting(query url.Values) (time.Duration, func(task.State) bool, error) {
 func (a *API) waitVideo(c *call, id string, wait time.Duration, until func(task.State) bool) error {
 	changed, stop := a.Store.WatchTask(id)
 	defer stop()
+
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+
 	for over := false; ; {
 		t, err := a.Store.TaskOf(c.ctx(), c.key.Account, id)
 		if err != nil {
 			return noTask(err)
 		}
+
 		if over || until(t.State) {
 			return a.answer(c, t)
 		}
+
 		select {
 		case <-changed:
 		case <-timer.C:
@@ -100,6 +116,7 @@ func noTask(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return checkout.NoTask()
 	}
+
 	return fmt.Errorf("read task: %w", err)
 }
 
@@ -113,6 +130,7 @@ func (a *API) cancelVideo(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, a.video(c, t))
 }
 
@@ -129,6 +147,7 @@ func (a *API) deleteVideo(c *call) error {
 	if err := a.Checkout.Delete(c.ctx(), c.key.Account, id); err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, deleted{ID: id, Object: "video.deleted", Deleted: true})
 }
 
@@ -146,10 +165,14 @@ func newPage[T any](data []T, more bool, id func(T) string) page[T] {
 	if data == nil {
 		p.Data = []T{}
 	}
+
 	if n := len(data); n > 0 {
-		first, last := id(data[0]), id(data[n-1])
-		p.FirstID, p.LastID = &first, &last
+		first := id(data[0])
+		last := id(data[n-1])
+		p.FirstID = &first
+		p.LastID = &last
 	}
+
 	return p
 }
 
@@ -162,12 +185,16 @@ const (
 func (a *API) listVideos(c *call) error {
 	query := c.r.URL.Query()
 	f := store.Filter{Account: c.key.Account, Model: query.Get("model"), Key: query.Get("key"), After: query.Get("after")}
+
 	var faults []fault.Fault
+
 	limit, wrong := limitOf(query)
 	if wrong != nil {
 		faults = append(faults, *wrong)
 	}
+
 	f.Limit = limit
+
 	switch query.Get("order") {
 	case "", "desc":
 	case "asc":
@@ -175,24 +202,30 @@ func (a *API) listVideos(c *call) error {
 	default:
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, "order", "The order is asc (oldest first) or desc (newest first)."))
 	}
+
 	if s := query.Get("status"); s != "" {
 		f.States = slices.Clone(statusStates[s])
 		asOpenAI(&f, s)
+
 		if f.States == nil {
 			faults = append(faults, *badStatus())
 		}
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return f
 	}
+
 	list, more, err := a.Store.Tasks(c.ctx(), f)
 	if err != nil {
 		return fmt.Errorf("list tasks: %w", err)
 	}
+
 	videos := make([]video, 0, len(list))
 	for _, t := range list {
 		videos = append(videos, a.video(c, t))
 	}
+
 	return c.json(http.StatusOK, newPage(videos, more, func(v video) string { return v.ID }))
 }
 
@@ -200,9 +233,11 @@ func limitOf(query url.Values) (int, *fault.Fault) {
 	if !query.Has("limit") {
 		return defaultLimit, nil
 	}
+
 	n, err := strconv.Atoi(query.Get("limit"))
 	if err != nil || n < 1 || n > maxLimit {
 		return 0, fault.New(fault.CodeInvalidValue, "limit", fmt.Sprintf("limit is a whole number from 1 to %d.", maxLimit))
 	}
+
 	return n, nil
 }

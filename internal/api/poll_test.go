@@ -12,20 +12,30 @@ func TestAWaitEndsWithTheTask(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		waits := map[string]chan answer{}
+
 		for _, query := range []string{"?wait=60", "?wait=60&status=queued", "?wait=60&status=in_progress"} {
 			ch := make(chan answer, 1)
+
 			waits[query] = ch
 			go func() { ch <- w.ask(w.alice, "GET", "/v1/videos/"+id+query, "") }()
 		}
+
 		if got := (<-waits["?wait=60&status=in_progress"]).json(t)["status"]; got != "queued" {
 			t.Errorf("a wait for a status that is past answers %v", got)
 		}
+
 		w.claim()
-		w.step(id, func(t *task.Task) { t.State, t.StartedAt = task.Running, 1 })
+		w.step(id, func(t *task.Task) {
+			t.State = task.Running
+			t.StartedAt = 1
+		})
+
 		if got := (<-waits["?wait=60&status=queued"]).json(t)["status"]; got != "in_progress" {
 			t.Errorf("the wait for leaving queued answers %v", got)
 		}
+
 		w.complete(id, []byte("film"))
+
 		if got := (<-waits["?wait=60"]).json(t)["status"]; got != "completed" {
 			t.Errorf("the wait for the end answers %v", got)
 		}
@@ -35,16 +45,21 @@ func TestAWaitEndsWithTheTask(t *testing.T) {
 func TestAWaitEndsWithItsTimeAndWithTheServer(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
+
 		begin := time.Now()
 		if got := w.ask(w.alice, "GET", "/v1/videos/"+id+"?wait=1", "").json(t)["status"]; got != "queued" || time.Since(begin) < time.Second {
 			t.Errorf("%v after %v", got, time.Since(begin))
 		}
+
 		ch := make(chan answer, 1)
 		go func() { ch <- w.ask(w.alice, "GET", "/v1/videos/"+id+"?wait=60", "") }()
+
 		w.api.Drain()
+
 		if got := (<-ch).json(t)["status"]; got != "queued" {
 			t.Errorf("at the server's end: %v", got)
 		}
+
 		if a := w.ask("", "GET", "/readyz", ""); a.status != 503 {
 			t.Errorf("ready while ending: %d", a.status)
 		}
@@ -80,16 +95,19 @@ func TestAPathThatIsNoTextLeadsNowhere(t *testing.T) {
 				if path == e.path {
 					continue
 				}
+
 				if a := w.ask(w.alice, e.method, path, ""); a.status != 404 {
 					t.Errorf("%s %s: %d %s", e.method, path, a.status, a.body)
 				} else if code, _ := a.code(t); code != "unknown_path" && (code != "NotFound" || !strings.HasPrefix(path, dashScopeRoot)) {
 					t.Errorf("%s %s: %s", e.method, path, code)
 				}
 			}
+
 			if a := w.operate("DELETE", "/admin/v1/keys/"+id, ""); a.status != 404 {
 				t.Errorf("revoke %s: %d %s", id, a.status, a.body)
 			}
 		}
+
 		if a := w.ask("", "GET", "/v1/videos/%00", ""); a.status != 401 {
 			t.Errorf("without a key: %d %s", a.status, a.body)
 		}
@@ -102,22 +120,28 @@ func TestTheListIsPagedAndFiltered(t *testing.T) {
 		for range 5 {
 			made = append(made, w.create(w.alice))
 		}
+
 		w.ask(w.alice, "POST", "/v1/videos/"+made[2]+"/cancel", "")
 		w.ask(w.alice, "DELETE", "/v1/videos/"+made[4], "")
+
 		list := func(query string) (ids []string, m map[string]any) {
 			t.Helper()
+
 			m = w.ask(w.alice, "GET", "/v1/videos"+query, "").json(t)
 			for _, v := range m["data"].([]any) {
 				ids = append(ids, v.(map[string]any)["id"].(string))
 			}
+
 			return ids, m
 		}
 		want := func(query string, order ...int) {
 			t.Helper()
+
 			var ids []string
 			for _, i := range order {
 				ids = append(ids, made[i])
 			}
+
 			if got, _ := list(query); strings.Join(got, " ") != strings.Join(ids, " ") {
 				t.Errorf("%s: %v, want %v", query, got, ids)
 			}
@@ -131,9 +155,11 @@ func TestTheListIsPagedAndFiltered(t *testing.T) {
 		want("?after="+made[2], 1, 0)
 		want("?after="+made[1]+"&order=asc", 2, 3)
 		want("?key=key_other")
+
 		if _, m := list("?limit=2"); m["has_more"] != true || m["first_id"] != made[3] || m["last_id"] != made[2] {
 			t.Errorf("%v", m)
 		}
+
 		if _, m := list("?limit=4"); m["has_more"] != false {
 			t.Errorf("%v", m)
 		}
@@ -145,24 +171,30 @@ func TestADeletedVideoIsGone(t *testing.T) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("film"))
 		link := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["video_url"].(string)[len(w.server.URL):]
+
 		a := w.ask(w.alice, "DELETE", "/v1/videos/"+id, "")
 		if m := a.json(t); a.status != 200 || m["id"] != id || m["object"] != "video.deleted" || m["deleted"] != true {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
+
 		for _, path := range []string{"/v1/videos/" + id, "/v1/videos/" + id + "/content"} {
 			if a := w.ask(w.alice, "GET", path, ""); a.status != 404 {
 				t.Errorf("%s: %d", path, a.status)
 			}
 		}
+
 		if a := w.ask("", "GET", link, ""); a.status != 404 {
 			t.Errorf("its link: %d", a.status)
 		}
+
 		if a := w.ask(w.alice, "DELETE", "/v1/videos/"+id, ""); a.status != 404 {
 			t.Errorf("again: %d", a.status)
 		}
+
 		if b := w.balance("alice"); b.Spent == 0 || b.Held != 0 {
 			t.Errorf("the ledger forgot it: %+v", b)
 		}
+
 		w.sound()
 	})
 }

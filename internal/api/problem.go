@@ -63,32 +63,42 @@ func (a *API) problem(c *call, err error) {
 	if c.status != 0 {
 		return
 	}
+
 	if gone(c, err) {
 		c.status = statusGone
 		return
 	}
+
 	f := faultOf(err)
 	as := statuses[f.Kind]
+
 	var told any = enveloped(f, as.family, c.id)
 	if c.dashScope() {
 		var code string
+
 		code, as.status = flatCode(f)
 		told = flatProblem{Code: code, Message: flatMessage(f), RequestID: c.id}
 	}
+
 	h := c.Header()
+
 	if f.Kind == fault.Limited || f.Kind == fault.Unavailable {
 		after := f.After
 		if after <= 0 {
 			after = repeatAfter
 		}
+
 		h.Set("Retry-After", strconv.FormatInt(wholeSeconds(after), 10))
 	}
+
 	if as.status < 500 && f.Kind != fault.Limited && f.Kind != fault.TimedOut {
 		h.Set("X-Should-Retry", "false")
 	}
+
 	if f.Kind == fault.Unauthenticated {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
+
 	if err := c.json(as.status, told); err != nil {
 		a.Log.Error("write problem", "id", c.id, "error", err)
 	}
@@ -99,7 +109,13 @@ func enveloped(f *fault.Fault, family, request string) (body problemBody) {
 	for _, one := range f.All() {
 		e.Errors = append(e.Errors, problemPart{Param: orNull(one.Param), Code: string(one.Code), Message: one.Detail})
 	}
-	e.Message, e.Param, e.Code, e.Type, e.RequestID = f.Detail, orNull(f.Param), string(f.Code), family, request
+
+	e.Message = f.Detail
+	e.Param = orNull(f.Param)
+	e.Code = string(f.Code)
+	e.Type = family
+	e.RequestID = request
+
 	return body
 }
 
@@ -145,16 +161,21 @@ var flatKinds = map[fault.Kind]string{
 
 // flatCode is a fault's code and status in DashScope's dialect.
 func flatCode(f *fault.Fault) (code string, status int) {
-	code, status = flatName(f.Code), statuses[f.Kind].status
+	code = flatName(f.Code)
+
+	status = statuses[f.Kind].status
 	if own := flatCodes[f.Code].status; own != 0 {
 		status = own
 	}
+
 	if f.Code == fault.CodeMissingField && f.Param == "model" {
 		code = "BadRequest.EmptyModel"
 	}
+
 	if f.Code == fault.CodeMissingField && f.Param == dashScopeInput {
 		code = "BadRequest.EmptyInput"
 	}
+
 	return code, status
 }
 
@@ -169,6 +190,7 @@ func flatMessage(f *fault.Fault) string {
 	for _, one := range f.All() {
 		said = append(said, one.Error())
 	}
+
 	return strings.Join(said, " ")
 }
 
@@ -178,6 +200,7 @@ func faultOf(err error) *fault.Fault {
 	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrClosed) {
 		return fault.New(fault.CodeUnavailable, "", "The server cannot answer this at the moment. Nothing was changed; repeat it later.").Because(err)
 	}
+
 	return fault.From(err)
 }
 
@@ -185,5 +208,6 @@ func orNull(s string) *string {
 	if s == "" {
 		return nil
 	}
+
 	return &s
 }

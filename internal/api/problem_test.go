@@ -21,6 +21,7 @@ func TestEveryKindHasAStatus(t *testing.T) {
 // TestErrorsAreDocumented writes docs/errors.md from the codes that there are.
 func TestErrorsAreDocumented(t *testing.T) {
 	var refused, failed, warned strings.Builder
+
 	for _, info := range fault.Codes() {
 		meaning, isWarning := strings.CutPrefix(info.Meaning, "Warning: ")
 		switch {
@@ -33,6 +34,7 @@ func TestErrorsAreDocumented(t *testing.T) {
 			fmt.Fprintf(&refused, "| %d | `%s` | `%s` | %s |\n", as.status, as.family, info.Code, meaning)
 		}
 	}
+
 	golden(t, "../../docs/errors.md", []byte(`# Errors
 
 <!-- Generated: go test ./internal/api -run Errors -update -->

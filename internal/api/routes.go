@@ -26,6 +26,7 @@ func (n need) scope() account.Scope {
 	if n == create {
 		return account.ScopeWrite
 	}
+
 	return account.Scope(n)
 }
 

@@ -49,6 +49,7 @@ func (w *answered) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
+
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -56,6 +57,7 @@ func (w *answered) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+
 	return w.ResponseWriter.Write(p)
 }
 
@@ -71,37 +73,51 @@ type methods map[string]endpoint
 
 // serve gathers the endpoints by path and makes one handler of them.
 func (a *API) serve(list []endpoint) http.Handler {
-	byPath, parts := map[string]methods{}, map[string]methods{}
+	byPath := map[string]methods{}
+	parts := map[string]methods{}
+
 	for _, e := range list {
-		into, name := byPath, e.path
+		into := byPath
+
+		name := e.path
 		if rest, ok := strings.CutPrefix(e.path, part); ok {
-			into, name = parts, rest
+			into = parts
+			name = rest
 		}
+
 		if into[name] == nil {
 			into[name] = methods{}
 		}
+
 		into[name][e.method] = e
 	}
+
 	mux := http.NewServeMux()
 	for path, m := range byPath {
 		mux.Handle(path, a.path(m))
 	}
+
 	paths := slices.Sorted(maps.Keys(byPath))
 	lost := a.answering(endpoint{path: "unknown", answer: func(c *call) error { return unknownPath(c, paths) }})
+
 	if len(parts) > 0 {
 		handlers := map[string]http.Handler{}
 		for name, m := range parts {
 			handlers[name] = a.path(m)
 		}
+
 		mux.HandleFunc(part+"{part}", func(w http.ResponseWriter, r *http.Request) {
 			if h := handlers[r.PathValue("part")]; h != nil {
 				h.ServeHTTP(w, r)
 				return
 			}
+
 			lost.ServeHTTP(w, r)
 		})
 	}
+
 	mux.Handle("/", lost)
+
 	return mux
 }
 
@@ -109,6 +125,7 @@ func (a *API) serve(list []endpoint) http.Handler {
 // what it has.
 func (a *API) path(m methods) http.Handler {
 	handlers := map[string]http.Handler{}
+
 	allow := slices.Sorted(maps.Keys(m))
 	for method, e := range m {
 		handlers[method] = a.answering(e)
@@ -117,24 +134,31 @@ func (a *API) path(m methods) http.Handler {
 			allow = append(allow, http.MethodHead)
 		}
 	}
+
 	slices.Sort(allow)
+
 	var some endpoint
 	for _, e := range m {
 		some = e
 	}
+
 	others := a.answering(endpoint{path: some.path, answer: func(c *call) error {
 		c.Header().Set("Allow", strings.Join(allow, ", "))
+
 		if c.r.Method == http.MethodOptions {
 			c.WriteHeader(http.StatusNoContent)
 			return nil
 		}
+
 		return fault.New(fault.CodeMethod, "", fmt.Sprintf("%s takes %s here.", some.path, strings.Join(allow, ", ")))
 	}})
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h := handlers[r.Method]; h != nil {
 			h.ServeHTTP(w, r)
 			return
 		}
+
 		others.ServeHTTP(w, r)
 	})
 }
@@ -144,6 +168,7 @@ func unknownPath(c *call, paths []string) error {
 	if near, ok := catalog.Nearest(c.r.URL.Path, paths); ok {
 		hint = "Did you mean " + near + "?"
 	}
+
 	return fault.New(fault.CodeNoPage, "", "There is no such path. "+hint)
 }
 
@@ -151,14 +176,17 @@ func unknownPath(c *call, paths []string) error {
 // error or panic written, and all of it logged and counted.
 func (a *API) answering(e endpoint) http.Handler {
 	count := a.meter.route(e.method, e.path)
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now() // how long it took is the machine's, not the house's clock
 		c := &call{answered: answered{ResponseWriter: w}, r: r, id: requestID(r, a.NewID)}
 		c.Header().Set("X-Request-Id", c.id)
+
 		err := a.run(c, e)
 		if err != nil {
 			a.problem(c, err)
 		}
+
 		took := time.Since(begin)
 		count(c.status, took)
 		a.logCall(c, e, took, err)
@@ -176,14 +204,17 @@ func (a *API) run(c *call, e endpoint) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+
 	if e.needs != open && e.needs != linked {
 		if err := a.admit(c, e.needs); err != nil {
 			return err
 		}
 	}
+
 	if err := c.legible(); err != nil {
 		return err
 	}
+
 	return e.answer(c)
 }
 
@@ -193,33 +224,41 @@ func (c *call) legible() error {
 	if !catalog.IsText(c.r.URL.Path) {
 		return fault.New(fault.CodeNoPage, "", "There is nothing here: the path has bytes that are not UTF-8, or a NUL character.")
 	}
+
 	if catalog.IsText(c.r.URL.RawQuery) && !strings.Contains(c.r.URL.RawQuery, "%") {
 		return nil
 	}
+
 	query := c.r.URL.Query()
+
 	var faults []fault.Fault
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(faults) < catalog.MaxFaults && slices.ContainsFunc(query[name], func(v string) bool { return !catalog.IsText(v) }) {
 			faults = append(faults, *fault.New(fault.CodeInvalidValue, brief(strings.ToValidUTF8(name, "\uFFFD")), "The value has bytes that are not UTF-8, or a NUL character; take them out."))
 		}
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return f
 	}
+
 	return nil
 }
 
 func (a *API) logCall(c *call, e endpoint, took time.Duration, err error) {
 	level := slog.LevelInfo
+
 	switch {
 	case c.status >= 500:
 		level = slog.LevelError
 	case e.needs == open:
 		level = slog.LevelDebug
 	}
+
 	if !a.Log.Enabled(c.ctx(), level) {
 		return
 	}
+
 	attrs := []slog.Attr{
 		slog.String("id", c.id), slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path),
 		slog.Int("status", c.status), slog.Duration("took", took),
@@ -227,13 +266,16 @@ func (a *API) logCall(c *call, e endpoint, took time.Duration, err error) {
 	if c.key.ID != "" {
 		attrs = append(attrs, slog.String("account", c.key.Account), slog.String("key", c.key.ID))
 	}
+
 	if err != nil {
 		f := fault.From(err)
+
 		attrs = append(attrs, slog.String("code", string(f.Code)), slog.String("param", f.Param))
 		if cause := f.Unwrap(); cause != nil {
 			attrs = append(attrs, slog.String("cause", cause.Error()))
 		}
 	}
+
 	a.Log.LogAttrs(c.ctx(), level, "request", attrs...)
 }
 
@@ -245,6 +287,7 @@ func requestID(r *http.Request, newID func(string) string) string {
 	}) {
 		return newID("req")
 	}
+
 	return id
 }
 
@@ -254,19 +297,25 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (c *call) json(status int, v any) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
+
 	buffer.Reset()
 	e := json.NewEncoder(buffer)
 	e.SetEscapeHTML(false) // links stay as they are
+
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}
+
 	h := c.Header()
 	h.Set("Content-Type", "application/json")
+
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
+
 	c.WriteHeader(status)
 	_, _ = c.Write(buffer.Bytes()) // who is gone needs no answer
+
 	return nil
 }
 

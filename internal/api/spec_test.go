@@ -28,19 +28,23 @@ var readContract = sync.OnceValues(func() (*openapi3.T, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	if err != nil {
 		return nil, err
 	}
+
 	return doc, doc.Validate(context.Background())
 })
 
 func contract(t testing.TB) *openapi3.T {
 	t.Helper()
+
 	doc, err := readContract()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return doc
 }
 
@@ -50,21 +54,26 @@ func TestTheJSONIsTheYAML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var served, read any
 	if err := json.Unmarshal(text, &served); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := yaml.Unmarshal(openapi, &read); err != nil {
 		t.Fatal(err)
 	}
+
 	again, err := json.Marshal(read)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var want any
 	if err := json.Unmarshal(again, &want); err != nil {
 		t.Fatal(err)
 	}
+
 	if diff := cmp.Diff(want, served); diff != "" {
 		t.Errorf("(-YAML +JSON):\n%s", diff)
 	}
@@ -79,17 +88,21 @@ func TestAChangeOfTheSpecRaisesItsVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	sum := sha256.Sum256(text)
 	now := contract(t).Info.Version + " " + hex.EncodeToString(sum[:])
+
 	record, err := os.ReadFile(specRecord)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	write, problem := compareRecord(strings.TrimSpace(string(record)), now)
 	if write && *update {
 		golden(t, specRecord, []byte(now+"\n"))
 		return
 	}
+
 	if problem != "" {
 		t.Error(problem)
 	}
@@ -101,6 +114,7 @@ func compareRecord(record, now string) (write bool, problem string) {
 	was, wasHash, _ := strings.Cut(record, " ")
 	is, isHash, _ := strings.Cut(now, " ")
 	before, _ := strconv.Atoi(was)
+
 	after, err := strconv.Atoi(is)
 	switch {
 	case err != nil:
@@ -112,6 +126,7 @@ func compareRecord(record, now string) (write bool, problem string) {
 	case isHash != wasHash:
 		return false, fmt.Sprintf("openapi.yaml changed and is still version %d: raise info.version to %d, then run go test ./internal/api -run RaisesItsVersion -update", after, after+1)
 	}
+
 	return false, ""
 }
 
@@ -139,16 +154,19 @@ func TestTheVersionRule(t *testing.T) {
 // TestTheSpecIsWhole: nothing in it is without words, bounds or an example.
 func TestTheSpecIsWhole(t *testing.T) {
 	doc := contract(t)
+
 	said := lacking(doc)
 	for _, problem := range said {
 		t.Error(problem)
 	}
+
 	doc.Paths.Value("/v1/videos").Post.Summary = ""
 	doc.Paths.Value("/v1/videos").Get.Parameters[0].Value.Description = ""
 	doc.Paths.Value("/v1/files").Post.RequestBody.Value.Content["multipart/form-data"].Examples = nil
 	doc.Components.Schemas["Extra"].Value.Properties["webhook_url"].Value.MaxLength = nil
 	doc.Components.Schemas["Balance"].Value.Properties["held"].Value.Description = ""
 	doc.Components.Schemas["Balance"].Value.Example = nil
+
 	doc.Webhooks["video.queued"].Post.Description = ""
 	if got := lacking(doc); len(got) < 7 {
 		t.Errorf("of a spec that lacks seven things it only says %q", got)
@@ -159,12 +177,15 @@ func TestTheSpecIsWhole(t *testing.T) {
 func everyPath(doc *openapi3.T) map[string]*openapi3.PathItem {
 	all := doc.Paths.Map() // a copy
 	maps.Copy(all, doc.Webhooks)
+
 	return all
 }
 
 func lacking(doc *openapi3.T) []string {
 	var list []string
+
 	lacks := func(where, what string) { list = append(list, where+" lacks "+what) }
+
 	all := everyPath(doc)
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		for method, o := range all[path].Operations() {
@@ -172,28 +193,35 @@ func lacking(doc *openapi3.T) []string {
 			if o.Summary == "" || o.Description == "" || o.OperationID == "" || len(o.Tags) != 1 {
 				lacks(where, "a summary, a description, an operationId or its tag")
 			}
+
 			for _, p := range o.Parameters {
 				if p.Value.Description == "" || p.Value.Schema == nil || p.Value.In == "path" && p.Value.Example == nil {
 					lacks(where+" "+p.Value.Name, "a description, a schema or, in the path, an example")
 				}
 			}
+
 			if o.RequestBody != nil {
 				for mediaType, content := range o.RequestBody.Value.Content {
 					if len(content.Examples) == 0 {
 						lacks(where+" "+mediaType, "an example of its request")
 					}
+
 					for name, e := range content.Examples {
 						if e.Value.Summary == "" {
 							lacks(where+" "+name, "a summary")
 						}
 					}
+
 					list = append(list, lackingIn(where+" "+mediaType, content.Schema, strings.HasPrefix(path, "/"))...)
 				}
 			}
+
 			list = append(list, lackingAnswers(where, o)...)
 		}
 	}
+
 	slices.Sort(list)
+
 	return slices.Compact(list)
 }
 
@@ -204,9 +232,11 @@ func lackingAnswers(where string, o *openapi3.Operation) (list []string) {
 			if bytes := mediaType == "*/*" || mediaType == "text/html"; !shown && !bytes {
 				list = append(list, fmt.Sprintf("%s %s %s lacks an example", where, status, mediaType))
 			}
+
 			list = append(list, lackingIn(fmt.Sprintf("%s %s", where, status), content.Schema, false)...)
 		}
 	}
+
 	return list
 }
 
@@ -215,18 +245,23 @@ func lackingIn(where string, s *openapi3.SchemaRef, sent bool) (list []string) {
 	for _, part := range slices.Concat(s.Value.AllOf, s.Value.AnyOf, s.Value.OneOf) {
 		list = append(list, lackingIn(where, part, sent)...)
 	}
+
 	if s.Value.Items != nil {
 		list = append(list, lackingIn(where+"[]", s.Value.Items, sent)...)
 	}
+
 	for name, p := range s.Value.Properties {
 		if p.Value.Description == "" {
 			list = append(list, where+"."+name+" lacks a description")
 		}
+
 		list = append(list, lackingIn(where+"."+name, p, sent)...)
 	}
+
 	if sent && unbounded(s.Value) {
 		list = append(list, where+" lacks bounds")
 	}
+
 	return list
 }
 
@@ -242,6 +277,7 @@ func TestEveryExampleIsValid(t *testing.T) {
 	n := 0
 	check := func(where string, schema *openapi3.SchemaRef, value any) {
 		n++
+
 		if err := schema.Value.VisitJSON(value); err != nil {
 			t.Errorf("the example %s is not as its schema says: %v", where, err)
 		}
@@ -251,20 +287,24 @@ func TestEveryExampleIsValid(t *testing.T) {
 			for name, e := range c.Examples {
 				check(where+" "+mediaType+" "+name, c.Schema, e.Value.Value)
 			}
+
 			if c.Example != nil {
 				check(where+" "+mediaType, c.Schema, c.Example)
 			}
 		}
 	}
+
 	for path, item := range everyPath(doc) {
 		for method, o := range item.Operations() {
 			where := method + " " + path
 			if o.RequestBody != nil {
 				content(where, o.RequestBody.Value.Content)
 			}
+
 			for status, answer := range o.Responses.Map() {
 				content(where+" "+status, answer.Value.Content)
 			}
+
 			for _, p := range o.Parameters {
 				if p.Value.Example != nil {
 					check(where+" "+p.Value.Name, p.Value.Schema, p.Value.Example)
@@ -272,11 +312,13 @@ func TestEveryExampleIsValid(t *testing.T) {
 			}
 		}
 	}
+
 	for name, s := range doc.Components.Schemas {
 		if s.Value.Example != nil {
 			check(name, s, s.Value.Example)
 		}
 	}
+
 	if n < 40 {
 		t.Errorf("only %d examples were looked at", n)
 	}
@@ -286,11 +328,13 @@ func TestEveryExampleIsValid(t *testing.T) {
 // compatible with stand in the spec as they stand there.
 func TestTheSeedPagesBodiesAreExamples(t *testing.T) {
 	examples := contract(t).Components.RequestBodies["Generation"].Value.Content["application/json"].Examples
+
 	for example, file := range map[string]string{"reference_video": "example-1.json", "reference_pictures": "example-2.json"} {
 		var want any
 		if err := json.Unmarshal([]byte(pageExample(t, file)), &want); err != nil {
 			t.Fatal(err)
 		}
+
 		if got := examples[example].Value.Value; !reflect.DeepEqual(want, got) {
 			t.Errorf("%s is not %s:\n%v\n%v", example, file, got, want)
 		}

@@ -51,6 +51,7 @@ type feed struct {
 func newTailer(s *store.Store, log *slog.Logger) *tailer {
 	t := &tailer{store: s, log: log, feeds: map[string]*feed{}, bell: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+
 	return t
 }
 
@@ -59,29 +60,38 @@ func newTailer(s *store.Store, log *slog.Logger) *tailer {
 // it.
 func (t *tailer) join(account string, at store.Place) (events <-chan *happened, leave func()) {
 	ch := make(chan *happened, listenerMost)
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	f := t.feeds[account]
 	if f == nil {
 		f = &feed{at: at, due: true, listeners: map[chan *happened]struct{}{}}
 		t.feeds[account] = f
 	}
+
 	f.listeners[ch] = struct{}{}
+
 	if !t.busy && t.ctx.Err() == nil {
 		t.busy = true
 		t.runs.Go(t.run)
 	}
+
 	t.ring()
+
 	return ch, func() { t.leave(account, f, ch) }
 }
 
 func (t *tailer) leave(account string, f *feed, ch chan *happened) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	delete(f.listeners, ch)
+
 	if len(f.listeners) == 0 && t.feeds[account] == f {
 		delete(t.feeds, account)
 	}
+
 	t.ring()
 }
 
@@ -104,16 +114,21 @@ func (t *tailer) close() {
 func (t *tailer) run() {
 	changes, stop := t.store.WatchAll(tailBuffer)
 	defer stop()
+
 	t.markAll() // what came before the watch
+
 	again := time.NewTimer(0)
 	defer again.Stop()
+
 	for {
 		if wait := t.readDue(); wait > 0 {
 			again.Reset(wait)
 		}
+
 		if t.idle() {
 			return
 		}
+
 		select {
 		case c := <-changes:
 			t.mark(c, changes)
@@ -129,10 +144,13 @@ func (t *tailer) run() {
 func (t *tailer) idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	if len(t.feeds) > 0 && t.ctx.Err() == nil {
 		return false
 	}
+
 	t.busy = false
+
 	return true
 }
 
@@ -142,11 +160,13 @@ func (t *tailer) mark(c store.Change, changes <-chan store.Change) {
 		if c.Task == "" && c.Freed == "" || len(changes) >= cap(changes)-1 {
 			t.markAll() // some were missed, or may have been
 		}
+
 		t.mu.Lock()
 		if f := t.feeds[c.Account]; f != nil {
 			f.due = true
 		}
 		t.mu.Unlock()
+
 		select {
 		case c = <-changes:
 		default:
@@ -158,6 +178,7 @@ func (t *tailer) mark(c store.Change, changes <-chan store.Change) {
 func (t *tailer) markAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	for _, f := range t.feeds {
 		f.due = true
 	}
@@ -167,13 +188,16 @@ func (t *tailer) markAll() {
 // is never.
 func (t *tailer) readDue() (wait time.Duration) {
 	t.mu.Lock()
+
 	due := map[string]*feed{}
 	for account, f := range t.feeds {
 		if f.due {
-			due[account], f.due = f, false
+			due[account] = f
+			f.due = false
 		}
 	}
 	t.mu.Unlock()
+
 	for account, f := range due {
 		unsettled, err := t.read(account, f)
 		switch {
@@ -181,6 +205,7 @@ func (t *tailer) readDue() (wait time.Duration) {
 			return 0
 		case err != nil:
 			t.log.Warn("cannot read an account's events; trying again", "account", account, "error", err)
+
 			wait = max(wait, brokenTime)
 		case unsettled:
 			wait = max(wait, min(brokenTime, unsettledTime<<min(f.held, 10)))
@@ -189,10 +214,12 @@ func (t *tailer) readDue() (wait time.Duration) {
 			f.held = 0
 			continue
 		}
+
 		t.mu.Lock()
 		f.due = true
 		t.mu.Unlock()
 	}
+
 	return wait
 }
 
@@ -203,19 +230,23 @@ func (t *tailer) read(account string, f *feed) (unsettled bool, err error) {
 		if err != nil {
 			return false, err
 		}
+
 		if len(list) > 0 {
 			f.held = 0
 		}
+
 		for _, h := range list {
 			now, shown, err := withTask(t.ctx, t.store, h)
 			if err != nil {
 				return false, err
 			}
+
 			f.at = h.Place
 			if shown {
 				t.give(f, now)
 			}
 		}
+
 		if len(list) < eventPage {
 			return unsettled, nil
 		}
@@ -226,6 +257,7 @@ func (t *tailer) read(account string, f *feed) (unsettled bool, err error) {
 func (t *tailer) give(f *feed, h *happened) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	for ch := range f.listeners {
 		select {
 		case ch <- h:
@@ -242,9 +274,11 @@ func withTask(ctx context.Context, s *store.Store, h store.Happened) (all *happe
 	if !changes(h) {
 		return nil, false, nil
 	}
+
 	now, err := s.TaskOf(ctx, h.Account, h.Task)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil
 	}
+
 	return &happened{h, now}, err == nil, err
 }

@@ -69,33 +69,42 @@ func plainName(upstream string) string {
 func (a *API) searchTasks(c *call) error {
 	query := c.r.URL.Query()
 	f := store.Search{State: task.State(query.Get("state")), Model: query.Get("model"), Upstream: query.Get("upstream"), After: query.Get("after")}
+
 	var faults []fault.Fault
+
 	limit, wrong := limitOf(query)
 	if wrong != nil {
 		faults = append(faults, *wrong)
 	}
+
 	f.Limit = limit
 	if f.State != "" && !slices.Contains(task.States(), f.State) {
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, "state", fmt.Sprintf("A state is one of %v.", task.States())))
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return f
 	}
+
 	if name := query.Get("account"); name != "" {
 		acct, err := a.account(c, name)
 		if err != nil {
 			return err
 		}
+
 		f.Account = acct.ID
 	}
+
 	list, more, err := a.Store.Search(c.ctx(), f)
 	if err != nil {
 		return fmt.Errorf("search tasks: %w", err)
 	}
+
 	tasks := make([]taskBody, 0, len(list))
 	for _, t := range list {
 		tasks = append(tasks, a.taskBody(t))
 	}
+
 	return c.json(http.StatusOK, newPage(tasks, more, func(t taskBody) string { return t.ID }))
 }
 
@@ -136,28 +145,35 @@ const mostTold = 1000
 // showTask is GET /admin/v1/tasks/{id}.
 func (a *API) showTask(c *call) error {
 	id := c.r.PathValue("id")
+
 	t, err := a.Store.Task(c.ctx(), id)
 	if errors.Is(err, store.ErrNotFound) {
 		return checkout.NoTaskAtAll()
 	}
+
 	if err != nil {
 		return fmt.Errorf("read task: %w", err)
 	}
+
 	attempts, err1 := a.Store.AttemptsOf(c.ctx(), id, mostTold)
 	events, err2 := a.Store.Events(c.ctx(), id, 0, mostTold)
+
 	entries, err3 := a.Store.EntriesOf(c.ctx(), id)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("read the story of %s: %w", id, err)
 	}
+
 	story := taskStory{taskBody: a.taskBody(t), Prompt: t.Prompt, Attempts: []attemptBody{}, Events: []eventBody{}, Entries: entryBodies(entries)}
 	for _, one := range attempts {
 		story.Attempts = append(story.Attempts, attemptBody{
 			N: one.N, Upstream: plainName(one.Upstream), Model: one.Model, SentAt: stamp(one.SentAt), LostAt: stamp(one.LostAt), RequestID: one.RequestID, Ticket: one.Ticket, Outcome: one.Outcome,
 		})
 	}
+
 	for _, e := range events {
 		story.Events = append(story.Events, eventBody{Seq: e.Seq, State: e.State, Note: withoutSecrets(e.Note), At: e.At / 1000})
 	}
+
 	return c.json(http.StatusOK, story)
 }
 
@@ -167,6 +183,7 @@ func (a *API) cancelTask(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, a.taskBody(t))
 }
 
@@ -183,6 +200,7 @@ func withoutSecrets(note string) string {
 		case u.RawQuery != "" || u.Fragment != "":
 			return u.Scheme + "://" + u.Host + u.EscapedPath() + "?..."
 		}
+
 		return u.Scheme + "://" + u.Host + u.EscapedPath()
 	})
 }

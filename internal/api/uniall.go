@@ -17,6 +17,7 @@ import (
 func decodeUniAll(root jsonValue) catalog.Ask {
 	u := &uniallBody{fields: uniallFields, seen: map[string]jsonMember{}}
 	u.read(root, "")
+
 	return u.ask
 }
 
@@ -78,8 +79,10 @@ func (u *uniallBody) read(object jsonValue, prefix string) {
 		if len(u.ask.Faults) >= catalog.MaxFaults {
 			return // enough to answer with
 		}
+
 		param := u.inside(prefix, m.name)
 		i := slices.IndexFunc(u.fields, func(f uniallField) bool { return f.name == m.name })
+
 		inner := m.name == extraBody && prefix == ""
 		switch {
 		case i < 0 && !inner:
@@ -105,6 +108,7 @@ func (u *uniallBody) inside(place, name string) string {
 	case u.form:
 		return place + "[" + brief(name) + "]"
 	}
+
 	return place + "." + brief(name)
 }
 
@@ -113,13 +117,16 @@ func (u *uniallBody) unknownField(name string) string {
 	for _, f := range u.fields {
 		names = append(names, f.name)
 	}
+
 	near, ok := uniallForeign[strings.ToLower(name)]
 	if !ok {
 		near, ok = catalog.Nearest(name, names)
 	}
+
 	if ok {
 		return fmt.Sprintf("There is no field `%s`; did you mean `%s`?", brief(name), near)
 	}
+
 	return fmt.Sprintf("There is no field `%s`. There are %s.", brief(name), strings.Join(names[1:], ", "))
 }
 
@@ -131,7 +138,9 @@ func (u *uniallBody) again(m jsonMember, prefix string) bool {
 		u.seen[m.name] = jsonMember{name: u.inside(prefix, m.name), at: m.at, value: m.value}
 		return false
 	}
+
 	u.conflict(first, m, u.inside(prefix, m.name))
+
 	return true
 }
 
@@ -158,11 +167,16 @@ type spot struct {
 // given makes a Given of what stands at a spot, or reports its type.
 func given[T any](u *uniallBody, at spot, value T, fits bool, takes string) catalog.Given[T] {
 	g := catalog.Give(value, at.param, at.v.at)
+
 	if !fits {
 		var none T
-		g.Value, g.Wrong = none, true
+
+		g.Value = none
+		g.Wrong = true
+
 		u.wrongType(at.v, at.param, takes)
 	}
+
 	return g
 }
 
@@ -184,8 +198,10 @@ func (u *uniallBody) pointer(at spot, takes string) catalog.Given[string] {
 		named := *at.v.file.wrong
 		named.Param = at.param
 		u.ask.Faults = append(u.ask.Faults, catalog.Placed{At: at.v.at, Fault: named})
+
 		return catalog.Given[string]{Param: at.param, At: at.v.at, Wrong: true}
 	}
+
 	return given(u, at, at.v.text, at.v.kind == jsonString || at.v.kind == jsonFile, takes)
 }
 
@@ -208,6 +224,7 @@ func takeTexts(slot func(*catalog.Ask) *catalog.Given[[]catalog.Given[string]]) 
 		for i, item := range v.items {
 			list = append(list, u.pointer(spot{item, fmt.Sprintf("%s[%d]", param, i)}, "a string"))
 		}
+
 		*slot(&u.ask) = given(u, spot{v, param}, list, v.kind == jsonArray, "an array of strings")
 	}
 }
@@ -223,11 +240,13 @@ func (u *uniallBody) takeAudio(v jsonValue, param string) {
 		u.ask.Sound = catalog.Give(yes, param, v.at)
 		return
 	}
+
 	u.ask.Audio = u.pointer(spot{v, param}, "a string (the guide audio), or true or false (sound or none)")
 }
 
 func (u *uniallBody) takeReferences(v jsonValue, param string) {
 	var list []catalog.Pointed
+
 	for i, item := range v.items {
 		place := fmt.Sprintf("%s[%d]", param, i)
 		if item.kind == jsonObject {
@@ -236,12 +255,14 @@ func (u *uniallBody) takeReferences(v jsonValue, param string) {
 			list = append(list, catalog.Pointed{URL: u.pointer(spot{item, place}, "a string or an object like {\"type\": \"image\", \"url\": \"...\"}")})
 		}
 	}
+
 	u.ask.References = given(u, spot{v, param}, list, v.kind == jsonArray, "an array of strings or of objects with type and url")
 }
 
 // pointed reads one {type, url}.
 func (u *uniallBody) pointed(object jsonValue, place string) catalog.Pointed {
 	var p catalog.Pointed
+
 	for _, m := range u.once(object, place) {
 		param := u.inside(place, m.name)
 		switch {
@@ -254,22 +275,27 @@ func (u *uniallBody) pointed(object jsonValue, place string) catalog.Pointed {
 			u.fault(m.at, fault.CodeUnknownField, param, "A reference has the fields type and url only.")
 		}
 	}
+
 	if !p.URL.Has() {
 		param := u.inside(place, "url")
 		p.URL = catalog.Given[string]{Param: param, At: object.at, Wrong: true}
 		u.fault(math.MaxInt, fault.CodeMissingField, param, "Say in `url` where the reference is.")
 	}
+
 	return p
 }
 
 func (u *uniallBody) takeMetadata(v jsonValue, param string) {
 	var pairs []catalog.Pair
+
 	for _, m := range u.once(v, param) {
 		if m.value.kind == jsonNull {
 			continue
 		}
+
 		pairs = append(pairs, catalog.Pair{Key: m.name, Value: given(u, spot{m.value, u.inside(param, m.name)}, m.value.text, m.value.kind == jsonString, "a string")})
 	}
+
 	u.ask.Metadata = given(u, spot{v, param}, pairs, v.kind == jsonObject, "an object of strings")
 }
 
@@ -277,16 +303,20 @@ func (u *uniallBody) takeMetadata(v jsonValue, param string) {
 // value the second time is a fault.
 func (u *uniallBody) once(object jsonValue, place string) []jsonMember {
 	seen := make(map[string]jsonMember, len(object.members))
+
 	var list []jsonMember
+
 	for _, m := range object.members {
 		param := u.inside(place, m.name)
 		if first, again := seen[m.name]; again {
 			u.conflict(first, m, param)
 			continue
 		}
+
 		seen[m.name] = jsonMember{name: param, value: m.value}
 		list = append(list, m)
 	}
+
 	return list
 }
 
@@ -297,5 +327,6 @@ func brief(name string) string {
 	if len(name) <= longest {
 		return name
 	}
+
 	return strings.ToValidUTF8(name[:longest], "") + "…"
 }

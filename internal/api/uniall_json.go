@@ -63,6 +63,7 @@ func (v jsonValue) flag() (yes, ok bool) {
 	if v.loose {
 		return strings.EqualFold(v.text, "true"), strings.EqualFold(v.text, "true") || strings.EqualFold(v.text, "false")
 	}
+
 	return v.yes, v.kind == jsonBool
 }
 
@@ -76,6 +77,7 @@ func parseJSON(body []byte) (jsonValue, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return jsonValue{}, fault.New(fault.CodeMalformedBody, "", "The body is empty; send a JSON object.")
 	}
+
 	if !utf8.Valid(body) {
 		return jsonValue{}, malformed(body, firstInvalid(body), "these bytes are not UTF-8")
 	}
@@ -87,10 +89,13 @@ func parseJSON(body []byte) (jsonValue, error) {
 		if strings.HasPrefix(syntax.Error(), "unexpected end") {
 			at = len(body)
 		}
+
 		return jsonValue{}, malformed(body, at, expected(syntax.Error())).Because(err)
 	}
+
 	r := &jsonReader{body: body, in: json.NewDecoder(bytes.NewReader(body))}
 	r.in.UseNumber()
+
 	return r.value(0)
 }
 
@@ -100,6 +105,7 @@ func parseObject(body []byte) (jsonValue, error) {
 	if err == nil && root.kind != jsonObject {
 		err = fault.New(fault.CodeWrongJSONType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
 	}
+
 	return root, err
 }
 
@@ -110,8 +116,10 @@ func firstInvalid(body []byte) int {
 		if r == utf8.RuneError && n == 1 {
 			break
 		}
+
 		at += n
 	}
+
 	return at
 }
 
@@ -119,6 +127,7 @@ func malformed(body []byte, at int, what string) *fault.Fault {
 	before := body[:max(0, min(at, len(body)))]
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+
 	return fault.New(fault.CodeMalformedBody, "", fmt.Sprintf("The body is not valid JSON at line %d, column %d: %s.", line, column, what))
 }
 
@@ -144,6 +153,7 @@ func expected(message string) string {
 			return e[1]
 		}
 	}
+
 	return "it cannot be read from here on"
 }
 
@@ -160,6 +170,7 @@ func (r *jsonReader) next() int {
 	for at < len(r.body) && strings.IndexByte(" \t\r\n,:", r.body[at]) >= 0 {
 		at++
 	}
+
 	return at
 }
 
@@ -168,51 +179,65 @@ func (r *jsonReader) value(depth int) (jsonValue, error) {
 	if r.seen++; depth > jsonMaxDepth || r.seen > jsonMaxValues {
 		return v, malformed(r.body, v.at, fmt.Sprintf("it is nested deeper than %d levels or has more than %d values", jsonMaxDepth, jsonMaxValues))
 	}
+
 	token, err := r.in.Token()
 	if err != nil {
 		return v, malformed(r.body, v.at, "it cannot be read from here on").Because(err)
 	}
+
 	switch t := token.(type) {
 	case bool:
-		v.kind, v.yes = jsonBool, t
+		v.kind = jsonBool
+		v.yes = t
 	case json.Number:
-		v.kind, v.text = jsonNumber, t.String()
+		v.kind = jsonNumber
+		v.text = t.String()
 	case string:
-		v.kind, v.text = jsonString, t
+		v.kind = jsonString
+		v.text = t
 	case json.Delim:
 		v.kind = jsonArray
 		if t == '{' {
 			v.kind = jsonObject
 		}
+
 		err = r.inside(&v, depth)
 	}
+
 	return v, err
 }
 
 // inside reads on to the end of an array or object.
 func (r *jsonReader) inside(v *jsonValue, depth int) error {
 	for r.in.More() {
-		at, name := r.next(), ""
+		at := r.next()
+		name := ""
+
 		if v.kind == jsonObject {
 			token, err := r.in.Token()
 			if err != nil {
 				return malformed(r.body, at, "it cannot be read from here on").Because(err)
 			}
+
 			name, _ = token.(string) // the scanner has seen that it is one
 		}
+
 		item, err := r.value(depth + 1)
 		if err != nil {
 			return err
 		}
+
 		if v.kind == jsonObject {
 			v.members = append(v.members, jsonMember{name: name, at: at, value: item})
 		} else {
 			v.items = append(v.items, item)
 		}
 	}
+
 	if _, err := r.in.Token(); err != nil && !errors.Is(err, io.EOF) {
 		return malformed(r.body, r.next(), "it cannot be read from here on").Because(err)
 	}
+
 	return nil
 }
 
@@ -229,38 +254,49 @@ func (v jsonValue) canonical(out []byte) []byte {
 		return appendString(out, v.text)
 	case jsonArray:
 		out = append(out, '[')
+
 		for i, item := range v.items {
 			if i > 0 {
 				out = append(out, ',')
 			}
+
 			out = item.canonical(out)
 		}
+
 		return append(out, ']')
 	case jsonObject:
 		return v.canonicalObject(out)
 	case jsonFile:
 		return append(append(out, '@'), v.file.sum...)
 	}
+
 	return append(out, "null"...)
 }
 
 func (v jsonValue) canonicalObject(out []byte) []byte {
 	out = append(out, '{')
-	begin, last := 0, "" // of the member before
+	begin := 0
+	last := "" // of the member before
+
 	for i, m := range v.sorted() {
 		end := len(out)
 		if i > 0 {
 			out = append(out, ',')
 		}
+
 		begun := len(out)
 		out = append(appendString(out, m.name), ':')
+
 		out = m.value.canonical(out)
 		if i > 0 && last == m.name && bytes.Equal(out[begin:end], out[begun:]) {
 			out = out[:end]
 			continue
 		}
-		begin, last = begun, m.name
+
+		begin = begun
+		last = m.name
 	}
+
 	return append(out, '}')
 }
 
@@ -282,17 +318,22 @@ func (v jsonValue) equal(other jsonValue) bool {
 	case v.text != other.text || v.yes != other.yes:
 		return false
 	}
+
 	for i, item := range v.items {
 		if !item.equal(other.items[i]) {
 			return false
 		}
 	}
-	mine, theirs := v.sorted(), other.sorted()
+
+	mine := v.sorted()
+
+	theirs := other.sorted()
 	for i, m := range mine {
 		if m.name != theirs[i].name || !m.value.equal(theirs[i].value) {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -302,6 +343,7 @@ func appendString(out []byte, s string) []byte {
 	if err != nil { // encoding/json has no error for strings
 		return strconv.AppendQuote(out, s)
 	}
+
 	return append(out, quoted...)
 }
 
@@ -310,17 +352,22 @@ func appendString(out []byte, s string) []byte {
 func canonicalNumber(s string) string {
 	digits, negative := strings.CutPrefix(s, "-")
 	exponent := 0
+
 	if i := strings.IndexAny(digits, "eE"); i >= 0 {
 		power, err := strconv.Atoi(digits[i+1:])
 		if err != nil || power > 1e9 || power < -1e9 {
 			return s
 		}
-		digits, exponent = digits[:i], power
+
+		digits = digits[:i]
+		exponent = power
 	}
+
 	whole, fraction, _ := strings.Cut(digits, ".")
 	digits = strings.TrimLeft(whole+fraction, "0")
 	exponent -= len(fraction)
 	short := strings.TrimRight(digits, "0")
+
 	exponent += len(digits) - len(short)
 	switch {
 	case short == "":
@@ -328,5 +375,6 @@ func canonicalNumber(s string) string {
 	case negative:
 		short = "-" + short
 	}
+
 	return short + "e" + strconv.Itoa(exponent)
 }

@@ -17,10 +17,12 @@ import (
 
 func uniallCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
+
 	c, err := catalog.Load(catalog.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return c
 }
 
@@ -30,7 +32,9 @@ func validateUniAll(c *catalog.Catalog, body string) (catalog.Request, error) {
 	if err != nil {
 		return catalog.Request{}, err
 	}
+
 	ask.Now = 1_800_000_000
+
 	return c.Validate(ask)
 }
 
@@ -39,6 +43,7 @@ func decodeBody(body []byte) (catalog.Ask, error) {
 	if err != nil {
 		return catalog.Ask{}, err
 	}
+
 	return decodeUniAll(root), nil
 }
 
@@ -47,6 +52,7 @@ func canonicalBody(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return v.canonical(nil), nil
 }
 
@@ -56,16 +62,19 @@ func said(err error) []string {
 	if !errors.As(err, &f) {
 		return nil
 	}
+
 	var list []string
 	for _, one := range f.All() {
 		list = append(list, one.Param+" "+string(one.Code))
 	}
+
 	return list
 }
 
 func TestUniAllTakesThePagesBodies(t *testing.T) {
 	c := uniallCatalog(t)
-	no, yes := false, true
+	no := false
+	yes := true
 	want := map[string]catalog.Request{
 		"example-1.json": {
 			Model: "wan2.6-r2v-flash-720p-audio", Resolved: "wan2.6-r2v-flash-720p-audio", Mode: catalog.R2V,
@@ -93,18 +102,22 @@ func TestUniAllTakesThePagesBodies(t *testing.T) {
 		},
 	}
 	hold := map[string]string{"example-1.json": "0.50", "example-2.json": "0.375"}
+
 	for name, request := range want {
 		body, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		r, err := validateUniAll(c, string(body))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+
 		if diff := cmp.Diff(request, r); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+
 		if q, err := c.Price(r); err != nil || q.Hold.String() != hold[name] {
 			t.Errorf("%s: hold %s, %v; want %s", name, q.Hold, err, hold[name])
 		}
@@ -211,6 +224,7 @@ func TestUniAllMalformedBodies(t *testing.T) {
 			t.Errorf("%.40q: %v; want %q", body, err, want)
 		}
 	}
+
 	for _, body := range []string{`[]`, `"a"`, `5`, `null`, `true`} {
 		if _, err := decodeBody([]byte(body)); !fault.Is(err, fault.CodeWrongJSONType) {
 			t.Errorf("%s: %v; want a wrong type", body, err)
@@ -234,14 +248,17 @@ func TestUniAllRefusesNUL(t *testing.T) {
 // A body of repetitions costs time by its length, not by its length squared.
 func TestUniAllRepetitionsAreCheap(t *testing.T) {
 	big := `"` + strings.Repeat("a", 4<<20) + `"`
+
 	ask, err := decodeBody([]byte(`{"metadata":{"a":` + big + `}` + strings.Repeat(`,"metadata":{"a":"b"}`, 3000) + `}`))
 	if err != nil || len(ask.Faults) != catalog.MaxFaults {
 		t.Fatalf("%d faults, %v", len(ask.Faults), err)
 	}
+
 	nested := big
 	for range 12 {
 		nested = `{"a":` + nested + `,"a":1}`
 	}
+
 	if _, err := canonicalBody([]byte(nested)); err != nil {
 		t.Fatal(err)
 	}
@@ -260,17 +277,20 @@ func TestCanonical(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, body := range group[1:] {
 			got, err := canonicalBody([]byte(body))
 			if err != nil || !bytes.Equal(got, first) {
 				t.Errorf("%s = %s, %v; want %s", body, got, err, first)
 			}
 		}
+
 		next, err := canonicalBody([]byte(same[(i+1)%len(same)][0]))
 		if err != nil || bytes.Equal(next, first) {
 			t.Errorf("%s and %s are one, %v", first, next, err)
 		}
 	}
+
 	a, _ := canonicalBody([]byte(`9007199254740992`))
 	if b, _ := canonicalBody([]byte(`9007199254740993`)); bytes.Equal(a, b) {
 		t.Error("big integers lose digits")
@@ -282,10 +302,12 @@ func TestCanonicalNumberKeepsTheValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64().Draw(t, "n")
 		zeros := rapid.IntRange(0, 20).Draw(t, "zeros")
+
 		form := fmt.Sprintf("%d%se-%d", n, strings.Repeat("0", zeros), zeros)
 		if got, want := canonicalNumber(form), canonicalNumber(fmt.Sprint(n)); got != want {
 			t.Fatalf("%s = %s, want %s", form, got, want)
 		}
+
 		if m := n + 1; m > n && canonicalNumber(fmt.Sprint(m)) == canonicalNumber(fmt.Sprint(n)) {
 			t.Fatalf("%d and %d are one", n, m)
 		}
@@ -294,13 +316,16 @@ func TestCanonicalNumberKeepsTheValue(t *testing.T) {
 
 func addBodies(f *testing.F) {
 	f.Helper()
+
 	for _, name := range []string{"example-1.json", "example-2.json"} {
 		body, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			f.Fatal(err)
 		}
+
 		f.Add(body)
 	}
+
 	for _, body := range []string{
 		r2v(`,"extra_body":{"seed":1,"seed":2,"audio":true},"seed":3`),
 		`{"model":"wan2.6-i2v-flash","image":"data:image/png;base64,AA","prompt":"p","audio":false}`,
@@ -320,8 +345,10 @@ func FuzzDecodeUniAll(f *testing.F) {
 			if !errors.As(err, &known) || known.Kind != fault.Invalid || known.Detail == "" {
 				t.Fatalf("%q: %v", body, err)
 			}
+
 			return
 		}
+
 		if _, err := c.Price(r); err != nil {
 			t.Fatal(err)
 		}
@@ -335,6 +362,7 @@ func FuzzCanonical(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		twice, err := canonicalBody(once)
 		if err != nil || !bytes.Equal(once, twice) {
 			t.Fatalf("%q -> %q -> %q, %v", body, once, twice, err)

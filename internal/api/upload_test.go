@@ -16,10 +16,13 @@ import (
 // left lists the blobs that are kept.
 func (w *world) left() []string {
 	w.t.Helper()
+
 	var keys []string
+
 	if err := w.blobs.List(w.t.Context(), func(i blob.Info) bool { keys = append(keys, i.Key); return true }); err != nil {
 		w.t.Fatal(err)
 	}
+
 	return keys
 }
 
@@ -27,25 +30,31 @@ func TestAFileGoesInAndComesOut(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		body, contentType := form(t, `../otter "1".png`, png1, "purpose", "vision", "other", "x")
 		a := w.ask(w.alice, "POST", "/v1/files", body, "Content-Type", contentType)
+
 		m := a.json(t)
 		if a.status != 200 || m["filename"] != "otter 1.png" || m["kind"] != "image" || m["type"] != "image/png" || m["bytes"] != float64(len(png1)) || m["object"] != "file" {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
+
 		id := m["id"].(string)
 		for _, path := range []string{"/v1/files/" + id, "/v1/files/file_sample_otter"} {
 			if a := w.ask(w.alice, "GET", path, ""); a.status != 200 {
 				t.Errorf("%s: %d %s", path, a.status, a.body)
 			}
+
 			if a := w.ask(w.alice, "GET", path+"/content", "", "Range", "bytes=1-3"); a.status != 206 || string(a.body) != "PNG" || a.header.Get("Content-Type") != "image/png" {
 				t.Errorf("%s: %d %s", path, a.status, a.body)
 			}
 		}
+
 		if a := w.ask(w.alice, "DELETE", "/v1/files/file_sample_otter", ""); a.status != 404 {
 			t.Errorf("a sample was deleted: %d", a.status)
 		}
+
 		if a := w.ask(w.alice, "DELETE", "/v1/files/"+id, ""); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
+
 		if a := w.ask(w.alice, "GET", "/v1/files/"+id, ""); a.status != 404 || len(w.left()) > 0 {
 			t.Errorf("deleted: %d, blobs %v", a.status, w.left())
 		}
@@ -59,6 +68,7 @@ func TestABadUploadIsSaidAndLeavesNothing(t *testing.T) {
 		none, noneType := form(t, "", nil)
 		large, largeType := form(t, "a.png", append(bytes.Clone(png1), make([]byte, 1<<20)...))
 		two := strings.Replace(good, "\r\nContent-Disposition: form-data; name=\"purpose\"", "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b\"", 1)
+
 		cases := map[string]struct {
 			body, contentType string
 			status            int
@@ -81,11 +91,13 @@ func TestABadUploadIsSaidAndLeavesNothing(t *testing.T) {
 				if code, param := a.code(t); a.status != c.status || code != c.code || param != c.param {
 					t.Errorf("%d %s", a.status, a.body)
 				}
+
 				if keys := w.left(); len(keys) > 0 {
 					t.Errorf("blobs are left: %v", keys)
 				}
 			})
 		}
+
 		if m := w.ask(w.alice, "GET", "/v1/files", "").json(t); len(m["data"].([]any)) != 0 {
 			t.Errorf("rows are left: %v", m)
 		}
@@ -107,8 +119,10 @@ func TestAClaimOfTenGigabytesIsRefusedUnread(t *testing.T) {
 			r.ContentLength = 10 << 30
 			r.Header.Set("Content-Type", contentType)
 			r.Header.Set("Authorization", "Bearer "+w.alice)
+
 			got := httptest.NewRecorder()
 			w.api.Handler().ServeHTTP(got, r)
+
 			if got.Code != 413 || got.Header().Get("Connection") != "close" {
 				t.Errorf("%s: %d %v %s", path, got.Code, got.Header(), got.Body)
 			}
@@ -127,17 +141,22 @@ func TestAnEndlessStreamIsCutOff(t *testing.T) {
 		for path, body := range map[string]string{"/v1/files": head, "/v1/video/generations": `{"model":"`} {
 			endless := &zeros{}
 			r := httptest.NewRequest("POST", path, io.MultiReader(strings.NewReader(body), endless))
+
 			r.ContentLength = -1
 			if path == "/v1/files" {
 				r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
 			}
+
 			r.Header.Set("Authorization", "Bearer "+w.alice)
+
 			got := httptest.NewRecorder()
 			w.api.Handler().ServeHTTP(got, r)
+
 			if got.Code != 413 || endless.n > maxBody+formRoom {
 				t.Errorf("%s: %d after %d bytes: %s", path, got.Code, endless.n, got.Body)
 			}
 		}
+
 		if keys := w.left(); len(keys) > 0 {
 			t.Errorf("blobs are left: %v", keys)
 		}
@@ -147,15 +166,19 @@ func TestAnEndlessStreamIsCutOff(t *testing.T) {
 func TestASlowBodyIsGivenUp(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		slow := errors.Join(os.ErrDeadlineExceeded)
+
 		head := "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\r\n" + string(png1)
 		for path, body := range map[string]string{"/v1/files": head, "/v1/video/generations": `{"model":"`} {
 			r := httptest.NewRequest("POST", path, io.MultiReader(strings.NewReader(body), iotest.ErrReader(slow)))
 			if path == "/v1/files" {
 				r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
 			}
+
 			r.Header.Set("Authorization", "Bearer "+w.alice)
+
 			got := httptest.NewRecorder()
 			w.api.Handler().ServeHTTP(got, r)
+
 			if got.Code != 408 || !strings.Contains(got.Body.String(), "request_timeout") {
 				t.Errorf("%s: %d %s", path, got.Code, got.Body)
 			}

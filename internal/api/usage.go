@@ -66,30 +66,42 @@ func (a *API) getUsage(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	q.filter.Limit = maxGroups + 1
+
 	groups, err := a.Store.Usage(c.ctx(), q.filter)
 	if err != nil {
 		return fmt.Errorf("sum up usage: %w", err)
 	}
+
 	if len(groups) > maxGroups {
 		return fault.New(fault.CodeInvalidValue, "by", fmt.Sprintf("That is more than %d rows; ask for fewer days, one model or key, or by less.", maxGroups))
 	}
+
 	report := usageReport{
 		Object: "usage", From: q.from.Format(dayFormat), To: q.to.Format(dayFormat), By: q.by,
 		Currency: a.Catalog.Currency(), Data: make([]usageGroup, 0, len(groups)),
 	}
+
 	var total store.Usage
 	for _, g := range groups {
-		total.Completed, total.Failed, total.Cancelled = total.Completed+g.Completed, total.Failed+g.Failed, total.Cancelled+g.Cancelled
-		total.Seconds, total.Billed, total.Cost = total.Seconds+g.Seconds, total.Billed+g.Billed, total.Cost+g.Cost
+		total.Completed = total.Completed + g.Completed
+		total.Failed = total.Failed + g.Failed
+		total.Cancelled = total.Cancelled + g.Cancelled
+		total.Seconds = total.Seconds + g.Seconds
+		total.Billed = total.Billed + g.Billed
+
+		total.Cost = total.Cost + g.Cost
 		if len(q.by) > 0 {
 			report.Data = append(report.Data, q.group(g))
 		}
 	}
+
 	report.Total = sums(total)
 	if q.csv {
 		return c.csv("usage.csv", report.table())
 	}
+
 	return c.json(http.StatusOK, report)
 }
 
@@ -107,12 +119,15 @@ func (q usageQuery) group(u store.Usage) usageGroup {
 		day := time.UnixMilli(u.Day).UTC().Format(dayFormat)
 		g.Day = &day
 	}
+
 	if q.filter.ByModel {
 		g.Model = &u.Model
 	}
+
 	if q.filter.ByKey {
 		g.Key = &u.Key
 	}
+
 	return g
 }
 
@@ -123,12 +138,15 @@ func (a *API) readUsage(c *call) (usageQuery, error) {
 	wrong := func(param, detail string) {
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, param, detail))
 	}
+
 	by := "day,model"
 	if query.Has("by") {
 		by = query.Get("by")
 	}
+
 	for name := range strings.SplitSeq(by, ",") {
 		var asked *bool
+
 		switch name {
 		case "":
 			continue
@@ -139,13 +157,17 @@ func (a *API) readUsage(c *call) (usageQuery, error) {
 		case "key":
 			asked = &q.filter.ByKey
 		}
+
 		if asked == nil || *asked {
 			wrong("by", "by is a list of day, model and key, each once, such as by=day,key; by= alone sums up all.")
 			break
 		}
+
 		*asked = true
+
 		q.by = append(q.by, name)
 	}
+
 	switch query.Get("format") {
 	case "", "json":
 	case "csv":
@@ -153,9 +175,11 @@ func (a *API) readUsage(c *call) (usageQuery, error) {
 	default:
 		wrong("format", "The format is json or csv.")
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return q, f
 	}
+
 	return q, nil
 }
 
@@ -165,13 +189,16 @@ func (q *usageQuery) readDays(query url.Values, today time.Time) (faults []fault
 		if !query.Has(param) {
 			return otherwise
 		}
+
 		at, err := time.Parse(dayFormat, query.Get(param))
 		if err != nil || at.Year() < 1970 {
 			faults = append(faults, *fault.New(fault.CodeInvalidValue, param, "`"+param+"` is a day in UTC, such as "+today.Format(dayFormat)+"."))
 		}
+
 		return at
 	}
 	q.to = day("to", today)
+
 	q.from = day("from", q.to.AddDate(0, 0, 1-usageDays))
 	switch days := int(q.to.Sub(q.from).Hours()/24) + 1; {
 	case len(faults) > 0:
@@ -180,23 +207,29 @@ func (q *usageQuery) readDays(query url.Values, today time.Time) (faults []fault
 	case days > maxUsage:
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, "from", fmt.Sprintf("These are %d days; ask for at most %d at once.", days, maxUsage)))
 	}
+
 	q.filter.From, q.filter.Until = q.from.UnixMilli(), q.to.AddDate(0, 0, 1).UnixMilli()
+
 	return faults
 }
 
 // table is the report as rows under a headline; the total is left to the reader.
 func (r usageReport) table() [][]string {
 	rows := [][]string{{"day", "model", "key", "tasks", "completed", "failed", "cancelled", "seconds", "billed_seconds", "cost", "currency"}}
+
 	groups := r.Data
 	if len(r.By) == 0 {
 		groups = []usageGroup{{usageSums: r.Total}}
 	}
+
 	text := func(s *string) string {
 		if s == nil {
 			return ""
 		}
+
 		return *s
 	}
+
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	for _, g := range groups {
 		rows = append(rows, []string{
@@ -204,6 +237,7 @@ func (r usageReport) table() [][]string {
 			number(g.Seconds), string(g.BilledSeconds), g.Cost, r.Currency,
 		})
 	}
+
 	return rows
 }
 
@@ -215,5 +249,6 @@ func (c *call) csv(name string, rows [][]string) error {
 	h.Set("Cache-Control", "no-store")
 	c.WriteHeader(http.StatusOK)
 	_ = csv.NewWriter(c).WriteAll(rows) // who is gone needs no answer
+
 	return nil
 }

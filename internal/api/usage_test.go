@@ -10,7 +10,9 @@ import (
 
 func TestUsageIsTheAccountsOwn(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
-		first, second, third := w.create(w.alice), w.create(w.alice), w.create(w.alice)
+		first := w.create(w.alice)
+		second := w.create(w.alice)
+		third := w.create(w.alice)
 		w.finish(first, []byte("film"))
 		w.ask(w.alice, "POST", "/v1/videos/"+second+"/cancel", "")
 		w.clock.move(24 * time.Hour)
@@ -24,12 +26,16 @@ func TestUsageIsTheAccountsOwn(t *testing.T) {
 				"seconds": 5 * completed, "billed_seconds": billed, "cost": cost,
 			}
 		}
+
 		const model = "wan2.6-video-720p"
+
 		cost := w.ask(w.alice, "GET", "/v1/videos/"+first, "").json(t)["usage"].(map[string]any)["cost"].(string)
+
 		total := row(nil, nil, 2, 1, 5, w.balance("alice").Spent.String())
 		for _, name := range []string{"day", "model", "key"} {
 			delete(total, name)
 		}
+
 		want := map[string]any{
 			"object": "usage", "from": "2025-12-05", "to": "2026-01-03", "by": []any{"day", "model"}, "currency": "USD", "total": total,
 			"data": []any{row("2026-01-02", model, 1, 1, 2.5, cost), row("2026-01-03", model, 1, 0, 2.5, cost)},
@@ -37,13 +43,16 @@ func TestUsageIsTheAccountsOwn(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+
 		if bobs := w.ask(w.bob, "GET", "/v1/usage?by=", "").json(t); bobs["total"].(map[string]any)["tasks"] != 0.0 || len(bobs["data"].([]any)) != 0 {
 			t.Errorf("bob's: %v", bobs)
 		}
+
 		table := w.ask(w.alice, "GET", "/v1/usage?format=csv&by=model&from=2026-01-03&to=2026-01-03", "")
 		if got := string(table.body); got != "day,model,key,tasks,completed,failed,cancelled,seconds,billed_seconds,cost,currency\n,"+model+",,1,1,0,0,5,2.5,"+cost+",USD\n" {
 			t.Errorf("CSV: %s", got)
 		}
+
 		if h := table.header.Get("Content-Type"); !strings.HasPrefix(h, "text/csv") {
 			t.Errorf("as %s", h)
 		}

@@ -71,6 +71,7 @@ func (a *API) answer(c *call, t task.Task) error {
 	if !t.State.Final() {
 		c.Header().Set(pollAfter, strconv.FormatInt(a.pollAfter(v.ETA).Milliseconds(), 10))
 	}
+
 	return c.json(http.StatusOK, v)
 }
 
@@ -96,6 +97,7 @@ func (a *API) videoFor(who seenBy, t task.Task) video {
 		Metadata: metadata(t), Error: errorOf(t), Warnings: warningsOf(t), Preview: t.Preview, CancelAt: stamp(t.CancelRequestedAt),
 	}
 	now := a.Now()
+
 	if t.State.Final() {
 		v.Duration = (t.CompletedAt - t.CreatedAt) / 1000
 		v.Usage = &videoUsage{BilledSeconds: decimal(t.Billed), Cost: t.Cost.String(), Currency: a.Catalog.Currency()}
@@ -103,13 +105,17 @@ func (a *API) videoFor(who seenBy, t task.Task) video {
 		v.Duration = max(0, (now.UnixMilli()-t.CreatedAt)/1000)
 		a.live(&v)
 	}
+
 	who.asOpenAI(t, &v)
+
 	if t.State == task.Completed && kept(t, now.UnixMilli()) {
 		link := a.link(who.root, t.ID, contentPart, now)
-		v.VideoURL, v.Result = &link, &videoResult{Outputs: []string{link}, VideoURL: link}
+		v.VideoURL = &link
+		v.Result = &videoResult{Outputs: []string{link}, VideoURL: link}
 		thumbnail := a.link(who.root, t.ID, thumbnailPart, now)
 		v.ThumbnailURL = &thumbnail
 	}
+
 	return v
 }
 
@@ -117,6 +123,7 @@ func errorOf(t task.Task) *videoError {
 	if t.Error == nil {
 		return nil
 	}
+
 	return &videoError{Code: t.Error.Code, Message: t.Error.Message, Param: orNull(t.Error.Param)}
 }
 
@@ -125,6 +132,7 @@ func warningsOf(t task.Task) []videoWarning {
 	for _, w := range t.Warnings {
 		list = append(list, videoWarning{Code: w.Code, Message: w.Message, Param: orNull(w.Param)})
 	}
+
 	return list
 }
 
@@ -139,10 +147,12 @@ func (a *API) live(v *video) {
 	if !ok {
 		return
 	}
+
 	v.Progress = min(99, max(v.Progress, live.Progress))
 	if live.Position > 0 && v.Status == "queued" {
 		v.QueuePosition = &live.Position
 	}
+
 	if live.ETA > 0 {
 		v.ETA = &live.ETA
 	}
@@ -154,12 +164,14 @@ func metadata(t task.Task) map[string]any {
 	for k, v := range t.Metadata {
 		m[k] = v
 	}
+
 	if t.State.Final() {
 		m["total_time"] = decimal(t.CompletedAt - t.CreatedAt)
 		if t.RenderedAt > 0 && t.StartedAt > 0 {
 			m["predict_time"] = decimal(t.RenderedAt - t.StartedAt)
 		}
 	}
+
 	return m
 }
 
@@ -168,7 +180,9 @@ func stamp(millis int64) *int64 {
 	if millis == 0 {
 		return nil
 	}
+
 	seconds := millis / 1000
+
 	return &seconds
 }
 
@@ -176,11 +190,14 @@ func stamp(millis int64) *int64 {
 func decimal(millis int64) json.Number {
 	sign := ""
 	if millis < 0 {
-		sign, millis = "-", -millis
+		sign = "-"
+		millis = -millis
 	}
+
 	text := strconv.FormatInt(millis/1000, 10)
 	if rest := millis % 1000; rest != 0 {
 		text += "." + strings.TrimRight(strconv.FormatInt(1000+rest, 10)[1:], "0")
 	}
+
 	return json.Number(sign + text)
 }

@@ -34,6 +34,7 @@ func (a *API) listRoutes(c *call) error {
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
+
 	return c.json(http.StatusOK, list[ModelRoutes]{Data: append([]ModelRoutes{}, all...)})
 }
 
@@ -52,13 +53,17 @@ type priceBody struct {
 // configuration, and change with these at a start.
 func (a *API) listPrices(c *call) error {
 	answer := list[priceBody]{Data: []priceBody{}}
-	currency, markup := a.Catalog.Currency(), a.Catalog.Markup()
+	currency := a.Catalog.Currency()
+
+	markup := a.Catalog.Markup()
 	for _, m := range a.Catalog.Models() {
 		p := priceBody{Model: m.ID, PerSecond: m.UnitPrice.String(), Currency: currency, Billing: m.Price.Billing, ListPrice: orNull(m.Price.PerSecond[currency]), Own: m.OwnPrice}
 		if !p.Own {
 			p.Markup = &markup
 		}
+
 		answer.Data = append(answer.Data, p)
 	}
+
 	return c.json(http.StatusOK, answer)
 }

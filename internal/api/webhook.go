@@ -49,8 +49,10 @@ type webhookSecret struct {
 func (a *API) secretOf(e store.Endpoint) webhookSecret {
 	s := webhookSecret{Object: "webhook.secret", Secret: e.Secret}
 	if e.Earlier != "" && a.Now().UnixMilli() < e.EarlierUntil {
-		s.Earlier, s.EarlierUntil = &e.Earlier, stamp(e.EarlierUntil)
+		s.Earlier = &e.Earlier
+		s.EarlierUntil = stamp(e.EarlierUntil)
 	}
+
 	return s
 }
 
@@ -80,9 +82,11 @@ func deliveryOf(d store.Delivery) delivery {
 	if d.Status > 0 {
 		v.Answer = &d.Status
 	}
+
 	if d.State == store.Pending {
 		v.NextTryAt = stamp(d.Due)
 	}
+
 	return v
 }
 
@@ -99,12 +103,15 @@ func (a *API) addWebhook(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	e, err := a.Checkout.AddEndpoint(c.ctx(), c.key.Account, checkout.Endpoint(asked))
 	if err != nil {
 		return err
 	}
+
 	body := webhookOf(e)
 	body.Secret = e.Secret
+
 	return c.json(http.StatusOK, body)
 }
 
@@ -114,10 +121,12 @@ func (a *API) listWebhooks(c *call) error {
 	if err != nil {
 		return fmt.Errorf("list webhooks: %w", err)
 	}
+
 	all := make([]webhook, 0, len(list))
 	for _, e := range list {
 		all = append(all, webhookOf(e))
 	}
+
 	return c.json(http.StatusOK, newPage(all, false, func(w webhook) string { return w.ID }))
 }
 
@@ -127,6 +136,7 @@ func (a *API) getWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, webhookOf(e))
 }
 
@@ -141,13 +151,16 @@ func (a *API) changeWebhook(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	if c.r.PathValue("id") == checkout.DefaultEndpoint {
 		return checkout.NoEndpoint()
 	}
+
 	e, err := a.Checkout.ChangeEndpoint(c.ctx(), c.key.Account, c.r.PathValue("id"), checkout.Endpoint(asked))
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, webhookOf(e))
 }
 
@@ -157,6 +170,7 @@ func (a *API) deleteWebhook(c *call) error {
 	if err := a.Checkout.RemoveEndpoint(c.ctx(), c.key.Account, id); err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, deleted{ID: id, Object: "webhook.deleted", Deleted: true})
 }
 
@@ -166,6 +180,7 @@ func (a *API) getWebhookSecret(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, a.secretOf(e))
 }
 
@@ -177,11 +192,14 @@ func (a *API) rotateWebhookSecret(c *call) error {
 	if err := c.decode(&asked); err != nil {
 		return err
 	}
+
 	keep := time.Duration(min(max(asked.Keep, -1), maxTime/1000)) * time.Second
+
 	e, err := a.Checkout.RotateSecret(c.ctx(), c.key.Account, c.r.PathValue("id"), keep)
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, a.secretOf(e))
 }
 
@@ -191,31 +209,38 @@ func (a *API) testWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, deliveryOf(d))
 }
 
 // listDeliveries is GET /v1/webhooks/{id}/deliveries, newest first.
 func (a *API) listDeliveries(c *call) error {
 	query := c.r.URL.Query()
+
 	e, err := a.endpoint(c)
 	if err != nil {
 		return err
 	}
+
 	f := store.DeliveryFilter{Account: c.key.Account, State: store.DeliveryState(query.Get("status"))}
 	if e.Kind != store.DefaultEndpoint {
 		f.Endpoint = e.ID
 	}
+
 	var faults []fault.Fault
+
 	limit, wrong := limitOf(query)
 	if wrong != nil {
 		faults = append(faults, *wrong)
 	}
+
 	f.Limit = limit
 	switch f.State {
 	case "", store.Pending, store.Delivered, store.GivenUp:
 	default:
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, "status", "A delivery is pending, delivered or failed."))
 	}
+
 	if after := query.Get("after"); after != "" {
 		if f.After, err = a.Store.Delivery(c.ctx(), f.Account, f.Endpoint, after); errors.Is(err, store.ErrNotFound) {
 			faults = append(faults, *fault.New(fault.CodeInvalidValue, "after", "There is no delivery of this id here any more: begin without it."))
@@ -223,17 +248,21 @@ func (a *API) listDeliveries(c *call) error {
 			return fmt.Errorf("list deliveries: %w", err)
 		}
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return f
 	}
+
 	list, more, err := a.Store.Deliveries(c.ctx(), f)
 	if err != nil {
 		return fmt.Errorf("list deliveries: %w", err)
 	}
+
 	all := make([]delivery, 0, len(list))
 	for _, d := range list {
 		all = append(all, deliveryOf(d))
 	}
+
 	return c.json(http.StatusOK, newPage(all, more, func(d delivery) string { return d.ID }))
 }
 
@@ -243,6 +272,7 @@ func (a *API) redeliver(c *call) error {
 	if err != nil {
 		return err
 	}
+
 	return c.json(http.StatusOK, deliveryOf(d))
 }
 
@@ -270,14 +300,19 @@ func (a *API) DeliveryBody(ctx context.Context, root string, d store.Delivery) (
 		if err != nil {
 			return nil, fmt.Errorf("webhook of %s: %w", d.Task, err)
 		}
+
 		o.Data = a.videoFor(seenBy{root: root}, asOf(t, strings.TrimPrefix(d.Event, "video.")))
 	}
+
 	var b bytes.Buffer
+
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // links stay as they are
+
 	if err := e.Encode(o); err != nil {
 		return nil, fmt.Errorf("webhook of %s: %w", d.Task, err)
 	}
+
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
@@ -286,11 +321,21 @@ func asOf(t task.Task, status string) task.Task {
 	if t.State.Status() == status {
 		return t
 	}
+
 	was := t
-	was.CompletedAt, was.ExpiresAt, was.RenderedAt, was.Error, was.Progress, was.Billed, was.Cost = 0, 0, 0, nil, 0, 0, 0
+	was.CompletedAt = 0
+	was.ExpiresAt = 0
+	was.RenderedAt = 0
+	was.Error = nil
+	was.Progress = 0
+	was.Billed = 0
+	was.Cost = 0
+
 	was.State = task.Running
 	if status == task.Queued.Status() {
-		was.State, was.StartedAt = task.Queued, 0
+		was.State = task.Queued
+		was.StartedAt = 0
 	}
+
 	return was
 }

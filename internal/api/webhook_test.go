@@ -20,18 +20,22 @@ import (
 // hook sets an endpoint of a caller up and returns its id.
 func (w *world) hook(key, url string) string {
 	w.t.Helper()
+
 	a := w.ask(key, "POST", "/v1/webhooks", `{"url":"`+url+`"}`)
 	if a.status != 200 {
 		w.t.Fatalf("%d %s", a.status, a.body)
 	}
+
 	return a.json(w.t)["id"].(string)
 }
 
 func (w *world) deliveries(key, id, query string) (list []map[string]any) {
 	w.t.Helper()
+
 	for _, d := range w.ask(key, "GET", "/v1/webhooks/"+id+"/deliveries?"+query, "").json(w.t)["data"].([]any) {
 		list = append(list, d.(map[string]any))
 	}
+
 	return list
 }
 
@@ -40,46 +44,60 @@ func types(list []map[string]any) string {
 	for _, d := range list {
 		all = append(all, d["type"].(string)+" "+d["status"].(string))
 	}
+
 	return strings.Join(all, ", ")
 }
 
 func TestAWebhooksWholeLife(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		made := w.ask(w.alice, "POST", "/v1/webhooks", `{"url":"https://hooks.example/x","events":["video.completed"]}`).json(t)
-		id, secret := made["id"].(string), made["secret"].(string)
+		id := made["id"].(string)
+
+		secret := made["secret"].(string)
 		if !strings.HasPrefix(secret, "whsec_") || made["enabled"] != true {
 			t.Errorf("%v", made)
 		}
+
 		if got := w.ask(w.alice, "GET", "/v1/webhooks/"+id, "").json(t); got["secret"] != nil || got["url"] != "https://hooks.example/x" {
 			t.Errorf("%v", got)
 		}
+
 		if got := w.ask(w.alice, "GET", "/v1/webhooks/"+id+"/secret", "").json(t); got["secret"] != secret || got["earlier_secret"] != nil {
 			t.Errorf("%v", got)
 		}
+
 		rotated := w.ask(w.alice, "POST", "/v1/webhooks/"+id+"/secret", `{"keep_seconds":60}`).json(t)
 		if rotated["secret"] == secret || rotated["earlier_secret"] != secret {
 			t.Errorf("%v", rotated)
 		}
+
 		w.clock.move(61 * time.Second)
+
 		if got := w.ask(w.alice, "GET", "/v1/webhooks/"+id+"/secret", "").json(t); got["secret"] != rotated["secret"] || got["earlier_secret"] != nil {
 			t.Errorf("after its time: %v", got)
 		}
+
 		if got := w.ask(w.alice, "PATCH", "/v1/webhooks/"+id, `{"events":[],"enabled":false}`).json(t); got["enabled"] != false || got["disabled_at"] == nil || got["url"] != "https://hooks.example/x" || len(got["events"].([]any)) != 0 {
 			t.Errorf("%v", got)
 		}
+
 		first := w.create(w.alice)
 		if got := types(w.deliveries(w.alice, id, "")); got != "" {
 			t.Errorf("a disabled endpoint hears %s", got)
 		}
+
 		w.ask(w.alice, "PATCH", "/v1/webhooks/"+id, `{"enabled":true}`)
 		w.finish(first, []byte("film"))
 		w.ask(w.alice, "POST", "/v1/webhooks/"+id+"/test", "")
+
 		if got := types(w.deliveries(w.alice, id, "")); !strings.Contains(got, "webhook.test pending") || !strings.Contains(got, "video.completed pending") {
 			t.Errorf("%s", got)
 		}
+
 		if got := w.ask(w.alice, "DELETE", "/v1/webhooks/"+id, "").json(t); got["deleted"] != true || got["object"] != "webhook.deleted" {
 			t.Errorf("%v", got)
 		}
+
 		if list := w.ask(w.alice, "GET", "/v1/webhooks", "").json(t)["data"].([]any); len(list) != 0 {
 			t.Errorf("%v", list)
 		}
@@ -91,6 +109,7 @@ func TestWebhooksAreTheAccountsOwn(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.hook(w.alice, "https://hooks.example/x")
 		w.ask(w.alice, "POST", "/v1/webhooks/"+id+"/test", "")
+
 		event := w.deliveries(w.alice, id, "")[0]["id"].(string)
 		for _, c := range [][2]string{
 			{"GET", ""}, {"PATCH", ""}, {"DELETE", ""}, {"GET", "/secret"}, {"POST", "/secret"}, {"POST", "/test"}, {"GET", "/deliveries"},
@@ -99,12 +118,15 @@ func TestWebhooksAreTheAccountsOwn(t *testing.T) {
 				t.Errorf("%s %s: %d", c[0], c[1], a.status)
 			}
 		}
+
 		for _, under := range []string{id, "default"} {
 			if a := w.ask(w.bob, "POST", "/v1/webhooks/"+under+"/deliveries/"+event+"/redeliver", ""); a.status != 404 {
 				t.Errorf("redeliver under %s: %d", under, a.status)
 			}
 		}
+
 		w.create(w.bob)
+
 		if got := types(w.deliveries(w.alice, id, "")); got != "webhook.test pending" {
 			t.Errorf("alice hears of bob's: %s", got)
 		}
@@ -141,9 +163,11 @@ func TestWhatIsWrongWithAWebhook(t *testing.T) {
 				t.Errorf("%s %s %s: %d %s %q", c.method, c.path, c.body, a.status, code, param)
 			}
 		}
+
 		for range 19 {
 			w.hook(w.alice, "https://hooks.example/more")
 		}
+
 		if code, param := w.ask(w.alice, "POST", "/v1/webhooks", `{"url":"https://hooks.example/21"}`).code(t); code != "conflicting_fields" || param != "url" {
 			t.Errorf("a 21st: %s %s", code, param)
 		}
@@ -157,28 +181,36 @@ func TestARequestSaysWhereToTell(t *testing.T) {
 		body := func(url string) string {
 			return `{"model":"wan2.6-video-720p","prompt":"a boat","webhook_url":"` + url + `"}`
 		}
+
 		made := w.ask(w.alice, "POST", "/v1/video/generations", body("https://hooks.example/a?x=1")).json(t)
 		if list, _ := made["warnings"].([]any); len(list) != 0 {
 			t.Errorf("warnings: %v", list)
 		}
+
 		id := made["id"].(string)
 		w.finish(id, []byte("film"))
+
 		list := w.deliveries(w.alice, "default", "")
 		if got := types(list); got != "video.completed pending, video.in_progress pending, video.queued pending" {
 			t.Errorf("%s", got)
 		}
+
 		for _, d := range list {
 			if d["video_id"] != id || d["url"] != "https://hooks.example/a?x=1" {
 				t.Errorf("%v", d)
 			}
 		}
+
 		if page := w.deliveries(w.alice, "default", "limit=1&after="+list[0]["id"].(string)); len(page) != 1 || page[0]["id"] != list[1]["id"] {
 			t.Errorf("the second page: %v", page)
 		}
+
 		if a := w.ask(w.alice, "POST", "/v1/webhooks/default/deliveries/"+list[0]["id"].(string)+"/redeliver", ""); a.status != 400 {
 			t.Errorf("redelivering what is pending: %d", a.status)
 		}
+
 		before := w.balance("alice")
+
 		a := w.ask(w.alice, "POST", "/v1/video/generations", body("http://192.168.0.1/x"))
 		if code, param := a.code(t); code != "invalid_value" || param != "webhook_url" || w.balance("alice") != before {
 			t.Errorf("%s %s", code, param)
@@ -191,13 +223,17 @@ func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		id := w.create(w.alice)
 		w.finish(id, []byte("film"))
+
 		described := contract(t).Webhooks
+
 		for event, want := range map[string]string{"video.queued": "queued 0 no", "video.in_progress": "in_progress 0 no", "video.completed": "completed 100 yes"} {
 			d := store.Delivery{ID: "evt_1", Endpoint: "hook_1", Task: id, Event: event, CreatedAt: 1_767_225_600_000}
+
 			body, err := w.api.DeliveryBody(t.Context(), "https://video.example", d)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			var got struct {
 				ID, Object, Type, Timestamp string
 				CreatedAt                   int64 `json:"created_at"`
@@ -206,23 +242,30 @@ func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
 			if err := json.Unmarshal(body, &got); err != nil {
 				t.Fatal(err)
 			}
+
 			asDescribed(t, described[event], body)
+
 			link := "no"
 			if got.Data.VideoURL != nil && strings.HasPrefix(*got.Data.VideoURL, "https://video.example/v1/videos/"+id+"/content?") {
 				link = "yes"
 			}
+
 			if is := fmt.Sprint(got.Data.Status, " ", got.Data.Progress, " ", link); is != want || got.Data.ID != id || got.Type != event || got.Object != "event" || got.Timestamp != "2026-01-01T00:00:00Z" {
 				t.Errorf("%s: %s, %s", event, is, body)
 			}
+
 			if ended := event == "video.completed"; (got.Data.CompletedAt != nil) != ended || (got.Data.Usage != nil) != ended {
 				t.Errorf("%s: %s", event, body)
 			}
 		}
+
 		body, err := w.api.DeliveryBody(t.Context(), "", store.Delivery{ID: "evt_2_test", Endpoint: "hook_1", Event: "webhook.test"})
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		asDescribed(t, described["webhook.test"], body)
+
 		if s := asOf(task.Task{State: task.Failed, Error: &task.Error{Code: "x"}, StartedAt: 5}, "in_progress"); s.State != task.Running || s.Error != nil || s.StartedAt != 5 {
 			t.Errorf("%+v", s)
 		}
@@ -232,10 +275,12 @@ func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
 // asDescribed holds what is sent to openapi.yaml.
 func asDescribed(t *testing.T, webhook *openapi3.PathItem, body []byte) {
 	t.Helper()
+
 	var sent any
 	if err := json.Unmarshal(body, &sent); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := webhook.Post.RequestBody.Value.Content["application/json"].Schema.Value.VisitJSON(sent); err != nil {
 		t.Errorf("%s is not as openapi.yaml says: %v", body, err)
 	}
@@ -245,27 +290,34 @@ func asDescribed(t *testing.T, webhook *openapi3.PathItem, body []byte) {
 // a test event, as it is sent.
 func TestTheContractsSignatureVerifies(t *testing.T) {
 	doc := contract(t)
+
 	headers := http.Header{}
 	for _, p := range doc.Webhooks["webhook.test"].Post.Parameters {
 		headers.Set(p.Value.Name, p.Value.Example.(string))
 	}
+
 	at, err := strconv.ParseInt(headers.Get("webhook-timestamp"), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	d := store.Delivery{ID: headers.Get("webhook-id"), Endpoint: "hook_01JGM3W0000000000000000001", Event: "webhook.test", CreatedAt: at * 1000}
+
 	body, err := new(API).DeliveryBody(t.Context(), "", d)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	secret := doc.Components.Schemas["Webhook"].Value.Example.(map[string]any)["secret"].(string)
 	if _, err := client.VerifyWebhook(headers, body, time.Unix(at, 0), secret); err != nil {
 		t.Errorf("%s: %v", body, err)
 	}
+
 	var sent any
 	if err := json.Unmarshal(body, &sent); err != nil {
 		t.Fatal(err)
 	}
+
 	shown := doc.Webhooks["webhook.test"].Post.RequestBody.Value.Content["application/json"].Examples["test"].Value.Value
 	if diff := cmp.Diff(shown, sent); diff != "" {
 		t.Errorf("(-shown +sent):\n%s", diff)

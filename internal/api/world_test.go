@@ -48,7 +48,9 @@ type fakeEngine struct {
 func (e *fakeEngine) Live(id string) (Live, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+
 	l, ok := e.tasks[id]
+
 	return l, ok
 }
 
@@ -65,6 +67,7 @@ func (e *fakeEngine) TestUpstream(_ context.Context, name string) error {
 	case "broken":
 		return fmt.Errorf("the key is refused")
 	}
+
 	return ErrNoUpstream
 }
 
@@ -75,6 +78,7 @@ func (e *fakeEngine) AddUpstream(_ context.Context, setup []byte) (UpstreamStatu
 	if err := json.Unmarshal(setup, &asked); err != nil || asked.Name == "" {
 		return UpstreamStatus{}, fault.New(fault.CodeInvalidValue, "upstream", "It has no name.")
 	}
+
 	return UpstreamStatus{Name: asked.Name, Models: []string{}, Gate: "open", Added: true}, nil
 }
 
@@ -85,6 +89,7 @@ func (e *fakeEngine) WishUpstream(_ context.Context, name, wish string) error {
 	case name == "animatic":
 		return nil
 	}
+
 	return ErrNoUpstream
 }
 
@@ -153,26 +158,34 @@ func newWorld(t testing.TB, at storetest.Place) *world {
 	log := slog.New(slog.NewTextHandler(&lockedBuffer{b: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	must := func(err error) {
 		t.Helper()
+
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	var err error
+
 	w.store, err = store.Open(t.Context(), store.Options{Path: at.Path, Database: at.Database, Now: time.Now, Log: log})
 	must(err)
+
 	w.closeStore = sync.OnceValue(w.store.Close)
+
 	t.Cleanup(func() { _ = w.closeStore() })
 	w.blobs, err = blobfs.Open(t.TempDir(), w.clock.now, blobfs.Writer(w.full.wrap))
 	must(err)
 	t.Cleanup(func() { _ = w.blobs.Close() })
+
 	fetcher, err := fetch.New(fetch.Options{})
 	must(err)
 	models, err := catalog.Load(catalog.Options{})
 	must(err)
+
 	newID := ids(func() time.Time {
 		if w.dated {
 			return w.clock.now()
 		}
+
 		return time.UnixMilli(0)
 	})
 	w.checkout = checkout.New(checkout.Options{
@@ -195,6 +208,7 @@ func newWorld(t testing.TB, at storetest.Place) *world {
 	t.Cleanup(w.admin.Close)
 	a, err := w.checkout.OpenAccount(t.Context(), "alice", 1, 0, 10_000_000)
 	must(err)
+
 	w.account = a.ID
 	_, err = w.checkout.OpenAccount(t.Context(), "bob", 1, 0, 10_000_000)
 	must(err)
@@ -202,6 +216,7 @@ func newWorld(t testing.TB, at storetest.Place) *world {
 	must(err)
 	_, w.bob, err = w.checkout.IssueKey(t.Context(), checkout.KeyOrder{Account: "bob", Secret: bobKey})
 	must(err)
+
 	return w
 }
 
@@ -218,27 +233,36 @@ type lockedBuffer struct {
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	return l.b.Write(p)
 }
 
 // ids makes ids in order and of a time, as the program does; those of the audit log
 // have a count of their own, so that golden files do not hang on what is told there.
 func ids(now func() time.Time) func(string) string {
-	var mu sync.Mutex
-	var counts [2]uint64
+	var (
+		mu     sync.Mutex
+		counts [2]uint64
+	)
+
 	return func(prefix string) string {
 		mu.Lock()
 		defer mu.Unlock()
+
 		n := &counts[0]
 		if prefix == "audit" {
 			n = &counts[1]
 		}
+
 		*n++
+
 		var id ulid.ULID
+
 		_ = id.SetTime(ulid.Timestamp(now()))
 		for i := range 8 {
 			id[15-i] = byte(*n >> (8 * i))
 		}
+
 		return prefix + "_" + id.String()
 	}
 }
@@ -252,10 +276,12 @@ type answer struct {
 
 func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
+
 	var m map[string]any
 	if err := json.Unmarshal(a.body, &m); err != nil {
 		t.Fatalf("answer %d is not JSON: %v\n%s", a.status, err, a.body)
 	}
+
 	return m
 }
 
@@ -263,12 +289,15 @@ func (a answer) json(t testing.TB) map[string]any {
 // own, and no params.
 func (a answer) code(t testing.TB) (code, param string) {
 	t.Helper()
+
 	e, enveloped := a.json(t)["error"].(map[string]any)
 	if !enveloped {
 		e = a.json(t)
 	}
+
 	code, _ = e["code"].(string)
 	param, _ = e["param"].(string)
+
 	return code, param
 }
 
@@ -285,25 +314,32 @@ func (w *world) operate(method, path, body string) answer {
 
 func (w *world) send(root, key, method, path string, body io.Reader, headers ...string) answer {
 	w.t.Helper()
+
 	r, err := http.NewRequestWithContext(context.Background(), method, root+path, body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
+
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	defer func() { _ = response.Body.Close() }()
+
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	return answer{response.StatusCode, response.Header, text}
 }
 
@@ -312,27 +348,33 @@ const t2v = `{"model":"wan2.6-video-720p","prompt":"waves"}`
 // create makes a task that needs nothing fetched, and returns its id.
 func (w *world) create(key string) string {
 	w.t.Helper()
+
 	a := w.ask(key, "POST", "/v1/video/generations", t2v)
 	if a.status != 200 {
 		w.t.Fatalf("create: %d %s", a.status, a.body)
 	}
+
 	return a.json(w.t)["id"].(string)
 }
 
 // step changes a task as dispatch would.
 func (w *world) step(id string, edit func(*task.Task), also ...func(*store.Tx) error) {
 	w.t.Helper()
+
 	err := w.store.Write(context.Background(), func(tx *store.Tx) error {
 		t, err := tx.Task(context.Background(), id)
 		if err != nil {
 			return err
 		}
+
 		for _, f := range also {
 			if err := f(tx); err != nil {
 				return err
 			}
 		}
+
 		_, err = task.Advance(context.Background(), tx, t, task.Step{At: w.clock.now().UnixMilli(), Edit: edit, Used: t.Hold / 2, Entries: [2]string{"entry_1" + id, "entry_2" + id}})
+
 		return err
 	})
 	if err != nil {
@@ -343,15 +385,20 @@ func (w *world) step(id string, edit func(*task.Task), also ...func(*store.Tx) e
 // finishAs fails a submitted task, with a note for the operator.
 func (w *world) finishAs(id, note string) {
 	w.t.Helper()
+
 	ctx := context.Background()
+
 	err := w.store.Write(ctx, func(tx *store.Tx) error {
 		t, err := tx.Task(ctx, id)
 		if err != nil {
 			return err
 		}
+
 		_, err = task.Advance(ctx, tx, t, task.Step{At: w.clock.now().UnixMilli(), Note: note, Entries: [2]string{"entry_1" + id, "entry_2" + id}, Edit: func(t *task.Task) {
-			t.State, t.Error = task.Failed, &task.Error{Code: "supplier_failed", Message: "The supplier failed."}
+			t.State = task.Failed
+			t.Error = &task.Error{Code: "supplier_failed", Message: "The supplier failed."}
 		}})
+
 		return err
 	})
 	if err != nil {
@@ -362,29 +409,42 @@ func (w *world) finishAs(id, note string) {
 // claim takes the lane's next task as dispatch would.
 func (w *world) claim() task.Task {
 	w.t.Helper()
-	ctx, now := context.Background(), w.clock.now().UnixMilli()
+
+	ctx := context.Background()
+	now := w.clock.now().UnixMilli()
+
 	var t task.Task
+
 	err := w.store.Write(ctx, func(tx *store.Tx) error {
 		fence, err := tx.TakeLease(ctx, "up", "me", now, now+1000)
 		if err != nil {
 			return err
 		}
+
 		t, err = tx.Claim(ctx, store.Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: now})
+
 		return err
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	return t
 }
 
 // finish carries a queued task to its end, with a film of the given bytes.
 func (w *world) finish(id string, film []byte) {
 	w.t.Helper()
+
 	if t := w.claim(); t.ID != id {
 		w.t.Fatalf("claimed %s, want %s", t.ID, id)
 	}
-	w.step(id, func(t *task.Task) { t.State, t.Ticket, t.StartedAt = task.Running, "T-"+id, w.clock.now().UnixMilli() })
+
+	w.step(id, func(t *task.Task) {
+		t.State = task.Running
+		t.Ticket = "T-" + id
+		t.StartedAt = w.clock.now().UnixMilli()
+	})
 	w.complete(id, film)
 }
 
@@ -392,23 +452,35 @@ func (w *world) finish(id string, film []byte) {
 func (w *world) complete(id string, film []byte) {
 	w.t.Helper()
 	now := w.clock.now().UnixMilli()
-	w.step(id, func(t *task.Task) { t.State, t.Result, t.RenderedAt = task.Collecting, "{}", now })
+	w.step(id, func(t *task.Task) {
+		t.State = task.Collecting
+		t.Result = "{}"
+		t.RenderedAt = now
+	})
+
 	var artifacts []task.Artifact
+
 	for kind, mediaType := range map[task.ArtifactKind]string{task.Video: "video/mp4", task.Thumbnail: "image/jpeg"} {
 		info, err := w.blobs.Put(context.Background(), id+"/1-"+string(kind), bytes.NewReader(film))
 		if err != nil {
 			w.t.Fatal(err)
 		}
+
 		artifacts = append(artifacts, task.Artifact{Task: id, Kind: kind, Blob: info.Key, Type: mediaType, Bytes: info.Bytes, SHA256: info.SHA256})
 	}
+
 	w.step(id, func(t *task.Task) {
-		t.State, t.Progress, t.Billed, t.ExpiresAt = task.Completed, 100, 2500, now+30*24*3600_000
+		t.State = task.Completed
+		t.Progress = 100
+		t.Billed = 2500
+		t.ExpiresAt = now + 30*24*3600_000
 	}, func(tx *store.Tx) error {
 		for _, a := range artifacts {
 			if err := tx.InsertArtifact(context.Background(), a); err != nil {
 				return err
 			}
 		}
+
 		return nil
 	})
 }
@@ -416,24 +488,29 @@ func (w *world) complete(id string, film []byte) {
 // balance is an account's.
 func (w *world) balance(name string) credit.Balance {
 	w.t.Helper()
+
 	a, err := w.store.Account(context.Background(), name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	b, err := w.store.Balance(context.Background(), a.ID)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	return b
 }
 
 // sound fails when the tables contradict each other.
 func (w *world) sound() {
 	w.t.Helper()
+
 	findings, err := w.store.Audit(context.Background(), 10)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	for _, f := range findings {
 		w.t.Errorf("audit: %s: %s", f.Check, f.Detail)
 	}
@@ -450,8 +527,10 @@ func (d diskWriter) Write(p []byte) (int, error) {
 	d.disk.mu.Lock()
 	on := d.disk.on
 	d.disk.mu.Unlock()
+
 	if on {
 		return 0, syscall.ENOSPC
 	}
+
 	return d.w.Write(p)
 }

@@ -30,9 +30,11 @@ func Version() string {
 	if version != "" {
 		return version
 	}
+
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version
 	}
+
 	return "dev"
 }
 
@@ -54,6 +56,7 @@ func Run(ctx context.Context, cfg config.Config, out io.Writer) error {
 	case err != nil:
 		return err
 	}
+
 	return errors.Join(h.run(ctx, out), h.close())
 }
 
@@ -62,23 +65,30 @@ func (h *house) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; choose another with --addr or UNIREEL_ADDR", h.cfg.Addr, err)
 	}
+
 	operator, err := listenSocket(ctx, h.folder.socket())
 	if err != nil {
 		return errors.Join(err, customers.Close())
 	}
+
 	defer func() { _ = os.Remove(h.folder.socket()) }()
+
 	if err := h.writeProfile(ctx, customers.Addr()); err != nil {
 		return errors.Join(err, customers.Close(), operator.Close())
 	}
+
 	h.greet(out, customers.Addr())
 	debug.FreeOSMemory() // what building the house took once: contract, models, tables
+
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.dispatch.Run(running) })
 	group.Go(func() error { return h.courier(h.url(customers.Addr())).Run(running) })
 	group.Go(func() error { return h.serve(running, customers, h.api.Handler()) })
 	group.Go(func() error { return h.serve(running, operator, h.api.Admin()) })
 	err = group.Wait()
+
 	h.log.Info("stopped; unfinished tasks go on at the next start")
+
 	return err
 }
 
@@ -96,21 +106,28 @@ func (h *house) serve(ctx context.Context, l net.Listener, handler http.Handler)
 		Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
+
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
+
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
+
 	h.api.Drain()
+
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ShutdownGrace)
 	defer done()
+
 	h.api.Ended(ending)
+
 	if err := server.Shutdown(ending); err != nil {
 		h.log.Warn("some requests did not end in time", "error", err)
 		return server.Close()
 	}
+
 	return nil
 }
 
@@ -119,13 +136,16 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("old socket: %w", err)
 	}
+
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("the operator's socket %s: %w; a shorter data folder path may help", path, err)
 	}
+
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+
 	return l, nil
 }
 
@@ -134,10 +154,12 @@ func (h *house) url(addr net.Addr) string {
 	if h.cfg.PublicURL != "" {
 		return strings.TrimRight(h.cfg.PublicURL, "/")
 	}
+
 	host, port, err := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
+
 	return "http://" + net.JoinHostPort(host, port)
 }
 
@@ -150,8 +172,10 @@ func (h *house) writeProfile(_ context.Context, addr net.Addr) error {
 			key = was.Key
 		}
 	}
+
 	local := *h
 	local.cfg.PublicURL = ""
+
 	return config.WriteProfile(h.folder.path, config.Profile{URL: local.url(addr), Key: key, Data: h.folder.path})
 }
 
@@ -161,6 +185,7 @@ func (h *house) suppliers() string {
 	for _, u := range h.cfg.Upstreams {
 		names = append(names, fmt.Sprintf("%s (%s at %s)", u.Name, u.Provider, u.BaseURL))
 	}
+
 	names = append(names, h.added...)
 	switch {
 	case h.standIn:
@@ -168,15 +193,18 @@ func (h *house) suppliers() string {
 	case len(names) == 0:
 		return "No supplier is configured any more: only previews are made, and tasks that wait for a supplier go on waiting. Set DASHSCOPE_API_KEY again."
 	}
+
 	return "The videos are made by " + strings.Join(names, ", ") + "."
 }
 
 // greet says what a person at the terminal needs to know.
 func (h *house) greet(out io.Writer, addr net.Addr) {
 	url := h.url(addr)
+
 	var b strings.Builder
 	fmt.Fprintf(&b, "Unireel %s listens on %s (data in %s)\n", Version(), url, h.folder.path)
 	fmt.Fprintf(&b, "%s\n", h.suppliers())
+
 	if h.secret != "" {
 		shown := h.secret
 		if h.cfg.BootstrapKey.Set() {
@@ -184,6 +212,7 @@ func (h *house) greet(out io.Writer, addr net.Addr) {
 		} else {
 			fmt.Fprintf(&b, "\nYour API key, shown this once: %s\n", h.secret)
 		}
+
 		fmt.Fprintf(&b, `
 Try it:
 
@@ -192,5 +221,6 @@ Try it:
 
 `, url, shown)
 	}
+
 	_, _ = io.WriteString(out, b.String())
 }

@@ -25,10 +25,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // configured is a configuration on a fresh data folder and a free port.
 func configured(t *testing.T, flags ...string) config.Config {
 	t.Helper()
+
 	cfg, err := config.Plain(append([]string{"--data=" + filepath.Join(t.TempDir(), "d"), "--addr=127.0.0.1:0"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return cfg
 }
 
@@ -40,6 +42,7 @@ func onEach(t *testing.T, f func(t *testing.T, cfg config.Config)) {
 			f(t, configured(t))
 			return
 		}
+
 		f(t, configured(t, "--database="+at.Database))
 	})
 }
@@ -49,6 +52,7 @@ func migrated(ctx context.Context, database string) error {
 	if err == nil {
 		_, _, err = Migrate(ctx, cfg)
 	}
+
 	return err
 }
 
@@ -61,12 +65,14 @@ type output struct {
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	return o.text.Write(b)
 }
 
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	return o.text.String()
 }
 
@@ -74,27 +80,34 @@ func (o *output) String() string {
 func running(t *testing.T, cfg config.Config, out *output) (url string, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, cfg, out) }()
+
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+
 	for range 4000 {
 		if p, err := config.ReadProfile(cfg.Data); err == nil && strings.Contains(out.String(), "listens on") {
 			return p.URL, func() {
 				cancel()
+
 				if err := <-ended; err != nil {
 					t.Errorf("it ended with %v", err)
 				}
 			}
 		}
+
 		select {
 		case err := <-ended:
 			t.Fatalf("it did not start: %v\n%s", err, out)
 		case <-tick.C:
 		}
 	}
+
 	cancel()
 	t.Fatal("it did not start in time")
+
 	return "", nil
 }
 
@@ -102,11 +115,14 @@ func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
 	onEach(t, func(t *testing.T, cfg config.Config) {
 		out := &output{}
 		url, stop := running(t, cfg, out)
+
 		resp, err := http.Get(url + "/readyz")
 		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatalf("readyz: %v, %v", resp, err)
 		}
+
 		_ = resp.Body.Close()
+
 		http.DefaultClient.CloseIdleConnections()
 
 		// The operator reaches the running house through its socket, whoever else does not.
@@ -114,17 +130,22 @@ func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		accounts := listAccounts(t, rt)
 		if err := done(); err != nil || len(accounts) != 1 || accounts[0] != "default" {
 			t.Errorf("accounts %v, %v", accounts, err)
 		}
+
 		if info, err := os.Stat(filepath.Join(cfg.Data, "unireel.sock")); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the operator's socket: %v, %v", info, err)
 		}
+
 		if _, err := lockFolder(cfg.Data); !errors.Is(err, errLocked) {
 			t.Errorf("a second process took the folder: %v", err)
 		}
+
 		stop()
+
 		if _, err := os.Stat(filepath.Join(cfg.Data, "unireel.sock")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the socket was left: %v", err)
 		}
@@ -133,9 +154,11 @@ func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
 		if rt, done, err = Operator(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
+
 		if accounts := listAccounts(t, rt); len(accounts) != 1 {
 			t.Errorf("accounts %v", accounts)
 		}
+
 		if err := done(); err != nil {
 			t.Error(err)
 		}
@@ -144,19 +167,24 @@ func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
 
 func listAccounts(t *testing.T, rt http.RoundTripper) []string {
 	t.Helper()
+
 	resp, err := (&http.Client{Transport: rt}).Get("http://operator/admin/v1/accounts")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = resp.Body.Close() }()
+
 	var list struct{ Data []struct{ Name string } }
 	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
 		t.Fatal(err)
 	}
+
 	var names []string
 	for _, a := range list.Data {
 		names = append(names, a.Name)
 	}
+
 	return names
 }
 
@@ -164,21 +192,27 @@ func TestTheFirstKeyIsShownOnceAndNeverWritten(t *testing.T) {
 	onEach(t, func(t *testing.T, cfg config.Config) {
 		out := &output{}
 		_, stop := running(t, cfg, out)
+
 		p, err := config.ReadProfile(cfg.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		key := p.Key.Reveal()
 		if !strings.Contains(out.String(), key) {
 			t.Error("the first key was not shown")
 		}
+
 		stop()
+
 		again := &output{}
 		_, stop = running(t, cfg, again)
 		stop()
+
 		if strings.Contains(again.String(), key) {
 			t.Error("the first key was shown again")
 		}
+
 		if kept := everyKey(t, cfg); !strings.Contains(kept, "key_") || strings.Contains(kept, key) {
 			t.Errorf("the database has the key itself, or none: %q", kept)
 		}
@@ -188,21 +222,27 @@ func TestTheFirstKeyIsShownOnceAndNeverWritten(t *testing.T) {
 // everyKey is all that the database keeps of keys, as it is kept.
 func everyKey(t *testing.T, cfg config.Config) (kept string) {
 	t.Helper()
+
 	if !cfg.Database.Set() {
 		text, err := os.ReadFile(filepath.Join(cfg.Data, "unireel.db"))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return string(text)
 	}
+
 	conn, err := pgx.Connect(t.Context(), cfg.Database.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = conn.Close(context.Background()) }()
+
 	if err := conn.QueryRow(t.Context(), "SELECT STRING_AGG(k::text, ' ') FROM api_key AS k").Scan(&kept); err != nil {
 		t.Fatal(err)
 	}
+
 	return kept
 }
 
@@ -211,34 +251,46 @@ func everyKey(t *testing.T, cfg config.Config) (kept string) {
 func TestTwoHousesShareADatabase(t *testing.T) {
 	database := "--database=" + storetest.Migrated(t, migrated)
 	cfgs := []config.Config{configured(t, database), configured(t, database)}
-	outs, urls, stops := []*output{{}, {}}, make([]string, 2), make([]func(), 2)
+	outs := []*output{{}, {}}
+	urls := make([]string, 2)
+	stops := make([]func(), 2)
+
 	var both sync.WaitGroup
 	for i := range cfgs {
 		both.Go(func() { urls[i], stops[i] = running(t, cfgs[i], outs[i]) })
 	}
+
 	both.Wait()
+
 	shown := 0
+
 	for i := range cfgs {
 		if urls[i] == "" {
 			t.Fatal("it did not start")
 		}
+
 		if p, err := config.ReadProfile(cfgs[i].Data); err == nil && p.Key.Set() && strings.Contains(outs[i].String(), p.Key.Reveal()) {
 			shown++
 		}
+
 		rt, done, err := Operator(t.Context(), cfgs[i])
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if accounts := listAccounts(t, rt); len(accounts) != 1 {
 			t.Errorf("accounts %v", accounts)
 		}
+
 		if err := done(); err != nil {
 			t.Error(err)
 		}
 	}
+
 	if shown != 1 {
 		t.Errorf("%d servers showed a first key", shown)
 	}
+
 	for _, stop := range stops {
 		stop()
 	}
@@ -249,6 +301,7 @@ func TestTheCurrencyIsForLife(t *testing.T) {
 		out := &output{}
 		_, stop := running(t, cfg, out)
 		stop()
+
 		cfg.Currency = "CNY"
 		if err := Run(t.Context(), cfg, &output{}); err == nil || !strings.Contains(err.Error(), "USD") {
 			t.Errorf("another currency: %v", err)
@@ -259,11 +312,13 @@ func TestTheCurrencyIsForLife(t *testing.T) {
 func TestIDsGrow(t *testing.T) {
 	i := newIDs(func() time.Time { return time.UnixMilli(1) })
 	last := ""
+
 	for range 1000 {
 		id := i.New("task")
 		if id <= last || len(id) != len("task_")+26 {
 			t.Fatalf("%s after %s", id, last)
 		}
+
 		last = id
 	}
 }

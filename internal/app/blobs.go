@@ -20,11 +20,15 @@ func (h *house) openBlobs(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("open the blobs in %s: %w", h.folder.path, err)
 		}
+
 		h.blobs = blobs
 		h.later(blobs.Close)
+
 		return nil
 	}
+
 	c := h.cfg.S3
+
 	blobs, err := s3.Open(ctx, s3.Options{
 		Endpoint: c.Endpoint, Region: c.Region, AccessKey: c.AccessKey, SecretKey: c.SecretKey.Reveal(), Bucket: h.cfg.Blob.Name, Prefix: h.cfg.Blob.Prefix,
 		Addressing: s3.Addressing(c.Addressing), Presign: c.Presign, Now: time.Now,
@@ -32,9 +36,11 @@ func (h *house) openBlobs(ctx context.Context) error {
 	if err != nil {
 		return bucketTrouble(h.cfg, err)
 	}
+
 	h.blobs = blobs
 	h.later(blobs.Close)
 	h.log.Info("videos and files are kept in a bucket", "bucket", h.cfg.Blob.String(), "endpoint", endpoint(h.cfg), "presign", c.Presign)
+
 	return nil
 }
 
@@ -58,6 +64,7 @@ func bucketTrouble(cfg config.Config, err error) error {
 			return fmt.Errorf("config: %s: %s (%w)", trouble.knob, trouble.mend, said{err, trouble.kind})
 		}
 	}
+
 	return fmt.Errorf("config: blob: %s at %s cannot be used (%w)", cfg.Blob, at, said{err, nil})
 }
 
@@ -70,6 +77,7 @@ func (s said) Error() string {
 	if s.kind != nil {
 		text = strings.Replace(text, s.kind.Error()+": ", "", 1)
 	}
+
 	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 }
 

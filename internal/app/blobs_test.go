@@ -12,6 +12,7 @@ import (
 
 func TestBucketTroubleIsOneLineThatNamesAKnob(t *testing.T) {
 	cfg := config.Config{Blob: config.Bucket{Name: "films"}, S3: config.S3{Region: "eu-north-1", SecretKey: config.NewSecret("sk-hidden-0123")}}
+
 	page := errors.New("<html>\n  <h1>502</h1>\n</html>")
 	for kind, want := range map[error]string{
 		s3.ErrNoBucket:    "config: blob: there is no bucket films at https://s3.amazonaws.com; ",
@@ -22,10 +23,12 @@ func TestBucketTroubleIsOneLineThatNamesAKnob(t *testing.T) {
 		page:              "config: blob: s3://films at https://s3.amazonaws.com cannot be used (",
 	} {
 		err := bucketTrouble(cfg, fmt.Errorf("write to the bucket: %w: %w", kind, page))
+
 		text := err.Error()
 		if !strings.HasPrefix(text, want) || !strings.HasSuffix(text, "</html>)") || strings.Contains(text, "\n") || strings.Contains(text, "sk-hidden") {
 			t.Errorf("%v is said as %s", kind, text)
 		}
+
 		if strings.Count(text, kind.Error()) > 0 || !errors.Is(err, kind) {
 			t.Errorf("%v is said twice: %s", kind, text)
 		}

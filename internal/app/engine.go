@@ -29,15 +29,18 @@ func (e engine) Live(task string) (api.Live, bool) {
 
 func (e engine) Upstreams(ctx context.Context) ([]api.UpstreamStatus, error) {
 	list, err := e.h.dispatch.Upstreams(ctx)
+
 	var out []api.UpstreamStatus
 	for _, s := range list {
 		out = append(out, statusOf(s))
 	}
+
 	return out, err
 }
 
 func statusOf(s dispatch.Status) api.UpstreamStatus {
 	gate := "open"
+
 	switch {
 	case s.Wish == store.WishPause:
 		gate = "paused by the operator: what waits for it goes on waiting"
@@ -50,6 +53,7 @@ func statusOf(s dispatch.Status) api.UpstreamStatus {
 	case s.Shut:
 		gate = "shut: it is being found out whether a submission was taken"
 	}
+
 	return api.UpstreamStatus{
 		Name: s.Name, Provider: s.Provider, Models: append([]string{}, s.Models...), InProgress: int64(s.InProgress), Waiting: s.Waiting,
 		Limits: api.UpstreamLimits(s.Limits), Order: s.Order, Weight: s.Weight, Wish: string(s.Wish), Added: s.Added,
@@ -62,6 +66,7 @@ func (e engine) TestUpstream(ctx context.Context, name string) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return api.ErrNoUpstream
 	}
+
 	return err
 }
 
@@ -74,26 +79,32 @@ func (e engine) AddUpstream(ctx context.Context, setup []byte) (api.UpstreamStat
 	if _, err := e.h.makeAdded(string(setup)); err != nil { // before its key is written anywhere
 		return refused(err)
 	}
+
 	if e.known(ctx, setup) {
 		return refused(dispatch.ErrExists)
 	}
+
 	kept, err := e.h.keepKey(setup)
 	if err != nil {
 		return refused(err)
 	}
+
 	name, err := e.h.dispatch.AddUpstream(ctx, string(kept))
 	if errors.Is(err, dispatch.ErrExists) {
 		return refused(err)
 	}
+
 	if err != nil {
 		return api.UpstreamStatus{}, err
 	}
+
 	list, err := e.Upstreams(ctx)
 	for _, s := range list {
 		if s.Name == name {
 			return s, nil
 		}
 	}
+
 	return api.UpstreamStatus{Name: name, Models: []string{}, Gate: "open"}, err
 }
 
@@ -102,6 +113,7 @@ func sentence(text string) string {
 	if first, _, _ := strings.Cut(text, " "); !strings.ContainsAny(first, "_:[") {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
+
 	return text + "."
 }
 
@@ -110,7 +122,9 @@ func (e engine) known(ctx context.Context, setup []byte) bool {
 	var named struct {
 		Name string `json:"name"`
 	}
+
 	list, err := e.h.dispatch.Upstreams(ctx)
+
 	return json.Unmarshal(setup, &named) == nil && err == nil && slices.ContainsFunc(list, func(s dispatch.Status) bool { return s.Name == named.Name })
 }
 
@@ -127,6 +141,7 @@ func (e engine) WishUpstream(ctx context.Context, name, wish string) error {
 	case errors.Is(err, dispatch.ErrEmbedded):
 		return fault.New(fault.CodeInvalidValue, "name", name+" is the embedded renderer, which is always there.")
 	}
+
 	return err
 }
 
@@ -135,11 +150,14 @@ func (e engine) Routes(ctx context.Context) ([]api.ModelRoutes, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	stands := map[string]api.UpstreamStatus{}
 	for _, u := range list {
 		stands[u.Name] = u
 	}
+
 	ways := map[string][]api.ModelsRoute{}
+
 	for _, w := range e.h.dispatch.Ways() {
 		u := stands[w.Upstream]
 		of := w.Model + " " + string(w.Mode)
@@ -147,12 +165,15 @@ func (e engine) Routes(ctx context.Context) ([]api.ModelRoutes, error) {
 			Upstream: w.Upstream, Provider: u.Provider, As: w.As, Order: w.Order, Weight: w.Weight, Lacks: append([]catalog.Feature{}, w.Lacks...), Wish: u.Wish, Gate: u.Gate,
 		})
 	}
+
 	var all []api.ModelRoutes
+
 	for _, m := range e.h.catalog.Models() {
 		for _, mode := range m.ModeList() {
 			all = append(all, api.ModelRoutes{Model: m.ID, Mode: mode, Routes: append([]api.ModelsRoute{}, ways[m.ID+" "+string(mode)]...)})
 		}
 	}
+
 	return all, nil
 }
 
@@ -176,6 +197,7 @@ func (s stopped) Upstreams(context.Context) ([]api.UpstreamStatus, error) {
 	for _, u := range s.upstreams {
 		out = append(out, api.UpstreamStatus{Name: u.Name, Provider: u.Provider, Models: u.Models, Limits: api.UpstreamLimits(u.Limits), Gate: "no server is running"})
 	}
+
 	return out, nil
 }
 
@@ -205,6 +227,7 @@ func shipped() []checkout.Sample {
 			Open: func() (io.ReadSeekCloser, error) { return openSample(s) },
 		})
 	}
+
 	return list
 }
 
@@ -214,10 +237,12 @@ func openSample(s sample.Sample) (blob.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	r, ok := f.(io.ReadSeekCloser)
 	if !ok {
 		return nil, errors.New("an embedded file that cannot seek")
 	}
+
 	return sized{r, s.Bytes}, nil
 }
 

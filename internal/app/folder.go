@@ -31,26 +31,33 @@ func lockFolder(path string) (folder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return f, fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data or UNIREEL_DATA", path, err)
 	}
+
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return f, fmt.Errorf("the data folder %s cannot be written: %w; choose another with --data or UNIREEL_DATA", path, err)
 	}
+
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = lock.Close()
+
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return f, fmt.Errorf("%s: %w by another unireel process; stop it, or choose another folder with --data", path, errLocked)
 		}
+
 		return f, fmt.Errorf("lock %s: %w", path, err)
 	}
+
 	f.lock = lock
 	if err := os.RemoveAll(f.scratch()); err != nil {
 		return f, errors.Join(fmt.Errorf("clear %s: %w", f.scratch(), err), f.unlock())
 	}
+
 	for _, dir := range []string{f.blobs(), f.scratch()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return f, errors.Join(fmt.Errorf("make %s: %w", dir, err), f.unlock())
 		}
 	}
+
 	return f, nil
 }
 

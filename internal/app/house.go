@@ -56,43 +56,56 @@ type house struct {
 // room cannot be built.
 func build(ctx context.Context, cfg config.Config, out io.Writer, whole bool) (h *house, err error) {
 	h = &house{cfg: cfg, log: newLog(cfg, out), ids: newIDs(time.Now)}
+
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
 		}
 	}()
+
 	if h.rates.create, err = account.ParseRate(cfg.RateCreate); err != nil {
 		return h, fmt.Errorf("config: rate_create: %w", err)
 	}
+
 	if h.rates.read, err = account.ParseRate(cfg.RateRead); err != nil {
 		return h, fmt.Errorf("config: rate_read: %w", err)
 	}
+
 	if h.folder, err = lockFolder(cfg.Data); err != nil {
 		return h, err
 	}
+
 	h.later(h.folder.unlock)
+
 	if h.catalog, err = loadCatalog(cfg); err != nil {
 		return h, err
 	}
+
 	if h.fetch, err = newFetch(cfg); err != nil {
 		return h, err
 	}
+
 	h.later(h.fetch.Close)
 	// Before the database is made: a bucket that is misspelt leaves nothing behind.
 	if err = h.openBlobs(ctx); err != nil {
 		return h, err
 	}
+
 	if h.store, err = store.Open(ctx, h.storeOptions()); err != nil {
 		return h, fmt.Errorf("open the database%s: %w", h.where(), err)
 	}
+
 	h.later(h.store.Close)
+
 	linkSecret, err := settle(ctx, h.store, h.cfg.Currency)
 	if err != nil {
 		return h, err
 	}
+
 	if whole {
 		return h, h.furnish(ctx, linkSecret)
 	}
+
 	return h, h.furnishOffice(linkSecret)
 }
 
@@ -106,6 +119,7 @@ func (h *house) where() string {
 	if h.cfg.Database.Set() {
 		return ""
 	}
+
 	return " in " + h.folder.path
 }
 
@@ -117,6 +131,7 @@ func (h *house) furnishOffice(linkSecret []byte) (err error) {
 		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: stopped{h.cfg.Upstreams},
 		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, Version: Version(),
 	})
+
 	return err
 }
 
@@ -125,16 +140,20 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	if h.secret, err = h.firstAccount(ctx); err != nil {
 		return err
 	}
+
 	upstreams, err := h.upstreams(ctx)
 	if err != nil {
 		return err
 	}
+
 	h.registry = prometheus.NewRegistry()
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
 	name, err := os.Hostname()
 	if err != nil {
 		name = "a host without a name"
 	}
+
 	h.dispatch, err = dispatch.New(ctx, dispatch.Options{
 		Replica: name,
 		Store:   h.store, Blobs: h.blobs, Fetch: h.fetch, Catalog: h.catalog, Samples: samples{}, Upstreams: upstreams, Make: h.makeAdded, Dismissed: h.forgetKey,
@@ -144,10 +163,12 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	if err != nil {
 		return err
 	}
+
 	h.checkout = checkout.New(checkout.Options{
 		Store: h.store, Catalog: h.catalog, Blobs: h.blobs, Fetch: h.fetch, Samples: shipped(),
 		Route: h.dispatch.Route, StandIn: func(catalog.Request) bool { return h.dispatch.StandsIn() }, Now: time.Now, NewID: h.ids.New, FileRetention: h.cfg.FileRetention, Log: h.log, Point: failPoint,
 	})
+
 	options := api.Options{
 		Store: h.store, Catalog: h.catalog, Checkout: h.checkout, Blobs: h.blobs, Engine: engine{h}, PublicURL: h.cfg.PublicURL,
 		LinkSecret: linkSecret, Now: time.Now, NewID: h.ids.New, Log: h.log, CORS: h.cfg.CORSOrigins, ServeAdmin: h.cfg.Admin, MaxUpload: int64(h.cfg.MaxUpload), Version: Version(),
@@ -156,13 +177,16 @@ func (h *house) furnish(ctx context.Context, linkSecret []byte) (err error) {
 	if h.cfg.Metrics {
 		options.Registry = h.registry
 	}
+
 	options.PreviewNote = func() string {
 		if h.dispatch.StandsIn() {
 			return standInNote
 		}
+
 		return ""
 	}
 	h.api, err = api.New(options)
+
 	return err
 }
 
@@ -177,7 +201,9 @@ func (h *house) close() error {
 	for _, f := range slices.Backward(h.closers) {
 		failed = errors.Join(failed, f())
 	}
+
 	h.closers = nil
+
 	return failed
 }
 
@@ -188,13 +214,16 @@ func loadCatalog(cfg config.Config) (*catalog.Catalog, error) {
 		if err != nil {
 			return nil, fmt.Errorf("price_table: %w", err)
 		}
+
 		if o.Prices, err = catalog.ParsePrices(cfg.PriceTable, data); err != nil {
 			return nil, err
 		}
 	}
+
 	if cfg.Models == "" {
 		return catalog.Load(o)
 	}
+
 	return catalog.Load(o, os.DirFS(cfg.Models))
 }
 
@@ -203,9 +232,11 @@ func newFetch(cfg config.Config) (*fetch.Fetcher, error) {
 	for _, a := range cfg.FetchAllow {
 		o.Allow = append(o.Allow, a.String())
 	}
+
 	for _, m := range cfg.FetchMap {
 		o.Map = append(o.Map, fetch.Mapping{Prefix: m.Prefix, Folder: m.Dir})
 	}
+
 	return fetch.New(o)
 }
 
@@ -214,16 +245,20 @@ func beside(program, name string) string {
 	if filepath.Base(program) == program {
 		return name
 	}
+
 	return filepath.Join(filepath.Dir(program), name)
 }
 
 func newLog(cfg config.Config, out io.Writer) *slog.Logger {
 	var level slog.Level
+
 	_ = level.UnmarshalText([]byte(cfg.LogLevel))
+
 	o := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(out, o))
 	}
+
 	return slog.New(slog.NewTextHandler(out, o))
 }
 
@@ -236,5 +271,6 @@ func (samples) Sample(id string) (string, func() (blob.Reader, error), bool) {
 			return s.Name, func() (blob.Reader, error) { return openSample(s) }, true
 		}
 	}
+
 	return "", nil, false
 }

@@ -24,10 +24,12 @@ func newIDs(now func() time.Time) *ids {
 func (i *ids) New(prefix string) string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+
 	id, err := ulid.New(ulid.Timestamp(i.now()), i.entropy)
 	if err != nil { // 2^80 ids in one millisecond: start a new sequence
 		i.entropy = ulid.Monotonic(rand.Reader, 0)
 		id = ulid.MustNew(ulid.Timestamp(i.now()), i.entropy)
 	}
+
 	return prefix + "_" + id.String()
 }

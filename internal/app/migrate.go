@@ -17,8 +17,10 @@ func Migrate(ctx context.Context, cfg config.Config) (from, to int64, err error)
 		if err != nil {
 			return 0, 0, err
 		}
+
 		o.Path = f.database()
 		defer func() { err = errors.Join(err, f.unlock()) }()
 	}
+
 	return store.Migrate(ctx, o)
 }

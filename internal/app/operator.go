@@ -20,19 +20,23 @@ import (
 func Operator(ctx context.Context, cfg config.Config) (http.RoundTripper, func() error, error) {
 	patience := time.NewTimer(lockPatience)
 	defer patience.Stop()
+
 	for {
 		h, err := build(ctx, cfg, io.Discard, false)
 		if err == nil {
 			return inProcess{h.api.Admin()}, h.close, nil
 		}
+
 		if !errors.Is(err, errLocked) {
 			return nil, nil, err
 		}
+
 		path := folder{path: cfg.Data}.socket()
 		if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
 			_ = conn.Close()
 			return throughSocket(path)
 		}
+
 		select {
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
@@ -52,6 +56,7 @@ func throughSocket(path string) (http.RoundTripper, func() error, error) {
 		DisableKeepAlives: true, ResponseHeaderTimeout: 5 * time.Minute,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) },
 	}
+
 	return t, func() error { t.CloseIdleConnections(); return nil }, nil
 }
 
@@ -63,14 +68,18 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
+
 	w := httptest.NewRecorder()
+
 	served := r.Clone(r.Context())
 	if served.Body == nil {
 		served.Body = http.NoBody
 	}
+
 	served.RequestURI = r.URL.RequestURI()
 	p.handler.ServeHTTP(w, served)
 	resp := w.Result()
 	resp.Request = r
+
 	return resp, nil
 }

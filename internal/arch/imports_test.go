@@ -95,23 +95,28 @@ func TestImports(t *testing.T) {
 
 func imports(all []source) []finding {
 	var found []finding
+
 	for _, s := range all {
 		if s.test || strings.HasPrefix(s.path, "test/") {
 			continue
 		}
+
 		for _, spec := range s.file.Imports {
 			what, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				what = spec.Path.Value
 			}
+
 			if why := forbidden(s.dir(), what); why != "" {
 				found = append(found, s.finding(spec.Pos(), what, "%s imports %s: %s", s.dir(), what, why))
 			}
 		}
+
 		if _, ok := row(s.dir()); !ok {
 			found = append(found, s.finding(s.file.Package, s.dir(), "the room %s has no row in the law: say what it may import", s.dir()))
 		}
 	}
+
 	return found
 }
 
@@ -120,18 +125,22 @@ func forbidden(room, what string) string {
 	if ours, ok := strings.CutPrefix(what, module+"/"); ok {
 		return forbiddenOurs(room, ours)
 	}
+
 	first, _, _ := strings.Cut(what, "/")
 	if slices.Contains(alone, room) && strings.Contains(first, ".") {
 		return "it imports the standard library only"
 	}
+
 	if slices.Contains(pure, room) && slices.Contains(impure, what) {
 		return "the room is pure"
 	}
+
 	for _, end := range ends {
 		if (what == end.what || strings.HasPrefix(what, end.what+"/")) && !slices.Contains(end.rooms, room) && room != "bench" {
 			return end.why
 		}
 	}
+
 	return ""
 }
 
@@ -139,18 +148,22 @@ func forbiddenOurs(room, ours string) string {
 	if slices.Contains(alone, room) {
 		return "it imports the standard library only"
 	}
+
 	if ours == "internal/fault" || ours == "internal/money" {
 		return ""
 	}
+
 	may, _ := row(room)
 	for _, pattern := range strings.Fields(may) {
 		if pattern == "*" || pattern == ours || "internal/"+pattern == ours {
 			return ""
 		}
+
 		if ok, err := path.Match("internal/"+pattern, ours); err == nil && ok {
 			return ""
 		}
 	}
+
 	return "the law does not list it"
 }
 
@@ -161,11 +174,13 @@ func row(room string) (string, bool) {
 			return r.may, true
 		}
 	}
+
 	for _, r := range law {
 		if ok, err := path.Match(r.room, room); err == nil && ok {
 			return r.may, true
 		}
 	}
+
 	return "", false
 }
 
@@ -211,5 +226,6 @@ func names(found []finding) []string {
 	for _, f := range found {
 		all = append(all, f.name)
 	}
+
 	return all
 }

@@ -48,11 +48,14 @@ func (f finding) String() string { return fmt.Sprintf("%s:%d: %s", f.path, f.lin
 
 func parse(t *testing.T, name, text string) source {
 	t.Helper()
+
 	set := token.NewFileSet()
+
 	file, err := parser.ParseFile(set, name, text, parser.ParseComments)
 	if err != nil {
 		t.Fatalf("parse %s: %v", name, err)
 	}
+
 	return source{path: name, test: strings.HasSuffix(name, "_test.go"), text: []byte(text), set: set, file: file}
 }
 
@@ -60,52 +63,67 @@ func parse(t *testing.T, name, text string) source {
 // tools is a module of its own; testdata is other people's talk.
 func files(t *testing.T) map[string][]byte {
 	t.Helper()
+
 	found := map[string][]byte{}
+
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
+
 		if entry.IsDir() {
 			switch entry.Name() {
 			case ".git", "bin", "testdata", "unireel-data", "node_modules", "tmp":
 				return filepath.SkipDir
 			}
+
 			return nil
 		}
+
 		if !entry.Type().IsRegular() {
 			return nil
 		}
+
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
+
 		if bytes.IndexByte(text, 0) >= 0 {
 			return nil
 		}
+
 		rel, err := filepath.Rel(root, name)
 		if err != nil {
 			return err
 		}
+
 		found[filepath.ToSlash(rel)] = text
+
 		return nil
 	})
 	if err != nil {
 		t.Fatalf("read the repository: %v", err)
 	}
+
 	return found
 }
 
 // sources parses every Go file of the repository.
 func sources(t *testing.T) []source {
 	t.Helper()
+
 	var all []source
+
 	for name, text := range files(t) {
 		if strings.HasSuffix(name, ".go") && !strings.HasPrefix(name, "tools/") {
 			all = append(all, parse(t, name, string(text)))
 		}
 	}
+
 	if len(all) < 10 {
 		t.Fatalf("only %d Go files found below %s", len(all), root)
 	}
+
 	return all
 }

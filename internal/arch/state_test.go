@@ -21,11 +21,14 @@ func TestNoState(t *testing.T) {
 
 func state(all []source) []finding {
 	var found []finding
+
 	variables := map[string]map[string]bool{} // package folder -> names
+
 	for _, s := range all {
 		if s.test {
 			continue
 		}
+
 		for _, decl := range s.file.Decls {
 			switch d := decl.(type) {
 			case *ast.FuncDecl:
@@ -39,30 +42,37 @@ func state(all []source) []finding {
 			}
 		}
 	}
+
 	for _, s := range all {
 		if !s.test {
 			found = append(found, written(s, variables[s.dir()])...)
 		}
 	}
+
 	return found
 }
 
 // born checks how package variables come to be, and notes their names.
 func born(s source, d *ast.GenDecl, variables map[string]map[string]bool) []finding {
 	var found []finding
+
 	for _, spec := range d.Specs {
 		v, ok := spec.(*ast.ValueSpec)
 		if !ok {
 			continue
 		}
+
 		for i, name := range v.Names {
 			if name.Name == "_" {
 				continue // an assertion that a type has an interface's methods
 			}
+
 			if variables[s.dir()] == nil {
 				variables[s.dir()] = map[string]bool{}
 			}
+
 			variables[s.dir()][name.Name] = true
+
 			switch {
 			case embedded(d, v):
 			case len(v.Values) == 0:
@@ -72,6 +82,7 @@ func born(s source, d *ast.GenDecl, variables map[string]map[string]bool) []find
 			}
 		}
 	}
+
 	return found
 }
 
@@ -80,12 +91,14 @@ func embedded(d *ast.GenDecl, v *ast.ValueSpec) bool {
 		if group == nil {
 			continue
 		}
+
 		for _, c := range group.List {
 			if strings.HasPrefix(c.Text, "//go:embed ") {
 				return true
 			}
 		}
 	}
+
 	return false
 }
 
@@ -99,7 +112,9 @@ func stateful(value ast.Expr) bool {
 		if sel, ok := v.Type.(*ast.SelectorExpr); ok {
 			return statefulType(sel)
 		}
+
 		m, ok := v.Type.(*ast.MapType)
+
 		return ok && m != nil && len(v.Elts) == 0
 	case *ast.CallExpr:
 		switch f := v.Fun.(type) {
@@ -111,6 +126,7 @@ func stateful(value ast.Expr) bool {
 	case *ast.SelectorExpr:
 		return v.Sel.Name == "DefaultClient" || v.Sel.Name == "DefaultTransport"
 	}
+
 	return false
 }
 
@@ -120,12 +136,14 @@ func statefulType(sel *ast.SelectorExpr) bool {
 	if !ok {
 		return false
 	}
+
 	switch path.Base(from.Name) {
 	case "sync", "atomic", "prometheus", "promauto", "rand", "bytes":
 		return true
 	case "http":
 		return sel.Sel.Name == "Client" || sel.Sel.Name == "Transport"
 	}
+
 	return false
 }
 
@@ -133,11 +151,13 @@ func statefulType(sel *ast.SelectorExpr) bool {
 // somebody else can.
 func written(s source, variables map[string]bool) []finding {
 	var found []finding
+
 	say := func(e ast.Expr, how string) {
 		if name := rootOf(e); name != nil && variables[name.Name] && outer(s.file, name) {
 			found = append(found, s.finding(name.Pos(), name.Name, "package variable %s is %s", name.Name, how))
 		}
 	}
+
 	ast.Inspect(s.file, func(n ast.Node) bool {
 		switch x := n.(type) {
 		case *ast.AssignStmt:
@@ -162,8 +182,10 @@ func written(s source, variables map[string]bool) []finding {
 				say(x.Args[0], "written")
 			}
 		}
+
 		return true
 	})
+
 	return found
 }
 
@@ -193,6 +215,7 @@ func outer(file *ast.File, name *ast.Ident) bool {
 	if name.Obj == nil {
 		return true
 	}
+
 	return file.Scope.Lookup(name.Name) == name.Obj
 }
 
@@ -236,6 +259,7 @@ func TestNoStateRule(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("written from another file", func(t *testing.T) {
 		got := state([]source{
 			parse(t, "a/x.go", "package x\nvar n = 1\n"),

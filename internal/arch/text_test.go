@@ -22,35 +22,45 @@ func TestDocs(t *testing.T) {
 }
 
 func undocumented(all []source) []finding {
-	said, first := map[string]string{}, map[string]source{}
+	said := map[string]string{}
+	first := map[string]source{}
+
 	for _, s := range all {
 		if s.test {
 			continue
 		}
+
 		if _, ok := first[s.dir()]; !ok {
 			first[s.dir()] = s
 		}
+
 		if s.file.Doc != nil {
 			said[s.dir()] += s.file.Doc.Text()
 		}
 	}
+
 	var found []finding
+
 	for _, dir := range slices.Sorted(maps.Keys(first)) {
 		s := first[dir]
+
 		start := "Package " + s.file.Name.Name + " "
 		if s.file.Name.Name == "main" {
 			start = "Command "
 		}
+
 		if doc := said[dir]; !strings.HasPrefix(doc, start) || len(doc) < shortest {
 			found = append(found, s.finding(s.file.Package, dir,
 				"package %s: its comment must start with %q and say what it is, what comes before and after it, what it never does", dir, start))
 		}
 	}
+
 	return found
 }
 
 func TestDocsRule(t *testing.T) {
 	long := strings.Repeat("// It is this and that, and never something else.\n", 4)
+
 	cases := map[string]struct {
 		text string
 		want []string
@@ -131,6 +141,7 @@ func TestNoSleepNoSkip(t *testing.T) {
 // find fails it, with the command that installs it.
 func waiting(all []source) []finding {
 	bubbles := map[string]bool{} // folders whose tests run under synctest's clock
+
 	for _, s := range all {
 		for _, spec := range s.file.Imports {
 			if s.test && spec.Path.Value == `"testing/synctest"` {
@@ -138,7 +149,9 @@ func waiting(all []source) []finding {
 			}
 		}
 	}
+
 	var found []finding
+
 	for _, s := range all {
 		bubble := s.test && bubbles[s.dir()]
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -146,6 +159,7 @@ func waiting(all []source) []finding {
 			if !ok {
 				return true
 			}
+
 			from, _ := sel.X.(*ast.Ident)
 			switch {
 			case from == nil:
@@ -154,9 +168,11 @@ func waiting(all []source) []finding {
 			case s.test && (sel.Sel.Name == "Skip" || sel.Sel.Name == "Skipf" || sel.Sel.Name == "SkipNow") && len(from.Name) == 1:
 				found = append(found, s.finding(n.Pos(), from.Name+"."+sel.Sel.Name, "skips a test: let it fail and say what to install"))
 			}
+
 			return true
 		})
 	}
+
 	return found
 }
 

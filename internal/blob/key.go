@@ -20,10 +20,12 @@ func CheckKey(key string) error {
 	if len(key) > maxSegments*maxSegment || len(segments) > maxSegments {
 		return fmt.Errorf("%w: too long", ErrBadKey)
 	}
+
 	for _, s := range segments {
 		if s == "" || len(s) > maxSegment || s[0] == '.' {
 			return fmt.Errorf("%w: %q", ErrBadKey, key)
 		}
+
 		for _, c := range []byte(s) {
 			letter := 'a' <= c|0x20 && c|0x20 <= 'z'
 			if !letter && ('0' > c || c > '9') && c != '.' && c != '_' && c != '-' {
@@ -31,5 +33,6 @@ func CheckKey(key string) error {
 			}
 		}
 	}
+
 	return nil
 }

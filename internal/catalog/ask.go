@@ -104,10 +104,13 @@ func (n Number) Whole() (int64, bool) {
 	if !numberForm.MatchString(string(n)) {
 		return 0, false
 	}
+
 	d, err := decimal.NewFromString(string(n))
 	if err != nil || !d.IsInteger() {
 		return 0, false
 	}
+
 	i := d.BigInt()
+
 	return i.Int64(), i.IsInt64()
 }

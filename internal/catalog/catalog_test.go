@@ -8,10 +8,12 @@ import (
 
 func load(t testing.TB) *Catalog {
 	t.Helper()
+
 	c, err := Load(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return c
 }
 
@@ -21,6 +23,7 @@ func texts(param string, at int, list ...string) Given[[]Given[string]] {
 	for i, s := range list {
 		all = append(all, Give(s, param+"["+string(rune('0'+i))+"]", at+i+1))
 	}
+
 	return Give(all, param, at)
 }
 
@@ -42,11 +45,14 @@ func pageOne() Ask {
 
 func TestThePagesFirstExample(t *testing.T) {
 	c := load(t)
+
 	r, q, err := c.Estimate(pageOne())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	no := false
+
 	want := Request{
 		Model: "wan2.6-r2v-flash-720p-audio", Resolved: "wan2.6-r2v-flash-720p-audio", Mode: R2V,
 		Prompt:         "保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。",
@@ -63,6 +69,7 @@ func TestThePagesFirstExample(t *testing.T) {
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Error(diff)
 	}
+
 	wantQuote := Quote{UnitPrice: 50_000, Billing: BillInputOutput, MaxMillis: 10_000, Hold: 500_000}
 	if diff := cmp.Diff(wantQuote, q); diff != "" {
 		t.Error(diff)

@@ -25,6 +25,7 @@ func firstBroken(rules []rule) error {
 			return fmt.Errorf("%s: %s", r.field, r.want)
 		}
 	}
+
 	return nil
 }
 
@@ -47,26 +48,31 @@ func (m *Model) check() error {
 	if err != nil {
 		return err
 	}
+
 	for i, size := range m.Sizes {
 		if w, h, ok := splitSize(size); !ok || sizeText(w, h) != size || slices.Index(m.Sizes, size) != i {
 			return fmt.Errorf("sizes[%d]: want W*H, each once", i)
 		}
 	}
+
 	for i, shot := range m.ShotTypes {
 		if shot != "single" && shot != "multi" {
 			return fmt.Errorf("shot_types[%d]: want single or multi", i)
 		}
 	}
+
 	for currency, price := range m.Price.PerSecond {
 		if _, err := parsePrice(price, one); err != nil {
 			return fmt.Errorf("price.per_second.%s: %w", currency, err)
 		}
 	}
+
 	for _, mode := range m.ModeList() {
 		if err := m.checkMode(mode, m.Modes[mode]); err != nil {
 			return fmt.Errorf("modes.%s.%w", mode, err)
 		}
 	}
+
 	return m.checkMedia()
 }
 
@@ -74,6 +80,7 @@ func (m *Model) checkMode(mode Mode, s ModeSheet) error {
 	n := s.References
 	want := map[Mode]Counts{I2V: {Min: 1, Max: 1, Images: 1}, T2V: {}}
 	fixed, isFixed := want[mode]
+
 	err := firstBroken([]rule{
 		{isFixed || mode == R2V, "", "want r2v, i2v or t2v"},
 		{s.Family == "" || idForm.MatchString(s.Family), "family", "want small letters, digits, dots and dashes"},
@@ -89,20 +96,24 @@ func (m *Model) checkMode(mode Mode, s ModeSheet) error {
 	if err != nil {
 		return err
 	}
+
 	for provider, supply := range s.Suppliers {
 		if provider == "" {
 			return fmt.Errorf("suppliers: want kind of provider: name of the model there")
 		}
+
 		if err := supply.Check(); err != nil {
 			return fmt.Errorf("suppliers.%s.%w", provider, err)
 		}
 	}
+
 	needs := map[Kind]bool{Image: n.Images > 0, Video: n.Videos > 0, Audio: s.GuideAudio != AudioRefused}
 	for _, kind := range []Kind{Image, Video, Audio} {
 		if _, bounded := m.Media[kind]; needs[kind] && !bounded {
 			return fmt.Errorf("references: media.%s is missing, though the mode takes it", kind)
 		}
 	}
+
 	return nil
 }
 
@@ -121,12 +132,14 @@ func (m *Model) checkMedia() error {
 		if err != nil {
 			return fmt.Errorf("media.%s%w", kind, err)
 		}
+
 		for i, name := range b.Formats {
 			if _, known := formats[name]; !known {
 				return fmt.Errorf("media.%s.formats[%d]: %q is no format that is known", kind, i, name)
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -136,8 +149,10 @@ func splitSize(size string) (width, height int, ok bool) {
 	if part == nil {
 		return 0, 0, false
 	}
+
 	width, _ = strconv.Atoi(part[1]) // at most five digits: the form says so
 	height, _ = strconv.Atoi(part[2])
+
 	return width, height, true
 }
 

@@ -29,6 +29,7 @@ func (m *Model) Judge(ref Measured) *fault.Fault {
 		return fault.New(fault.CodeBadReference, ref.Param, fmt.Sprintf(format, args...))
 	}
 	b, known := m.Media[ref.Kind]
+
 	seconds := float64(ref.Millis) / 1000
 	switch {
 	case ref.Asked != "" && ref.Kind != ref.Asked:
@@ -50,6 +51,7 @@ func (m *Model) Judge(ref Measured) *fault.Fault {
 	case b.NoAlpha && ref.Alpha:
 		return bad("The picture has transparency, which the model does not take; save it without an alpha channel.")
 	}
+
 	return nil
 }
 
@@ -84,40 +86,53 @@ func (c *Catalog) Judge(r Request, all []Measured) *fault.Fault {
 	if !ok {
 		return fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("The model %s is not offered any more.", quote(r.Resolved)))
 	}
+
 	var faults []fault.Fault
+
 	counts := m.Modes[r.Mode].References
 	left := map[Kind]int{Image: counts.Images, Video: counts.Videos}
+
 	for _, ref := range all {
 		if f := m.Judge(ref); f != nil {
 			faults = append(faults, *f)
 			continue
 		}
+
 		if ref.Kind == Audio {
 			continue
 		}
+
 		if left[ref.Kind]--; left[ref.Kind] < 0 {
 			faults = append(faults, *fault.New(fault.CodeBadReference, ref.Param,
 				fmt.Sprintf("This is one %s too many: %s takes at most %d pictures and %d videos.", ref.Kind, m.ID, counts.Images, counts.Videos)))
 		}
 	}
+
 	if len(faults) == 0 {
 		faults = m.judgeSums(r, all)
 	}
+
 	return fault.Join(faults)
 }
 
 // judgeSums holds the reference videos together to the model's seconds.
 func (m *Model) judgeSums(r Request, all []Measured) []fault.Fault {
-	sheet, most := m.Modes[r.Mode], m.Media[Video].TotalSeconds*1000
+	sheet := m.Modes[r.Mode]
+	most := m.Media[Video].TotalSeconds * 1000
+
 	var sum, spare int64 // milliseconds
+
 	for _, ref := range all {
 		if ref.Kind != Video {
 			continue
 		}
-		sum, spare = sum+ref.Millis, spare+slack
+
+		sum = sum + ref.Millis
+		spare = spare + slack
 		bad := func(format string, args ...any) []fault.Fault {
 			return []fault.Fault{*fault.New(fault.CodeBadReference, ref.Param, fmt.Sprintf(format, args...))}
 		}
+
 		switch seconds := float64(sum) / 1000; {
 		case most > 0 && sum > most+spare:
 			return bad("With this one the reference videos last %.2f s together; %s takes at most %d s of them.", seconds, m.ID, most/1000)
@@ -128,5 +143,6 @@ func (m *Model) judgeSums(r Request, all []Measured) []fault.Fault {
 				seconds, r.Seconds, m.ID, sheet.TotalSeconds)
 		}
 	}
+
 	return nil
 }

@@ -56,6 +56,7 @@ func ParsePrices(name string, data []byte) (map[string]string, error) {
 	if err := decodeStrictly(data, &prices); err != nil {
 		return nil, fmt.Errorf("price table %s: %w", name, err)
 	}
+
 	return prices, nil
 }
 
@@ -68,28 +69,35 @@ func Load(o Options, folders ...fs.FS) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open models: %w", err)
 	}
+
 	models := map[string]*Model{}
 	for _, folder := range append([]fs.FS{shipped}, folders...) {
 		if err := readFolder(folder, models); err != nil {
 			return nil, err
 		}
 	}
+
 	if o.Currency == "" {
 		o.Currency = "USD"
 	}
+
 	if o.Markup == "" {
 		o.Markup = "1"
 	}
+
 	if err := setPrices(models, o); err != nil {
 		return nil, err
 	}
+
 	c := &Catalog{currency: o.Currency, markup: o.Markup, models: models, families: map[string]*family{}}
 	for _, id := range slices.Sorted(maps.Keys(models)) {
 		c.list = append(c.list, models[id])
 	}
+
 	if err := c.gatherFamilies(); err != nil {
 		return nil, err
 	}
+
 	return c, nil
 }
 
@@ -98,24 +106,30 @@ func readFolder(folder fs.FS, models map[string]*Model) error {
 	if err != nil {
 		return fmt.Errorf("read models: %w", err)
 	}
+
 	for _, entry := range entries {
 		name := entry.Name()
 		if path.Ext(name) == ".yml" {
 			return fmt.Errorf("model %s: name the file %s", name, strings.TrimSuffix(name, ".yml")+".yaml")
 		}
+
 		if entry.IsDir() || path.Ext(name) != ".yaml" {
 			continue
 		}
+
 		data, err := fs.ReadFile(folder, name)
 		if err != nil {
 			return fmt.Errorf("read model %s: %w", name, err)
 		}
+
 		m, err := parseModel(name, data)
 		if err != nil {
 			return fmt.Errorf("model %s: %w", name, err)
 		}
+
 		models[m.ID] = m
 	}
+
 	return nil
 }
 
@@ -124,12 +138,15 @@ func parseModel(name string, data []byte) (*Model, error) {
 	if err := decodeStrictly(data, m); err != nil {
 		return nil, err
 	}
+
 	if err := m.check(); err != nil {
 		return nil, err
 	}
+
 	if m.ID+".yaml" != name {
 		return nil, fmt.Errorf("id: %q stands in a file of another name; call it %s.yaml", m.ID, m.ID)
 	}
+
 	return m, nil
 }
 
@@ -138,14 +155,17 @@ func parseModel(name string, data []byte) (*Model, error) {
 func decodeStrictly(data []byte, into any) error {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)
+
 	if err := d.Decode(into); errors.Is(err, io.EOF) {
 		return errors.New("the file is empty")
 	} else if err != nil {
 		return err
 	}
+
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return errors.New("there is more than one YAML document in the file")
 	}
+
 	return nil
 }
 
@@ -159,27 +179,36 @@ func setPrices(models map[string]*Model, o Options) error {
 	if err != nil || markup.Sign() <= 0 || markup.GreaterThan(decimal.NewFromInt(1000)) {
 		return fmt.Errorf("mark-up %q: want a decimal above 0 and at most 1000, like 1.2", o.Markup)
 	}
+
 	for id := range o.Prices {
 		if _, ok := models[id]; !ok {
 			return fmt.Errorf("price table: there is no model %q", id)
 		}
 	}
+
 	for _, id := range slices.Sorted(maps.Keys(models)) {
 		m := models[id]
 		text, own := o.Prices[id]
 		factor := one
+
 		if !own {
-			text, factor = m.Price.PerSecond[o.Currency], markup
+			text = m.Price.PerSecond[o.Currency]
+			factor = markup
 		}
+
 		if text == "" {
 			return fmt.Errorf("model %s: price.per_second: it has no price in %s, and the price table has none either", m.file, o.Currency)
 		}
+
 		price, err := parsePrice(text, factor)
 		if err != nil {
 			return fmt.Errorf("model %s: price per second in %s: %w", m.file, o.Currency, err)
 		}
-		m.UnitPrice, m.OwnPrice = price, own
+
+		m.UnitPrice = price
+		m.OwnPrice = own
 	}
+
 	return nil
 }
 
@@ -189,6 +218,7 @@ func parsePrice(text string, factor decimal.Decimal) (money.Amount, error) {
 	if err != nil || d.Sign() < 0 || d.GreaterThan(decimal.NewFromInt(maxPrice)) {
 		return 0, fmt.Errorf("%q: want a decimal from 0 to %d, like 0.075", text, maxPrice)
 	}
+
 	return money.Amount(d.Mul(factor).Shift(6).Round(0).IntPart()), nil
 }
 
@@ -198,6 +228,7 @@ func parseDecimal(text string) (decimal.Decimal, error) {
 	if len(text) > 40 || strings.ContainsAny(text, "eE") {
 		return decimal.Decimal{}, errors.New("not a plain decimal")
 	}
+
 	return decimal.NewFromString(text)
 }
 
@@ -210,22 +241,27 @@ func (c *Catalog) gatherFamilies() error {
 			if _, taken := c.models[name]; taken {
 				return fmt.Errorf("model %s: modes.%s.family: %q is a model's id already", m.file, modes[0], name)
 			}
+
 			f := c.families[name]
 			if f == nil {
 				f = &family{name: name, modes: modes}
 				c.families[name] = f
 			}
+
 			if !slices.Equal(f.modes, modes) {
 				return fmt.Errorf("model %s: modes.%s.family: %q is a family of mode %v in %s; its members want the same modes", m.file, modes[0], name, f.modes, f.members[0].file)
 			}
+
 			for _, other := range f.members {
 				if other.Tier == m.Tier && other.Sound == m.Sound {
 					return fmt.Errorf("model %s: modes.%s.family: %s has the same tier and sound in the family %q", m.file, modes[0], other.file, name)
 				}
 			}
+
 			f.members = append(f.members, m)
 		}
 	}
+
 	return nil
 }
 

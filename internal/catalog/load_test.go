@@ -11,18 +11,21 @@ import (
 
 func TestTheModelsThatShip(t *testing.T) {
 	c := load(t)
+
 	var ids []string
 	for _, m := range c.Models() {
 		ids = append(ids, m.ID)
 		if !slices.Contains([]string{"832*480", "1280*720", "1920*1080"}, m.Sizes[0]) {
 			t.Errorf("%s: the default size %s is not 16:9", m.ID, m.Sizes[0])
 		}
+
 		for _, mode := range m.ModeList() {
 			if _, ok := m.Supplier("dashscope", mode); !ok {
 				t.Errorf("%s: no supplier's name in mode %s", m.ID, mode)
 			}
 		}
 	}
+
 	want := []string{
 		"wan2.6-i2v-flash-1080p-audio", "wan2.6-i2v-flash-1080p-silent", "wan2.6-i2v-flash-720p-audio", "wan2.6-i2v-flash-720p-silent",
 		"wan2.6-r2v-1080p", "wan2.6-r2v-720p",
@@ -34,6 +37,7 @@ func TestTheModelsThatShip(t *testing.T) {
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Error(diff)
 	}
+
 	families := []string{
 		"wan2.6-i2v", "wan2.6-i2v-flash", "wan2.6-r2v", "wan2.6-r2v-flash", "wan2.6-t2v",
 		"wan2.7-i2v", "wan2.7-r2v", "wan2.7-t2v", "wan3.0-video",
@@ -41,6 +45,7 @@ func TestTheModelsThatShip(t *testing.T) {
 	if diff := cmp.Diff(families, c.Families()); diff != "" {
 		t.Error(diff)
 	}
+
 	if c.Currency() != "USD" {
 		t.Errorf("currency %s", c.Currency())
 	}
@@ -49,10 +54,12 @@ func TestTheModelsThatShip(t *testing.T) {
 // shipped is the text of a model that ships, for tests to change.
 func shipped(t testing.TB, id string) string {
 	t.Helper()
+
 	data, err := embedded.ReadFile("models/" + id + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(data)
 }
 
@@ -63,13 +70,16 @@ func folder(name, text string) fstest.MapFS {
 func TestAnOperatorAddsAndReplacesModels(t *testing.T) {
 	added := strings.NewReplacer("wan2.6-r2v-720p", "studio-r2v", "family: wan2.6-r2v\n", "family: studio\n").Replace(shipped(t, "wan2.6-r2v-720p"))
 	replaced := strings.ReplaceAll(shipped(t, "wan2.6-r2v-720p"), "max: 10,", "max: 8,")
+
 	c, err := Load(Options{}, folder("studio-r2v.yaml", added), folder("wan2.6-r2v-720p.yaml", replaced))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if m, ok := c.Model("studio-r2v"); !ok || m.Seconds.Max != 10 || !slices.Contains(c.Families(), "studio") {
 		t.Errorf("added: %+v", m)
 	}
+
 	if m, _ := c.Model("wan2.6-r2v-720p"); m.Seconds.Max != 8 {
 		t.Errorf("replaced: %+v", m)
 	}
@@ -77,6 +87,7 @@ func TestAnOperatorAddsAndReplacesModels(t *testing.T) {
 
 func TestFilesThatAreRefused(t *testing.T) {
 	const id = "wan2.6-r2v-720p"
+
 	sound := shipped(t, id)
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"an unknown key":         {"tier:", "teir: x\ntier:", "line 9: field teir not found"},
@@ -110,15 +121,18 @@ func TestFilesThatAreRefused(t *testing.T) {
 			if text == sound {
 				t.Fatalf("the file has no %q", tt.old)
 			}
+
 			_, err := Load(Options{}, folder(id+".yaml", text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), ".yaml") {
 				t.Errorf("%v; want %q and the file", err, tt.want)
 			}
 		})
 	}
+
 	if _, err := Load(Options{}, folder("a.yml", sound)); err == nil {
 		t.Error("a .yml is passed over in silence")
 	}
+
 	if _, err := Load(Options{}, folder("a.yaml", "")); err == nil {
 		t.Error("an empty file is a model")
 	}
@@ -145,6 +159,7 @@ func TestParsePrices(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"wan2.6-r2v-720p": "0.12", "wan2.6-r2v-1080p": "0.20"}, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
+
 	if _, err := ParsePrices("prices.yaml", []byte("a: [1]")); err == nil || !strings.Contains(err.Error(), "prices.yaml") {
 		t.Errorf("%v", err)
 	}
@@ -154,17 +169,21 @@ func FuzzLoad(f *testing.F) {
 	for _, id := range []string{"wan2.6-r2v-720p", "wan2.6-video-720p"} {
 		f.Add(shipped(f, id))
 	}
+
 	f.Add("id: a\nmodes: {r2v: {}}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := parseModel("wan2.6-r2v-720p.yaml", []byte(text))
 		if err != nil {
 			return
 		}
+
 		c, err := Load(Options{}, folder(m.ID+".yaml", text))
 		if err != nil {
 			return
 		}
+
 		ask := pageOne()
+
 		ask.Model.Value = m.ID
 		if r, err := c.Validate(ask); err == nil {
 			if _, err := c.Price(r); err != nil {

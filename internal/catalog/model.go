@@ -112,19 +112,24 @@ func (m *Model) ModeList() []Mode {
 	for mode := range m.Modes {
 		list = append(list, mode)
 	}
+
 	slices.Sort(list)
+
 	return list
 }
 
 // Families is the family names that can stand for the model, sorted.
 func (m *Model) Families() []string {
 	var list []string
+
 	for _, sheet := range m.Modes {
 		if sheet.Family != "" {
 			list = append(list, sheet.Family)
 		}
 	}
+
 	slices.Sort(list)
+
 	return slices.Compact(list)
 }
 

@@ -11,6 +11,7 @@ import (
 func TestAFamilyOfSeveralModes(t *testing.T) {
 	c := load(t)
 	picture := Give("https://example.com/a.png", "image", 10)
+
 	for name, tt := range map[string]struct {
 		change change
 		want   string
@@ -36,6 +37,7 @@ func TestAFamilyOfSeveralModes(t *testing.T) {
 	} {
 		a := minimal("wan3.0-video")
 		tt.change(&a)
+
 		r, err := c.Validate(a)
 		if diff := cmp.Diff(tt.faults, said(err)); diff != "" || r.Resolved != tt.want || r.Mode != tt.mode {
 			t.Errorf("%s: %s in mode %s, %v; want %s in %s %s", name, r.Resolved, r.Mode, err, tt.want, tt.mode, diff)
@@ -45,7 +47,9 @@ func TestAFamilyOfSeveralModes(t *testing.T) {
 
 func TestTheSameModesInAllOfAFamily(t *testing.T) {
 	const id = "wan3.0-video-480p"
+
 	text := strings.Replace(shipped(t, id), "    family: wan3.0-video\n", "    family: wan3.0-other\n", 1)
+
 	_, err := Load(Options{}, folder(id+".yaml", text))
 	if err == nil || !strings.Contains(err.Error(), "[i2v r2v t2v] in wan3.0-video-1080p.yaml") {
 		t.Errorf("%v", err)
@@ -55,6 +59,7 @@ func TestTheSameModesInAllOfAFamily(t *testing.T) {
 // Wan 2.7 makes shorter videos when a reference is one.
 func TestFewerSecondsWithAReferenceVideo(t *testing.T) {
 	c := load(t)
+
 	for name, tt := range map[string]struct {
 		change change
 		faults []string
@@ -72,15 +77,19 @@ func TestFewerSecondsWithAReferenceVideo(t *testing.T) {
 	} {
 		a := minimal("wan2.7-r2v-720p")
 		tt.change(&a)
+
 		if _, err := c.Validate(a); cmp.Diff(tt.faults, said(err)) != "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	clip := Measured{Param: "references[0]", Kind: Video, Type: "video/mp4", Bytes: 1, Millis: 5000, Width: 640, Height: 480, MilliFPS: 30_000}
+
 	r := Request{Resolved: "wan2.7-r2v-720p", Mode: R2V, Seconds: 11}
 	if f := c.Judge(r, []Measured{clip}); f == nil || !strings.Contains(f.Detail, "at most 10 s, not 11") || f.Param != clip.Param {
 		t.Errorf("what turned out to be a video: %v", f)
 	}
+
 	if r.Seconds = 10; c.Judge(r, []Measured{clip}) != nil {
 		t.Error("10 s are refused")
 	}
@@ -92,6 +101,7 @@ func TestReferenceVideosAreSummed(t *testing.T) {
 	clip := func(param string, millis int64) Measured {
 		return Measured{Param: param, Kind: Video, Type: "video/mp4", Bytes: 1, Millis: millis, Width: 640, Height: 480, MilliFPS: 30_000}
 	}
+
 	picture := Measured{Param: "images[0]", Kind: Image, Type: "image/png", Bytes: 1, Width: 640, Height: 480}
 	for name, tt := range map[string]struct {
 		seconds int
@@ -115,12 +125,14 @@ func TestReferenceVideosAreSummed(t *testing.T) {
 // All seconds of Wan 3.0's reference videos are billed, not a part of each.
 func TestBilledWhole(t *testing.T) {
 	c := load(t)
+
 	r := Request{Resolved: "wan3.0-video-720p", Mode: R2V, References: make([]Reference, 3), Seconds: 10}
 	for _, tt := range []struct{ inputs, want int64 }{{0, 10_000}, {4000, 18_000}, {7500, 25_000}, {20_000, 25_000}} {
 		if got := c.Billed(r, []int64{tt.inputs, tt.inputs}, 10_000); got != tt.want {
 			t.Errorf("two of %d ms: %d, want %d", tt.inputs, got, tt.want)
 		}
 	}
+
 	q, err := c.Price(r)
 	if err != nil || q.MaxMillis != 25_000 || q.Hold.String() != "2.50" || q.Billing != "whole+output" {
 		t.Errorf("%+v, %v", q, err)

@@ -23,6 +23,7 @@ func (v *validation) ours() {
 	a := v.ask
 	v.out.Preview = a.Preview.Value
 	v.metadata()
+
 	if g := a.WebhookURL; g.Fit() {
 		if problem := linkProblem(g.Value); problem != "" {
 			v.wrong(g, fault.CodeInvalidValue, "%s A webhook URL is an http(s) URL.", problem)
@@ -33,8 +34,10 @@ func (v *validation) ours() {
 				v.wrong(g, f.Code, "%s", f.Detail)
 			}
 		}
+
 		v.out.WebhookURL = g.Value
 	}
+
 	if g := a.StartBy; g.Fit() {
 		at, ok := g.Value.Whole()
 		switch {
@@ -45,8 +48,10 @@ func (v *validation) ours() {
 		case at-a.Now > maxWait:
 			v.wrong(g, fault.CodeInvalidValue, "`start_by` lies more than a year ahead; give unix seconds, not milliseconds.")
 		}
+
 		v.out.StartBy = at
 	}
+
 	if g := a.ReferencesCheck; g.Fit() {
 		switch g.Value {
 		case "probe":
@@ -66,6 +71,7 @@ func (v *validation) metadata() {
 		v.wrong(g, fault.CodeInvalidValue, "There are %d pairs; at most %d are kept.", len(g.Value), maxPairs)
 		return
 	}
+
 	for _, pair := range g.Value {
 		n := utf8.RuneCountInString(pair.Key)
 		switch {
@@ -76,9 +82,11 @@ func (v *validation) metadata() {
 		default:
 			v.text(pair.Value, maxPairValue)
 		}
+
 		if v.out.Metadata == nil {
 			v.out.Metadata = make(map[string]string, len(g.Value))
 		}
+
 		v.out.Metadata[pair.Key] = pair.Value.Value
 	}
 }

@@ -53,8 +53,10 @@ func (b Billing) Millis(references int, inputs []int64, output int64) int64 {
 		for _, millis := range inputs {
 			sum += max(0, min(millis, longestInput))
 		}
+
 		output += min(sum, longestInput)
 	}
+
 	return output
 }
 
@@ -87,22 +89,29 @@ func (c *Catalog) Price(r Request) (Quote, error) {
 	if !ok {
 		return Quote{}, fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("The model %s is not offered.", quote(r.Resolved)))
 	}
+
 	if r.Preview {
 		return Quote{Billing: BillFree}, nil
 	}
+
 	var inputs []int64
+
 	for _, ref := range r.References {
 		if ref.Kind != Image {
 			inputs = append(inputs, longestInput)
 		}
 	}
+
 	q := Quote{UnitPrice: m.UnitPrice, Billing: m.Price.Billing}
 	q.MaxMillis = q.Billing.Millis(len(r.References), inputs, int64(r.Seconds)*1000)
+
 	hold, err := q.UnitPrice.For(q.MaxMillis)
 	if err != nil {
 		return Quote{}, fmt.Errorf("price %s: %w", m.ID, err)
 	}
+
 	q.Hold = hold
+
 	return q, nil
 }
 
@@ -112,6 +121,8 @@ func (c *Catalog) Estimate(ask Ask) (Request, Quote, error) {
 	if err != nil {
 		return Request{}, Quote{}, err
 	}
+
 	q, err := c.Price(r)
+
 	return r, q, err
 }

@@ -22,30 +22,40 @@ func TestPrices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	yuan, err := Load(Options{Currency: "CNY"})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-33s %-12s %7s %7s  %s\n", "model", "billing", "USD/s", "CNY/s", "hold in USD of 5 s and of the longest, by videos+pictures")
+
 	for _, m := range dollars.Models() {
 		other, _ := yuan.Model(m.ID)
 		fmt.Fprintf(&table, "%-33s %-12s %7s %7s ", m.ID, m.Price.Billing, m.UnitPrice, other.UnitPrice)
+
 		for _, mix := range mixes(m) {
 			r := Request{Resolved: m.ID, Mode: m.ModeList()[0], References: mix, Seconds: 5}
+
 			short, err := dollars.Price(r)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			r.Seconds = m.Seconds.Max
+
 			long, err := dollars.Price(r)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			fmt.Fprintf(&table, " %s=%s,%s", mixName(mix), short.Hold, long.Hold)
 		}
+
 		table.WriteByte('\n')
 	}
+
 	golden(t, "testdata/prices.golden", table.String())
 }
 
@@ -53,18 +63,24 @@ func mixes(m *Model) [][]Reference {
 	if _, ok := m.Modes[R2V]; !ok {
 		return [][]Reference{nil}
 	}
+
 	var list [][]Reference
+
 	for _, n := range [][2]int{{0, 1}, {1, 0}, {1, 1}, {2, 1}, {3, 0}, {3, 1}, {3, 2}} {
 		var mix []Reference
+
 		for i := range n[0] + n[1] {
 			kind := Video
 			if i >= n[0] {
 				kind = Image
 			}
+
 			mix = append(mix, Reference{Kind: kind})
 		}
+
 		list = append(list, mix)
 	}
+
 	return list
 }
 
@@ -73,20 +89,24 @@ func mixName(mix []Reference) string {
 	for _, ref := range mix {
 		n[ref.Kind]++
 	}
+
 	return fmt.Sprintf("%d+%d", n[Video], n[Image])
 }
 
 func golden(t *testing.T, path, got string) {
 	t.Helper()
+
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (write it anew with -update):\n%s", path, diff)
 	}
@@ -96,6 +116,7 @@ func golden(t *testing.T, path, got string) {
 // of video are 10 billed seconds.
 func TestBilledAsTheSupplierCounts(t *testing.T) {
 	c := load(t)
+
 	refs := func(n int) []Reference { return make([]Reference, n) }
 	for name, tt := range map[string]struct {
 		references int
@@ -114,15 +135,18 @@ func TestBilledAsTheSupplierCounts(t *testing.T) {
 		if got := c.Billed(r, tt.inputs, tt.output); got != tt.want {
 			t.Errorf("%s: %d ms, want %d", name, got, tt.want)
 		}
+
 		r.Resolved = "withdrawn"
 		if got := c.Billed(r, tt.inputs, tt.output); got != tt.want {
 			t.Errorf("%s, model withdrawn: %d ms, want %d", name, got, tt.want)
 		}
+
 		r.Preview = true
 		if got := c.Billed(r, tt.inputs, tt.output); got != 0 {
 			t.Errorf("%s, preview: %d ms, want 0", name, got)
 		}
 	}
+
 	if got := c.Billed(Request{Resolved: "wan2.6-video-720p", Mode: I2V, References: refs(1)}, nil, 5000); got != 5000 {
 		t.Errorf("from a picture: %d ms, want 5000", got)
 	}
@@ -133,6 +157,7 @@ func TestMarkupAndOwnPrices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for id, want := range map[string]money.Amount{
 		"wan2.6-r2v-flash-1080p-silent": 45_000,  // 0.0375 x 1.2
 		"wan2.6-r2v-720p":               333_334, // an own price: rounded half up, no mark-up
@@ -157,19 +182,25 @@ func TestTheHoldCoversEveryCapture(t *testing.T) {
 		m := rapid.SampledFrom(c.Models()).Draw(t, "model")
 		r := Request{Resolved: m.ID, Mode: rapid.SampledFrom(m.ModeList()).Draw(t, "mode"), Preview: rapid.Bool().Draw(t, "preview")}
 		r.Seconds = rapid.IntRange(m.Seconds.Min, m.Seconds.Max).Draw(t, "seconds")
+
 		var inputs []int64
+
 		for range rapid.IntRange(0, m.Modes[r.Mode].References.Max).Draw(t, "references") {
 			kind := rapid.SampledFrom([]Kind{Image, Video, ""}).Draw(t, "kind")
+
 			r.References = append(r.References, Reference{Kind: kind})
 			if kind == Video || kind == "" && rapid.Bool().Draw(t, "is a video") {
 				inputs = append(inputs, rapid.Int64Range(0, 40_000).Draw(t, "millis"))
 			}
 		}
+
 		q, err := c.Price(r)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		billed := c.Billed(r, inputs, rapid.Int64Range(0, int64(r.Seconds)*1000).Draw(t, "output"))
+
 		cost, err := q.UnitPrice.For(billed)
 		if err != nil || billed > q.MaxMillis || cost > q.Hold {
 			t.Fatalf("billed %d of %d ms, %s of %s, %v", billed, q.MaxMillis, cost, q.Hold, err)

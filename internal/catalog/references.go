@@ -19,24 +19,31 @@ func (v *validation) references() {
 			}
 		}
 	}
+
 	list := v.characterList()
+
 	picture, hasPicture := v.media(a.Image, Image)
 	if v.model == nil {
 		return
 	}
+
 	switch v.out.Mode {
 	case R2V:
 		if a.Image.Has() {
 			v.wrong(a.Image, fault.CodeInvalidValue, "%s makes videos from references; put the picture into `images`.", v.out.Model)
 		}
+
 		v.out.References = list
 		v.count()
+
 		if v.ask.Retell != nil {
 			v.out.Prompt = v.ask.Retell(v.out.Prompt, list)
 		}
+
 		v.characters()
 	case I2V:
 		v.refuseLists("%s makes its video from one picture; put it into `image`.")
+
 		if hasPicture {
 			v.out.References = []Reference{picture}
 		} else if !a.Image.Has() {
@@ -45,6 +52,7 @@ func (v *validation) references() {
 	default:
 		hint := "%s makes its video from the prompt alone; references need a reference-to-video model."
 		v.refuseLists(hint)
+
 		if a.Image.Has() {
 			v.wrong(a.Image, fault.CodeInvalidValue, "%s makes its video from the prompt alone; a picture needs a picture-to-video model.", v.out.Model)
 		}
@@ -59,7 +67,9 @@ const maxListed = 16
 // the mixed list.
 func (v *validation) characterList() []Reference {
 	a := v.ask
+
 	var list []Reference
+
 	add := func(g Given[string], kind Kind) {
 		if ref, ok := v.media(g, kind); ok {
 			list = append(list, ref)
@@ -68,31 +78,41 @@ func (v *validation) characterList() []Reference {
 	for _, g := range a.Videos.Value[:min(len(a.Videos.Value), maxListed)] {
 		add(g, Video)
 	}
+
 	for _, g := range a.Images.Value[:min(len(a.Images.Value), maxListed)] {
 		add(g, Image)
 	}
+
 	for _, p := range a.References.Value[:min(len(a.References.Value), maxListed)] {
 		kind := Kind("")
 		if p.Type.Fit() {
 			kind = Kind(p.Type.Value)
 			if kind != Image && kind != Video {
 				v.wrong(p.Type, fault.CodeInvalidValue, "The type of a reference must be image or video; leave it out to let the bytes say.")
+
 				kind = ""
 			}
 		}
+
 		add(p.URL, kind)
 	}
+
 	return list
 }
 
 // count holds the references to the model's numbers. It counts what was given,
 // well-formed or not, so that one bad URL is not also reported as a missing one.
 func (v *validation) count() {
-	a, most := v.ask, v.sheet().References
+	a := v.ask
+
+	most := v.sheet().References
 	if a.Videos.Wrong || a.Images.Wrong || a.References.Wrong {
 		return
 	}
-	videos, images := len(a.Videos.Value), len(a.Images.Value)
+
+	videos := len(a.Videos.Value)
+
+	images := len(a.Images.Value)
 	for _, p := range a.References.Value {
 		switch p.Type.Value {
 		case string(Video):
@@ -101,19 +121,23 @@ func (v *validation) count() {
 			images++
 		}
 	}
+
 	all := len(a.Videos.Value) + len(a.Images.Value) + len(a.References.Value)
 	in := func(g Given[[]Given[string]]) placed {
 		if a.References.Has() {
 			return a.References
 		}
+
 		return g
 	}
+
 	switch {
 	case all == 0 || all < most.Min:
 		where := "`videos` and `images`, or in `references`"
 		if name := v.name("references"); name != "references" {
 			where = "`" + name + "`"
 		}
+
 		v.missing("references", "%s needs %d to %d references: give them in %s.", v.out.Model, most.Min, most.Max, where)
 	case videos > most.Videos:
 		v.wrong(in(a.Videos), fault.CodeInvalidValue, "There are %d reference videos; %s takes at most %d.", videos, v.out.Model, most.Videos)
@@ -127,12 +151,14 @@ func (v *validation) count() {
 // later is the one that stands further back in the body, and was given.
 func later(a, b placed) placed {
 	_, atA := a.place()
+
 	param, atB := b.place()
 	if param == "" || atA > atB {
 		if name, _ := a.place(); name != "" {
 			return a
 		}
 	}
+
 	return b
 }
 
@@ -143,6 +169,7 @@ func (v *validation) refuseLists(format string) {
 			v.wrong(g, fault.CodeInvalidValue, format, v.out.Model)
 		}
 	}
+
 	if len(a.References.Value) > 0 {
 		v.wrong(a.References, fault.CodeInvalidValue, format, v.out.Model)
 	}
@@ -151,22 +178,26 @@ func (v *validation) refuseLists(format string) {
 // guideAudio takes the sound that the video shall follow.
 func (v *validation) guideAudio() {
 	g := v.ask.Audio
+
 	ref, ok := v.media(g, Audio)
 	if !g.Has() || v.model == nil {
 		return
 	}
+
 	switch v.sheet().GuideAudio {
 	case AudioRefused:
 		if v.model.Sound {
 			v.wrong(g, fault.CodeInvalidValue, "%s takes no guide audio here; say in the prompt what is to be heard.", v.model.ID)
 			break
 		}
+
 		v.wrong(g, fault.CodeInvalidValue, "%s makes silent videos and takes no guide audio%s.", v.model.ID, v.sibling(func(m *Model) bool {
 			return m.Sound && m.Tier == v.model.Tier
 		}))
 	case AudioUndocumented:
 		v.warn(g, fault.CodeNotDocumented, "The supplier does not document guide audio for %s; it is sent all the same and may be left unused.", v.model.ID)
 	}
+
 	if ok {
 		v.out.Audio = &ref
 	}
@@ -185,13 +216,16 @@ func (v *validation) media(g Given[string], kind Kind) (Reference, bool) {
 	if !ok || v.ask.Look == nil {
 		return ref, ok
 	}
+
 	f := v.ask.Look(ref)
 	if f == nil {
 		return ref, true
 	}
+
 	named := *f
 	named.Param = g.Param
 	v.faults = append(v.faults, Placed{At: g.At, Fault: named})
+
 	return Reference{}, false
 }
 
@@ -201,6 +235,7 @@ func (v *validation) form(g Given[string], kind Kind) (Reference, bool) {
 	if !g.Fit() {
 		return Reference{}, false
 	}
+
 	ref := Reference{Kind: kind, Input: g.Value, Param: g.Param}
 	switch {
 	case strings.HasPrefix(g.Value, "file_"):
@@ -216,6 +251,7 @@ func (v *validation) form(g Given[string], kind Kind) (Reference, bool) {
 			return Reference{}, false
 		}
 	}
+
 	return ref, true
 }
 
@@ -225,6 +261,7 @@ func (v *validation) dataURI(g Given[string], ref Reference) (Reference, bool) {
 		v.wrong(g, fault.CodeInvalidValue, "A data URI begins like data:image/png;base64, and goes on with the bytes in base64.")
 		return Reference{}, false
 	}
+
 	said := Kind(part[1])
 	switch {
 	case said != Image && said != Video && said != Audio, ref.Kind == "" && said == Audio:
@@ -237,6 +274,7 @@ func (v *validation) dataURI(g Given[string], ref Reference) (Reference, bool) {
 		ref.Kind = said
 		return ref, true
 	}
+
 	return Reference{}, false
 }
 
@@ -245,9 +283,11 @@ func linkProblem(link string) string {
 	if len(link) > maxLink {
 		return "The URL is longer than 8192 bytes."
 	}
+
 	if link == "" || strings.ContainsFunc(link, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return "The URL is empty, or has white space in it."
 	}
+
 	u, err := url.Parse(link)
 	switch {
 	case err != nil:
@@ -257,5 +297,6 @@ func linkProblem(link string) string {
 	case u.Hostname() == "":
 		return "The URL names no host."
 	}
+
 	return ""
 }

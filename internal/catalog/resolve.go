@@ -17,9 +17,12 @@ func (v *validation) resolve() {
 		if !g.Wrong {
 			v.missing("model", "Say in `model` which model to use; GET /v1/models lists them.")
 		}
+
 		v.sizeWithoutModel()
+
 		return
 	}
+
 	v.out.Model = g.Value
 	if m, ok := v.catalog.models[g.Value]; ok {
 		v.model = m
@@ -33,11 +36,15 @@ func (v *validation) resolve() {
 		if near, ok := Nearest(g.Value, v.catalog.names()); ok {
 			hint = "Did you mean " + near + "?"
 		}
+
 		v.wrong(g, fault.CodeUnknownModel, "There is no model %s. %s", quote(g.Value), hint)
 		v.sizeWithoutModel()
+
 		return
 	}
-	v.out.Resolved, v.out.Sound = v.model.ID, v.model.Sound
+
+	v.out.Resolved = v.model.ID
+	v.out.Sound = v.model.Sound
 	v.size()
 }
 
@@ -47,9 +54,11 @@ func (c *Catalog) Modes(name string) []Mode {
 	if m, ok := c.models[name]; ok {
 		return m.ModeList()
 	}
+
 	if f, ok := c.families[name]; ok {
 		return slices.Clone(f.modes)
 	}
+
 	return nil
 }
 
@@ -60,6 +69,7 @@ func (c *Catalog) Called(provider, name string) string {
 	if c.Modes(name) != nil {
 		return name
 	}
+
 	for _, m := range c.list {
 		for _, mode := range m.ModeList() {
 			if s, ok := m.Supplier(provider, mode); ok && s.Model == name {
@@ -67,12 +77,14 @@ func (c *Catalog) Called(provider, name string) string {
 			}
 		}
 	}
+
 	return name
 }
 
 // modeAmong decides between the modes of a model or a family by what was given.
 func (v *validation) modeAmong(list []Mode) Mode {
 	has := func(mode Mode) bool { return slices.Contains(list, mode) }
+
 	refs := len(v.ask.Videos.Value)+len(v.ask.Images.Value)+len(v.ask.References.Value) > 0
 	switch {
 	case v.ask.Image.Has() && has(I2V):
@@ -82,6 +94,7 @@ func (v *validation) modeAmong(list []Mode) Mode {
 	case has(T2V):
 		return T2V
 	}
+
 	return list[0]
 }
 
@@ -92,10 +105,12 @@ func (v *validation) fixed() {
 		if !v.model.Sound {
 			made = "always makes silent videos"
 		}
+
 		v.wrong(g, fault.CodeConflict, "%s %s%s.", v.model.ID, made, v.sibling(func(m *Model) bool {
 			return m.Tier == v.model.Tier && m.Sound == g.Value
 		}))
 	}
+
 	if g := v.ask.Tier; g.Fit() && !strings.EqualFold(g.Value, v.model.Tier) {
 		v.wrong(g, fault.CodeConflict, "%s makes %s only%s.", v.model.ID, v.model.Tier, v.sibling(func(m *Model) bool {
 			return m.Sound == v.model.Sound && strings.EqualFold(m.Tier, g.Value)
@@ -112,6 +127,7 @@ func (v *validation) sibling(fits func(*Model) bool) string {
 			}
 		}
 	}
+
 	return ""
 }
 
@@ -123,16 +139,19 @@ const defaultTier = "1080p"
 // request can still be checked.
 func (v *validation) pick(f *family) *Model {
 	left := v.pickTier(f)
+
 	sound := !v.ask.Sound.Fit() || v.ask.Sound.Value
 	for _, m := range left {
 		if m.Sound == sound {
 			return m
 		}
 	}
+
 	if v.ask.Sound.Fit() {
 		v.wrong(v.ask.Sound, fault.CodeInvalidValue, "%s makes no such videos: those of %s always come %s.", f.name, left[0].ID,
 			map[bool]string{true: "with sound", false: "silent"}[left[0].Sound])
 	}
+
 	return left[0]
 }
 
@@ -144,6 +163,7 @@ func (v *validation) pickTier(f *family) []*Model {
 		if left := only(func(m *Model) bool { return strings.EqualFold(m.Tier, g.Value) }); len(left) > 0 {
 			return left
 		}
+
 		v.wrong(g, fault.CodeInvalidValue, "%s makes %s.", f.name, either(f.tiers()))
 	} else if g := v.ask.Size; g.Fit() {
 		if w, h, ok := splitSize(g.Value); ok {
@@ -151,11 +171,14 @@ func (v *validation) pickTier(f *family) []*Model {
 				return left
 			}
 		}
+
 		v.wrong(g, fault.CodeInvalidValue, "%s is no size of %s, which makes %s.", quote(g.Value), f.name, either(f.sizes()))
 	}
+
 	if left := only(func(m *Model) bool { return m.Tier == defaultTier }); len(left) > 0 {
 		return left
 	}
+
 	return f.members
 }
 
@@ -164,7 +187,9 @@ func (f *family) tiers() []string {
 	for _, m := range f.members {
 		list = append(list, m.Tier)
 	}
+
 	slices.Sort(list)
+
 	return slices.Compact(list)
 }
 
@@ -173,7 +198,9 @@ func (f *family) sizes() []string {
 	byTier := slices.SortedStableFunc(slices.Values(f.members), func(a, b *Model) int {
 		return cmp.Or(cmp.Compare(len(a.Tier), len(b.Tier)), cmp.Compare(a.Tier, b.Tier))
 	})
+
 	var list []string
+
 	for _, m := range byTier {
 		for _, size := range m.Sizes {
 			if !slices.Contains(list, size) {
@@ -181,6 +208,7 @@ func (f *family) sizes() []string {
 			}
 		}
 	}
+
 	return list
 }
 
@@ -188,6 +216,7 @@ func (f *family) sizes() []string {
 // so already.
 func (v *validation) size() {
 	g := v.ask.Size
+
 	asked := v.model.Sizes[0]
 	if g.Fit() {
 		asked = g.Value
@@ -197,16 +226,24 @@ func (v *validation) size() {
 			return
 		}
 	}
+
 	w, h, ok := splitSize(asked)
+
 	size := sizeText(w, h)
 	if !ok || !slices.Contains(v.model.Sizes, size) {
 		if v.model.ID == v.out.Model || v.ask.Tier.Fit() {
 			v.wrong(g, fault.CodeInvalidValue, "%s is no size of %s, which makes %s%s.", quote(asked), v.model.ID, either(v.model.Sizes),
 				v.sibling(func(m *Model) bool { return m.Sound == v.model.Sound && slices.Contains(m.Sizes, size) }))
 		}
+
 		return
 	}
-	v.out.Size, v.out.SizeAsked, v.out.Width, v.out.Height = size, asked, w, h
+
+	v.out.Size = size
+	v.out.SizeAsked = asked
+	v.out.Width = w
+
+	v.out.Height = h
 	if g.Fit() && v.sheet().SizeFromPicture {
 		v.warn(g, fault.CodeSizeFromPicture, "The picture's shape decides the size of this video; only its tier, %s, is kept.", v.model.Tier)
 	}
@@ -217,17 +254,23 @@ func (v *validation) size() {
 func (m *Model) sizeOf(format string) string {
 	a, b, _ := strings.Cut(format, ":")
 	width, errWidth := strconv.ParseUint(a, 10, 16)
+
 	height, errHeight := strconv.ParseUint(b, 10, 16)
 	if errWidth != nil || errHeight != nil || width == 0 || height == 0 {
 		return ""
 	}
-	best, nearest := "", 0.05
+
+	best := ""
+	nearest := 0.05
+
 	for _, size := range m.Sizes {
 		w, h, _ := splitSize(size)
 		if d := math.Abs(math.Log(float64(w) * float64(height) / (float64(h) * float64(width)))); d < nearest {
-			best, nearest = size, d
+			best = size
+			nearest = d
 		}
 	}
+
 	return best
 }
 

@@ -46,13 +46,16 @@ func (s *Supply) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
 		return node.Decode(&s.Model)
 	}
+
 	known := []string{"model", "sizes", "seconds", "prompt_max", "images", "videos", "references", "lacks"}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if key := node.Content[i]; !slices.Contains(known, key.Value) {
 			return fmt.Errorf("line %d: %q is none of %s", key.Line, key.Value, strings.Join(known, ", "))
 		}
 	}
+
 	type plain Supply
+
 	return node.Decode((*plain)(s))
 }
 
@@ -61,24 +64,29 @@ func (s Supply) Check() error {
 	if s.Model == "" || strings.ContainsAny(s.Model, "|@ \t\n") {
 		return errors.New("model: want the supplier's name of the model, without spaces, | and @")
 	}
+
 	for i, size := range s.Sizes {
 		if w, h, ok := splitSize(size); !ok || sizeText(w, h) != size {
 			return fmt.Errorf("sizes[%d]: want W*H", i)
 		}
 	}
+
 	for i, n := range s.Seconds {
 		if n < 1 {
 			return fmt.Errorf("seconds[%d]: want whole seconds from 1", i)
 		}
 	}
+
 	for i, f := range s.Lacks {
 		if !slices.Contains(features, f) {
 			return fmt.Errorf("lacks[%d]: %q is none of %v", i, f, features)
 		}
 	}
+
 	if s.PromptMax < 0 || s.References < 0 || s.Images != nil && *s.Images < 0 || s.Videos != nil && *s.Videos < 0 {
 		return errors.New("prompt_max, references, images, videos: want 0 or more")
 	}
+
 	return nil
 }
 
@@ -87,27 +95,35 @@ func (s Supply) Over(file Supply) Supply {
 	if s.Model == "" {
 		s.Model = file.Model
 	}
+
 	if s.Sizes == nil {
 		s.Sizes = file.Sizes
 	}
+
 	if s.Seconds == nil {
 		s.Seconds = file.Seconds
 	}
+
 	if s.PromptMax == 0 {
 		s.PromptMax = file.PromptMax
 	}
+
 	if s.Images == nil {
 		s.Images = file.Images
 	}
+
 	if s.Videos == nil {
 		s.Videos = file.Videos
 	}
+
 	if s.References == 0 {
 		s.References = file.References
 	}
+
 	if s.Lacks == nil {
 		s.Lacks = file.Lacks
 	}
+
 	return s
 }
 
@@ -118,7 +134,9 @@ func (s Supply) Refuses(r Request) *fault.Fault {
 		return fault.New(fault.CodeNoRoute, param, fmt.Sprintf(format, args...))
 	}
 	lacks := func(f Feature) bool { return slices.Contains(s.Lacks, f) }
-	pictures, videos := 0, 0
+	pictures := 0
+	videos := 0
+
 	for _, ref := range r.References {
 		switch ref.Kind {
 		case Image:
@@ -127,6 +145,7 @@ func (s Supply) Refuses(r Request) *fault.Fault {
 			videos++
 		}
 	}
+
 	switch {
 	case len(s.Sizes) > 0 && !slices.Contains(s.Sizes, r.Size):
 		return no("size", "The suppliers that are configured here make %s of %s, not %s.", either(s.Sizes), r.Resolved, r.Size)
@@ -153,6 +172,7 @@ func (s Supply) Refuses(r Request) *fault.Fault {
 	case lacks(LacksMulti) && r.ShotType == "multi", lacks(LacksSingle) && r.ShotType == "single":
 		return no("shot_type", "No supplier that is configured here makes %s with the shot type %s.", r.Resolved, r.ShotType)
 	}
+
 	return nil
 }
 
@@ -162,11 +182,14 @@ func paramOf(r Request, kind Kind, most int) string {
 		if ref.Kind != kind {
 			continue
 		}
+
 		if most == 0 {
 			return ref.Param
 		}
+
 		most--
 	}
+
 	return ""
 }
 
@@ -175,5 +198,6 @@ func eitherNumber(list []int) string {
 	for i, n := range list {
 		texts[i] = fmt.Sprint(n)
 	}
+
 	return either(texts)
 }

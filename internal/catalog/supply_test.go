@@ -10,7 +10,9 @@ import (
 )
 
 func TestASupplyRefusesWhatItCannotDo(t *testing.T) {
-	zero, yes := 0, true
+	zero := 0
+	yes := true
+
 	whole := Request{
 		Resolved: "m", Size: "1280*720", Seconds: 5, Prompt: "a prompt", NegativePrompt: "blur", ShotType: "multi", Seed: 7, Watermark: &yes, PromptExpansion: &yes,
 		Audio: &Reference{Param: "extra_body.audio"}, References: []Reference{{Kind: Video, Param: "videos[0]"}, {Kind: Image, Param: "images[0]"}},
@@ -33,14 +35,17 @@ func TestASupplyRefusesWhatItCannotDo(t *testing.T) {
 		if err := s.Check(); err != nil {
 			t.Errorf("%s: %v", param, err)
 		}
+
 		f := s.Refuses(whole)
 		if (param == "") != (f == nil) || f != nil && (f.Param != param || f.Code != fault.CodeNoRoute) {
 			t.Errorf("%q: %+v", param, f)
 		}
 	}
+
 	if f := (Supply{Model: "x", References: 1}).Refuses(whole); f == nil || f.Param != "images[0]" {
 		t.Errorf("one reference too many: %+v", f)
 	}
+
 	bare := Request{Resolved: "m", Size: "1280*720", Seconds: 5, Prompt: "a prompt", ShotType: "single", Seed: -1}
 	if f := (Supply{Model: "x", Images: &zero, Lacks: append([]Feature{}, features[:6]...)}).Refuses(bare); f != nil {
 		t.Errorf("nothing of it was asked for: %+v", f)
@@ -59,10 +64,12 @@ func TestASupplyIsANameOrAMapping(t *testing.T) {
 		"{model: a|b}":                    "model",
 	} {
 		var s Supply
+
 		err := yaml.Unmarshal([]byte(text), &s)
 		if err == nil {
 			err = s.Check()
 		}
+
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}

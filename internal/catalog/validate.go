@@ -25,9 +25,11 @@ func (c *Catalog) Validate(ask Ask) (Request, error) {
 	v.numbers()
 	v.shots()
 	v.ours()
+
 	if len(v.faults) > 0 {
 		return Request{}, v.verdict()
 	}
+
 	return v.out, nil
 }
 
@@ -63,6 +65,7 @@ func (v *validation) name(field string) string {
 	if name, ok := v.ask.Names[field]; ok {
 		return name
 	}
+
 	return field
 }
 
@@ -79,22 +82,29 @@ func (v *validation) verdict() *fault.Fault {
 		case a.At > b.At:
 			return 1
 		}
+
 		return 0
 	})
+
 	list := make([]fault.Fault, 0, min(len(v.faults), MaxFaults))
 	for _, p := range v.faults[:min(len(v.faults), MaxFaults)] {
 		list = append(list, p.Fault)
 	}
+
 	return fault.Join(list)
 }
 
 func (v *validation) sheet() ModeSheet { return v.model.Modes[v.out.Mode] }
 
 func (v *validation) texts() {
-	promptMax, negativeMax := math.MaxInt, math.MaxInt
+	promptMax := math.MaxInt
+	negativeMax := math.MaxInt
+
 	if v.model != nil {
-		promptMax, negativeMax = v.model.PromptMax, v.model.NegativePromptMax
+		promptMax = v.model.PromptMax
+		negativeMax = v.model.NegativePromptMax
 	}
+
 	a := v.ask
 	switch {
 	case a.Prompt.Wrong:
@@ -106,12 +116,15 @@ func (v *validation) texts() {
 	default:
 		v.text(a.Prompt, promptMax)
 	}
+
 	if negativeMax == 0 && a.NegativePrompt.Value != "" {
 		v.wrong(a.NegativePrompt, fault.CodeInvalidValue, "%s takes no negative prompt; say in the prompt what must not be seen.", v.model.ID)
 	} else {
 		v.text(a.NegativePrompt, negativeMax)
 	}
-	v.out.Prompt, v.out.NegativePrompt = a.Prompt.Value, a.NegativePrompt.Value
+
+	v.out.Prompt = a.Prompt.Value
+	v.out.NegativePrompt = a.NegativePrompt.Value
 }
 
 // IsText says whether every database keeps this as text: UTF-8 without NUL.
@@ -122,6 +135,7 @@ func (v *validation) text(g Given[string], most int) {
 	if !g.Fit() {
 		return
 	}
+
 	if !IsText(g.Value) {
 		v.wrong(g, fault.CodeInvalidValue, "The text has bytes that are no UTF-8, or a NUL character; take them out.")
 	} else if n := utf8.RuneCountInString(g.Value); n > most {
@@ -131,12 +145,14 @@ func (v *validation) text(g Given[string], most int) {
 
 func (v *validation) numbers() {
 	v.seconds()
+
 	v.out.Seed = -1
 	if g := v.ask.Seed; g.Fit() {
 		seed, ok := g.Value.Whole()
 		if !ok || seed < -1 || seed > math.MaxInt32 {
 			v.wrong(g, fault.CodeInvalidValue, "The seed must be -1 (random) or a whole number from 0 to %d.", math.MaxInt32)
 		}
+
 		v.out.Seed = seed
 	}
 }
@@ -149,30 +165,38 @@ func (v *validation) seconds() {
 				v.wrong(g, fault.CodeInvalidValue, "The duration must be a whole number of seconds.")
 			}
 		}
+
 		return
 	}
+
 	span := v.model.Seconds
 	v.out.Seconds = span.Default
+
 	if !g.Fit() {
 		return
 	}
+
 	n, ok := g.Value.Whole()
 	if !ok || n < int64(span.Min) || n > int64(span.Max) {
 		v.wrong(g, fault.CodeInvalidValue, "The duration must be a whole number of seconds from %d to %d for %s.", span.Min, span.Max, v.model.ID)
 		return
 	}
+
 	if most := v.sheet().VideoSeconds; most > 0 && n > int64(most) && slices.ContainsFunc(v.out.References, func(r Reference) bool { return r.Kind == Video }) {
 		v.wrong(g, fault.CodeInvalidValue, "With a reference video %s makes at most %d seconds.", v.model.ID, most)
 	}
+
 	v.out.Seconds = int(n)
 }
 
 func (v *validation) shots() {
 	a := v.ask
+
 	types := []string{"single", "multi"}
 	if v.model != nil {
 		types = v.model.ShotTypes
 	}
+
 	v.out.ShotType = types[0]
 	if a.ShotType.Fit() {
 		if !slices.Contains(types, a.ShotType.Value) {
@@ -180,11 +204,16 @@ func (v *validation) shots() {
 			if len(types) == 1 && a.ShotType.Value == "multi" {
 				hint = " This model takes its shots from the prompt: describe each there."
 			}
+
 			v.wrong(a.ShotType, fault.CodeInvalidValue, "The shot type must be %s.%s", either(types), hint)
 		}
+
 		v.out.ShotType = a.ShotType.Value
 	}
-	v.out.PromptExpansion, v.out.Watermark = chosen(a.PromptExpansion), chosen(a.Watermark)
+
+	v.out.PromptExpansion = chosen(a.PromptExpansion)
+
+	v.out.Watermark = chosen(a.Watermark)
 	if v.model != nil && v.sheet().MultiNeedsExpansion && v.out.ShotType == "multi" && v.out.PromptExpansion != nil && !*v.out.PromptExpansion {
 		v.warn(a.ShotType, fault.CodeUnused, "%s heeds the shot type only when enable_prompt_expansion is not false.", v.model.ID)
 	}
@@ -194,6 +223,7 @@ func chosen(g Given[bool]) *bool {
 	if !g.Fit() {
 		return nil
 	}
+
 	return &g.Value
 }
 
@@ -202,14 +232,17 @@ var character = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
 // characters warns of every characterN that the references do not reach to.
 func (v *validation) characters() {
 	var seen []string
+
 	for _, m := range character.FindAllStringSubmatch(v.out.Prompt, -1) {
 		n, err := strconv.Atoi(m[1])
 		if err == nil && n >= 1 && n <= len(v.out.References) || slices.Contains(seen, m[1]) {
 			continue
 		}
+
 		if seen = append(seen, m[1]); len(seen) > 10 {
 			return
 		}
+
 		v.warn(v.ask.Prompt, fault.CodeNoSuchCharacter, "The prompt names %s, but there are %d references.", quote(m[0]), len(v.out.References))
 	}
 }

@@ -20,10 +20,12 @@ func said(err error) []string {
 	if !errors.As(err, &f) {
 		return nil
 	}
+
 	var list []string
 	for _, one := range f.All() {
 		list = append(list, one.Param+" "+string(one.Code))
 	}
+
 	return list
 }
 
@@ -32,6 +34,7 @@ func warned(r Request) []string {
 	for _, w := range r.Warnings {
 		list = append(list, w.Param+" "+w.Code)
 	}
+
 	return list
 }
 
@@ -44,6 +47,7 @@ func minimal(model string) Ask {
 	case strings.Contains(model, "i2v"):
 		a.Image = Give("https://example.com/a.png", "image", 10)
 	}
+
 	return a
 }
 
@@ -58,17 +62,22 @@ func TestDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+
 		m, _ := c.Model(r.Resolved)
+
 		want := Request{
 			Model: name, Resolved: m.ID, Mode: r.Mode, Prompt: "p", References: r.References,
 			Size: m.Sizes[0], SizeAsked: m.Sizes[0], Width: 1280, Height: 720, Seconds: 5, Sound: m.Sound, ShotType: "single", Seed: -1,
 		}
 		switch m.Tier {
 		case "1080p":
-			want.Width, want.Height = 1920, 1080
+			want.Width = 1920
+			want.Height = 1080
 		case "480p":
-			want.Width, want.Height = 832, 480
+			want.Width = 832
+			want.Height = 480
 		}
+
 		if diff := cmp.Diff(want, r); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -77,8 +86,10 @@ func TestDefaults(t *testing.T) {
 
 func TestFamilyNames(t *testing.T) {
 	c := load(t)
-	on, off := Give(true, "audio", 5), Give(false, "audio", 5)
+	on := Give(true, "audio", 5)
+	off := Give(false, "audio", 5)
 	size := func(s string) Given[string] { return Give(s, "size", 6) }
+
 	none := Given[bool]{}
 	for _, tt := range []struct {
 		name  string
@@ -99,17 +110,21 @@ func TestFamilyNames(t *testing.T) {
 		{"wan2.6-t2v", on, size("1088*832"), "", "wan2.6-video-720p", T2V},
 	} {
 		a := minimal(tt.name)
+
 		a.Sound = tt.sound
 		if tt.size.Value != "" {
 			a.Size = tt.size
 		}
+
 		if tt.tier != "" {
 			a.Tier = Give(tt.tier, "parameters.resolution", 7)
 		}
+
 		r, err := c.Validate(a)
 		if err != nil || r.Resolved != tt.want || r.Mode != tt.mode || r.Model != tt.name {
 			t.Errorf("%s %v %s: %s %s, %v; want %s", tt.name, tt.sound.Value, tt.size.Value, r.Resolved, r.Mode, err, tt.want)
 		}
+
 		if tt.size.Value != "" && r.SizeAsked != tt.size.Value {
 			t.Errorf("size %q is echoed as %q", tt.size.Value, r.SizeAsked)
 		}
@@ -180,10 +195,12 @@ func TestFaultsAndWarnings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := minimal(tt.model)
 			tt.change(&a)
+
 			r, err := c.Validate(a)
 			if diff := cmp.Diff(tt.faults, said(err)); diff != "" {
 				t.Errorf("%v: %s", err, diff)
 			}
+
 			if diff := cmp.Diff(tt.warns, warned(r)); diff != "" {
 				t.Errorf("warnings: %s", diff)
 			}
@@ -193,15 +210,18 @@ func TestFaultsAndWarnings(t *testing.T) {
 
 func pairs(n int, value string) Given[[]Pair] {
 	var list []Pair
+
 	for i := range n {
 		key := fmt.Sprintf("k%d", i)
 		list = append(list, Pair{Key: key, Value: Give(value, "metadata."+key, 50+i)})
 	}
+
 	return Give(list, "metadata", 49)
 }
 
 func TestReferenceSyntax(t *testing.T) {
 	c := load(t)
+
 	for input, want := range map[string]string{
 		"https://example.com/a.png":           "",
 		"HTTP://example.com/a.png":            "",
@@ -229,13 +249,16 @@ func TestReferenceSyntax(t *testing.T) {
 	} {
 		a := minimal("wan2.6-r2v-720p")
 		a.Images = texts("images", 5, input)
+
 		r, err := c.Validate(a)
 		if want == "" {
 			if err != nil || len(r.References) != 1 || r.References[0] != (Reference{Kind: Image, Input: input, Param: "images[0]"}) {
 				t.Errorf("%.40q: %+v, %v", input, r.References, err)
 			}
+
 			continue
 		}
+
 		if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 400 {
 			t.Errorf("%.40q: %v; want %q", input, err, want)
 		}
@@ -254,6 +277,7 @@ func TestMixedReferences(t *testing.T) {
 		{URL: Give("data:video/mp4;base64,AA", "references[2]", 14)},
 	}, "references", 10)
 	r, err := c.Validate(a)
+
 	want := []Reference{
 		{Input: "file_a", Param: "references[0]"},
 		{Kind: Image, Input: "file_b", Param: "references[1].url"},
@@ -262,6 +286,7 @@ func TestMixedReferences(t *testing.T) {
 	if diff := cmp.Diff(want, r.References); diff != "" || err != nil {
 		t.Fatal(diff, err)
 	}
+
 	if q, err := c.Price(r); err != nil || q.MaxMillis != 2*1650+5000 {
 		t.Errorf("%+v, %v: what may be a video is not priced as one", q, err)
 	}
@@ -271,6 +296,7 @@ func TestTheSizeFaultListsAndSuggests(t *testing.T) {
 	a := minimal("wan2.6-r2v-flash-720p-silent")
 	a.Size = Give("1920*1080", "size", 5)
 	_, err := load(t).Validate(a)
+
 	want := `size: "1920*1080" is no size of wan2.6-r2v-flash-720p-silent, which makes 1280*720, 720*1280, 960*960, 1088*832 or 832*1088; ask for wan2.6-r2v-flash-1080p-silent instead.`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
@@ -302,6 +328,7 @@ func TestWhole(t *testing.T) {
 		if n, ok := text.Whole(); ok {
 			got = fmt.Sprint(n)
 		}
+
 		if got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
@@ -314,6 +341,7 @@ func changes(t *rapid.T, c *Catalog) []change {
 		if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
 			return rapid.String().Draw(t, "word")
 		}
+
 		return rapid.SampledFrom(good).Draw(t, "word")
 	}
 	number := func() Number { return Number(word("5", "5.0", "2", "-1", "42", "1800000042")) }
@@ -322,9 +350,11 @@ func changes(t *rapid.T, c *Catalog) []change {
 		for range rapid.IntRange(0, 4).Draw(t, "links") {
 			list = append(list, word("https://example.com/a", "file_a"))
 		}
+
 		return texts(param, at, list...)
 	}
 	flag := func() bool { return rapid.Bool().Draw(t, "flag") }
+
 	return []change{
 		func(a *Ask) { a.Model.Value = word(c.names()...) },
 		func(a *Ask) { a.Prompt.Value = word("p", "character3", "") },
@@ -355,10 +385,12 @@ func changes(t *rapid.T, c *Catalog) []change {
 
 func anyAsk(t *rapid.T, c *Catalog) Ask {
 	a := minimal(rapid.SampledFrom(c.names()).Draw(t, "model"))
+
 	all := changes(t, c)
 	for range rapid.IntRange(0, 5).Draw(t, "changes") {
 		all[rapid.IntRange(0, len(all)-1).Draw(t, "change")](&a)
 	}
+
 	return a
 }
 
@@ -369,41 +401,53 @@ func again(r Request) Ask {
 		Duration: Give(Number(fmt.Sprint(r.Seconds)), "duration", 5), Seed: Give(Number(fmt.Sprint(r.Seed)), "seed", 6),
 		Now: 1_800_000_000, Sound: Give(r.Sound, "audio", 7), ShotType: Give(r.ShotType, "shot_type", 8), Preview: Give(r.Preview, "preview", 9),
 	}
+
 	a.Size = Give(r.SizeAsked, "size", 4)
 	if r.PromptExpansion != nil {
 		a.PromptExpansion = Give(*r.PromptExpansion, "enable_prompt_expansion", 10)
 	}
+
 	if r.Watermark != nil {
 		a.Watermark = Give(*r.Watermark, "watermark", 11)
 	}
+
 	if r.StartBy != 0 {
 		a.StartBy = Give(Number(fmt.Sprint(r.StartBy)), "start_by", 12)
 	}
+
 	if r.WebhookURL != "" {
 		a.WebhookURL = Give(r.WebhookURL, "webhook_url", 13)
 	}
+
 	if r.ReferencesCheck != "" {
 		a.ReferencesCheck = Give(r.ReferencesCheck, "references_check", 14)
 	}
+
 	for key, value := range r.Metadata {
 		a.Metadata.Param = "metadata"
 		a.Metadata.Value = append(a.Metadata.Value, Pair{Key: key, Value: Give(value, "metadata."+key, 17)})
 	}
+
 	if r.Audio != nil {
 		a.Audio = Give(r.Audio.Input, r.Audio.Param, 15)
 	}
+
 	if r.Mode == I2V {
 		a.Image = Give(r.References[0].Input, r.References[0].Param, 16)
 		return a
 	}
+
 	for i, ref := range r.References {
 		list := &a.Images
 		if ref.Kind == Video {
 			list = &a.Videos
 		}
-		list.Param, list.At = string(ref.Kind)+"s", 20
+
+		list.Param = string(ref.Kind) + "s"
+		list.At = 20
 		list.Value = append(list.Value, Give(ref.Input, ref.Param, 21+i))
 	}
+
 	return a
 }
 
@@ -412,28 +456,36 @@ func again(r Request) Ask {
 func TestWhatIsAcceptedIsAcceptedAgain(t *testing.T) {
 	c := load(t)
 	accepted := 0
+
 	rapid.Check(t, func(t *rapid.T) {
 		r, err := c.Validate(anyAsk(t, c))
 		if err != nil {
 			if f := fault.From(err); f.Kind != fault.Invalid || f.Param == "" {
 				t.Fatalf("%+v", f)
 			}
+
 			return
 		}
+
 		accepted++
+
 		if _, err := c.Price(r); err != nil {
 			t.Fatal(err)
 		}
+
 		twice, err := c.Validate(again(r))
 		if err != nil {
 			t.Fatalf("%+v: %v", r, err)
 		}
 		// The warning about a size that was not asked the first time is new.
-		r.Warnings, twice.Warnings = nil, nil
+		r.Warnings = nil
+
+		twice.Warnings = nil
 		if diff := cmp.Diff(r, twice); diff != "" {
 			t.Fatal(diff)
 		}
 	})
+
 	if accepted < 10 {
 		t.Fatalf("only %d were accepted: the property was hardly tried", accepted)
 	}
@@ -448,22 +500,29 @@ func FuzzValidate(f *testing.F) {
 		ask.Prompt.Value = prompt
 		ask.NegativePrompt = Give(prompt, "negative_prompt", 3)
 		ask.Size = Give(size, "size", 4)
-		ask.Duration, ask.Seed = Give(Number(number), "duration", 5), Give(Number(number), "seed", 6)
-		ask.Images, ask.Image = texts("images", 10, link), Give(link, "image", 20)
+		ask.Duration = Give(Number(number), "duration", 5)
+		ask.Seed = Give(Number(number), "seed", 6)
+		ask.Images = texts("images", 10, link)
+
+		ask.Image = Give(link, "image", 20)
 		if strings.Contains(model, "r2v") {
 			ask.Image = Given[string]{}
 		} else {
 			ask.Images = Given[[]Given[string]]{}
 		}
+
 		ask.Audio = Give(audio, "audio", 21)
 		ask.Metadata = Give([]Pair{{Key: key, Value: Give(prompt, "metadata", 22)}}, "metadata", 22)
+
 		r, err := c.Validate(ask)
 		if err != nil {
 			if f := fault.From(err); f.Kind != fault.Invalid || len(f.Detail) > 2000 {
 				t.Fatalf("%+v", f)
 			}
+
 			return
 		}
+
 		if _, err := c.Price(r); err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,7 @@ func (c *Checkout) CancelWaiting(ctx context.Context, account, id string) (done 
 			wish(t, now)
 		}
 	}})
+
 	return done && err == nil, err
 }
 
@@ -40,11 +41,13 @@ func (c *Checkout) CancelWaiting(ctx context.Context, account, id string) (done 
 func (c *Checkout) Delete(ctx context.Context, account, id string) error {
 	_, err := c.change(ctx, id, change{account: account, edit: func(t *task.Task, now int64) {
 		wish(t, now)
+
 		t.HiddenAt = now
 		if t.State.Final() && t.SweptAt == 0 {
 			t.ExpiresAt = now
 		}
 	}})
+
 	return err
 }
 
@@ -53,9 +56,11 @@ func wish(t *task.Task, now int64) {
 	if t.State.Final() {
 		return
 	}
+
 	if t.CancelRequestedAt == 0 {
 		t.CancelRequestedAt = now
 	}
+
 	if !t.State.Submitted() {
 		t.State = task.Cancelled
 	}
@@ -74,6 +79,7 @@ func (by change) find(ctx context.Context, tx *store.Tx, id string) (task.Task, 
 	if by.line != nil {
 		return tx.Task(ctx, id)
 	}
+
 	return tx.TaskOf(ctx, by.account, id)
 }
 
@@ -83,13 +89,17 @@ func (by change) write(ctx context.Context, tx *store.Tx, t task.Task, step task
 		step.Note = "the customer changed their mind"
 		return task.Advance(ctx, tx, t, step)
 	}
+
 	step.Note = "the operator wished its end"
+
 	done, err := task.Advance(ctx, tx, t, step)
 	if err != nil {
 		return done, err
 	}
+
 	line := *by.line
 	line.Detail = map[string]any{"account": t.Account, "state": t.State}
+
 	return done, tx.NoteAudit(ctx, line)
 }
 
@@ -99,19 +109,25 @@ func (c *Checkout) change(ctx context.Context, id string, by change) (task.Task,
 	entries := [2]string{c.NewID("entry"), c.NewID("entry")}
 	for {
 		now := c.millis()
+
 		var done task.Task
+
 		err := c.Store.Write(ctx, func(tx *store.Tx) error {
 			t, err := by.find(ctx, tx, id)
 			if err != nil {
 				return err
 			}
+
 			done = t
 			next := t
 			by.edit(&next, now)
+
 			if next.State == t.State && next.CancelRequestedAt == t.CancelRequestedAt && next.HiddenAt == t.HiddenAt {
 				return nil
 			}
+
 			done, err = by.write(ctx, tx, t, task.Step{At: now, Entries: entries, Edit: func(t *task.Task) { by.edit(t, now) }})
+
 			return err
 		})
 		switch {
@@ -124,6 +140,7 @@ func (c *Checkout) change(ctx context.Context, id string, by change) (task.Task,
 		case err != nil:
 			return task.Task{}, explain(fmt.Errorf("change %s: %w", id, err))
 		}
+
 		return done, nil
 	}
 }

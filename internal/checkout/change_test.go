@@ -20,6 +20,7 @@ func containsAll(s string, parts ...string) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -30,9 +31,12 @@ func (w *world) advance(id string, edit func(*task.Task)) bool {
 		if err != nil {
 			return err
 		}
+
 		_, err = task.Advance(context.Background(), tx, t, task.Step{At: 1, Edit: edit, Used: t.Hold * 3 / 4, Entries: [2]string{w.NewID("entry"), w.NewID("entry")}})
+
 		return err
 	})
+
 	return err == nil
 }
 
@@ -42,7 +46,9 @@ func (w *world) claim() {
 		if err != nil {
 			return err
 		}
+
 		_, err = tx.Claim(context.Background(), store.Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 1})
+
 		return err
 	})
 }
@@ -52,20 +58,24 @@ func (w *world) claim() {
 func TestCancelAndDeleteKeepTheirLaws(t *testing.T) {
 	onEach(t, 1_000_000_000, func(t *testing.T, w *world) {
 		ctx := context.Background()
+
 		rapid.Check(t, func(r *rapid.T) {
 			ask := waves()
 			if rapid.Bool().Draw(r, "prepares") {
 				ask = portrait("file_sample_otter")
 			}
+
 			made, _, err := w.Submit(ctx, w.who, Order{Ask: ask})
 			if err != nil {
 				r.Fatal(err)
 			}
+
 			for range rapid.IntRange(1, 12).Draw(r, "steps") {
 				before, err := w.Store.Task(ctx, made.ID)
 				if err != nil {
 					r.Fatal(err)
 				}
+
 				switch rapid.SampledFrom([]string{"cancel", "delete", "prepare", "claim", "run", "collect", "complete", "fail", "requeue"}).Draw(r, "step") {
 				case "cancel":
 					got, err := w.Cancel(ctx, w.who.Account, made.ID)
@@ -75,7 +85,10 @@ func TestCancelAndDeleteKeepTheirLaws(t *testing.T) {
 					after, _ := w.Store.Task(ctx, made.ID)
 					checkDelete(r, before, after, err)
 				case "prepare":
-					w.advance(made.ID, func(t *task.Task) { t.State, t.Lane = task.Queued, "lane" })
+					w.advance(made.ID, func(t *task.Task) {
+						t.State = task.Queued
+						t.Lane = "lane"
+					})
 				case "claim":
 					w.claim()
 				case "run":
@@ -83,14 +96,29 @@ func TestCancelAndDeleteKeepTheirLaws(t *testing.T) {
 				case "collect":
 					w.advance(made.ID, func(t *task.Task) { t.State = task.Collecting })
 				case "complete":
-					w.advance(made.ID, func(t *task.Task) { t.State, t.Progress, t.SweptAt = task.Completed, 100, 1 })
+					w.advance(made.ID, func(t *task.Task) {
+						t.State = task.Completed
+						t.Progress = 100
+						t.SweptAt = 1
+					})
 				case "fail":
-					w.advance(made.ID, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} })
+					w.advance(made.ID, func(t *task.Task) {
+						t.State = task.Failed
+						t.Error = &task.Error{Code: "x"}
+					})
 				case "requeue": // of a preparing task it is what prepare does
-					w.advance(made.ID, func(t *task.Task) { t.State, t.Lane = task.Queued, "lane" })
+					w.advance(made.ID, func(t *task.Task) {
+						t.State = task.Queued
+						t.Lane = "lane"
+					})
 				}
 			}
-			w.advance(made.ID, func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }) // or the next walk's claim takes it
+
+			w.advance(made.ID, func(t *task.Task) {
+				t.State = task.Failed
+				t.Error = &task.Error{Code: "x"}
+			}) // or the next walk's claim takes it
+
 			findings, err := w.Store.Audit(ctx, 5)
 			if err != nil || len(findings) > 0 {
 				r.Fatalf("audit: %v, %v", findings, err)
@@ -104,24 +132,31 @@ func checkCancel(r *rapid.T, before, got task.Task, err error) {
 		if !fault.Is(err, fault.CodeNoTask) {
 			r.Fatalf("cancelling a deleted task: %v", err)
 		}
+
 		return
 	}
+
 	if err != nil {
 		r.Fatal(err)
 	}
+
 	want := before.State
 	if !before.State.Final() && !before.State.Submitted() {
 		want = task.Cancelled
 	}
+
 	if got.State != want {
 		r.Fatalf("cancel made %s %s", before.State, got.State)
 	}
+
 	if before.State.Final() && got.Version != before.Version {
 		r.Fatal("a final task was changed")
 	}
+
 	if !before.State.Final() && got.CancelRequestedAt == 0 {
 		r.Fatal("the wish was not kept")
 	}
+
 	if got.State == task.Cancelled && got.Cost != 0 {
 		r.Fatal("a cancelled task was charged")
 	}
@@ -132,14 +167,18 @@ func checkDelete(r *rapid.T, before, after task.Task, err error) {
 		if !fault.Is(err, fault.CodeNoTask) {
 			r.Fatalf("deleting a deleted task: %v", err)
 		}
+
 		return
 	}
+
 	if err != nil || after.HiddenAt == 0 {
 		r.Fatalf("deleted %+v, %v", after, err)
 	}
+
 	if after.State.Final() && after.SweptAt == 0 && after.ExpiresAt == 0 {
 		r.Fatal("nothing will sweep it")
 	}
+
 	if !before.State.Final() && after.CancelRequestedAt == 0 {
 		r.Fatal("deleting did not wish the end")
 	}
@@ -151,6 +190,7 @@ func TestManyCancelAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var wg sync.WaitGroup
 		for range 32 {
 			wg.Go(func() {
@@ -159,14 +199,18 @@ func TestManyCancelAtOnce(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
+
 		if b := w.balance(); b.Held != 0 || b.Spent != 0 {
 			t.Errorf("%+v", b)
 		}
+
 		entries, err := w.Store.EntriesOf(context.Background(), made.ID)
 		if err != nil || len(entries) != 2 {
 			t.Errorf("%v, %v", entries, err)
 		}
+
 		w.sound()
 	})
 }
@@ -177,9 +221,11 @@ func TestAnotherAccountsTaskDoesNotExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		_, err = w.Cancel(context.Background(), "acct_bob", made.ID)
 		wantFault(t, err, fault.CodeNoTask, "id")
 		wantFault(t, w.Delete(context.Background(), "acct_bob", made.ID), fault.CodeNoTask, "id")
+
 		if kept, err := w.Store.Task(context.Background(), made.ID); err != nil || kept.State != task.Queued {
 			t.Error(fmt.Sprint(kept.State, err))
 		}

@@ -71,19 +71,24 @@ func New(o Options) *Checkout {
 	if o.FileRetention <= 0 {
 		o.FileRetention = defaultFileRetention
 	}
+
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
+
 	if o.Point == nil {
 		o.Point = func(string) {}
 	}
+
 	if o.StandIn == nil {
 		o.StandIn = func(catalog.Request) bool { return false }
 	}
+
 	c := &Checkout{Options: o, samples: map[string]Sample{}, flights: map[flight]chan struct{}{}}
 	for _, s := range o.Samples {
 		c.samples[s.ID] = s
 	}
+
 	return c
 }
 
@@ -101,12 +106,14 @@ func explain(err error) error {
 	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrUnavailable), errors.Is(err, blob.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return unavailable(err)
 	}
+
 	return err
 }
 
 func unavailable(err error) *fault.Fault {
 	f := fault.New(fault.CodeUnavailable, "", "The server cannot take this at the moment. Nothing was accepted or charged; repeat it later.").Because(err)
 	f.After = 2 * time.Second
+
 	return f
 }
 

@@ -37,15 +37,18 @@ func (c *Checkout) KeepFileAs(ctx context.Context, who Caller, as store.File, r 
 	if err != nil {
 		return store.File{}, explain(err)
 	}
+
 	err = c.Store.Write(ctx, func(tx *store.Tx) error { return tx.InsertFile(ctx, f) })
 	if errors.Is(err, store.ErrTaken) {
 		c.DropFiles(ctx, []store.File{f})
 		return store.File{}, fault.New(fault.CodeConflict, "file", "This file was uploaded already and is not overwritten. Upload under another name.")
 	}
+
 	if err != nil {
 		c.DropFiles(ctx, []store.File{f})
 		return store.File{}, explain(fmt.Errorf("keep file: %w", err))
 	}
+
 	return f, nil
 }
 
@@ -62,21 +65,28 @@ func (c *Checkout) ReceiveFile(ctx context.Context, who Caller, name string, r i
 func (c *Checkout) keepBlob(ctx context.Context, who Caller, as store.File, r io.Reader, limit int64) (store.File, error) {
 	in := &bounded{r: r, left: limit}
 	head := make([]byte, fetch.SniffBytes)
+
 	n, err := io.ReadFull(in, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return store.File{}, in.because(err, limit)
 	}
+
 	media, ok := fetch.Sniff(head[:n])
 	if !ok {
 		return store.File{}, noMedia("file")
 	}
+
 	f := store.File{ID: as.ID, Account: who.Account, Name: cleanName(as.Name, as.ID+media.Ending), Kind: string(media.Kind), Type: media.Name, Blob: as.ID + "/" + c.NewID("blob"), CreatedAt: c.millis()}
 	f.ExpiresAt = f.CreatedAt + c.FileRetention.Milliseconds()
+
 	info, err := c.Blobs.Put(ctx, f.Blob, io.MultiReader(bytes.NewReader(head[:n]), in))
 	if err != nil {
 		return store.File{}, in.because(fmt.Errorf("keep file: %w", err), limit)
 	}
-	f.Bytes, f.SHA256 = info.Bytes, info.SHA256
+
+	f.Bytes = info.Bytes
+	f.SHA256 = info.SHA256
+
 	return f, nil
 }
 
@@ -93,15 +103,18 @@ func (b *bounded) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
+
 	n, err := b.r.Read(p)
 	if int64(n) > b.left {
 		b.err = errTooMany
 		return 0, b.err
 	}
+
 	b.left -= int64(n)
 	if err != nil && err != io.EOF {
 		b.err = err
 	}
+
 	return n, err
 }
 
@@ -113,27 +126,34 @@ func (b *bounded) because(err error, limit int64) error {
 	case b.err != nil && !errors.Is(err, blob.ErrFull):
 		return b.err
 	}
+
 	return err
 }
 
 // DeleteFile forgets an account's file and its bytes. Samples are nobody's.
 func (c *Checkout) DeleteFile(ctx context.Context, account, id string) error {
 	at := c.millis()
+
 	f, err := c.Store.FileOf(ctx, account, id)
 	if err == nil {
 		var gone bool
+
 		err = c.Store.Write(ctx, func(tx *store.Tx) (err error) { gone, err = tx.DeleteFile(ctx, account, id, at); return err })
 		if err == nil && !gone {
 			err = store.ErrNotFound
 		}
 	}
+
 	if errors.Is(err, store.ErrNotFound) {
 		return NoFile()
 	}
+
 	if err != nil {
 		return explain(fmt.Errorf("delete file: %w", err))
 	}
+
 	c.DropFiles(ctx, []store.File{f})
+
 	return nil
 }
 
@@ -147,18 +167,22 @@ func NoFile() *fault.Fault {
 // Their blobs are durable when it returns; the rows are written with the task.
 func (c *Checkout) keepInline(ctx context.Context, who Caller, r *catalog.Request) ([]store.File, error) {
 	var kept []store.File
+
 	for _, ref := range inputs(r) {
 		if !fetch.IsDataURI(ref.Input) {
 			continue
 		}
+
 		f, err := c.keepDataURI(ctx, who, ref)
 		if err != nil {
 			c.DropFiles(ctx, kept)
 			return nil, err
 		}
+
 		kept = append(kept, f)
 		ref.Input = f.ID
 	}
+
 	return kept, nil
 }
 
@@ -167,10 +191,12 @@ func (c *Checkout) keepDataURI(ctx context.Context, who Caller, ref *catalog.Ref
 	if err != nil {
 		return store.File{}, at(ref.Param, err)
 	}
+
 	f, err := c.keepBlob(ctx, who, store.File{ID: c.NewID("file")}, bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return store.File{}, at(ref.Param, err)
 	}
+
 	return f, nil
 }
 
@@ -182,8 +208,10 @@ func lookInside(ref catalog.Reference) (*fault.Fault, error) {
 		if errors.As(err, &f) {
 			return f, nil
 		}
+
 		return nil, err
 	}
+
 	media, ok := fetch.Sniff(data[:min(len(data), fetch.SniffBytes)])
 	switch {
 	case !ok:
@@ -191,6 +219,7 @@ func lookInside(ref catalog.Reference) (*fault.Fault, error) {
 	case ref.Kind != "" && string(ref.Kind) != string(media.Kind):
 		return wrong(ref.Param, "This should be %s, but its bytes are %s.", article(string(ref.Kind)), article(string(media.Kind))), nil
 	}
+
 	return nil, nil
 }
 
@@ -204,8 +233,10 @@ func at(param string, err error) error {
 	if errors.As(err, &f) {
 		named := *f
 		named.Param = param
+
 		return &named
 	}
+
 	return err
 }
 
@@ -224,18 +255,22 @@ func (c *Checkout) DropFiles(ctx context.Context, files []store.File) {
 // a header, a log or a terminal; rest stands in where nothing is left.
 func cleanName(name, rest string) string {
 	name = path.Base(strings.ReplaceAll(strings.ToValidUTF8(name, ""), `\`, "/"))
+
 	name = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || strings.ContainsRune(`"<>:|?*/`, r) {
 			return -1
 		}
+
 		return r
 	}, name)
 	for utf8.RuneCountInString(name) > maxName {
 		_, n := utf8.DecodeRuneInString(name)
 		name = name[n:] // the ending says more than the beginning
 	}
+
 	if strings.Trim(name, ". ") == "" {
 		return rest
 	}
+
 	return name
 }

@@ -24,11 +24,13 @@ type flight struct{ account, key string }
 func (c *Checkout) board(ctx context.Context, f flight) (leave func(), err error) {
 	for {
 		c.mu.Lock()
+
 		busy := c.flights[f]
 		if busy == nil {
 			landed := make(chan struct{})
 			c.flights[f] = landed
 			c.mu.Unlock()
+
 			return func() {
 				c.mu.Lock()
 				delete(c.flights, f)
@@ -37,6 +39,7 @@ func (c *Checkout) board(ctx context.Context, f flight) (leave func(), err error
 			}, nil
 		}
 		c.mu.Unlock()
+
 		select {
 		case <-busy:
 		case <-ctx.Done():
@@ -52,10 +55,13 @@ func (c *Checkout) replay(ctx context.Context, who Caller, o Order) (t task.Task
 	if errors.Is(err, store.ErrNotFound) {
 		return task.Task{}, false, nil
 	}
+
 	if err != nil {
 		return task.Task{}, false, err
 	}
+
 	t, err = c.same(ctx, kept, o)
+
 	return t, true, err
 }
 
@@ -66,5 +72,6 @@ func (c *Checkout) same(ctx context.Context, kept store.Idempotency, o Order) (t
 		return task.Task{}, fault.New(fault.CodeMismatch, "Idempotency-Key",
 			"This Idempotency-Key was used with another body within 24 hours. Send the same body to get its task, or use a new key.")
 	}
+
 	return c.Store.Task(ctx, kept.Task)
 }

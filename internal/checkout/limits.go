@@ -46,13 +46,18 @@ func (c *Checkout) ChangeKey(ctx context.Context, id string, change KeyChange) (
 	set(&o.Name, change.Name)
 	set(&o.Models, change.Models)
 	set(&o.ExpiresAt, change.ExpiresAt)
+
 	if f := c.checkKey(o); f != nil {
 		return account.Key{}, f
 	}
+
 	var k account.Key
+
 	line := c.audited("key.change", id, nil)
+
 	err := c.Store.Write(ctx, func(tx *store.Tx) (err error) {
 		var was map[string]any
+
 		k, err = tx.ChangeKey(ctx, id, func(k *account.Key) {
 			was = keyDetail(*k)
 			set(&k.Name, change.Name)
@@ -63,11 +68,13 @@ func (c *Checkout) ChangeKey(ctx context.Context, id string, change KeyChange) (
 		if line.Detail = keyDetail(k); err != nil || reflect.DeepEqual(was, line.Detail) {
 			return err
 		}
+
 		return tx.NoteAudit(ctx, line)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return k, noKey()
 	}
+
 	return k, explain(err)
 }
 
@@ -77,16 +84,20 @@ func (c *Checkout) ChangeAccount(ctx context.Context, idOrName string, weight, l
 	asked := account.Account{Weight: 1}
 	set(&asked.Weight, weight)
 	set(&asked.Cap, limit)
+
 	if f := fault.Join(checkShare(asked.Weight, asked.Cap)); f != nil {
 		return asked, f
 	}
+
 	a, err := c.account(ctx, idOrName)
 	if err != nil {
 		return a, err
 	}
+
 	line := c.audited("account.change", a.ID, nil)
 	err = c.Store.Write(ctx, func(tx *store.Tx) (err error) {
 		var was account.Account
+
 		a, err = tx.ChangeAccount(ctx, a.ID, func(a *account.Account) {
 			was = *a
 			set(&a.Weight, weight)
@@ -95,9 +106,12 @@ func (c *Checkout) ChangeAccount(ctx context.Context, idOrName string, weight, l
 		if err != nil || a == was {
 			return err
 		}
+
 		line.Detail = map[string]any{"name": a.Name, "weight": a.Weight, "cap": a.Cap}
+
 		return tx.NoteAudit(ctx, line)
 	})
+
 	return a, explain(err)
 }
 
@@ -109,11 +123,13 @@ func keyDetail(k account.Key) map[string]any {
 			d[name] = amount.String()
 		}
 	}
+
 	for name, rate := range map[string]account.Rate{"rate_create": k.Creates, "rate_read": k.Reads} {
 		if rate != (account.Rate{}) {
 			d[name] = rate.String()
 		}
 	}
+
 	return d
 }
 
@@ -121,9 +137,11 @@ func checkShare(weight, limit int64) (faults []fault.Fault) {
 	if weight < 1 || weight > maxWeight {
 		faults = append(faults, *wrong("weight", "The weight is a whole number from 1 to %d; 1 is normal.", maxWeight))
 	}
+
 	if limit < 0 || limit > maxCap {
 		faults = append(faults, *wrong("cap", "The cap is a whole number from 0 (none) to %d.", maxCap))
 	}
+
 	return faults
 }
 

@@ -38,9 +38,11 @@ func (c *Checkout) File(ctx context.Context, account, id string) (store.File, er
 	if s, ok := c.samples[id]; ok {
 		return s.Row(account), nil
 	}
+
 	f, err := c.Store.FileOf(ctx, account, id)
 	if err == nil && f.ExpiresAt > 0 && f.ExpiresAt <= c.millis() {
 		return store.File{}, store.ErrNotFound
 	}
+
 	return f, err
 }

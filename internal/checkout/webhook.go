@@ -30,6 +30,7 @@ func hookEvents() (list []string) {
 			list = append(list, name)
 		}
 	}
+
 	return list
 }
 
@@ -47,38 +48,47 @@ func (c *Checkout) AddEndpoint(ctx context.Context, account string, o Endpoint) 
 	if o.URL == nil {
 		return e, fault.New(fault.CodeMissingField, "url", "Say where events are to be sent: an http(s) URL.")
 	}
+
 	if err := c.edit(&e, o); err != nil {
 		return e, err
 	}
+
 	var err error
 	if e.Secret, err = c.newSecret(); err != nil {
 		return e, err
 	}
+
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
 		there, err := tx.Endpoints(ctx, account)
 		if err != nil {
 			return err
 		}
+
 		if len(there) >= maxEndpoints {
 			return fault.New(fault.CodeConflict, "url", fmt.Sprintf("This account has %d endpoints, the most that it may; delete one first.", maxEndpoints))
 		}
+
 		if err := tx.InsertEndpoint(ctx, e); err != nil {
 			return err
 		}
+
 		return tx.SaveEndpoint(ctx, e, c.millis()) // disabled, if it is wished so
 	})
+
 	return e, explain(err)
 }
 
 // edit makes an endpoint what is wished, or says what is wrong with that.
 func (c *Checkout) edit(e *store.Endpoint, o Endpoint) error {
 	var faults []fault.Fault
+
 	if o.URL != nil {
 		e.URL = *o.URL
 		if f := c.checkHook("url", e.URL); f != nil {
 			faults = append(faults, *f)
 		}
 	}
+
 	if o.Events != nil {
 		e.Events = *o.Events
 		for i, name := range e.Events {
@@ -89,16 +99,21 @@ func (c *Checkout) edit(e *store.Endpoint, o Endpoint) error {
 			}
 		}
 	}
+
 	switch {
 	case o.Enabled == nil:
 	case *o.Enabled:
-		e.DisabledAt, e.Failures, e.ParkedUntil = 0, 0, 0
+		e.DisabledAt = 0
+		e.Failures = 0
+		e.ParkedUntil = 0
 	case e.DisabledAt == 0:
 		e.DisabledAt = c.millis()
 	}
+
 	if f := fault.Join(faults); f != nil {
 		return f
 	}
+
 	return nil
 }
 
@@ -106,10 +121,12 @@ func (c *Checkout) checkHook(param, address string) *fault.Fault {
 	if len(address) > catalog.MaxWebhook || !catalog.IsText(address) {
 		return wrong(param, "A webhook's URL has at most %d bytes.", catalog.MaxWebhook)
 	}
+
 	if f := c.Fetch.Check(address); f != nil { // its first sentence is the trouble, the rest is about files
 		trouble, _, _ := strings.Cut(f.Detail, ". ")
 		return wrong(param, "No webhook can be sent there. %s. Give an http or https URL on the public internet, at port 80 or 443.", strings.TrimSuffix(trouble, "."))
 	}
+
 	return nil
 }
 
@@ -118,6 +135,7 @@ func (c *Checkout) newSecret() (string, error) {
 	if _, err := io.ReadFull(c.Random, random[:]); err != nil {
 		return "", fmt.Errorf("make secret: %w", err)
 	}
+
 	return "whsec_" + base64.StdEncoding.EncodeToString(random[:]), nil
 }
 
@@ -132,11 +150,14 @@ func (c *Checkout) changeEndpoint(ctx context.Context, account, id string, edit 
 		if e, err = find(ctx, tx.Reader, account, id); err != nil {
 			return err
 		}
+
 		if err = edit(&e); err != nil {
 			return err
 		}
+
 		return tx.SaveEndpoint(ctx, e, now)
 	})
+
 	return e, explain(err)
 }
 
@@ -151,9 +172,11 @@ func find(ctx context.Context, r store.Reader, account, id string) (e store.Endp
 	} else {
 		e, err = r.Endpoint(ctx, account, id)
 	}
+
 	if errors.Is(err, store.ErrNotFound) || err == nil && e.Kind == store.AskedEndpoint {
 		return e, NoEndpoint()
 	}
+
 	return e, err
 }
 
@@ -161,20 +184,25 @@ func find(ctx context.Context, r store.Reader, account, id string) (e store.Endp
 // time that it is asked for.
 func (c *Checkout) Endpoint(ctx context.Context, account, id string) (store.Endpoint, error) {
 	e, err := find(ctx, c.Store.Reader, account, id)
+
 	var none *fault.Fault
 	if id != DefaultEndpoint || !errors.As(err, &none) {
 		return e, explain(err)
 	}
+
 	signer, err := c.signer(account)
 	if err != nil {
 		return e, err
 	}
+
 	err = c.Store.Write(ctx, func(tx *store.Tx) (err error) {
 		if err = tx.InsertEndpoint(ctx, signer); err == nil {
 			e, err = tx.DefaultEndpoint(ctx, account)
 		}
+
 		return err
 	})
+
 	return e, explain(err)
 }
 
@@ -190,18 +218,26 @@ func (c *Checkout) RotateSecret(ctx context.Context, account, id string, keep ti
 	if keep < 0 || keep > keepMost {
 		return store.Endpoint{}, wrong("keep_seconds", "The old secret can sign on for 0 to %d seconds.", int(keepMost.Seconds()))
 	}
+
 	secret, err := c.newSecret()
 	if err != nil {
 		return store.Endpoint{}, err
 	}
+
 	if _, err := c.Endpoint(ctx, account, id); err != nil {
 		return store.Endpoint{}, err
 	}
+
 	return c.changeEndpoint(ctx, account, id, func(e *store.Endpoint) error {
-		e.Earlier, e.EarlierUntil, e.Secret = e.Secret, c.millis()+keep.Milliseconds(), secret
+		e.Earlier = e.Secret
+		e.EarlierUntil = c.millis() + keep.Milliseconds()
+
+		e.Secret = secret
 		if keep == 0 {
-			e.Earlier, e.EarlierUntil = "", 0
+			e.Earlier = ""
+			e.EarlierUntil = 0
 		}
+
 		return nil
 	})
 }
@@ -213,6 +249,7 @@ func (c *Checkout) RemoveEndpoint(ctx context.Context, account, id string) error
 		if err == nil && !there {
 			return NoEndpoint()
 		}
+
 		return err
 	}))
 }
@@ -231,13 +268,17 @@ func (c *Checkout) TestEndpoint(ctx context.Context, account, id string) (store.
 		case e.DisabledAt > 0:
 			return fault.New(fault.CodeConflict, "id", "This endpoint is disabled; enable it first.")
 		}
+
 		d.Endpoint = e.ID
 		if err := tx.InsertDelivery(ctx, d); err != nil {
 			return err
 		}
+
 		d, err = tx.Delivery(ctx, account, e.ID, d.ID)
+
 		return err
 	})
+
 	return d, explain(err)
 }
 
@@ -248,15 +289,19 @@ func (c *Checkout) Redeliver(ctx context.Context, account, endpoint, id string) 
 		if d, err = c.delivery(ctx, tx.Reader, account, endpoint, id); err != nil {
 			return err
 		}
+
 		again, err := tx.Redeliver(ctx, d.Endpoint, d.ID, now)
 		if err == nil && !again {
 			return fault.New(fault.CodeConflict, "delivery", "This delivery has not ended: it is tried again by itself.")
 		}
+
 		if err == nil {
 			d, err = tx.Delivery(ctx, account, d.Endpoint, d.ID)
 		}
+
 		return err
 	})
+
 	return d, explain(err)
 }
 
@@ -264,10 +309,12 @@ func (c *Checkout) delivery(ctx context.Context, r store.Reader, account, endpoi
 	if endpoint == DefaultEndpoint {
 		endpoint = ""
 	}
+
 	d, err := r.Delivery(ctx, account, endpoint, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return d, fault.New(fault.CodeNoDelivery, "delivery", "There is no delivery of this id here; deliveries are forgotten some time after their end.")
 	}
+
 	return d, err
 }
 
@@ -282,14 +329,18 @@ func (c *Checkout) hook(who Caller, address string) (*store.Hook, error) {
 	if address == "" {
 		return nil, nil
 	}
+
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("webhook_url: %w", err)
 	}
+
 	signer, err := c.signer(who.Account)
 	if err != nil {
 		return nil, err
 	}
+
 	origin := store.Endpoint{ID: c.NewID("hook"), Account: who.Account, Kind: store.AskedEndpoint, URL: u.Scheme + "://" + strings.ToLower(u.Host), CreatedAt: c.millis()}
+
 	return &store.Hook{Origin: origin, Signer: signer, URL: address}, nil
 }

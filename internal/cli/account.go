@@ -34,11 +34,14 @@ func (c *accountCreateCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(made)
 		}
+
 		fmt.Fprintln(w.Out, made.ID)
 		fmt.Fprintf(w.Err, "  Make a key for it with: unireel key create %s\n", made.Name)
+
 		return nil
 	})
 }
@@ -60,14 +63,17 @@ func (c *accountSetCmd) Run(ctx context.Context, w *World) error {
 	if c.Weight == nil && c.Cap == nil {
 		return usagef("give --weight, --cap or both")
 	}
+
 	return c.with(ctx, w, func(admin client.Admin) error {
 		changed, err := admin.ChangeAccount(ctx, c.Account, c.Weight, c.Cap)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(changed)
 		}
+
 		return printAccounts(w, []client.Account{changed})
 	})
 }
@@ -86,9 +92,11 @@ func (c *accountListCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(list)
 		}
+
 		return printAccounts(w, list)
 	})
 }
@@ -96,9 +104,11 @@ func (c *accountListCmd) Run(ctx context.Context, w *World) error {
 func printAccounts(w *World, list []client.Account) error {
 	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ACCOUNT\tNAME\tWEIGHT\tCAP\tFREE\tHELD\tSPENT\tCREATED")
+
 	for _, a := range list {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s %s\t%s\t%s\t%s\n", a.ID, a.Name, a.Weight, a.Cap,
 			a.Balance.Free, a.Balance.Currency, a.Balance.Held, a.Balance.Spent, clock(a.CreatedAt))
 	}
+
 	return table.Flush()
 }

@@ -33,23 +33,30 @@ func (c *auditCmd) Run(ctx context.Context, w *World) error {
 	if c.Since > 0 {
 		f.Since = time.Now().Add(-c.Since).Unix()
 	}
+
 	return c.with(ctx, w, func(admin client.Admin) error {
 		page, err := admin.Audit(ctx, f)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(page)
 		}
+
 		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "AT\tACTOR\tACTION\tOBJECT\tDETAIL")
+
 		for _, l := range page.Data {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", clock(l.At), l.Actor, l.Action, l.Object, pairs(l.Detail))
 		}
+
 		if err := table.Flush(); err != nil || !page.HasMore {
 			return err
 		}
+
 		_, err = fmt.Fprintf(w.Err, "  There is more: --after %s\n", page.Data[len(page.Data)-1].ID)
+
 		return err
 	})
 }
@@ -60,5 +67,6 @@ func pairs(detail map[string]any) string {
 	for _, name := range slices.Sorted(maps.Keys(detail)) {
 		list = append(list, fmt.Sprintf("%s=%v", name, detail[name]))
 	}
+
 	return strings.Join(list, " ")
 }

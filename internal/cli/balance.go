@@ -23,13 +23,16 @@ func (c *balanceCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	b, err := server.Balance(ctx)
 	if err != nil {
 		return err
 	}
+
 	if c.JSON {
 		return w.printJSON(b)
 	}
+
 	return printBalance(w.Out, b)
 }
 
@@ -38,5 +41,6 @@ func printBalance(out io.Writer, b client.Balance) error {
 	for _, line := range [][2]string{{"free", b.Free}, {"held", b.Held}, {"spent", b.Spent}, {"granted", b.Granted}} {
 		fmt.Fprintf(table, "%s\t%s\t %s\n", line[0], line[1], b.Currency)
 	}
+
 	return table.Flush()
 }

@@ -33,6 +33,7 @@ func readLines(path string) ([]line, error) {
 		return nil, err
 	}
 	defer f.Close()
+
 	return parseLines(filepath.Base(path), f)
 }
 
@@ -42,25 +43,33 @@ func readLines(path string) ([]line, error) {
 func parseLines(name string, r io.Reader) ([]line, error) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, maxBody)
+
 	var lines []line
+
 	equal := map[string]int{}
+
 	for number := 1; scanner.Scan(); number++ {
 		body := bytes.TrimSpace(bytes.TrimPrefix(scanner.Bytes(), []byte("\ufeff")))
 		if len(body) == 0 {
 			continue
 		}
+
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(body, &object); err != nil || object == nil {
 			return nil, fmt.Errorf("%s:%d: not a JSON object on one line", name, number)
 		}
+
 		text := string(body)
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", name, equal[text], text))
 		equal[text]++
+
 		lines = append(lines, line{number: number, key: "batch-" + hex.EncodeToString(sum[:16]), body: bytes.Clone(body)})
 	}
+
 	if err := scanner.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+
 	return lines, nil
 }
 
@@ -83,11 +92,14 @@ func (r record) done() bool {
 		if r.File == "" {
 			return false
 		}
+
 		_, err := os.Stat(r.File)
+
 		return err == nil
 	case client.Failed, client.Cancelled:
 		return true
 	}
+
 	return false
 }
 
@@ -103,22 +115,27 @@ type batchState struct {
 
 func openState(folder string) (*batchState, error) {
 	s := &batchState{path: filepath.Join(folder, stateName), records: map[string]record{}}
+
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return s, nil
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("read the batch's state: %w", err)
 	}
+
 	if err := json.Unmarshal(text, &s.records); err != nil || s.records == nil {
 		return nil, fmt.Errorf("%s is not a batch's state; move it away to order everything again", s.path)
 	}
+
 	return s, nil
 }
 
 func (s *batchState) get(key string) record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.records[key]
 }
 
@@ -126,29 +143,37 @@ func (s *batchState) get(key string) record {
 func (s *batchState) put(key string, r record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.records[key] = r
+
 	text, err := json.MarshalIndent(s.records, "", "  ")
 	if err != nil {
 		return fmt.Errorf("keep the batch's state: %w", err)
 	}
+
 	part, err := os.CreateTemp(filepath.Dir(s.path), stateName+".*")
 	if err != nil {
 		return fmt.Errorf("keep the batch's state: %w", err)
 	}
 	defer os.Remove(part.Name())
+
 	_, err = part.Write(text)
 	if err == nil {
 		err = part.Sync()
 	}
+
 	if closed := part.Close(); err == nil {
 		err = closed
 	}
+
 	if err == nil {
 		err = os.Rename(part.Name(), s.path)
 	}
+
 	if err != nil {
 		return fmt.Errorf("keep the batch's state: %w", err)
 	}
+
 	return nil
 }
 
@@ -156,10 +181,12 @@ func (s *batchState) put(key string, r record) error {
 func (s *batchState) rows(lines []line) []record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	rows := make([]record, len(lines))
 	for i, l := range lines {
 		rows[i] = s.records[l.key]
 	}
+
 	return rows
 }
 
@@ -170,5 +197,6 @@ func (s *batchState) whole(lines []line) bool {
 			return false
 		}
 	}
+
 	return true
 }

@@ -24,6 +24,7 @@ func (c *cancelCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	for _, id := range c.IDs {
 		t, err := server.Cancel(ctx, id)
 		switch {
@@ -41,5 +42,6 @@ func (c *cancelCmd) Run(ctx context.Context, w *World) error {
 			fmt.Fprintf(w.Out, "%s: the supplier was asked to stop; see: unireel watch %s\n", t.ID, t.ID)
 		}
 	}
+
 	return nil
 }

@@ -88,15 +88,19 @@ func Run(ctx context.Context, args []string, w World) (code int) {
 			panic(end)
 		}
 	}()
+
 	parser, err := newParser(w)
 	if err != nil {
 		return w.fail(err)
 	}
+
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return w.usage(err)
 	}
+
 	parsed.BindTo(ctx, (*context.Context)(nil))
+
 	return w.fail(parsed.Run(&w, parser))
 }
 
@@ -119,8 +123,10 @@ func told(v *kong.Value) string {
 	if v.Flag == nil || v.Flag.PlaceHolder == "" || v.Default == "" || strings.Contains(v.Help, "Default:") {
 		return kong.DefaultHelpValueFormatter(v)
 	}
+
 	with := *v
 	with.Help += " Default: " + v.Default + "."
+
 	return kong.DefaultHelpValueFormatter(&with)
 }
 
@@ -140,22 +146,28 @@ func (s said) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
 
 func (w World) usage(err error) int {
 	fmt.Fprintf(w.Err, "error: %s\n", sentence(err.Error()))
+
 	command := "unireel"
+
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {
 		if node := parse.Context.Selected(); node != nil {
 			command = node.FullPath()
 		}
 	}
+
 	fmt.Fprintf(w.Err, "  See: %s --help\n", command)
+
 	return exitUsage
 }
 
 // fail prints an error with what can be done about it, and gives the exit code.
 func (w World) fail(err error) int {
-	var code said
-	var wrong *mistake
-	var no *client.Error
+	var (
+		code  said
+		wrong *mistake
+		no    *client.Error
+	)
 	switch {
 	case err == nil:
 		return exitOK
@@ -172,9 +184,11 @@ func (w World) fail(err error) int {
 	default:
 		fmt.Fprintf(w.Err, "error: %s\n", sentence(err.Error()))
 	}
+
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(w.Err, "  %s\n", hint)
 	}
+
 	return exitNo
 }
 
@@ -184,10 +198,12 @@ func hintFor(err error) string {
 	if errors.As(err, &away) {
 		return "Is the server running there? Start one with: unireel serve. Name another with --url or UNIREEL_URL."
 	}
+
 	var no *client.Error
 	if !errors.As(err, &no) {
 		return ""
 	}
+
 	switch {
 	case no.Code == "insufficient_credit":
 		return "See: unireel balance. The operator adds credit with: unireel credit grant ACCOUNT AMOUNT"
@@ -204,6 +220,7 @@ func hintFor(err error) string {
 	case no.Status >= 500 && no.RequestID != "":
 		return "If it goes on, tell the operator this request id: " + no.RequestID
 	}
+
 	return ""
 }
 
@@ -212,5 +229,6 @@ func sentence(text string) string {
 	if text == "" || strings.HasSuffix(text, ".") {
 		return text
 	}
+
 	return text + "."
 }

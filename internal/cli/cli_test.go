@@ -20,19 +20,23 @@ import (
 
 func TestEveryCommandTeaches(t *testing.T) {
 	clean(t)
+
 	parser, err := newParser(World{Out: io.Discard, Err: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, leaf := range parser.Model.Leaves(true) {
 		if leaf.Help == "" || !strings.Contains(leaf.Detail, "Example") {
 			t.Errorf("%s has no example in its help", leaf.FullPath())
 		}
+
 		for _, flag := range leaf.Flags {
 			if flag.Help == "" {
 				t.Errorf("%s --%s has no help", leaf.FullPath(), flag.Name)
 			}
 		}
+
 		got := run(context.Background(), t, World{}, append(path(leaf), "--help")...)
 		if got.code != exitOK || !strings.Contains(got.out, "Usage: "+leaf.FullPath()) {
 			t.Errorf("%s --help: %+v", leaf.FullPath(), got)
@@ -42,6 +46,7 @@ func TestEveryCommandTeaches(t *testing.T) {
 
 func TestHelpHasTitlesAndDefaults(t *testing.T) {
 	clean(t)
+
 	for command, wants := range map[string][]string{
 		"":              {"Around them:", "For the operator:"},
 		"batch":         {"Default: 4"},
@@ -61,11 +66,13 @@ func path(node *kong.Node) []string {
 	if node.Parent == nil || node.Type == kong.ApplicationNode {
 		return nil
 	}
+
 	return append(path(node.Parent), node.Name)
 }
 
 func TestAWrongCommandLineIsCodeTwo(t *testing.T) {
 	clean(t)
+
 	for _, c := range []struct{ args, want string }{
 		{"", "expected one of"},
 		{"nonsense", "unexpected argument nonsense"},
@@ -98,11 +105,13 @@ func TestAWrongCommandLineIsCodeTwo(t *testing.T) {
 // ours, and is seen.
 func TestAPanicIsPassedOn(t *testing.T) {
 	clean(t)
+
 	defer func() {
 		if got := recover(); got != "broken" {
 			t.Errorf("recovered %v, want the command's own panic", got)
 		}
 	}()
+
 	Run(context.Background(), []string{"version"}, World{Out: broken{}, Err: io.Discard})
 }
 
@@ -113,6 +122,7 @@ func (broken) Write([]byte) (int, error) { panic("broken") }
 
 func TestTheVersionIsTheStampedOne(t *testing.T) {
 	clean(t)
+
 	if got := run(context.Background(), t, World{}, "version"); got.code != exitOK || !strings.HasPrefix(got.out, "unireel "+app.Version()+" ") {
 		t.Errorf("%+v, want version %s", got, app.Version())
 	}
@@ -121,20 +131,25 @@ func TestTheVersionIsTheStampedOne(t *testing.T) {
 func TestOnTheSameHostNeitherURLNorKeyIsNeeded(t *testing.T) {
 	folder := clean(t)
 	f := newFake(t)
+
 	data := filepath.Join(folder, "xdg", "unireel")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := config.WriteProfile(data, config.Profile{URL: f.URL, Key: config.NewSecret(testKey), Data: data}); err != nil {
 		t.Fatal(err)
 	}
+
 	if got := run(context.Background(), t, World{}, "balance"); got.code != exitOK || !strings.Contains(got.out, "98.50") {
 		t.Fatalf("%+v", got)
 	}
+
 	other := newFake(t)
 	if got := run(context.Background(), t, World{}, "balance", "--url", other.URL); got.code != exitUsage || other.called() != "" {
 		t.Fatalf("the local key went to another server: %+v, %s", got, other.called())
 	}
+
 	if got := run(context.Background(), t, World{}, "balance", "--key", "sk-wrong-key"); got.code != exitNo || !strings.Contains(got.err, "error: The API key is unknown.\n  Give the key with --key") || strings.Contains(got.err, "sk-wrong") {
 		t.Fatalf("%+v", got)
 	}
@@ -143,10 +158,12 @@ func TestOnTheSameHostNeitherURLNorKeyIsNeeded(t *testing.T) {
 func TestTheServersNoNamesTheFields(t *testing.T) {
 	clean(t)
 	got := newFake(t).run(context.Background(), t, "create", "--model", "wrong", "--prompt", "p")
+
 	want := screen{exitNo, "", "error: model: No such model.\nerror: size: Not a size.\n  See: unireel models\n"}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(screen{})); diff != "" {
 		t.Fatal(diff)
 	}
+
 	got = run(context.Background(), t, World{}, "balance", "--url", "http://127.0.0.1:1", "--key", "k", "--json")
 	if got.code != exitNo || !strings.Contains(got.err, "unireel serve") {
 		t.Fatalf("%+v", got)
@@ -156,25 +173,30 @@ func TestTheServersNoNamesTheFields(t *testing.T) {
 func TestCreateSendsEveryFlagAndFetchesTheVideo(t *testing.T) {
 	folder := clean(t)
 	f := newFake(t)
+
 	for _, name := range []string{"shot.mp4", "a.mp3"} {
 		if err := os.WriteFile(name, []byte(name), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	got := f.run(context.Background(), t, "create", "--model", "wan2.6-r2v-720p", "--prompt", "p", "--video", "shot.mp4", "--video", "https://example.com/a,b.mp4",
 		"--image", "file_9", "--audio", "a.mp3", "--size", "1280*720", "--duration", "5", "--seed", "-1", "--shot-type", "multi", "--negative-prompt", "n",
 		"--no-expand", "--watermark", "--preview", "--metadata", "shot=7", "--metadata", "take=a;b", "--start-by", "17", "--webhook-url", "https://h", "--trust-references", "-o", "v.mp4")
 	if got.code != exitOK {
 		t.Fatalf("%+v", got)
 	}
+
 	want := `{"model":"wan2.6-r2v-720p","prompt":"p","videos":["file_shot.mp4","https://example.com/a,b.mp4"],"images":["file_9"],"size":"1280*720","duration":5,"watermark":true,"webhook_url":"https://h","metadata":{"shot":"7","take":"a;b"},"preview":true,"start_by":17,"references_check":"trust","extra_body":{"negative_prompt":"n","audio":"file_a.mp3","shot_type":"multi","enable_prompt_expansion":false,"seed":-1}}`
 	if diff := cmp.Diff([]string{want}, f.bodies); diff != "" {
 		t.Fatal(diff)
 	}
+
 	film, err := os.ReadFile(filepath.Join(folder, "v.mp4"))
 	if err != nil || !strings.HasPrefix(string(film), "film of task_") || string(f.uploads["file_shot.mp4"]) != "shot.mp4" {
 		t.Fatalf("%q, %v", film, err)
 	}
+
 	if !strings.HasSuffix(strings.TrimSpace(got.out), "v.mp4") || !strings.Contains(got.err, "0.50 USD") || !strings.Contains(got.err, "warning: Mind the gap.") || strings.Contains(got.err, "\x1b") {
 		t.Fatalf("%+v", got)
 	}
@@ -185,7 +207,9 @@ func TestCreateSendsARawBodyAsItIs(t *testing.T) {
 	f := newFake(t)
 	t.Setenv("UNIREEL_URL", f.URL)
 	t.Setenv("UNIREEL_API_KEY", testKey)
+
 	const body = "{ \"model\" : \"m\",\n \"prompt\":\"镜头\" }\n"
+
 	got := run(context.Background(), t, World{In: strings.NewReader(body)}, "create", "--from", "-", "--no-wait", "--json")
 	if got.code != exitOK || !strings.HasPrefix(got.out, `{"id":"task_`) || f.bodies[0] != body {
 		t.Fatalf("%+v sent %q", got, f.bodies)
@@ -196,6 +220,7 @@ func TestAnImageModelGetsItsPicture(t *testing.T) {
 	clean(t)
 	f := newFake(t)
 	f.run(context.Background(), t, "create", "--model", "wan2.6-i2v-flash", "--prompt", "p", "--image", "file_1", "--no-wait")
+
 	if diff := cmp.Diff([]string{`{"model":"wan2.6-i2v-flash","prompt":"p","image":"file_1"}`}, f.bodies); diff != "" {
 		t.Fatal(diff)
 	}
@@ -207,10 +232,12 @@ func TestAFailedTaskIsCodeOne(t *testing.T) {
 	f.end = func(string) string {
 		return `"status":"failed","error":{"code":"reference_unreachable","message":"No answer.","param":"videos[0]"}`
 	}
+
 	got := f.run(context.Background(), t, "watch", "task_1")
 	if got.code != exitNo || !strings.Contains(got.err, "error: videos[0]: No answer. (reference_unreachable)") {
 		t.Fatalf("%+v", got)
 	}
+
 	if got = f.run(context.Background(), t, "get", "task_1"); got.code != exitOK {
 		t.Fatalf("asking is no failure: %+v", got)
 	}
@@ -222,10 +249,12 @@ func TestCtrlCLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.end = func(string) string { return `"status":"in_progress","progress":10` }
 	f.onGet = func(string) { cancel() }
+
 	got := f.run(ctx, t, "create", "--model", "m", "--prompt", "p")
 	if got.code != exitNo || !strings.Contains(got.err, "unireel watch task_") || !strings.Contains(got.err, "nothing is lost") {
 		t.Fatalf("%+v", got)
 	}
+
 	if strings.Contains(f.called(), "cancel") {
 		t.Fatal("Ctrl-C cancelled the task")
 	}
@@ -233,10 +262,12 @@ func TestCtrlCLosesNothing(t *testing.T) {
 
 func TestTheSmallCommands(t *testing.T) {
 	clean(t)
+
 	f := newFake(t)
 	if err := os.WriteFile("a.png", []byte("a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, c := range []struct{ args, want string }{
 		{"get task_1", "completed, 100 %"},
 		{"get task_1 --json", `{"id":"task_1","status":"completed"`},
@@ -271,13 +302,16 @@ func TestOperatorCommands(t *testing.T) {
 		"POST /admin/v1/upstreams/bad/test":     `{"name":"bad","ok":false,"detail":"401","fix":"Change the key."}`,
 		"GET /admin/v1/doctor":                  `{"ok":false,"checks":[{"name":"ledger","ok":false,"detail":"off by 1","fix":"Call."}]}`,
 	}}
+
 	absent := filepath.Join(t.TempDir(), "absent")
 	if got := run(context.Background(), t, World{House: a.house()}, "doctor", "--data", absent); !strings.Contains(got.out, "is not there yet") || len(a.calls) > 0 {
 		t.Errorf("doctor of no folder: %+v, called %q", got, a.calls)
 	}
+
 	if err := os.MkdirAll(filepath.Join(folder, "xdg", "unireel"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, c := range []struct {
 		args, want, call string
 		code             int
@@ -296,6 +330,7 @@ func TestOperatorCommands(t *testing.T) {
 		{"key list nobody", "", "GET /admin/v1/accounts/nobody/keys", 1},
 	} {
 		a.closed = false
+
 		got := run(context.Background(), t, World{House: a.house()}, strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.out, c.want) || a.calls[len(a.calls)-1] != c.call || !a.closed {
 			t.Errorf("%s: %+v, called %q, closed %t", c.args, got, a.calls[len(a.calls)-1], a.closed)
@@ -305,20 +340,26 @@ func TestOperatorCommands(t *testing.T) {
 
 func TestOperatorsWorkFromElsewhere(t *testing.T) {
 	clean(t)
+
 	a := &admin{answer: map[string]string{
 		"GET /admin/v1/accounts": `{"data":[{"id":"acct_1","name":"studio","balance":{}}]}`,
 		"GET /admin/v1/audit":    `{"data":[{"id":"audit_1","at":1700000000,"actor":"key_1","action":"credit.grant","object":"acct_1","detail":{"ref":"r","amount":"5.00"}}],"has_more":true}`,
 		"GET /admin/v1/doctor":   `{"ok":true,"checks":[{"name":"ledger","ok":true}]}`,
 	}}
+
 	var keys []string
+
 	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		keys = append(keys, r.Header.Get("Authorization"))
+
 		answer, _ := a.RoundTrip(r)
 		defer func() { _ = answer.Body.Close() }()
+
 		w.WriteHeader(answer.StatusCode)
 		_, _ = io.Copy(w, answer.Body)
 	}))
 	t.Cleanup(far.Close)
+
 	near := &admin{}
 	for _, c := range []struct {
 		args, want string
@@ -336,16 +377,21 @@ func TestOperatorsWorkFromElsewhere(t *testing.T) {
 			t.Errorf("%s: %+v", c.args, got)
 		}
 	}
+
 	if len(near.calls) > 0 || len(keys) != 4 || keys[0] != "Bearer "+testKey {
 		t.Errorf("the folder was asked %q, the server with %q", near.calls, keys)
 	}
+
 	t.Setenv("UNIREEL_URL", far.URL)
 	t.Setenv("UNIREEL_API_KEY", testKey)
+
 	if got := run(context.Background(), t, World{House: near.house()}, "account", "list"); got.code != exitOK || len(near.calls) > 0 {
 		t.Errorf("%+v, the folder was asked %q", got, near.calls)
 	}
+
 	t.Setenv("UNIREEL_URL", "") // a key alone is a customer's
 	run(context.Background(), t, World{House: near.house()}, "account", "list")
+
 	if len(near.calls) != 1 || len(keys) != 5 {
 		t.Errorf("the folder was asked %q, the server %d times", near.calls, len(keys))
 	}
@@ -356,16 +402,21 @@ func TestServeGetsItsConfiguration(t *testing.T) {
 	if err := os.WriteFile("unireel.yaml", []byte("retention: 1h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	var got config.Config
+
 	house := House{Serve: func(_ context.Context, cfg config.Config, out io.Writer) error {
 		got = cfg
 		_, err := fmt.Fprintln(out, "served")
+
 		return err
 	}}
+
 	s := run(context.Background(), t, World{House: house}, "serve", "--addr", ":0", "--fetch-map", "https://example.com/=x", "--no-metrics")
 	if s.code != exitOK || s.out != "served\n" {
 		t.Fatalf("%+v", s)
 	}
+
 	if got.Addr != ":0" || got.Retention.Hours() != 1 || got.Metrics || got.FetchMap[0].Dir != "x" || got.Data != filepath.Join(folder, "xdg", "unireel") {
 		t.Fatalf("%+v", got)
 	}
@@ -373,22 +424,27 @@ func TestServeGetsItsConfiguration(t *testing.T) {
 
 func TestCompletionOffersWhatThereIs(t *testing.T) {
 	clean(t)
+
 	bash := run(context.Background(), t, World{}, "completion", "bash").out
 	for _, want := range []string{`"key create") offer="`, "--max-cost", "--no-expand", `"completion") offer="`, "bash zsh fish", `"") offer="create get`} {
 		if !strings.Contains(bash, want) {
 			t.Errorf("bash does not offer %s", want)
 		}
 	}
+
 	if zsh := run(context.Background(), t, World{}, "completion", "zsh").out; !strings.HasPrefix(zsh, "#compdef unireel\n") || !strings.HasSuffix(zsh, bash) {
 		t.Error("zsh does not build on bash")
 	}
+
 	fish := run(context.Background(), t, World{}, "completion", "fish").out
 	if !strings.Contains(fish, "-n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from create' -l scope") || strings.Contains(fish, "<no value>") {
 		t.Error("fish does not know key create --scope")
 	}
+
 	if got := complete(t, bash, "unireel", "key", "cr"); got != "create" {
 		t.Errorf("bash completes key cr to %q", got)
 	}
+
 	if got := complete(t, bash, "unireel", "batch", "--max"); got != "--max-cost" {
 		t.Errorf("bash completes batch --max to %q", got)
 	}

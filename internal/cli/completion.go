@@ -21,13 +21,16 @@ func (completionCmd) Help() string {
 func (c *completionCmd) Run(w *World, parser *kong.Kong) error {
 	places := walk(parser.Model.Node, "")
 	script := bashScript(places)
+
 	switch c.Shell {
 	case "zsh":
 		script = "#compdef unireel\nautoload -U +X bashcompinit && bashcompinit\n" + script
 	case "fish":
 		script = fishScript(places)
 	}
+
 	_, err := fmt.Fprint(w.Out, script)
+
 	return err
 }
 
@@ -42,11 +45,13 @@ type word struct{ text, help string }
 // walk lists every place of the model.
 func walk(node *kong.Node, path string) []place {
 	here := place{path: path}
+
 	for _, child := range node.Children {
 		if child.Type == kong.CommandNode && !child.Hidden {
 			here.words = append(here.words, word{child.Name, child.Help})
 		}
 	}
+
 	for _, flags := range node.AllFlags(true) {
 		for _, flag := range flags {
 			here.words = append(here.words, word{"--" + flag.Name, flag.Help})
@@ -55,6 +60,7 @@ func walk(node *kong.Node, path string) []place {
 			}
 		}
 	}
+
 	for _, arg := range node.Positional {
 		for _, choice := range arg.EnumSlice() {
 			if choice != "" {
@@ -62,12 +68,15 @@ func walk(node *kong.Node, path string) []place {
 			}
 		}
 	}
+
 	places := []place{here}
+
 	for _, child := range node.Children {
 		if child.Type == kong.CommandNode && !child.Hidden {
 			places = append(places, walk(child, strings.TrimSpace(path+" "+child.Name))...)
 		}
 	}
+
 	return places
 }
 
@@ -80,24 +89,30 @@ func bashScript(places []place) string {
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "${path:+$path }${COMP_WORDS[i]}" in
 `)
+
 	var paths []string
 	for _, p := range places[1:] {
 		paths = append(paths, `"`+p.path+`"`)
 	}
+
 	fmt.Fprintf(&out, "            %s) path=\"${path:+$path }${COMP_WORDS[i]}\" ;;\n", strings.Join(paths, "|"))
 	out.WriteString("        esac\n    done\n    case \"$path\" in\n")
+
 	for _, p := range places {
 		var offers []string
 		for _, w := range p.words {
 			offers = append(offers, w.text)
 		}
+
 		fmt.Fprintf(&out, "        \"%s\") offer=\"%s\" ;;\n", p.path, strings.Join(offers, " "))
 	}
+
 	out.WriteString(`    esac
     COMPREPLY=($(compgen -W "$offer" -- "$word"))
 }
 complete -o default -F _unireel unireel
 `)
+
 	return out.String()
 }
 
@@ -105,28 +120,35 @@ complete -o default -F _unireel unireel
 func fishScript(places []place) string {
 	var out strings.Builder
 	out.WriteString("# Completion of unireel for fish.\n")
+
 	for _, p := range places {
 		condition := "__fish_use_subcommand"
+
 		if p.path != "" {
 			var seen []string
 			for part := range strings.FieldsSeq(p.path) {
 				seen = append(seen, "__fish_seen_subcommand_from "+part)
 			}
+
 			condition = strings.Join(seen, "; and ")
 		}
+
 		for _, w := range p.words {
 			option := "-a " + w.text
 			if flag, ok := strings.CutPrefix(w.text, "--"); ok {
 				option = "-l " + flag
 			}
+
 			fmt.Fprintf(&out, "complete -c unireel -n '%s' %s -d '%s'\n", condition, option, quoteFish(w.help))
 		}
 	}
+
 	return out.String()
 }
 
 func quoteFish(text string) string {
 	first, _, _ := strings.Cut(text, ". ")
 	letters := []rune(first)
+
 	return strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(string(slices.Clip(letters[:min(len(letters), 80)])))
 }

@@ -41,41 +41,53 @@ func (c *createCmd) Run(ctx context.Context, w *World) error {
 	if c.NoWait && c.Out != "" {
 		return usagef("--output needs the video, which --no-wait does not wait for; fetch it later with \"unireel watch ID -o FILE\"")
 	}
+
 	if err := c.order.check(); err != nil {
 		return err
 	}
+
 	if err := ready(c.Out); err != nil {
 		return err
 	}
+
 	server, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+
 	b := w.board()
+
 	body, err := c.order.body(ctx, w, server, b)
 	if err != nil {
 		return err
 	}
+
 	var options []client.CreateOption
 	if c.Retry != "" {
 		options = append(options, client.WithIdempotencyKey(c.Retry))
 	}
+
 	t, err := server.CreateRaw(ctx, body, options...)
 	if err != nil {
 		return err
 	}
+
 	for _, warning := range t.Warnings {
 		fmt.Fprintf(w.Err, "warning: %s\n", sentence(warning.Message))
 	}
+
 	if c.NoWait {
 		if c.JSON {
 			return w.printJSON(t.Raw)
 		}
+
 		fmt.Fprintln(w.Out, t.ID)
 		fmt.Fprintf(w.Err, "  Follow it with: unireel watch %s\n", t.ID)
+
 		return nil
 	}
+
 	return finish(ctx, w, server, follow{task: t, out: c.Out, json: c.JSON, row: b.row(t.ID)})
 }
 
@@ -85,12 +97,15 @@ func ready(out string) error {
 	if out == "" {
 		return nil
 	}
+
 	if info, err := os.Stat(out); err == nil && info.IsDir() {
 		return usagef("-o: %s is a folder; name the file in it", out)
 	}
+
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return usagef("-o: the folder of %s cannot be made: %s", out, err)
 	}
+
 	return nil
 }
 
@@ -106,23 +121,29 @@ type follow struct {
 func finish(ctx context.Context, w *World, server *client.Client, f follow) error {
 	t := f.task
 	f.row.task(t)
+
 	if !t.Status.Final() {
 		last, err := server.Wait(ctx, t.ID, f.row.task)
 		if err != nil {
 			return goOn(ctx, w, t.ID, err)
 		}
+
 		t = last
 	}
+
 	if t.Status == client.Completed && f.out != "" {
 		f.row.show(100, "fetching")
+
 		err := server.Download(ctx, t.ID, f.out, func(done, total int64) {
 			f.row.glance(fmt.Sprintf("fetching %s of %s", megabytes(done), megabytes(total)))
 		})
 		if err != nil {
 			return goOn(ctx, w, t.ID, err)
 		}
+
 		f.row.show(100, "saved to "+f.out)
 	}
+
 	if f.json {
 		if err := w.printJSON(t.Raw); err != nil {
 			return err
@@ -130,9 +151,11 @@ func finish(ctx context.Context, w *World, server *client.Client, f follow) erro
 	} else {
 		printEnd(w, t, f.out)
 	}
+
 	if t.Status != client.Completed {
 		return said(exitNo)
 	}
+
 	return nil
 }
 
@@ -142,7 +165,9 @@ func goOn(ctx context.Context, w *World, id string, err error) error {
 		fmt.Fprintf(w.Err, "\nStopped watching; nothing is lost, %s goes on.\n  Go on with: unireel watch %s\n  Stop it with: unireel cancel %s\n", id, id, id)
 		return said(exitNo)
 	}
+
 	fmt.Fprintf(w.Err, "Nothing is lost of %s. Take it up again with: unireel watch %s\n", id, id)
+
 	return err
 }
 
@@ -154,9 +179,11 @@ func printEnd(w *World, t client.Task, out string) {
 		} else {
 			fmt.Fprintln(w.Out, t.VideoURL)
 		}
+
 		if t.Usage != nil {
 			fmt.Fprintf(w.Err, "%s: %s seconds billed, %s %s\n", t.ID, t.Usage.BilledSeconds, t.Usage.Cost, t.Usage.Currency)
 		}
+
 		if t.Preview {
 			fmt.Fprintln(w.Err, "  This is a preview by the embedded renderer, not the model's own video.")
 		}
@@ -165,6 +192,7 @@ func printEnd(w *World, t client.Task, out string) {
 		if t.Error != nil {
 			flaw = *t.Error
 		}
+
 		one := client.Error{Param: flaw.Param, Message: flaw.Message}
 		fmt.Fprintf(w.Err, "error: %s (%s)\n  Nothing was charged for %s.\n", one.Error(), flaw.Code, t.ID)
 	default:

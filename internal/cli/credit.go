@@ -31,14 +31,17 @@ func (c *creditGrantCmd) Run(ctx context.Context, w *World) error {
 	if amount, err := money.Parse(c.Amount); err != nil || amount <= 0 {
 		return usagef("%q is not an amount above 0; write it like 25.00", c.Amount)
 	}
+
 	return c.with(ctx, w, func(admin client.Admin) error {
 		b, err := admin.Grant(ctx, c.Account, c.Amount, c.Ref)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(b)
 		}
+
 		return printBalance(w.Out, b)
 	})
 }
@@ -59,13 +62,16 @@ func (c *creditShowCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		accounts, err := admin.Accounts(ctx)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(entries)
 		}
+
 		for _, a := range accounts {
 			if a.ID == c.Account || a.Name == c.Account {
 				if err := printBalance(w.Out, a.Balance); err != nil {
@@ -73,11 +79,14 @@ func (c *creditShowCmd) Run(ctx context.Context, w *World) error {
 				}
 			}
 		}
+
 		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "\nAT\tKIND\tAMOUNT\tTASK\tREF")
+
 		for _, e := range entries {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", clock(e.At), e.Kind, e.Amount, e.Task, e.Ref)
 		}
+
 		return table.Flush()
 	})
 }

@@ -22,18 +22,22 @@ func (c *deleteCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	for _, id := range c.IDs {
 		if err := server.Delete(ctx, id); err != nil {
 			return err
 		}
+
 		if c.JSON {
 			err = w.printJSON(map[string]any{"id": id, "object": "video.deleted", "deleted": true})
 		} else {
 			_, err = fmt.Fprintf(w.Out, "%s is deleted\n", id)
 		}
+
 		if err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

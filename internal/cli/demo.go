@@ -63,39 +63,52 @@ func (c *demoCmd) Run(ctx context.Context, w *World) error {
 	if check := checkFFmpeg(ctx, c.FFmpeg); !check.OK {
 		return fmt.Errorf("the demo needs ffmpeg: %s. %s", check.Detail, check.Fix)
 	}
+
 	folder, err := os.MkdirTemp("", "unireel-demo-")
 	if err != nil {
 		return fmt.Errorf("make the demo's folder: %w", err)
 	}
 	defer os.RemoveAll(folder)
+
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return fmt.Errorf("make the output folder: %w", err)
 	}
+
 	cfg, err := c.setUp(w, folder)
 	if err != nil {
 		return err
 	}
+
 	serving, stop := context.WithCancel(ctx)
+
 	ended := make(chan error, 1)
 	go func() { ended <- w.House.Serve(serving, cfg, io.Discard) }()
+
 	err = c.show(ctx, w, cfg, ended)
+
 	stop()
+
 	if served := <-ended; err == nil && served != nil && ctx.Err() == nil {
 		err = served
 	}
+
 	return err
 }
 
 // setUp is a configuration of its own: neither the environment nor a file may
 // turn the demo into something that costs money.
 func (c *demoCmd) setUp(w *World, folder string) (config.Config, error) {
-	samples, data := filepath.Join(folder, "samples"), filepath.Join(folder, "data")
+	samples := filepath.Join(folder, "samples")
+
+	data := filepath.Join(folder, "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return config.Config{}, fmt.Errorf("make the demo's folder: %w", err)
 	}
+
 	if err := os.CopyFS(samples, w.House.Samples); err != nil {
 		return config.Config{}, fmt.Errorf("unpack the samples: %w", err)
 	}
+
 	flags := []string{
 		"--data=" + data, "--addr=" + c.Addr, "--ffmpeg=" + c.FFmpeg, "--log-level=error",
 		"--fetch-map=" + samplesAt + "=" + samples,
@@ -103,6 +116,7 @@ func (c *demoCmd) setUp(w *World, folder string) (config.Config, error) {
 	if c.Font != "" {
 		flags = append(flags, "--font="+c.Font)
 	}
+
 	return config.Plain(flags...)
 }
 
@@ -112,39 +126,49 @@ func (c *demoCmd) show(ctx context.Context, w *World, cfg config.Config, ended c
 	if err != nil {
 		return err
 	}
+
 	server, err := client.New(profile.URL, profile.Key.Reveal())
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+
 	fmt.Fprintf(w.Err, "Serving at %s. Making the two videos of the R2V page:\n", profile.URL)
 	b := w.board()
 	films := []*film{
 		{name: "reference-shot", body: exampleOne, want: look{1280, 720, 5, true}, row: b.row("reference-shot.mp4")},
 		{name: "product", body: exampleTwo, want: look{1920, 1080, 10, false}, row: b.row("product.mp4")},
 	}
+
 	group, both := errgroup.WithContext(ctx)
 	for _, f := range films {
 		group.Go(func() error { return f.make(both, server, c) })
 	}
+
 	if err := group.Wait(); err != nil {
 		if ctx.Err() != nil {
 			return said(exitNo)
 		}
+
 		return err
 	}
+
 	for _, f := range films {
 		fmt.Fprintf(w.Out, "%s: %s\n", f.path, f.want)
 		fmt.Fprintf(w.Out, "  charged %s; task %s\n", orNothing(cost(f.task)), f.task.ID)
+
 		if w.Terminal && !c.Once { // else they lead nowhere in a moment
 			fmt.Fprintf(w.Out, "  video %s\n  thumbnail %s\n", f.task.VideoURL, f.task.ThumbnailURL)
 		}
 	}
+
 	if !w.Terminal || c.Once {
 		fmt.Fprintf(w.Out, "Both videos are verified. Keep a server: unireel serve\n")
 		return nil
 	}
+
 	fmt.Fprintf(w.Out, "\nSee them play: %s/#%s\n\nThe server stays until Ctrl-C. Order your own:\n\n  curl %s/v1/video/generations -H 'Authorization: Bearer %s' \\\n    -H 'Content-Type: application/json' \\\n    -d '{\"model\": \"wan2.6-r2v-flash-720p-audio\", \"prompt\": \"character1 turns around\", \"images\": [\"https://example.com/ref-1.png\"]}'\n\nKeep one: unireel serve. Real Wan videos: DASHSCOPE_API_KEY=sk-... unireel serve\n", profile.URL, profile.Key.Reveal(), profile.URL, profile.Key.Reveal())
+
 	select {
 	case <-ctx.Done():
 		return nil
@@ -158,6 +182,7 @@ func orNothing(text string) string {
 	if text == "" {
 		return "nothing"
 	}
+
 	return text
 }
 
@@ -167,28 +192,36 @@ func (f *film) make(ctx context.Context, server *client.Client, c *demoCmd) erro
 	if err != nil {
 		return fmt.Errorf("order %s: %w", f.name, err)
 	}
+
 	if t, err = server.Wait(ctx, t.ID, f.row.task); err != nil {
 		return fmt.Errorf("wait for %s: %w", f.name, err)
 	}
+
 	if t.Status != client.Completed {
 		reason := string(t.Status)
 		if t.Error != nil {
 			reason = t.Error.Message
 		}
+
 		return fmt.Errorf("%s was not made: %s", f.name, reason)
 	}
+
 	f.task, f.path = t, filepath.Join(c.Out, f.name+".mp4")
 	if err := server.Download(ctx, t.ID, f.path, nil); err != nil {
 		return fmt.Errorf("fetch %s: %w", f.name, err)
 	}
+
 	got, err := probe(ctx, probeOf(c.FFmpeg), f.path)
 	if err != nil {
 		return err
 	}
+
 	if err := f.want.check(got); err != nil {
 		return fmt.Errorf("%s is not what was asked for: %w", f.path, err)
 	}
+
 	f.row.show(100, "verified")
+
 	return nil
 }
 
@@ -196,23 +229,29 @@ func (f *film) make(ctx context.Context, server *client.Client, c *demoCmd) erro
 func awaitServer(ctx context.Context, folder string, ended chan error) (config.Profile, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+
 	for {
 		profile, err := config.ReadProfile(folder)
 		if err == nil && profile.URL != "" {
 			return profile, nil
 		}
+
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return config.Profile{}, err
 		}
+
 		select {
 		case <-tick.C:
 		case err := <-ended:
 			ended <- nil
+
 			if err == nil {
 				err = errors.New("it ended by itself")
 			}
+
 			return config.Profile{}, fmt.Errorf("the demo's server did not start: %w", err)
 		case <-ctx.Done():
 			return config.Profile{}, errors.New("the demo's server did not start within a minute")

@@ -43,6 +43,7 @@ type fake struct {
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
+
 	f := &fake{byKey: map[string]string{}, uploads: map[string][]byte{}, hold: "0.50"}
 	f.end = func(string) string {
 		return `"status":"completed","progress":100,"model":"m","video_url":"http://x/v.mp4","usage":{"billed_seconds":5,"cost":"0.50","currency":"USD"}`
@@ -54,11 +55,14 @@ func newFake(t *testing.T) *fake {
 	})
 	mux.HandleFunc("GET /v1/videos/{id}", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
-		onGet, end := f.onGet, f.end
+		onGet := f.onGet
+		end := f.end
 		f.mu.Unlock()
+
 		if onGet != nil {
 			onGet(r.PathValue("id"))
 		}
+
 		fmt.Fprintf(w, `{"id":%q,%s}`, r.PathValue("id"), end(r.PathValue("id")))
 	})
 	mux.HandleFunc("GET /v1/videos", func(w http.ResponseWriter, _ *http.Request) {
@@ -82,36 +86,47 @@ func newFake(t *testing.T) *fake {
 		f.mu.Lock()
 		f.calls = append(f.calls, r.Method+" "+r.URL.Path)
 		f.mu.Unlock()
+
 		if r.Header.Get("Authorization") != "Bearer "+testKey {
 			w.WriteHeader(401)
 			fmt.Fprint(w, `{"error":{"message":"The API key is unknown.","code":"invalid_api_key","param":null}}`)
+
 			return
 		}
+
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(f.Close)
+
 	return f
 }
 
 func (f *fake) create(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+
 	var request struct{ Model string }
+
 	_ = json.Unmarshal(body, &request)
 	if request.Model == "wrong" {
 		w.WriteHeader(400)
 		fmt.Fprint(w, `{"error":{"message":"No such model.","code":"unknown_model","param":"model","errors":[{"param":"model","code":"unknown_model","message":"No such model."},{"param":"size","code":"invalid_value","message":"Not a size."}]}}`)
+
 		return
 	}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	key := r.Header.Get("Idempotency-Key")
 	f.keys = append(f.keys, key)
+
 	id, again := f.byKey[key]
 	if !again {
 		id = fmt.Sprintf("task_%x", sha256.Sum256([]byte(key)))[:12]
 		f.byKey[key] = id
 		f.bodies = append(f.bodies, string(body))
 	}
+
 	fmt.Fprintf(w, `{"id":%q,"status":"queued","warnings":[{"code":"c","message":"Mind the gap"}]}`, id)
 }
 
@@ -121,9 +136,12 @@ func (f *fake) upload(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
 		return
 	}
+
 	content, _ := io.ReadAll(file)
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	id := "file_" + header.Filename
 	f.uploads[id] = content
 	fmt.Fprintf(w, `{"id":%q}`, id)
@@ -133,19 +151,23 @@ func (f *fake) upload(w http.ResponseWriter, r *http.Request) {
 func (f *fake) become(end func(string) string, onGet func(string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.end, f.onGet = end, onGet
+
+	f.end = end
+	f.onGet = onGet
 }
 
 // made is how many tasks there are.
 func (f *fake) made() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	return len(f.bodies)
 }
 
 func (f *fake) called() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	return strings.Join(f.calls, "\n")
 }
 
@@ -160,22 +182,31 @@ func clean(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	t.Chdir(folder)
+
 	for _, name := range []string{"UNIREEL_URL", "UNIREEL_API_KEY", "UNIREEL_DATA", "UNIREEL_CONFIG", "DASHSCOPE_API_KEY"} {
 		t.Setenv(name, "")
 	}
+
 	t.Setenv("XDG_DATA_HOME", filepath.Join(folder, "xdg"))
+
 	return folder
 }
 
 // run runs a command line without a terminal.
 func run(ctx context.Context, t *testing.T, w World, args ...string) screen {
 	t.Helper()
+
 	var out, errs bytes.Buffer
-	w.Out, w.Err = &out, &errs
+
+	w.Out = &out
+
+	w.Err = &errs
 	if w.In == nil {
 		w.In = strings.NewReader("")
 	}
+
 	code := Run(ctx, args, w)
+
 	return screen{code, out.String(), errs.String()}
 }
 
@@ -184,6 +215,7 @@ func (f *fake) run(ctx context.Context, t *testing.T, args ...string) screen {
 	t.Helper()
 	t.Setenv("UNIREEL_URL", f.URL)
 	t.Setenv("UNIREEL_API_KEY", testKey)
+
 	return run(ctx, t, World{}, args...)
 }
 
@@ -200,12 +232,16 @@ func (a *admin) RoundTrip(r *http.Request) (*http.Response, error) {
 		body, _ := io.ReadAll(r.Body)
 		call += " " + string(body)
 	}
+
 	a.calls = append(a.calls, call)
 	answer, ok := a.answer[r.Method+" "+r.URL.Path]
+
 	status := 200
 	if !ok {
-		status, answer = 404, `{"error":{"message":"No such account.","code":"account_not_found","param":null}}`
+		status = 404
+		answer = `{"error":{"message":"No such account.","code":"account_not_found","param":null}}`
 	}
+
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 

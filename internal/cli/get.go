@@ -27,13 +27,16 @@ func (c *getCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	t, err := server.Get(ctx, c.ID)
 	if err != nil {
 		return err
 	}
+
 	if c.JSON {
 		return w.printJSON(t.Raw)
 	}
+
 	return describe(w.Out, t)
 }
 
@@ -56,18 +59,23 @@ func describe(out io.Writer, t client.Task) error {
 	line("kept until", clock(t.ExpiresAt))
 	line("video", t.VideoURL)
 	line("thumbnail", t.ThumbnailURL)
+
 	if t.Usage != nil {
 		line("cost", fmt.Sprintf("%s %s for %s s", t.Usage.Cost, t.Usage.Currency, t.Usage.BilledSeconds))
 	}
+
 	if t.Preview {
 		line("preview", "yes: by the embedded renderer")
 	}
+
 	if t.Error != nil {
 		line("error", t.Error.Message+" ("+t.Error.Code+")")
 	}
+
 	for _, warning := range t.Warnings {
 		line("warning", warning.Message)
 	}
+
 	return table.Flush()
 }
 
@@ -76,5 +84,6 @@ func clock(unix int64) string {
 	if unix == 0 {
 		return ""
 	}
+
 	return time.Unix(unix, 0).Format("2006-01-02 15:04:05")
 }

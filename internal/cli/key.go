@@ -46,19 +46,24 @@ func (c *keyCreateCmd) Run(ctx context.Context, w *World) error {
 	if c.Valid < 0 {
 		return usagef("--valid must be above 0")
 	}
+
 	if c.Valid > 0 {
 		wish.ExpiresAt = endOf(c.Valid)
 	}
+
 	return c.with(ctx, w, func(admin client.Admin) error {
 		made, err := admin.CreateKey(ctx, c.Account, wish)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(made)
 		}
+
 		fmt.Fprintln(w.Out, made.Secret)
 		fmt.Fprintf(w.Err, "%s for %s. Keep the secret: it is not shown again.\n", made.ID, made.Account)
+
 		return nil
 	})
 }
@@ -86,6 +91,7 @@ func (keySetCmd) Help() string {
 // Run changes it.
 func (c *keySetCmd) Run(ctx context.Context, w *World) error {
 	change := client.KeyChange{}
+
 	for name, text := range map[string]string{
 		"name": c.Name, "budget_day": c.BudgetDay, "budget_month": c.BudgetMonth, "rate_create": c.RateCreate, "rate_read": c.RateRead,
 	} {
@@ -93,16 +99,20 @@ func (c *keySetCmd) Run(ctx context.Context, w *World) error {
 			change[name] = text
 		}
 	}
+
 	if c.Models != "" {
 		change["models"] = strings.Split(c.Models, ",")
 	}
+
 	if c.Valid != "" && c.Valid != none {
 		valid, err := time.ParseDuration(c.Valid)
 		if err != nil || valid <= 0 {
 			return usagef("--valid must be a time above 0, such as 720h, or none")
 		}
+
 		change["expires_at"] = endOf(valid)
 	}
+
 	for name, text := range map[string]string{
 		"models": c.Models, "expires_at": c.Valid, "budget_day": c.BudgetDay, "budget_month": c.BudgetMonth, "rate_create": c.RateCreate, "rate_read": c.RateRead,
 	} {
@@ -110,17 +120,21 @@ func (c *keySetCmd) Run(ctx context.Context, w *World) error {
 			change[name] = nil
 		}
 	}
+
 	if len(change) == 0 {
 		return usagef("say what to change; see: unireel key set --help")
 	}
+
 	return c.with(ctx, w, func(admin client.Admin) error {
 		changed, err := admin.ChangeKey(ctx, c.ID, change)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(changed)
 		}
+
 		return printKeys(w, []client.APIKey{changed})
 	})
 }
@@ -143,9 +157,11 @@ func (c *keyListCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(list)
 		}
+
 		return printKeys(w, list)
 	})
 }
@@ -153,6 +169,7 @@ func (c *keyListCmd) Run(ctx context.Context, w *World) error {
 func printKeys(w *World, list []client.APIKey) error {
 	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "KEY\tNAME\tBEGINS\tSCOPES\tMODELS\tDAY\tMONTH\tRATES\tCREATED\tEXPIRES\tREVOKED")
+
 	for _, k := range list {
 		fmt.Fprintln(table, strings.Join([]string{
 			k.ID, k.Name, k.Hint, strings.Join(k.Scopes, ","), cmp.Or(strings.Join(k.Models, ","), "all"),
@@ -160,6 +177,7 @@ func printKeys(w *World, list []client.APIKey) error {
 			clock(k.CreatedAt), clock(k.ExpiresAt), clock(k.RevokedAt),
 		}, "\t"))
 	}
+
 	return table.Flush()
 }
 
@@ -168,10 +186,12 @@ func budgetText(budget string, s client.Spending) string {
 	if budget == "" {
 		return "-"
 	}
+
 	text := s.Spent
 	if s.Held != "0.00" {
 		text += "+" + s.Held
 	}
+
 	return text + "/" + budget
 }
 
@@ -179,6 +199,7 @@ func ratesText(k client.APIKey) string {
 	if k.RateCreate == "" && k.RateRead == "" {
 		return "-"
 	}
+
 	return "create " + cmp.Or(k.RateCreate, "-") + ", read " + cmp.Or(k.RateRead, "-")
 }
 
@@ -196,10 +217,13 @@ func (c *keyRevokeCmd) Run(ctx context.Context, w *World) error {
 		if err := admin.RevokeKey(ctx, c.ID); err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(map[string]any{"id": c.ID, "revoked": true})
 		}
+
 		_, err := fmt.Fprintf(w.Out, "%s is revoked\n", c.ID)
+
 		return err
 	})
 }

@@ -30,22 +30,28 @@ func (c *listCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	filter := client.Filter{Status: client.Status(c.Status), Model: c.Model, After: c.After}
 	if c.Oldest {
 		filter.Order = "asc"
 	}
+
 	if c.Limit > 0 {
 		filter.Page = min(c.Limit, 100)
 	}
+
 	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 	if !c.JSON {
 		fmt.Fprintln(table, "TASK\tSTATUS\tPROGRESS\tMODEL\tCREATED\tCOST")
 	}
+
 	seen := 0
+
 	for t, err := range server.List(ctx, filter) {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			if err := json.NewEncoder(w.Out).Encode(t.Raw); err != nil {
 				return err
@@ -53,10 +59,12 @@ func (c *listCmd) Run(ctx context.Context, w *World) error {
 		} else {
 			fmt.Fprintf(table, "%s\t%s\t%d %%\t%s\t%s\t%s\n", t.ID, t.Status, t.Progress, t.Model, clock(t.CreatedAt), cost(t))
 		}
+
 		if seen++; c.Limit > 0 && seen >= c.Limit {
 			break
 		}
 	}
+
 	return table.Flush()
 }
 
@@ -64,5 +72,6 @@ func cost(t client.Task) string {
 	if t.Usage == nil {
 		return ""
 	}
+
 	return t.Usage.Cost + " " + t.Usage.Currency
 }

@@ -24,20 +24,25 @@ func (c *migrateCmd) Run(ctx context.Context, w *World) error {
 	if err != nil {
 		return err
 	}
+
 	from, to, err := w.House.Migrate(ctx, cfg)
 	if err != nil {
 		return err
 	}
+
 	if c.JSON {
 		return w.printJSON(struct {
 			From int64 `json:"from"`
 			To   int64 `json:"to"`
 		}{from, to})
 	}
+
 	text := fmt.Sprintf("The database is at schema %d already.", to)
 	if from != to {
 		text = fmt.Sprintf("The database went from schema %d to %d.", from, to)
 	}
+
 	_, err = fmt.Fprintln(w.Out, text)
+
 	return err
 }

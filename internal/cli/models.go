@@ -24,23 +24,29 @@ func (c *modelsCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	models, err := server.Models(ctx)
 	if err != nil {
 		return err
 	}
+
 	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 	if !c.JSON {
 		fmt.Fprintln(table, "MODEL\tMODE\tSECONDS\tPRICE/S\tSIZES")
 	}
+
 	for _, m := range models {
 		if c.JSON {
 			if err := json.NewEncoder(w.Out).Encode(m.Raw); err != nil {
 				return err
 			}
+
 			continue
 		}
+
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.ID, modes(m), fmt.Sprintf("%d-%d", m.Seconds.Min, m.Seconds.Max), m.Price.PerSecond+" "+m.Price.Currency, strings.Join(m.Sizes, " "))
 	}
+
 	return table.Flush()
 }
 
@@ -49,5 +55,6 @@ func modes(m client.Model) string {
 	for _, mode := range m.Modes {
 		list = append(list, mode.Mode)
 	}
+
 	return strings.Join(list, ",")
 }

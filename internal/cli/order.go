@@ -47,8 +47,10 @@ func (o *order) check() error {
 		if !reflect.DeepEqual(*o, order{From: o.From}) {
 			return usagef("--from sends a whole body as it is; leave out the other flags of the order, such as --model and --preview")
 		}
+
 		return nil
 	}
+
 	switch {
 	case o.Model == "":
 		return usagef("--model is missing; \"unireel models\" lists them")
@@ -57,6 +59,7 @@ func (o *order) check() error {
 	case len(o.Reference) > 0 && len(o.Video)+len(o.Image) > 0:
 		return usagef("--reference gives a mixed order and excludes --video and --image")
 	}
+
 	for _, list := range [][]string{o.Video, o.Image, o.Reference, {o.Audio}} {
 		for _, ref := range list {
 			if isLocal(ref) {
@@ -66,6 +69,7 @@ func (o *order) check() error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -79,6 +83,7 @@ func (o *order) body(ctx context.Context, w *World, c *client.Client, b *board) 
 	if o.From != "" {
 		return readBody(w, o.From)
 	}
+
 	r := client.Request{
 		Model: o.Model, Prompt: o.Prompt, Size: o.Size, Duration: o.Duration, Watermark: o.Watermark,
 		WebhookURL: o.WebhookURL, Metadata: o.Metadata, Preview: o.Preview, StartBy: o.StartBy,
@@ -87,40 +92,53 @@ func (o *order) body(ctx context.Context, w *World, c *client.Client, b *board) 
 	if o.Trust {
 		r.ReferencesCheck = "trust"
 	}
+
 	ups := uploads{ctx: ctx, client: c, board: b, done: map[string]string{}}
-	r.Videos, r.Images = ups.all(o.Video), ups.all(o.Image)
+	r.Videos = ups.all(o.Video)
+
+	r.Images = ups.all(o.Image)
 	for _, ref := range ups.all(o.Reference) {
 		r.References = append(r.References, client.Reference{URL: ref})
 	}
+
 	if o.Audio != "" {
 		r.Extra.Audio = ups.all([]string{o.Audio})[0]
 	}
+
 	if ups.err != nil {
 		return nil, ups.err
 	}
+
 	if len(r.Images) == 1 && len(r.Videos) == 0 && !strings.Contains(r.Model, "r2v") {
-		r.Image, r.Images = r.Images[0], nil
+		r.Image = r.Images[0]
+		r.Images = nil
 	}
+
 	return json.Marshal(r)
 }
 
 func readBody(w *World, path string) ([]byte, error) {
 	in := w.In
+
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, usagef("--from: %s", err)
 		}
 		defer f.Close()
+
 		in = f
 	}
+
 	body, err := io.ReadAll(io.LimitReader(in, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the body: %w", err)
 	}
+
 	if len(body) > maxBody {
 		return nil, usagef("--from: the body is larger than %d MiB; upload big media with \"unireel upload\"", maxBody>>20)
 	}
+
 	return body, nil
 }
 
@@ -141,15 +159,19 @@ func (u *uploads) all(refs []string) []string {
 		if !isLocal(ref) || u.err != nil {
 			continue
 		}
+
 		if u.done[ref] == "" {
 			var f client.File
 			if f, u.err = uploadFile(u.ctx, u.client, ref, u.board.row(filepath.Base(ref))); u.err != nil {
 				continue
 			}
+
 			u.done[ref] = f.ID
 		}
+
 		list[i] = u.done[ref]
 	}
+
 	return list
 }
 
@@ -159,12 +181,15 @@ func uploadFile(ctx context.Context, c *client.Client, path string, r *row) (cli
 		return client.File{}, usagef("%s", err)
 	}
 	defer f.Close()
+
 	sent, err := c.Upload(ctx, client.Upload{Name: filepath.Base(path), Body: f, Progress: func(done, size int64) {
 		r.show(int(done*100/max(size, 1)), "uploading")
 	}})
 	if err != nil {
 		return client.File{}, fmt.Errorf("upload %s: %w", path, err)
 	}
+
 	r.show(100, "uploaded as "+sent.ID)
+
 	return sent, nil
 }

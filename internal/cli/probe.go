@@ -25,6 +25,7 @@ func (l look) String() string {
 	if l.sound {
 		sound = "AAC sound"
 	}
+
 	return fmt.Sprintf("%dx%d, %d s, %d fps, H.264, %s", l.width, l.height, l.seconds, framesPerSecond, sound)
 }
 
@@ -42,10 +43,12 @@ type stream struct {
 func probe(ctx context.Context, ffprobe, path string) ([]stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+
 	out, err := exec.CommandContext(ctx, ffprobe, "-v", "error", "-count_frames", "-show_streams", "-of", "json", "file:"+path).Output()
 	if err != nil {
 		return nil, fmt.Errorf("look at %s with ffprobe: %w", path, err)
 	}
+
 	return parseProbe(out)
 }
 
@@ -56,6 +59,7 @@ func parseProbe(text []byte) ([]stream, error) {
 	if err := json.Unmarshal(text, &found); err != nil {
 		return nil, fmt.Errorf("read what ffprobe says: %w", err)
 	}
+
 	return found.Streams, nil
 }
 
@@ -64,6 +68,7 @@ func parseProbe(text []byte) ([]stream, error) {
 func (l look) check(streams []stream) error {
 	sound := false
 	pictures := 0
+
 	for _, s := range streams {
 		switch s.Type {
 		case "audio":
@@ -73,6 +78,7 @@ func (l look) check(streams []stream) error {
 		case "video":
 			pictures++
 			frames, err := strconv.Atoi(s.Frames)
+
 			off := frames - l.seconds*framesPerSecond
 			switch {
 			case s.Codec != "h264":
@@ -86,11 +92,14 @@ func (l look) check(streams []stream) error {
 			}
 		}
 	}
+
 	if pictures != 1 {
 		return fmt.Errorf("it has %d video streams, not 1", pictures)
 	}
+
 	if sound != l.sound {
 		return fmt.Errorf("sound: %t, not %t", sound, l.sound)
 	}
+
 	return nil
 }

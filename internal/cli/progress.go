@@ -38,9 +38,12 @@ func (b *board) row(label string) *row {
 	r.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(24),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: " ", BarEnd: " "}))
+
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	b.rows = append(b.rows, r)
+
 	return r
 }
 
@@ -49,17 +52,23 @@ func (r *row) show(percent int, word string) {
 	b := r.board
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if !b.bars {
 		if word == r.told && percent/10 == r.tenth {
 			return
 		}
-		r.told, r.tenth = word, percent/10
+
+		r.told = word
+		r.tenth = percent / 10
 		fmt.Fprintf(b.out, "%s: %d %% %s\n", r.label, percent, word)
+
 		return
 	}
+
 	r.bar.Describe(fmt.Sprintf("%-22s", r.label))
 	_ = r.bar.Set(percent) // it draws to nowhere, which cannot fail
 	r.told = word
+
 	b.draw()
 }
 
@@ -68,8 +77,10 @@ func (r *row) glance(word string) {
 	b := r.board
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if b.bars {
 		r.told = word
+
 		b.draw()
 	}
 }
@@ -80,9 +91,11 @@ func (b *board) draw() {
 	if b.drawn > 0 {
 		fmt.Fprintf(&frame, "\x1b[%dA", b.drawn)
 	}
+
 	for _, r := range b.rows {
 		fmt.Fprintf(&frame, "\r\x1b[2K%s %s\n", strings.TrimSpace(r.bar.String()), r.told)
 	}
+
 	b.drawn = len(b.rows)
 	_, _ = io.WriteString(b.out, frame.String()) // a screen that is gone is no reason to stop
 }
@@ -97,12 +110,15 @@ func stand(t client.Task) string {
 		if t.QueuePosition != nil && *t.QueuePosition > 0 {
 			return fmt.Sprintf("waiting, place %d", *t.QueuePosition)
 		}
+
 		return "waiting"
 	case client.InProgress:
 		if t.CancelRequestedAt > 0 {
 			return "rendering, cancel wished"
 		}
+
 		return "rendering"
 	}
+
 	return string(t.Status)
 }

@@ -34,6 +34,7 @@ func (c *serveCmd) Run(ctx context.Context, w *World, parser *kong.Kong) error {
 	if err := c.warn(w, parser); err != nil {
 		return err
 	}
+
 	return w.House.Serve(ctx, c.Config, w.Out)
 }
 
@@ -41,18 +42,23 @@ func (c *serveCmd) Run(ctx context.Context, w *World, parser *kong.Kong) error {
 // other commands, and those that the file names for keys, are not.
 func (c *serveCmd) warn(w *World, parser *kong.Kong) error {
 	var others []string
+
 	_ = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			others = append(others, flag.Envs...)
 		}
+
 		return next(nil)
 	})
+
 	for _, u := range c.Upstreams {
 		others = append(others, u.KeyEnv)
 	}
+
 	said, err := config.Mistyped(os.Environ(), others...)
 	for _, line := range said {
 		fmt.Fprintln(w.Err, "warning:", line)
 	}
+
 	return err
 }

@@ -23,7 +23,9 @@ type server struct {
 
 // connect makes the client.
 func (s server) connect() (*client.Client, error) {
-	url, key := s.URL, s.Key.Reveal()
+	url := s.URL
+
+	key := s.Key.Reveal()
 	if url == "" || key == "" {
 		folder := s.Data
 		if folder == "" {
@@ -32,6 +34,7 @@ func (s server) connect() (*client.Client, error) {
 				return nil, err
 			}
 		}
+
 		profile, err := config.ReadProfile(folder)
 		switch {
 		case errors.Is(err, os.ErrNotExist) && url == "":
@@ -44,11 +47,13 @@ func (s server) connect() (*client.Client, error) {
 			// The local key is not shown to a server that it was not made for.
 			return nil, usagef("no API key for %s: give one with --key or UNIREEL_API_KEY", url)
 		}
+
 		url = profile.URL
 		if key == "" {
 			key = profile.Key.Reveal()
 		}
 	}
+
 	return newClient(url, key)
 }
 
@@ -57,6 +62,7 @@ func newClient(url, key string) (*client.Client, error) {
 	if err != nil {
 		return nil, usagef("--url: %s", err)
 	}
+
 	return c, nil
 }
 
@@ -81,12 +87,15 @@ func (o host) load() (config.Config, error) {
 	if o.File != "" {
 		flags = append(flags, "--config="+o.File)
 	}
+
 	if o.Data != "" {
 		flags = append(flags, "--data="+o.Data)
 	}
+
 	if o.Database.Set() {
 		flags = append(flags, "--database="+o.Database.Reveal())
 	}
+
 	return config.Load(flags...)
 }
 
@@ -95,21 +104,26 @@ func (o operator) with(ctx context.Context, w *World, do func(client.Admin) erro
 	if o.URL != "" {
 		return o.elsewhere(do)
 	}
+
 	cfg, err := o.load()
 	if err != nil {
 		return err
 	}
+
 	rt, closer, err := w.House.Operator(ctx, cfg)
 	if err != nil {
 		return err
 	}
+
 	c, err := client.New("http://operator", "", client.WithTransport(rt))
 	if err == nil {
 		err = do(c.Admin())
 	}
+
 	if closed := closer(); err == nil && closed != nil {
 		return fmt.Errorf("close the data folder: %w", closed)
 	}
+
 	return err
 }
 
@@ -118,11 +132,13 @@ func (o operator) elsewhere(do func(client.Admin) error) error {
 	if !o.Key.Set() {
 		return usagef("no API key for %s: give one of the scope admin with --key or UNIREEL_API_KEY; on the server's own host leave out --url and UNIREEL_URL", o.URL)
 	}
+
 	c, err := newClient(o.URL, o.Key.Reveal())
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+
 	return do(c.Admin())
 }
 
@@ -132,7 +148,9 @@ func (w *World) printJSON(v any) error {
 		_, err := fmt.Fprintf(w.Out, "%s\n", raw)
 		return err
 	}
+
 	encoder := json.NewEncoder(w.Out)
 	encoder.SetIndent("", "  ")
+
 	return encoder.Encode(v)
 }

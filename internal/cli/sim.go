@@ -41,6 +41,7 @@ func (c *simDashScopeCmd) Run(ctx context.Context, w *World) error {
 	if c.RenderTime <= 0 || min(c.SubmitsPerSecond, c.InProgress, c.QueriesPerSecond) < 1 {
 		return usagef("--render-time and the limits must be above 0")
 	}
+
 	options := dashscopesim.Options{
 		Seed: uint64(time.Now().UnixNano()), RenderMin: c.RenderTime, RenderMax: c.RenderTime,
 		Limits: dashscopesim.Limits{Submits: c.SubmitsPerSecond, InProgress: c.InProgress, Queries: c.QueriesPerSecond},
@@ -48,26 +49,37 @@ func (c *simDashScopeCmd) Run(ctx context.Context, w *World) error {
 	if c.APIKey.Set() {
 		options.Keys = []dashscopesim.Key{{Secret: c.APIKey.Reveal(), ID: "1", Account: "simulated"}}
 	}
+
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("listen at %s: %w", c.Addr, err)
 	}
+
 	fmt.Fprintf(w.Out, "Simulating DashScope at http://%s until Ctrl-C\n", listener.Addr())
+
 	server := &http.Server{Handler: dashscopesim.New(options), ReadHeaderTimeout: 10 * time.Second}
 	serving, stop := context.WithCancel(ctx)
+
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+
 		<-serving.Done()
+
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
+
 		_ = server.Shutdown(grace) // what is open after the grace ends with the process
 	}()
+
 	err = server.Serve(listener)
+
 	stop()
 	<-ended
+
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("simulate: %w", err)
 	}
+
 	return nil
 }

@@ -23,20 +23,24 @@ func (c *uploadCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	b := w.board()
 	for _, path := range c.Paths {
 		f, err := uploadFile(ctx, server, path, b.row(filepath.Base(path)))
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			err = w.printJSON(f.Raw)
 		} else {
 			_, err = fmt.Fprintln(w.Out, f.ID)
 		}
+
 		if err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

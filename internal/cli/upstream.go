@@ -31,15 +31,19 @@ func (c *upstreamListCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(list)
 		}
+
 		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "UPSTREAM\tPROVIDER\tORDER\tWEIGHT\tRUNNING\tWAITING\tGATE\tPARKED UNTIL\tMODELS\tLAST ERROR")
+
 		for _, u := range list {
 			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d of %d\t%d\t%s\t%s\t%s\t%s\n", u.Name, u.Provider, u.Order, u.Weight, u.InProgress, u.Limits.InProgress,
 				u.Waiting, u.Gate, clock(u.ParkedUntil), strings.Join(u.Models, " "), u.LastError)
 		}
+
 		return table.Flush()
 	})
 }
@@ -59,14 +63,17 @@ func (c *upstreamTestCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			err = w.printJSON(check)
 		} else {
 			printChecks(w, []client.Check{check})
 		}
+
 		if err == nil && !check.OK {
 			return said(exitNo)
 		}
+
 		return err
 	})
 }

@@ -48,11 +48,13 @@ func (c *upstreamAddCmd) Run(ctx context.Context, w *World) error {
 	if c.SubmitsPerSecond > 0 || c.InProgress > 0 || c.QueriesPerSecond > 0 {
 		n.Limits = &client.NewLimits{SubmitsPerSecond: c.SubmitsPerSecond, InProgress: c.InProgress, QueriesPerSecond: c.QueriesPerSecond}
 	}
+
 	if len(c.Serves) > 0 {
 		n.Routes = []client.NewRoute{{Models: c.Serves, As: c.As, Lacks: c.Lacks}}
 	} else if c.As != "" || len(c.Lacks) > 0 {
 		return usagef("--as and --lacks need --serves, which says of which of our models")
 	}
+
 	return c.change(ctx, w, func(admin client.Admin) (client.Upstream, error) { return admin.AddUpstream(ctx, n) },
 		"%[1]s was added; ask it with: unireel upstream test %[1]s\n")
 }
@@ -64,10 +66,13 @@ func (o operator) change(ctx context.Context, w *World, do func(client.Admin) (c
 		if err != nil {
 			return err
 		}
+
 		if o.JSON {
 			return w.printJSON(u)
 		}
+
 		fmt.Fprintf(w.Out, said, u.Name, u.InProgress, u.Gate)
+
 		return nil
 	})
 }

@@ -32,31 +32,39 @@ func (c *usageCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 	defer server.Close()
+
 	filter := client.UsageFilter{From: c.From, To: c.To, By: c.By, Model: c.Model, Key: c.Key}
 	if len(c.By) == 1 && c.By[0] == "none" {
 		filter.By = []string{}
 	}
+
 	if c.CSV {
 		table, err := server.UsageCSV(ctx, filter)
 		if err != nil {
 			return err
 		}
+
 		_, err = w.Out.Write(table)
+
 		return err
 	}
+
 	u, err := server.Usage(ctx, filter)
 	if err != nil {
 		return err
 	}
+
 	if c.JSON {
 		return w.printJSON(u)
 	}
+
 	return printUsage(w.Out, u)
 }
 
 func printUsage(out io.Writer, u client.UsageReport) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, strings.ToUpper(strings.Join(append(u.By, "tasks", "completed", "failed", "cancelled", "seconds", "billed", "cost"), "\t")))
+
 	row := func(names []string, s client.UsageSums) {
 		fmt.Fprintf(table, "%s%d\t%d\t%d\t%d\t%d\t%s\t%s %s\n", strings.Join(append(names, ""), "\t"), s.Tasks, s.Completed, s.Failed, s.Cancelled, s.Seconds, s.BilledSeconds, s.Cost, u.Currency)
 	}
@@ -65,14 +73,18 @@ func printUsage(out io.Writer, u client.UsageReport) error {
 		for _, by := range u.By {
 			names = append(names, map[string]string{"day": g.Day, "model": g.Model, "key": g.Key}[by])
 		}
+
 		row(names, g.UsageSums)
 	}
+
 	if len(u.By) == 0 || len(u.Data) != 1 {
 		names := make([]string, len(u.By))
 		if len(names) > 0 {
 			names[0] = "total"
 		}
+
 		row(names, u.Total)
 	}
+
 	return table.Flush()
 }

@@ -18,14 +18,17 @@ func (c *watchCmd) Run(ctx context.Context, w *World) error {
 	if err := ready(c.Out); err != nil {
 		return err
 	}
+
 	server, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+
 	t, err := server.Get(ctx, c.ID)
 	if err != nil {
 		return err
 	}
+
 	return finish(ctx, w, server, follow{task: t, out: c.Out, json: c.JSON, row: w.board().row(t.ID)})
 }

@@ -34,6 +34,7 @@ func (s server) asking(do func(*client.Client) error) error {
 		return err
 	}
 	defer c.Close()
+
 	return do(c)
 }
 
@@ -49,14 +50,18 @@ func (c *webhookListCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(list)
 		}
+
 		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "WEBHOOK\tURL\tEVENTS\tSTATE")
+
 		for _, h := range list {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", h.ID, h.URL, eventList(h.Events), hookState(h))
 		}
+
 		return table.Flush()
 	})
 }
@@ -65,6 +70,7 @@ func eventList(events []string) string {
 	if len(events) == 0 {
 		return "all"
 	}
+
 	return strings.Join(events, " ")
 }
 
@@ -77,6 +83,7 @@ func hookState(h client.Webhook) string {
 	case h.Failures > 0:
 		return fmt.Sprintf("failed %d times", h.Failures)
 	}
+
 	return "works"
 }
 
@@ -98,10 +105,13 @@ func (c *webhookAddCmd) Run(ctx context.Context, w *World) error {
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(h)
 		}
+
 		_, err = fmt.Fprintf(w.Out, "%s tells %s of %s\nSigning secret: %s\n", h.ID, h.URL, eventList(h.Events), h.Secret)
+
 		return err
 	})
 }
@@ -126,27 +136,35 @@ func (c *webhookChangeCmd) Run(ctx context.Context, w *World) error {
 	if c.To != "" {
 		change.URL = &c.To
 	}
+
 	if c.Events != nil {
 		if len(c.Events) == 1 && c.Events[0] == "all" {
 			c.Events = []string{}
 		}
+
 		change.Events = &c.Events
 	}
+
 	if c.On || c.Off {
 		change.Enabled = &c.On
 	}
+
 	if change == (client.WebhookChange{}) {
 		return usagef("say what to change: --to, --events, --on or --off")
 	}
+
 	return c.asking(func(server *client.Client) error {
 		h, err := server.ChangeWebhook(ctx, c.ID, change)
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(h)
 		}
+
 		_, err = fmt.Fprintf(w.Out, "%s tells %s of %s: %s\n", h.ID, h.URL, eventList(h.Events), hookState(h))
+
 		return err
 	})
 }
@@ -168,6 +186,7 @@ func (c *webhookRemoveCmd) Run(ctx context.Context, w *World) error {
 		if err == nil {
 			_, err = fmt.Fprintf(w.Out, "%s is gone\n", c.ID)
 		}
+
 		return err
 	})
 }
@@ -191,16 +210,21 @@ func (c *webhookSecretCmd) Run(ctx context.Context, w *World) error {
 		if err == nil && c.Rotate {
 			s, err = server.RotateWebhookSecret(ctx, c.ID, c.Keep)
 		}
+
 		if err != nil {
 			return err
 		}
+
 		if c.JSON {
 			return w.printJSON(s)
 		}
+
 		if s.Earlier != "" {
 			fmt.Fprintf(w.Err, "The secret before signs too until %s.\n", clock(s.EarlierUntil))
 		}
+
 		_, err = fmt.Fprintln(w.Out, s.Secret)
+
 		return err
 	})
 }
@@ -230,7 +254,9 @@ func (w *World) printDelivery(asJSON bool, d client.Delivery, err error) error {
 	case asJSON:
 		return w.printJSON(d)
 	}
+
 	_, err = fmt.Fprintf(w.Out, "%s is on its way\n", d.ID)
+
 	return err
 }
 
@@ -250,23 +276,30 @@ func (webhookDeliveriesCmd) Help() string {
 func (c *webhookDeliveriesCmd) Run(ctx context.Context, w *World) error {
 	return c.asking(func(server *client.Client) error {
 		list := []client.Delivery{}
+
 		for d, err := range server.Deliveries(ctx, c.ID, c.Status) {
 			if err != nil {
 				return err
 			}
+
 			if len(list) >= c.Limit {
 				break
 			}
+
 			list = append(list, d)
 		}
+
 		if c.JSON {
 			return w.printJSON(list)
 		}
+
 		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "EVENT\tTYPE\tSTATUS\tTRIES\tNEXT TRY\tANSWER\tERROR")
+
 		for _, d := range list {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", d.ID, d.Type, d.Status, d.Tries, clock(d.NextTryAt), d.Answer, d.Error)
 		}
+
 		return table.Flush()
 	})
 }

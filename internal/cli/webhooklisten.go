@@ -42,20 +42,27 @@ func (c *webhookListenCmd) Run(ctx context.Context, w *World) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w; choose another with --addr", c.Addr, err)
 	}
+
 	l := &listener{c: c, w: w, over: make(chan error, 1)}
+
 	s := &http.Server{Handler: l, ReadTimeout: 15 * time.Second, WriteTimeout: 15 * time.Second}
 	go func() { l.end(s.Serve(at)) }()
+
 	fmt.Fprintf(w.Err, "Listening on http://%s\n", at.Addr())
+
 	select {
 	case <-ctx.Done():
 		err = nil
 	case err = <-l.over:
 	}
+
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
+
 	if stopped := s.Shutdown(ending); err == nil || errors.Is(err, http.ErrServerClosed) {
 		err = stopped
 	}
+
 	return err
 }
 
@@ -73,12 +80,15 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body cannot be read", http.StatusBadRequest)
 		return
 	}
+
 	event, err := client.VerifyWebhook(r.Header, body, time.Now(), l.c.Secret...)
 	if err != nil {
 		fmt.Fprintf(l.w.Err, "refused: %s\n", err)
 		http.Error(w, err.Error(), http.StatusUnauthorized)
+
 		return
 	}
+
 	w.WriteHeader(http.StatusNoContent)
 	l.print(event, body)
 }
@@ -86,14 +96,17 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *listener) print(event client.Event, body []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.c.Count > 0 && l.n >= l.c.Count {
 		return
 	}
+
 	if l.c.JSON {
 		_ = l.w.printJSON(json.RawMessage(body))
 	} else {
 		fmt.Fprintf(l.w.Out, "%s %s %s %s\n", clock(event.CreatedAt), event.Type, event.Task.ID, event.Task.VideoURL)
 	}
+
 	if l.n++; l.n == l.c.Count {
 		l.end(nil)
 	}

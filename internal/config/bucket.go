@@ -23,6 +23,7 @@ func (b Bucket) String() string {
 	case b.Prefix == "":
 		return "s3://" + b.Name
 	}
+
 	return "s3://" + b.Name + "/" + b.Prefix
 }
 
@@ -48,14 +49,18 @@ func (b *Bucket) UnmarshalText(text []byte) error {
 	if strings.Contains(whole, "@") {
 		return errors.New("a bucket's address has no keys in it: give them by UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY, and " + bucketLike)
 	}
+
 	rest, ok := strings.CutPrefix(whole, "s3://")
 	if !ok {
 		return fmt.Errorf("%q is not a bucket; %s", whole, bucketLike)
 	}
+
 	if at := strings.IndexAny(rest, "?#"); at >= 0 {
 		return fmt.Errorf("%q is no part of a bucket's address; %s, with endpoint and region by --s3-endpoint and --s3-region", rest[at:], bucketLike)
 	}
+
 	name, prefix, _ := strings.Cut(rest, "/")
+
 	prefix = strings.TrimSuffix(prefix, "/")
 	switch {
 	case !bucketName.MatchString(name) || strings.Contains(name, ".."):
@@ -63,7 +68,9 @@ func (b *Bucket) UnmarshalText(text []byte) error {
 	case prefix != "" && (!bucketPrefix.MatchString(prefix) || len(prefix) > 200):
 		return fmt.Errorf("%q is not a prefix (parts of A-Z, a-z, 0-9, -, _ and . between slashes); %s", prefix, bucketLike)
 	}
+
 	*b = Bucket{Name: name, Prefix: prefix}
+
 	return nil
 }
 
@@ -74,16 +81,20 @@ func (c *Config) checkBlobs() error {
 			return wrong("s3_endpoint", "it is not http(s)://HOST[:PORT]; write it like https://minio.example.com:9000, with the bucket in --blob")
 		}
 	}
+
 	if c.Blob == (Bucket{}) {
 		const alone = "is set, but no bucket is: name it by --blob s3://BUCKET (UNIREEL_BLOB), or leave this out"
+
 		switch {
 		case c.S3.Endpoint != "":
 			return wrong("s3_endpoint", alone)
 		case c.S3.Presign:
 			return wrong("s3_presign", alone)
 		}
+
 		return nil
 	}
+
 	for _, knob := range []struct {
 		name, env string
 		set       bool
@@ -95,5 +106,6 @@ func (c *Config) checkBlobs() error {
 			return wrong(knob.name, "is missing: blobs are to be kept in %s; set %s", c.Blob, knob.env)
 		}
 	}
+
 	return nil
 }

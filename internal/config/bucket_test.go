@@ -13,19 +13,24 @@ func TestABucketInEveryPlace(t *testing.T) {
 	write(t, filepath.Join(folder, "unireel.yaml"), "blob: s3://films/a/b/\ns3: {endpoint: \"http://127.0.0.1:9000\", region: eu-north-1, access_key: of-the-file, presign: true, addressing: path}\n")
 	t.Setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "sk-hidden-0123")
+
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := S3{Endpoint: "http://127.0.0.1:9000", Region: "eu-north-1", AccessKey: "of-the-environment", SecretKey: NewSecret("sk-hidden-0123"), Addressing: "path", Presign: true}
 	if diff := cmp.Diff(want, c.S3); diff != "" {
 		t.Error(diff)
 	}
+
 	if c.Blob != (Bucket{Name: "films", Prefix: "a/b"}) || c.Blob.String() != "s3://films/a/b" {
 		t.Errorf("the bucket is %+v", c.Blob)
 	}
+
 	t.Setenv("UNIREEL_S3_ACCESS_KEY", "our-own")
 	t.Setenv("UNIREEL_BLOB", "s3://other")
+
 	if c, err = Load(); err != nil || c.S3.AccessKey != "our-own" || c.Blob != (Bucket{Name: "other"}) {
 		t.Errorf("%+v, %v", c.S3, err)
 	}
@@ -60,6 +65,7 @@ func TestAWrongBucketSaysHowToWriteIt(t *testing.T) {
 	} {
 		folder := nowhere(t)
 		write(t, filepath.Join(folder, "unireel.yaml"), c.text)
+
 		_, err := Load()
 		switch {
 		case c.want == "" && err != nil:
@@ -76,11 +82,13 @@ func FuzzBucket(f *testing.F) {
 	for _, text := range []string{"s3://films", "s3://films/a/b/", "s3://a/../b", "s3://k:s@x"} {
 		f.Add(text)
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		var b, again Bucket
 		if b.UnmarshalText([]byte(text)) != nil {
 			return
 		}
+
 		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
 			t.Fatalf("%q came back as %+v, %v", b, again, err)
 		}

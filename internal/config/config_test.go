@@ -24,22 +24,27 @@ func nowhere(t *testing.T) string {
 	folder := t.TempDir()
 	t.Chdir(folder)
 	t.Setenv("XDG_DATA_HOME", filepath.Join(folder, "xdg"))
+
 	for _, name := range []string{"DASHSCOPE_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		t.Setenv(name, "")
 	}
+
 	for _, line := range os.Environ() {
 		if name, _, _ := strings.Cut(line, "="); strings.HasPrefix(name, "UNIREEL_") {
 			t.Setenv(name, "")
 		}
 	}
+
 	return folder
 }
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
+
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -47,10 +52,12 @@ func write(t *testing.T, path, text string) {
 
 func TestDefaultsAreValid(t *testing.T) {
 	folder := nowhere(t)
+
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := Config{
 		Data: filepath.Join(folder, "xdg", "unireel"), Addr: "127.0.0.1:8080", CORSOrigins: []string{"*"}, MaxUpload: 512 << 20,
 		Metrics: true, Admin: true, ShutdownGrace: 15 * time.Second, LogLevel: "info", LogFormat: "text", BootstrapCredit: "100.00",
@@ -69,10 +76,12 @@ func TestFlagsStandAboveEnvironmentAboveFile(t *testing.T) {
 	t.Setenv("UNIREEL_ADDR", "2.2.2.2:2")
 	t.Setenv("UNIREEL_RETENTION", "2h")
 	t.Setenv("UNIREEL_MARKUP", "") // set to nothing is not set
+
 	c, err := Load("--addr=3.3.3.3:3")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	got := fmt.Sprint(c.Addr, " ", c.Retention, " ", c.InProgress, " ", c.Metrics, " ", c.Markup)
 	if want := "3.3.3.3:3 2h0m0s 7 false 1"; got != want {
 		t.Fatalf("got %s, want %s", got, want)
@@ -82,18 +91,24 @@ func TestFlagsStandAboveEnvironmentAboveFile(t *testing.T) {
 func TestTheFirstFileIsRead(t *testing.T) {
 	folder := nowhere(t)
 	write(t, filepath.Join(folder, "data", "unireel.yaml"), "addr: :1\n")
+
 	c, err := Load("--data=" + filepath.Join(folder, "data"))
 	if err != nil || c.Addr != ":1" {
 		t.Fatalf("the data folder's file: %q, %v", c.Addr, err)
 	}
+
 	write(t, filepath.Join(folder, "unireel.yaml"), "addr: :2\n")
+
 	if c, err = Load("--data=" + filepath.Join(folder, "data")); err != nil || c.Addr != ":2" {
 		t.Fatalf("./unireel.yaml: %q, %v", c.Addr, err)
 	}
+
 	write(t, filepath.Join(folder, "other.yaml"), "addr: :3\n")
+
 	if c, err = Load("--config=other.yaml"); err != nil || c.Addr != ":3" {
 		t.Fatalf("--config: %q, %v", c.Addr, err)
 	}
+
 	if _, err = Load("--config=missing.yaml"); err == nil {
 		t.Fatal("a named file that is missing passes")
 	}
@@ -104,6 +119,7 @@ func TestPlainLooksAtNothing(t *testing.T) {
 	write(t, filepath.Join(folder, "unireel.yaml"), "addr: :1\n")
 	t.Setenv("DASHSCOPE_API_KEY", "sk-real-money")
 	t.Setenv("UNIREEL_RETENTION", "2h")
+
 	c, err := Plain("--data=" + folder)
 	if err != nil || len(c.Upstreams) > 0 || c.Addr != "127.0.0.1:8080" || c.Retention != 720*time.Hour || c.File != "" {
 		t.Fatalf("%+v, %v", c, err)
@@ -127,13 +143,16 @@ upstreams:
   - {name: two, provider: dashscope, api_key_file: key, base_url: "http://127.0.0.1:9/api/v1/", models: [m]}
   - {name: gpu, provider: openai, base_url: "http://10.0.0.8:8000", order: 2, weight: 3, routes: [{models: [wan2.6-video-720p], as: Wan-AI/T2V, seconds: [5], images: 0, lacks: [multi]}]}
 `)
+
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if got := fmt.Sprint(c.FetchAllow, c.FetchMap, c.CORSOrigins, c.MaxUpload); got != "[10.0.0.8/32 192.168.7.0/24:9000] [https://example.com/=./samples] [https://a.example] 2GB" {
 		t.Errorf("got %s", got)
 	}
+
 	want := []Upstream{
 		{
 			Name: "one", Provider: "dashscope", BaseURL: "https://ws1.ap-southeast-1.maas.aliyuncs.com", APIKey: NewSecret("sk-env-1234567890"), KeyEnv: "SOME_KEY",
@@ -199,13 +218,16 @@ func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
 	} {
 		folder := nowhere(t)
 		write(t, filepath.Join(folder, "unireel.yaml"), c.text)
+
 		_, err := Load()
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			if c.want != "" {
 				t.Errorf("%q: got %v, want %q", c.text, err, c.want)
 			}
+
 			continue
 		}
+
 		if strings.Contains(err.Error(), "sk-hidden") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: the error shows a secret or has several lines: %v", c.text, err)
 		}
@@ -215,6 +237,7 @@ func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
 func TestADataFoldersFileMayNotMoveIt(t *testing.T) {
 	folder := nowhere(t)
 	write(t, filepath.Join(folder, "data", "unireel.yaml"), "data: /elsewhere\n")
+
 	if _, err := Load("--data=" + filepath.Join(folder, "data")); err == nil || !strings.Contains(err.Error(), "--data") {
 		t.Fatalf("got %v", err)
 	}
@@ -222,29 +245,38 @@ func TestADataFoldersFileMayNotMoveIt(t *testing.T) {
 
 func TestSecretsAreNeverSeen(t *testing.T) {
 	nowhere(t)
+
 	const secret = "sk-very-secret-value"
 	t.Setenv("UNIREEL_BOOTSTRAP_KEY", secret)
 	t.Setenv("DASHSCOPE_API_KEY", secret)
+
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if c.BootstrapKey.Reveal() != secret || c.Upstreams[0].APIKey.Reveal() != secret {
 		t.Fatal("the secret did not arrive")
 	}
+
 	var out bytes.Buffer
+
 	hidden := struct{ c Config }{c}
 	fmt.Fprintf(&out, "%v %+v %#v %s %q %x %v %+v %#v\n", c, c, c, c.BootstrapKey, c.BootstrapKey, c.BootstrapKey, hidden, hidden, &hidden)
 	slog.New(slog.NewTextHandler(&out, nil)).Info("config", "c", c, "key", c.BootstrapKey)
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("config", "c", c, "key", c.BootstrapKey)
+
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
 		text, err := marshal(c)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		out.Write(text)
 	}
+
 	fmt.Fprint(&out, fmt.Sprint(json.Marshal(Profile{Key: c.BootstrapKey})))
+
 	asNumbers := fmt.Sprintf("%d", []byte(secret)) // as %v shows bytes
 	for _, trace := range []string{secret, fmt.Sprintf("%x", secret), asNumbers} {
 		if strings.Contains(out.String(), trace) {
@@ -255,23 +287,28 @@ func TestSecretsAreNeverSeen(t *testing.T) {
 
 func TestProfileComesBackAndIsPrivate(t *testing.T) {
 	folder := t.TempDir()
+
 	want := Profile{URL: "http://127.0.0.1:8080", Key: NewSecret("sk-ur-1"), Data: folder}
 	for range 2 { // the second start writes over the first
 		if err := WriteProfile(folder, want); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	got, err := ReadProfile(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
+
 	info, err := os.Stat(filepath.Join(folder, ProfileName))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("mode %v, %v", info.Mode(), err)
 	}
+
 	if left, _ := os.ReadDir(folder); len(left) != 1 {
 		t.Fatalf("left behind: %v", left)
 	}
@@ -283,10 +320,12 @@ func TestBytesReadWhatTheyWrite(t *testing.T) {
 		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
 			t.Errorf("%s: %d, %v", text, b, err)
 		}
+
 		if err := again.UnmarshalText([]byte(b.String())); err != nil || again != b {
 			t.Errorf("%s came back as %s", b, again)
 		}
 	}
+
 	for _, text := range []string{"", "many", "-1", "99999999999GiB", "1.5GB"} {
 		if err := new(Bytes).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q passes", text)
@@ -299,14 +338,17 @@ func TestDocumentIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	path := filepath.Join("..", "..", "docs", "config.md")
 	if *update {
 		write(t, path, got)
 	}
+
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Fatalf("run: go test ./internal/config -update\n%s", diff)
 	}
@@ -316,15 +358,18 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("addr: :1\ndashscope: {api_key: x}\nupstreams: [{name: a, provider: dashscope, api_key: b, limits: {in_progress: 1}}]\n"))
 	f.Add([]byte("fetch_map: {a: b}\nfetch_allow: [1.2.3.4/8:9]\n"))
 	f.Add([]byte("a: &a [*a]\n"))
+
 	list, err := knobs()
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Fuzz(func(t *testing.T, text []byte) {
 		read, err := parseFile("fuzz.yaml", text, list)
 		if err == nil && read == nil {
 			t.Fatal("neither a file nor an error")
 		}
+
 		if err == nil {
 			for _, knob := range list {
 				_, _ = read.Resolve(nil, nil, knob)
@@ -345,8 +390,10 @@ func FuzzProfile(f *testing.F) {
 // What is added while the server runs is read as an entry of the file's list is.
 func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
 	t.Setenv("SOME_KEY", "sk-env-1234567890")
+
 	c := Config{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20}
 	u, err := c.ParseUpstream([]byte(`{"name":"wave","provider":"wavespeed","api_key_env":"SOME_KEY","limits":{"in_progress":9},"order":2}`), "upstream add")
+
 	want := Upstream{
 		Name: "wave", Provider: "wavespeed", APIKey: NewSecret("sk-env-1234567890"), KeyEnv: "SOME_KEY", Settings: map[string]string{},
 		Limits: Limits{5, 9, 20}, Order: 2, Weight: 1, Where: "upstream add",
@@ -354,6 +401,7 @@ func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
 	if diff := cmp.Diff(want, u); err != nil || diff != "" {
 		t.Fatal(err, diff)
 	}
+
 	for text, want := range map[string]string{
 		"":                                   "not an upstream",
 		"[]":                                 "want keys and values",

@@ -79,17 +79,22 @@ func Document() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	var out strings.Builder
 	out.WriteString(documentHead)
+
 	group := ""
 	for _, knob := range list {
 		if title := strings.TrimSuffix(knob.Group.Title, ":"); title != group {
 			group = title
 			fmt.Fprintf(&out, "\n## %s\n\n| key in the file | flag | environment | default | meaning |\n|---|---|---|---|---|\n", group)
 		}
+
 		fmt.Fprintf(&out, "| %s | `--%s` | %s | %s | %s |\n", fileKey(knob), knob.Name, code(knob.Tag.Envs...), code(knob.Default), escape(knob.Help))
 	}
+
 	out.WriteString(documentTail)
+
 	return out.String(), nil
 }
 
@@ -97,21 +102,25 @@ func fileKey(knob *kong.Flag) string {
 	if knob.Name == "config" {
 		return ""
 	}
+
 	for _, section := range []string{"dashscope", "s3"} {
 		if rest, ok := strings.CutPrefix(knob.Name, section+"-"); ok {
 			return code(section + ": " + strings.ReplaceAll(rest, "-", "_"))
 		}
 	}
+
 	return code(strings.ReplaceAll(knob.Name, "-", "_"))
 }
 
 func code(words ...string) string {
 	var list []string
+
 	for _, word := range words {
 		if word != "" {
 			list = append(list, "`"+word+"`")
 		}
 	}
+
 	return strings.Join(list, ", ")
 }
 

@@ -40,13 +40,16 @@ func readFile(path string, knobs []*kong.Flag) (*file, error) {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	defer f.Close()
+
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("config: read %s: %w", path, err)
 	}
+
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("config: %s is larger than %d bytes", path, maxFile)
 	}
+
 	return parseFile(path, text, knobs)
 }
 
@@ -54,20 +57,25 @@ func readFile(path string, knobs []*kong.Flag) (*file, error) {
 // key; what an unknown key may have meant is suggested.
 func parseFile(path string, text []byte, knobs []*kong.Flag) (*file, error) {
 	parsed := &file{path: path, values: map[string]value{}}
+
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, fmt.Errorf("config: %s: %w", path, err)
 	}
+
 	if len(document.Content) == 0 {
 		return parsed, nil
 	}
+
 	names := map[string]*kong.Flag{}
 	for _, knob := range knobs {
 		names[knob.Name] = knob
 	}
+
 	if err := parsed.take("", document.Content[0], names); err != nil {
 		return nil, err
 	}
+
 	return parsed, nil
 }
 
@@ -77,8 +85,10 @@ func (f *file) take(prefix string, node *yaml.Node, knobs map[string]*kong.Flag)
 	if err != nil {
 		return err
 	}
+
 	for _, pair := range pairs {
 		name := prefix + strings.ReplaceAll(pair.key, "_", "-")
+
 		_, known := knobs[name]
 		switch {
 		case name == upstreamsKey:
@@ -90,9 +100,11 @@ func (f *file) take(prefix string, node *yaml.Node, knobs map[string]*kong.Flag)
 			if err != nil {
 				return err
 			}
+
 			if before, twice := f.values[name]; twice {
 				return fmt.Errorf("config: %s:%d: %s stands in line %d already", f.path, pair.line, pair.key, before.line)
 			}
+
 			f.values[name] = value{line: pair.line, raw: raw}
 		case prefix == "" && pair.node.Kind == yaml.MappingNode && isSection(name, knobs):
 			if err := f.take(name+"-", pair.node, knobs); err != nil {
@@ -102,6 +114,7 @@ func (f *file) take(prefix string, node *yaml.Node, knobs map[string]*kong.Flag)
 			return f.unknown(pair, prefix, knobs)
 		}
 	}
+
 	return nil
 }
 
@@ -111,16 +124,19 @@ func isSection(name string, knobs map[string]*kong.Flag) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
 func (f *file) unknown(p pair, prefix string, knobs map[string]*kong.Flag) error {
 	names := []string{upstreamsKey}
+
 	for knob := range knobs {
 		if rest, ok := strings.CutPrefix(knob, prefix); ok && knob != "config" {
 			names = append(names, strings.ReplaceAll(rest, "-", "_"))
 		}
 	}
+
 	return unknownKey(f.path, p, names)
 }
 
@@ -140,17 +156,22 @@ func (f *file) pairs(node *yaml.Node) ([]pair, error) {
 	if node.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("config: %s:%d: want keys and values, such as \"addr: 127.0.0.1:8080\"", f.path, node.Line)
 	}
+
 	var list []pair
+
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := node.Content[i]
 		if key.Kind != yaml.ScalarNode {
 			return nil, fmt.Errorf("config: %s:%d: a key must be a plain word", f.path, key.Line)
 		}
+
 		if slices.ContainsFunc(list, func(p pair) bool { return p.key == key.Value }) {
 			return nil, fmt.Errorf("config: %s:%d: %s stands twice", f.path, key.Line, key.Value)
 		}
+
 		list = append(list, pair{key: key.Value, line: key.Line, node: node.Content[i+1]})
 	}
+
 	return list, nil
 }
 
@@ -162,24 +183,30 @@ func (f *file) plain(p pair) (any, error) {
 		return p.node.Value, nil
 	case yaml.SequenceNode:
 		list := []any{}
+
 		for _, item := range p.node.Content {
 			if item.Kind != yaml.ScalarNode {
 				return nil, fmt.Errorf("config: %s:%d: %s takes a list of plain values", f.path, item.Line, p.key)
 			}
+
 			list = append(list, item.Value)
 		}
+
 		return list, nil
 	case yaml.MappingNode:
 		entries, err := f.pairs(p.node)
 		if err != nil {
 			return nil, err
 		}
+
 		list := []any{}
 		for _, entry := range entries {
 			list = append(list, entry.key+"="+entry.node.Value)
 		}
+
 		return list, nil
 	}
+
 	return nil, fmt.Errorf("config: %s:%d: %s takes a plain value or a list; aliases are not taken", f.path, p.line, p.key)
 }
 
@@ -193,15 +220,18 @@ func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 	if !ok || slices.ContainsFunc(flag.Tag.Envs, isSet) {
 		return nil, nil
 	}
+
 	trial := reflect.New(flag.Target.Type()).Elem()
 	if trial.Kind() == reflect.Slice {
 		if text, isText := found.raw.(string); isText {
 			found.raw = []any{text}
 		}
 	}
+
 	if err := flag.Parse(kong.Scan().PushTyped(found.raw, kong.FlagValueToken), trial); err != nil {
 		return nil, fmt.Errorf("config: %s:%d: %w", f.path, found.line, err)
 	}
+
 	return found.raw, nil
 }
 
@@ -214,22 +244,29 @@ func find(places []string) (string, error) {
 		if err == nil {
 			return place, nil
 		}
+
 		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			return "", fmt.Errorf("config: look for %s: %w", place, err)
 		}
 	}
+
 	return "", nil
 }
 
 // nearest is the name that takes the fewest changes of letters to get to.
 func nearest(word string, names []string) string {
 	slices.Sort(names)
-	best, least := "", 1<<30
+
+	best := ""
+
+	least := 1 << 30
 	for _, name := range names {
 		if d := distance(word, name); d < least {
-			best, least = name, d
+			best = name
+			least = d
 		}
 	}
+
 	return best
 }
 
@@ -239,16 +276,20 @@ func distance(a, b string) int {
 	for j := range row {
 		row[j] = j
 	}
+
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
+
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
+
 			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
 		}
 	}
+
 	return row[len(b)]
 }

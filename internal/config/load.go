@@ -18,13 +18,16 @@ const FileName = "unireel.yaml"
 // the defaults. The result is valid.
 func Load(flags ...string) (Config, error) {
 	var c Config
+
 	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
 	if err != nil {
 		return Config{}, fmt.Errorf("config: %w", err)
 	}
+
 	if _, err := parser.Parse(flags); err != nil {
 		return Config{}, err
 	}
+
 	return c, nil
 }
 
@@ -32,17 +35,22 @@ func Load(flags ...string) (Config, error) {
 // test must have, whatever the machine is set up for.
 func Plain(flags ...string) (Config, error) {
 	var c Config
+
 	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
 	if err != nil {
 		return Config{}, fmt.Errorf("config: %w", err)
 	}
+
 	for _, flag := range parser.Model.Flags {
 		flag.Tag.Envs = nil
 	}
+
 	if _, err := parser.Parse(append([]string{"--config=" + os.DevNull}, flags...)); err != nil {
 		return Config{}, err
 	}
+
 	c.File = ""
+
 	return c, nil
 }
 
@@ -66,6 +74,7 @@ func knobs() ([]*kong.Flag, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
+
 	return parser.Model.Flags, nil
 }
 
@@ -81,13 +90,16 @@ func IgnoreEmpty(ctx *kong.Context) error {
 			return ok && text == ""
 		})
 	}
+
 	return nil
 }
 
 // BeforeResolve is for kong: it finds the file and puts it under the flags and
 // the environment.
 func (c *Config) BeforeResolve(ctx *kong.Context) error {
-	asked, data := "", ""
+	asked := ""
+	data := ""
+
 	for _, flag := range ctx.Flags() {
 		switch flag.Name {
 		case "config":
@@ -96,35 +108,47 @@ func (c *Config) BeforeResolve(ctx *kong.Context) error {
 			data, _ = ctx.FlagValue(flag).(string)
 		}
 	}
-	path, inData := asked, false
+
+	path := asked
+	inData := false
+
 	if path == "" {
 		folder := data
 		if folder == "" {
 			folder, _ = DefaultData() // without a home there is no file in it
 		}
+
 		own := filepath.Join(folder, FileName)
+
 		var err error
 		if path, err = find([]string{FileName, own, filepath.Join("/etc/unireel", FileName)}); err != nil {
 			return err
 		}
+
 		inData = path == own
 	}
+
 	if path == "" {
 		return nil
 	}
+
 	list, err := knobs()
 	if err != nil {
 		return err
 	}
+
 	read, err := readFile(path, list)
 	if err != nil {
 		return err
 	}
+
 	if _, moved := read.values["data"]; moved && inData {
 		return fmt.Errorf("config: %s: data cannot be set in the data folder's own file; use --data or UNIREEL_DATA", path)
 	}
+
 	c.Upstreams = read.upstreams
 	ctx.AddResolver(read)
+
 	return nil
 }
 
@@ -136,11 +160,14 @@ func (c *Config) AfterApply() error {
 		if err != nil {
 			return err
 		}
+
 		c.Data = folder
 	}
+
 	if err := c.finishUpstreams(); err != nil {
 		return err
 	}
+
 	return c.Validate()
 }
 
@@ -149,13 +176,16 @@ func DefaultData() (string, error) {
 	if folder := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(folder) {
 		return filepath.Join(folder, "unireel"), nil
 	}
+
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return "", errNoHome
 	}
+
 	if runtime.GOOS == "darwin" {
 		return filepath.Join(home, "Library", "Application Support", "unireel"), nil
 	}
+
 	return filepath.Join(home, ".local", "share", "unireel"), nil
 }
 
@@ -165,5 +195,6 @@ func DataFolder() (string, error) {
 	if folder := os.Getenv("UNIREEL_DATA"); folder != "" {
 		return folder, nil
 	}
+
 	return DefaultData()
 }

@@ -18,20 +18,26 @@ func Mistyped(environ []string, others ...string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var names []string
 	for _, knob := range list {
 		names = append(names, knob.Envs...)
 	}
+
 	var said []string
+
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
 		if !strings.HasPrefix(name, "UNIREEL_") || slices.Contains(names, name) || slices.Contains(others, name) {
 			continue
 		}
+
 		if near := nearest(name, names); distance(name, near) <= nearEnough {
 			said = append(said, fmt.Sprintf("%s is set, but is no setting; did you mean %s?", name, near))
 		}
 	}
+
 	slices.Sort(said)
+
 	return said, nil
 }

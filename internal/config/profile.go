@@ -35,21 +35,26 @@ func WriteProfile(folder string, p Profile) error {
 	if err != nil {
 		return fmt.Errorf("write profile: %w", err)
 	}
+
 	part, err := os.CreateTemp(folder, ProfileName+".*") // 0600
 	if err != nil {
 		return fmt.Errorf("write profile: %w", err)
 	}
 	defer os.Remove(part.Name())
+
 	_, err = part.Write(append(text, '\n'))
 	if closed := part.Close(); err == nil {
 		err = closed
 	}
+
 	if err == nil {
 		err = os.Rename(part.Name(), filepath.Join(folder, ProfileName))
 	}
+
 	if err != nil {
 		return fmt.Errorf("write profile: %w", err)
 	}
+
 	return nil
 }
 
@@ -61,10 +66,12 @@ func ReadProfile(folder string) (Profile, error) {
 		return Profile{}, fmt.Errorf("read profile: %w", err)
 	}
 	defer f.Close()
+
 	text, err := io.ReadAll(io.LimitReader(f, maxProfile))
 	if err != nil {
 		return Profile{}, fmt.Errorf("read profile: %w", err)
 	}
+
 	return parseProfile(text)
 }
 
@@ -73,5 +80,6 @@ func parseProfile(text []byte) (Profile, error) {
 	if json.Unmarshal(text, &raw) != nil { // the cause may quote the key
 		return Profile{}, fmt.Errorf("read profile: %s is not valid JSON; the next start of the server writes it anew", ProfileName)
 	}
+
 	return Profile{URL: raw.URL, Key: NewSecret(raw.Key), Data: raw.Data}, nil
 }

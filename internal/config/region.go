@@ -28,6 +28,7 @@ func regionURL(region, workspace string) (string, error) {
 	if region == "" {
 		region = "ap-southeast-1"
 	}
+
 	host, known := regionHosts[region]
 	switch {
 	case !known:
@@ -39,5 +40,6 @@ func regionURL(region, workspace string) (string, error) {
 	case host.plain == "":
 		return "", fmt.Errorf("region %s needs the workspace id: set dashscope workspace (UNIREEL_DASHSCOPE_WORKSPACE)", region)
 	}
+
 	return host.plain, nil
 }

@@ -29,6 +29,7 @@ func TestEveryRegionHasItsAddress(t *testing.T) {
 			t.Errorf("%+v: %q, %v; want %q", at, got, err, want)
 		}
 	}
+
 	for at, want := range map[place]string{
 		{"singapore", ""}:          "none of ap-northeast-1, ap-southeast-1, cn-beijing, cn-hongkong, eu-central-1, us-east-1",
 		{"eu-central-1", ""}:       "needs the workspace id",
@@ -46,10 +47,12 @@ func TestEveryRegionHasItsAddress(t *testing.T) {
 // The flag lists the regions that there are, and its text names each.
 func TestTheFlagKnowsEveryRegion(t *testing.T) {
 	field, _ := reflect.TypeFor[DashScope]().FieldByName("Region")
+
 	listed := slices.Sorted(strings.SplitSeq(field.Tag.Get("enum"), ","))
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(regionHosts)), listed); diff != "" {
 		t.Error(diff)
 	}
+
 	for _, region := range listed {
 		if !strings.Contains(field.Tag.Get("help"), region) {
 			t.Errorf("the help says nothing of %s", region)

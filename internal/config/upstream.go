@@ -48,14 +48,18 @@ func (f *file) takeUpstreams(node *yaml.Node) ([]Upstream, error) {
 	if node.Kind != yaml.SequenceNode {
 		return nil, fmt.Errorf("config: %s:%d: upstreams is a list; begin each with \"- name: ...\"", f.path, node.Line)
 	}
+
 	var list []Upstream
+
 	for _, item := range node.Content {
 		upstream, err := f.takeUpstream(item)
 		if err != nil {
 			return nil, err
 		}
+
 		list = append(list, upstream)
 	}
+
 	return list, nil
 }
 
@@ -63,16 +67,21 @@ func (f *file) takeUpstream(item *yaml.Node) (Upstream, error) {
 	if err := f.knownKeys(item); err != nil {
 		return Upstream{}, err
 	}
+
 	where := fmt.Sprintf("%s:%d", f.path, item.Line)
+
 	var raw rawUpstream
 	if err := item.Decode(&raw); err != nil {
 		return Upstream{}, fmt.Errorf("config: %s: upstream: %s", where, withoutValues(err))
 	}
+
 	upstream, err := raw.resolve()
 	if err != nil {
 		return Upstream{}, fmt.Errorf("config: %s: upstream %s: %w", where, raw.Name, err)
 	}
+
 	upstream.Where = where
+
 	return upstream, nil
 }
 
@@ -84,15 +93,19 @@ func (c Config) ParseUpstream(text []byte, where string) (Upstream, error) {
 	if err := yaml.Unmarshal(text, &document); err != nil || len(document.Content) != 1 {
 		return Upstream{}, fmt.Errorf("config: %s: not an upstream with keys and values", where)
 	}
+
 	u, err := (&file{path: where}).takeUpstream(document.Content[0])
 	if err != nil {
 		return Upstream{}, err
 	}
+
 	u.Where = where
+
 	alone := Config{SubmitsPerSecond: c.SubmitsPerSecond, InProgress: c.InProgress, QueriesPerSecond: c.QueriesPerSecond, Upstreams: []Upstream{u}}
 	if err := errors.Join(alone.finishUpstreams(), alone.checkUpstreams()); err != nil {
 		return Upstream{}, err
 	}
+
 	return alone.Upstreams[0], nil
 }
 
@@ -101,8 +114,10 @@ func withoutValues(err error) string {
 	if kind := new(yaml.TypeError); errors.As(err, &kind) && len(kind.Errors) > 0 {
 		before, _, _ := strings.Cut(kind.Errors[0], "`")
 		place, _, _ := strings.Cut(before, ":")
+
 		return "a value of the wrong type in " + place
 	}
+
 	return "a value of the wrong type"
 }
 
@@ -112,6 +127,7 @@ func (f *file) knownKeys(item *yaml.Node) error {
 	if err != nil {
 		return err
 	}
+
 	for _, p := range pairs {
 		switch p.key {
 		case "limits":
@@ -122,6 +138,7 @@ func (f *file) knownKeys(item *yaml.Node) error {
 			if p.node.Kind != yaml.SequenceNode {
 				return fmt.Errorf("config: %s:%d: routes is a list; begin each with \"- models: [...]\"", f.path, p.line)
 			}
+
 			for _, route := range p.node.Content {
 				if _, err := f.onlyKeys(route, routeKeys); err != nil {
 					return err
@@ -129,6 +146,7 @@ func (f *file) knownKeys(item *yaml.Node) error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -139,6 +157,7 @@ func (f *file) onlyKeys(node *yaml.Node, known []string) ([]pair, error) {
 			return nil, unknownKey(f.path, p, known)
 		}
 	}
+
 	return pairs, err
 }
 
@@ -148,6 +167,7 @@ func (r rawUpstream) resolve() (Upstream, error) {
 	if err != nil {
 		return Upstream{}, err
 	}
+
 	u := Upstream{
 		Name: r.Name, Provider: r.Provider, BaseURL: r.BaseURL, APIKey: secret, KeyEnv: r.APIKeyEnv, Region: r.Region, Settings: r.Settings,
 		Models: r.Models, Limits: Limits(r.Limits), Order: r.Order, Weight: r.Weight, Routes: r.Routes,
@@ -155,19 +175,23 @@ func (r rawUpstream) resolve() (Upstream, error) {
 	if u.Settings == nil {
 		u.Settings = map[string]string{}
 	}
+
 	if r.Workspace != "" {
 		u.Settings["workspace"] = r.Workspace
 	}
+
 	return u, nil
 }
 
 func (r rawUpstream) secret() (Secret, error) {
 	ways := 0
+
 	for _, way := range []string{r.APIKey, r.APIKeyEnv, r.APIKeyFile} {
 		if way != "" {
 			ways++
 		}
 	}
+
 	switch {
 	case ways > 1:
 		return Secret{}, fmt.Errorf("give one of api_key, api_key_env, api_key_file, not several")
@@ -176,14 +200,17 @@ func (r rawUpstream) secret() (Secret, error) {
 		if text == "" {
 			return Secret{}, fmt.Errorf("api_key_env names %s, which is not set", r.APIKeyEnv)
 		}
+
 		return NewSecret(text), nil
 	case r.APIKeyFile != "":
 		text, err := os.ReadFile(r.APIKeyFile)
 		if err != nil {
 			return Secret{}, fmt.Errorf("api_key_file: %w", err)
 		}
+
 		return NewSecret(strings.TrimSpace(string(text))), nil
 	}
+
 	return NewSecret(r.APIKey), nil
 }
 
@@ -199,17 +226,22 @@ func (c *Config) finishUpstreams() error {
 			c.Upstreams[len(c.Upstreams)-1].Settings["workspace"] = c.DashScope.Workspace
 		}
 	}
+
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
+
 		u.Limits, u.Order, u.Weight = u.Limits.or(c.limits()), cmp.Or(u.Order, 1), cmp.Or(u.Weight, 1)
 		if u.BaseURL == "" && u.Provider == "dashscope" {
 			url, err := regionURL(u.Region, u.Settings["workspace"])
 			if err != nil {
 				return wrong(u.knob(), "%v", err)
 			}
+
 			u.BaseURL = url
 		}
+
 		u.BaseURL = strings.TrimSuffix(strings.TrimRight(u.BaseURL, "/"), "/api/v1")
 	}
+
 	return nil
 }

@@ -22,6 +22,7 @@ func (c *Config) Validate() error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -33,20 +34,25 @@ func (c *Config) checkHTTP() error {
 	if _, port, err := net.SplitHostPort(c.Addr); err != nil || port == "" {
 		return wrong("addr", "%q is not HOST:PORT; write it like 127.0.0.1:8080 or :8080", c.Addr)
 	}
+
 	if c.PublicURL != "" && !plainURL(c.PublicURL) {
 		return wrong("public_url", "%q is not an http(s) address; write it like https://video.example.com", c.PublicURL)
 	}
+
 	for _, origin := range c.CORSOrigins {
 		if origin != "*" && origin != "none" && !plainURL(origin) {
 			return wrong("cors_origins", "%q is not an origin; write it like https://app.example.com, * or none", origin)
 		}
 	}
+
 	if c.MaxUpload <= 0 {
 		return wrong("max_upload", "must be above 0; write it like 512MiB")
 	}
+
 	if u, err := url.Parse(c.Database.Reveal()); c.Database.Set() && (err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql")) {
 		return wrong("database", "is not a PostgreSQL address; write it like postgres://user:password@host:5432/name")
 	}
+
 	return nil
 }
 
@@ -59,17 +65,21 @@ func (c *Config) checkMoney() error {
 	if key := c.BootstrapKey.Reveal(); key != "" && (len(key) < minKey || strings.ContainsAny(key, " \t\r\n")) {
 		return wrong("bootstrap_key", "must have at least %d characters and no spaces", minKey)
 	}
+
 	credit, err := decimal.NewFromString(c.BootstrapCredit)
 	if err != nil || credit.IsNegative() || -credit.Exponent() > 6 {
 		return wrong("bootstrap_credit", "%q is not an amount; write it like 100.00, at most six places", c.BootstrapCredit)
 	}
+
 	if len(c.Currency) != 3 || strings.Trim(c.Currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return wrong("currency", "%q is not a currency code; write it like USD, EUR or CNY", c.Currency)
 	}
+
 	markup, err := decimal.NewFromString(c.Markup)
 	if err != nil || markup.IsNegative() || -markup.Exponent() > 6 || markup.GreaterThan(decimal.NewFromInt(1000)) {
 		return wrong("markup", "%q is not a factor; write it like 1 or 1.25, at most six places", c.Markup)
 	}
+
 	return nil
 }
 
@@ -89,6 +99,7 @@ func (c *Config) checkTimes() error {
 			return wrong(knob.name, "%s is too short; the least is %s", knob.value, knob.least)
 		}
 	}
+
 	return nil
 }
 
@@ -96,9 +107,11 @@ func (c *Config) checkLimits() error {
 	if c.Renders < 1 || c.Renders > 64 {
 		return wrong("renders", "must be 1 to 64, not %d", c.Renders)
 	}
+
 	if name := c.limits().wrong(); name != "" {
 		return wrong(name, "must be above 0")
 	}
+
 	return nil
 }
 
@@ -112,6 +125,7 @@ func (l Limits) wrong() string {
 	case !(l.QueriesPerSecond > 0):
 		return "queries_per_second"
 	}
+
 	return ""
 }
 
@@ -120,11 +134,13 @@ func (u Upstream) knob() string {
 	if u.Where == "" {
 		return "upstreams: " + u.Name
 	}
+
 	return u.Where + ": upstream " + u.Name
 }
 
 func (c *Config) checkUpstreams() error {
 	names := map[string]bool{}
+
 	for _, u := range c.Upstreams {
 		knob := u.knob()
 		switch {
@@ -145,12 +161,15 @@ func (c *Config) checkUpstreams() error {
 		case u.Weight < 0 || u.Weight > 1000:
 			return wrong(knob, "weight must be 1 to 1000")
 		}
+
 		for i, r := range u.Routes {
 			if r.Order < 0 || r.Order > 100 || r.Weight < 0 || r.Weight > 1000 {
 				return wrong(knob, "routes[%d]: order must be 1 to 100 and weight 1 to 1000", i)
 			}
 		}
+
 		names[u.Name] = true
 	}
+
 	return nil
 }

@@ -25,6 +25,7 @@ func NewSecret(value string) Secret {
 	if value == "" {
 		return Secret{}
 	}
+
 	return Secret{value: &value}
 }
 
@@ -33,6 +34,7 @@ func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
 	}
+
 	return *s.value
 }
 
@@ -47,6 +49,7 @@ func (s Secret) String() string {
 	if s.value == nil {
 		return ""
 	}
+
 	return redacted
 }
 
@@ -83,6 +86,7 @@ func (b Bytes) String() string {
 			return strconv.FormatInt(int64(b/unit.size), 10) + unit.name
 		}
 	}
+
 	return "0B"
 }
 
@@ -91,18 +95,25 @@ func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 // UnmarshalText reads a whole number with an optional unit.
 func (b *Bytes) UnmarshalText(text []byte) error {
-	number, size := strings.TrimSpace(string(text)), Bytes(1)
+	number := strings.TrimSpace(string(text))
+	size := Bytes(1)
+
 	for _, unit := range byteUnits {
 		if rest, ok := strings.CutSuffix(number, unit.name); ok {
-			number, size = strings.TrimSpace(rest), unit.size
+			number = strings.TrimSpace(rest)
+			size = unit.size
+
 			break
 		}
 	}
+
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 0 || n > int64(1<<62)/int64(size) {
 		return fmt.Errorf("%q is not a size; write it like 512MiB, 2GB or 1048576", text)
 	}
+
 	*b = Bytes(n) * size
+
 	return nil
 }
 
@@ -117,6 +128,7 @@ func (a Allow) String() string {
 	if a.Port == 0 {
 		return a.Network.String()
 	}
+
 	return fmt.Sprintf("%s:%d", a.Network, a.Port)
 }
 
@@ -126,26 +138,34 @@ func (a Allow) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 // UnmarshalText reads CIDR[:port]; a bare address is a network of one.
 func (a *Allow) UnmarshalText(text []byte) error {
 	wrong := fmt.Errorf("%q is not a network; write it like 192.168.7.0/24, 10.0.0.8 or 10.0.0.8/32:9000", text)
+
 	whole := strings.TrimSpace(string(text))
 	if address, err := netip.ParseAddr(whole); err == nil {
 		*a = Allow{Network: netip.PrefixFrom(address, address.BitLen())}
 		return nil
 	}
-	network, port := whole, uint64(0)
+
+	network := whole
+	port := uint64(0)
+
 	if slash := strings.LastIndexByte(whole, '/'); slash >= 0 {
 		if colon := strings.IndexByte(whole[slash:], ':'); colon >= 0 {
 			var err error
 			if port, err = strconv.ParseUint(whole[slash+colon+1:], 10, 16); err != nil || port == 0 {
 				return wrong
 			}
+
 			network = whole[:slash+colon]
 		}
 	}
+
 	prefix, err := netip.ParsePrefix(network)
 	if err != nil {
 		return wrong
 	}
+
 	*a = Allow{Network: prefix.Masked(), Port: uint16(port)}
+
 	return nil
 }
 
@@ -167,7 +187,9 @@ func (m *Mapping) UnmarshalText(text []byte) error {
 	if !ok || dir == "" || !isHTTP(prefix) {
 		return fmt.Errorf("%q is not a map; write it like https://example.com/=./samples", text)
 	}
+
 	*m = Mapping{Prefix: prefix, Dir: dir}
+
 	return nil
 }
 

@@ -56,10 +56,12 @@ func Grant(b Balance, amount money.Amount) (Balance, error) {
 	if err != nil {
 		return b, err
 	}
+
 	b.Granted = granted
 	if b.Free() < 0 {
 		return b, ErrInsufficient
 	}
+
 	return b, nil
 }
 
@@ -68,10 +70,13 @@ func Hold(b Balance, amount money.Amount) (Balance, error) {
 	if amount < 0 {
 		return b, fmt.Errorf("hold %s: below zero", amount)
 	}
+
 	if b.Free() < amount {
 		return b, ErrInsufficient
 	}
+
 	b.Held += amount
+
 	return b, nil
 }
 
@@ -80,8 +85,10 @@ func Capture(b Balance, amount money.Amount) (Balance, error) {
 	if amount < 0 || amount > b.Held {
 		return b, fmt.Errorf("capture %s of %s held", amount, b.Held)
 	}
+
 	b.Held -= amount
 	b.Spent += amount
+
 	return b, nil
 }
 
@@ -90,7 +97,9 @@ func Release(b Balance, amount money.Amount) (Balance, error) {
 	if amount < 0 || amount > b.Held {
 		return b, fmt.Errorf("release %s of %s held", amount, b.Held)
 	}
+
 	b.Held -= amount
+
 	return b, nil
 }
 

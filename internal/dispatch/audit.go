@@ -34,15 +34,19 @@ func shownOf(setup string) map[string]any {
 	if json.Unmarshal([]byte(setup), &all) != nil {
 		return nil
 	}
+
 	shown := map[string]any{}
+
 	for _, name := range []string{"provider", "region", "models", "order", "weight"} {
 		if value, given := all[name]; given {
 			shown[name] = value
 		}
 	}
+
 	address, _ := all["base_url"].(string)
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
 		shown["base_url"] = u.Scheme + "://" + u.Host
 	}
+
 	return shown
 }

@@ -19,54 +19,68 @@ import (
 func rendered(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), name)
+
 	all := append(append([]string{"-nostdin", "-v", "error", "-y"}, args...), out)
 	if said, err := exec.CommandContext(t.Context(), "ffmpeg", all...).CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg (install it with: apt-get install ffmpeg): %v: %s", err, said)
 	}
+
 	return out
 }
 
 // filled is a file with zero bytes behind it until it has a size: a hole on disk.
 func filled(t *testing.T, path string, size int64) string {
 	t.Helper()
+
 	if err := os.Truncate(path, size); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }
 
 // boxed is an MP4 with an empty box behind it until it has a size.
 func boxed(t *testing.T, path string, size int64) string {
 	t.Helper()
+
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	n := size - int64(len(data))
+
 	data = append(data, byte(n>>24), byte(n>>16), byte(n>>8), byte(n), 'f', 'r', 'e', 'e')
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return filled(t, path, size)
 }
 
 // drawn is a PNG; glassy says that it has an alpha channel.
 func drawn(t *testing.T, w, h int, glassy bool) string {
 	t.Helper()
-	var b bytes.Buffer
-	var img image.Image = image.NewGray(image.Rect(0, 0, w, h))
+
+	var (
+		b   bytes.Buffer
+		img image.Image = image.NewGray(image.Rect(0, 0, w, h))
+	)
 	if glassy {
 		glass := image.NewNRGBA(image.Rect(0, 0, w, h))
 		glass.Set(1, 1, color.NRGBA{R: 1, A: 100})
 		img = glass
 	}
+
 	if err := png.Encode(&b, img); err != nil {
 		t.Fatal(err)
 	}
+
 	path := filepath.Join(t.TempDir(), "drawn.png")
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }
 
@@ -74,15 +88,19 @@ func drawn(t *testing.T, w, h int, glassy bool) string {
 // reference is. says is what a refusal must name; "" is taken.
 func TestTheBoundsOfAModelHoldForRealFiles(t *testing.T) {
 	t.Parallel()
+
 	offered, err := catalog.Load(catalog.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	fetcher, err := fetch.New(fetch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = fetcher.Close() }()
+
 	film := func(name, rate, seconds string, more ...string) string {
 		args := append([]string{"-f", "lavfi", "-i", "color=teal:s=320x320:r=" + rate + ":d=" + seconds, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"}, more...)
 		return rendered(t, name, args...)
@@ -90,6 +108,7 @@ func TestTheBoundsOfAModelHoldForRealFiles(t *testing.T) {
 	tone := func(name, seconds string) string {
 		return rendered(t, name, "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono:d="+seconds)
 	}
+
 	const mega = 1 << 20
 	for name, c := range map[string]struct {
 		path string
@@ -133,6 +152,7 @@ func TestTheBoundsOfAModelHoldForRealFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			f := boundsOf(t, offered).Judge(catalog.Measured{
 				Param: "references[0]", Kind: catalog.Kind(media.Kind), Type: media.Type, Bytes: media.Bytes, Width: media.Width, Height: media.Height,
 				Millis: media.Millis, MilliFPS: media.FPS, Alpha: media.Alpha,
@@ -150,17 +170,22 @@ func TestTheBoundsOfAModelHoldForRealFiles(t *testing.T) {
 // boundsOf is the R2V model with a bound of frames, which its supplier has not.
 func boundsOf(t *testing.T, offered *catalog.Catalog) *catalog.Model {
 	t.Helper()
+
 	m, ok := offered.Model("wan2.6-r2v-720p")
 	if !ok {
 		t.Fatal("no model wan2.6-r2v-720p")
 	}
+
 	own := *m
+
 	own.Media = map[catalog.Kind]catalog.Bounds{}
 	for kind, b := range m.Media {
 		own.Media[kind] = b
 	}
+
 	b := own.Media[catalog.Video]
 	b.MinFPS = 16
 	own.Media[catalog.Video] = b
+
 	return &own
 }

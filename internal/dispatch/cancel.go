@@ -14,31 +14,42 @@ func (p *polls) askCancel(ctx context.Context, r *running) bool {
 	d := p.d
 	canceler, ok := p.up.Provider.(provider.Canceler)
 	agreed := false
+
 	if ok {
 		asking, done := context.WithTimeout(ctx, pollTime)
+
 		var err error
+
 		agreed, err = canceler.Cancel(asking, provider.Ticket(r.task.Ticket))
+
 		done()
+
 		if err != nil { // not answered: the wish stays, the next poll asks again
 			p.up.note(provider.FailureOf(err))
 			return false
 		}
 	}
+
 	p.mu.Lock()
-	r.cancel, r.answered = false, true
+	r.cancel = false
+	r.answered = true
 	p.mu.Unlock()
+
 	if agreed {
 		if err := d.insist(ctx, "cancel", r.task.ID, func() error { return p.cancelled(ctx, r) }); errors.Is(err, errDecided) {
 			p.leave(r)
 		}
+
 		return true
 	}
+
 	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, note: "cancel refused", edit: func(t *task.Task) {
 		warn(t, fault.CodeCancelRefused, "", "The supplier has begun and cannot stop this task; it runs on and is charged.")
 	}})
 	if err != nil && !errors.Is(err, errDecided) {
 		d.Log.Error("cannot note a refused cancel", "task", r.task.ID, "error", err)
 	}
+
 	return false
 }
 
@@ -49,6 +60,7 @@ func warn(t *task.Task, code fault.Code, param, message string) {
 			return
 		}
 	}
+
 	t.Warnings = append(t.Warnings[:len(t.Warnings):len(t.Warnings)], task.Warning{Code: string(code), Param: param, Message: message})
 }
 
@@ -58,6 +70,7 @@ func (d *Dispatch) heedCancel(ctx context.Context, id string) {
 		if !t.polls.has(id) {
 			continue
 		}
+
 		if fresh, err := d.Store.Task(ctx, id); err == nil && fresh.CancelRequestedAt > 0 && !refused(fresh) {
 			t.polls.hurry(id)
 		}
@@ -67,6 +80,7 @@ func (d *Dispatch) heedCancel(ctx context.Context, id string) {
 func (p *polls) has(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	return p.all[id] != nil
 }
 
@@ -76,5 +90,6 @@ func refused(t task.Task) bool {
 			return true
 		}
 	}
+
 	return false
 }

@@ -52,6 +52,7 @@ type gate struct {
 
 func newGate(t *tenure, model string) *gate {
 	up := t.up
+
 	return &gate{
 		d: t.d, t: t, up: up, model: model, route: up.Name + "/" + model, bell: make(chan struct{}, 1), held: map[string]bool{}, empty: map[string]time.Time{}, looking: map[string]time.Time{}, heads: map[string]headSight{},
 		rate: t.bucket(up.Limits.SubmitsPerSecond),
@@ -69,6 +70,7 @@ func (g *gate) wake() {
 func (g *gate) hold(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	if !g.held[id] {
 		g.held[id] = true
 		g.t.slots.Adopt(g.route)
@@ -91,6 +93,7 @@ func (g *gate) free(id string) {
 func (g *gate) trouble(after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	g.pause = min(max(2*g.pause, retryFirst), retryLast)
 	g.notTill = g.d.Now().Add(max(g.pause, min(after, 10*time.Minute)))
 }
@@ -102,8 +105,10 @@ func (g *gate) locked(ctx context.Context, f *provider.Failure) {
 		until := g.d.Now().Add(parkTime)
 		g.d.Log.Error("ALERT: an upstream is parked: its key, account or money needs the operator", "upstream", g.up.Name, "why", f.Error(), "until", until)
 		g.d.park(ctx, g.up, until, f.Error())
+
 		return
 	}
+
 	g.d.Log.Error("ALERT: a model is parked: the supplier does not let this account have it", "route", g.route, "why", f.Error(), "until", g.d.Now().Add(parkTime))
 	g.trouble(parkTime)
 }
@@ -111,6 +116,7 @@ func (g *gate) locked(ctx context.Context, f *provider.Failure) {
 func (g *gate) calm() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	g.pause = 0
 	g.t.slots.Calm(g.route, g.d.Now())
 }
@@ -119,6 +125,7 @@ func (g *gate) calm() {
 func (g *gate) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -126,6 +133,7 @@ func (g *gate) run(ctx context.Context) {
 		case <-g.bell:
 		case <-timer.C:
 		}
+
 		timer.Reset(g.pass(ctx))
 	}
 }
@@ -137,17 +145,22 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 			if next := g.rescue(ctx, id); next > 0 {
 				return g.d.hasty(next)
 			}
+
 			continue
 		}
+
 		if rest := g.resting(); rest > 0 {
 			return rest
 		}
+
 		if g.t.slots.Free(g.route) == 0 {
 			return lookAround
 		}
+
 		g.aside.Store(true) // before looking: a claim meanwhile must ring
 		lanes, left, err := g.mine(ctx, g.laneOrder())
 		g.aside.Store(left)
+
 		switch {
 		case err != nil:
 			return g.unclaimed(ctx, err)
@@ -156,19 +169,23 @@ func (g *gate) pass(ctx context.Context) time.Duration {
 		case len(lanes) == 0 || !g.up.mayTry(g.route):
 			return lookAround
 		}
+
 		if ok, until := g.takeToken(); !ok {
 			g.up.tried(g.route)
 			return until
 		}
+
 		t, err := g.claim(ctx, lanes)
 		if err != nil {
 			g.up.tried(g.route)
 			return g.unclaimed(ctx, err)
 		}
+
 		g.d.stats.claims.WithLabelValues(g.route).Inc()
 		g.submit(ctx, t)
 		g.up.tried(g.route)
 	}
+
 	return lookAround
 }
 
@@ -180,10 +197,12 @@ func (g *gate) unclaimed(ctx context.Context, err error) time.Duration {
 	case errors.Is(err, store.ErrBusy): // not at the same time as the others again
 		return busyFirst + rand.N(3*busyFirst)
 	}
+
 	if ctx.Err() == nil {
 		g.d.Log.Error("cannot claim", "route", g.route, "error", err)
 		g.d.keeper.wake() // the lease may be gone
 	}
+
 	return retryFirst
 }
 
@@ -191,15 +210,18 @@ func (g *gate) unclaimed(ctx context.Context, err error) time.Duration {
 func (g *gate) takeToken() (ok bool, until time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	return g.rate.Take(g.d.Now())
 }
 
 func (g *gate) shutBy() (string, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	if len(g.unsure) == 0 {
 		return "", false
 	}
+
 	return g.unsure[0], true
 }
 
@@ -207,12 +229,15 @@ func (g *gate) shutBy() (string, bool) {
 // upstream is parked, after trouble.
 func (g *gate) resting() time.Duration {
 	now := g.d.Now()
+
 	parked := g.up.parkedUntil()
 	if !g.t.isOpen() || g.up.wished() != store.WishServe {
 		return lookAround
 	}
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	return max(parked.Sub(now), g.notTill.Sub(now))
 }
 
@@ -222,10 +247,12 @@ func (g *gate) laneOrder() []string {
 	lanes := g.d.lanes.through(g.route)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	if len(lanes) > 1 {
 		g.turn = (g.turn + 1) % len(lanes)
 		lanes = slices.Concat(lanes[g.turn:], lanes[:g.turn])
 	}
+
 	return lanes
 }
 
@@ -233,6 +260,7 @@ func (g *gate) laneOrder() []string {
 // slot is counted.
 func (g *gate) claim(ctx context.Context, lanes []string) (task.Task, error) {
 	var t task.Task
+
 	err := g.d.write(ctx, func(tx *store.Tx) (err error) {
 		for _, lane := range lanes {
 			t, err = tx.Claim(ctx, store.Claim{
@@ -243,11 +271,13 @@ func (g *gate) claim(ctx context.Context, lanes []string) (task.Task, error) {
 				return err
 			}
 		}
+
 		return store.ErrNotFound
 	})
 	if err == nil {
 		g.hold(t.ID)
 	}
+
 	return t, err
 }
 
@@ -263,11 +293,14 @@ func (l *lanes) note(lane string) {
 	l.mu.RLock()
 	_, ok := l.known[lane]
 	l.mu.RUnlock()
+
 	if ok || lane == "" {
 		return
 	}
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.known[lane] = strings.Split(lane, "|")
 }
 
@@ -275,13 +308,17 @@ func (l *lanes) note(lane string) {
 func (l *lanes) through(route string) []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+
 	var list []string
+
 	for lane, routes := range l.known {
 		if slices.Contains(routes, route) {
 			list = append(list, lane)
 		}
 	}
+
 	slices.Sort(list)
+
 	return list
 }
 
@@ -289,10 +326,13 @@ func (l *lanes) through(route string) []string {
 func (l *lanes) routes() []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+
 	var list []string
 	for _, routes := range l.known {
 		list = append(list, routes...)
 	}
+
 	slices.Sort(list)
+
 	return slices.Compact(list)
 }

@@ -33,9 +33,11 @@ func (d *Dispatch) collect(ctx context.Context, id string) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
 		time.AfterFunc(retryFirst, func() { d.collects.add(id) })
 	}
+
 	if err != nil || t.State != task.Collecting {
 		return
 	}
+
 	var served *tenure
 	if d.upstream(t.Upstream) != nil {
 		served = d.keeper.tenure(t.Upstream)
@@ -43,12 +45,15 @@ func (d *Dispatch) collect(ctx context.Context, id string) {
 			return
 		}
 		defer served.doing.Done()
+
 		ctx = served.ctx
 	}
+
 	err = d.collectTask(ctx, t)
 	if err == nil || errors.Is(err, errDecided) || ctx.Err() != nil {
 		return
 	}
+
 	d.uncollected(ctx, t, served, err)
 }
 
@@ -58,13 +63,17 @@ func (d *Dispatch) uncollected(ctx context.Context, t task.Task, served *tenure,
 	pause := min(retryLast, retryFirst<<min(d.live.failed(t.ID), 6))
 	if provider.FailureOf(why).Class == provider.Gone || d.linkIsDead(t) {
 		var by *lease
+
 		lost := true
+
 		if served != nil {
 			by = served.lease
 		}
+
 		if served != nil && !served.up.Kind.Traits.Resubmit {
 			lost, pause = d.relink(ctx, served, t, pause)
 		}
+
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -73,6 +82,7 @@ func (d *Dispatch) uncollected(ctx context.Context, t task.Task, served *tenure,
 			return
 		}
 	}
+
 	d.Log.Warn("cannot collect, trying again", "task", t.ID, "after", pause, "error", why)
 	time.AfterFunc(pause, func() { d.collects.add(t.ID) })
 }
@@ -84,6 +94,7 @@ func (d *Dispatch) linkIsDead(t task.Task) bool {
 	if json.Unmarshal([]byte(t.Result), &r) == nil && r.ExpiresAt > 0 {
 		return d.millis() > r.ExpiresAt
 	}
+
 	return d.millis() > t.RenderedAt+upstreamForgets.Milliseconds()
 }
 
@@ -96,12 +107,15 @@ func (d *Dispatch) giveUpResult(ctx context.Context, t task.Task, by *lease, why
 				from: task.Collecting, attempt: t.Attempt, fenced: by, note: "the renderer was restarted before its file was ours",
 				edit: func(t *task.Task) { requeue(t, d.millis()) },
 			})
+
 			return err
 		}
+
 		err := d.fail(ctx, t, fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link ended. Nothing was charged; create the task again."), step{note: why.Error(), fenced: by})
 		if err == nil {
 			d.stats.lost.WithLabelValues(plainName(t.Upstream)).Inc()
 		}
+
 		return err
 	})
 	if err == nil {
@@ -112,28 +126,36 @@ func (d *Dispatch) giveUpResult(ctx context.Context, t task.Task, by *lease, why
 func (d *Dispatch) collectTask(ctx context.Context, t task.Task) error {
 	ctx, cancel := context.WithTimeout(ctx, collectTime)
 	defer cancel()
+
 	up := d.upstream(t.Upstream)
 	if up == nil {
 		return fmt.Errorf("upstream %s is not configured any more", t.Upstream)
 	}
+
 	var result provider.Result
 	if err := json.Unmarshal([]byte(t.Result), &result); err != nil {
 		return fmt.Errorf("result of %s: %w", t.ID, err)
 	}
+
 	folder, err := os.MkdirTemp(d.Scratch, "collect-*")
 	if err != nil {
 		return fmt.Errorf("scratch: %w", err)
 	}
+
 	defer func() { _ = os.RemoveAll(folder) }()
+
 	path := filepath.Join(folder, "video.mp4")
 	if err := d.download(ctx, up, result, path); err != nil {
 		return err
 	}
+
 	video, media, err := d.keepVideo(ctx, t, path)
 	if err != nil {
 		return err
 	}
+
 	d.Point("after-put")
+
 	return d.complete(ctx, t, result, video, media)
 }
 
@@ -144,19 +166,25 @@ func (d *Dispatch) download(ctx context.Context, up *upstream, result provider.R
 		return err
 	}
 	defer func() { _ = from.Close() }()
+
 	file, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("scratch: %w", err)
 	}
+
 	defer func() { _ = file.Close() }()
+
 	d.Point("collecting")
+
 	n, err := io.Copy(file, io.LimitReader(from, maxResult+1))
 	if err != nil {
 		return fmt.Errorf("read the result: %w", err)
 	}
+
 	if n > maxResult {
 		return fmt.Errorf("the result has more than %d bytes", int64(maxResult))
 	}
+
 	return file.Close()
 }
 
@@ -167,11 +195,14 @@ func (d *Dispatch) keepVideo(ctx context.Context, t task.Task, path string) (tas
 	if err != nil {
 		return task.Artifact{}, media, fmt.Errorf("the result is no video: %w", err)
 	}
+
 	if media.Kind != fetch.Video {
 		return task.Artifact{}, media, fmt.Errorf("the result is %s, no video", media.Type)
 	}
+
 	path = d.fastStarting(ctx, t, path, media)
 	a := task.Artifact{Task: t.ID, Kind: task.Video, Type: media.Type, Width: media.Width, Height: media.Height, Millis: media.Millis, Sound: media.Sound}
+
 	return a, media, d.keep(ctx, t, path, ".mp4", &a)
 }
 
@@ -182,7 +213,9 @@ func (d *Dispatch) fastStarting(ctx context.Context, t task.Task, path string, m
 	if fast, err := fetch.FastStart(path); media.Type != "video/mp4" || fast || err != nil {
 		return path
 	}
+
 	moved := path + ".moved"
+
 	err := fetch.MoveIndex(ctx, path, moved)
 	if err == nil {
 		var now fetch.Media
@@ -190,10 +223,12 @@ func (d *Dispatch) fastStarting(ctx context.Context, t task.Task, path string, m
 			err = fmt.Errorf("it measures %+v instead of %+v", now, media)
 		}
 	}
+
 	if err != nil {
 		d.Log.Warn("a video keeps its index behind its media: it plays only when all of it is loaded", "task", t.ID, "upstream", t.Upstream, "error", err)
 		return path
 	}
+
 	return moved
 }
 
@@ -205,15 +240,21 @@ func (d *Dispatch) keep(ctx context.Context, t task.Task, path, ending string, a
 		return fmt.Errorf("scratch: %w", err)
 	}
 	defer func() { _ = file.Close() }()
+
 	a.Blob = fmt.Sprintf("%s/%d-%s%s", t.ID, t.Attempt, random(), ending)
+
 	info, err := d.Blobs.Put(ctx, a.Blob, file)
 	if errors.Is(err, blob.ErrFull) {
 		d.Log.Error("ALERT: no room for videos; they are collected when there is", "task", t.ID)
 	}
+
 	if err != nil {
 		return fmt.Errorf("keep %s: %w", a.Kind, err)
 	}
-	a.Bytes, a.SHA256 = info.Bytes, info.SHA256
+
+	a.Bytes = info.Bytes
+	a.SHA256 = info.SHA256
+
 	return nil
 }
 
@@ -224,29 +265,38 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 	if err != nil {
 		return err
 	}
+
 	billed := d.Catalog.Billed(r, ready.inputMillis(), int64(r.Seconds)*1000)
 	if up := d.upstream(t.Upstream); result.Usage != nil && result.Usage.Billed > 0 && up != nil && !up.Kind.Traits.Preview {
 		billed = result.Usage.Billed
 	}
+
 	used, err := t.UnitPrice.For(billed)
 	if err != nil {
 		return fmt.Errorf("price of %s: %w", t.ID, err)
 	}
+
 	if used > t.Hold {
 		d.stats.excess.Add(float64(used - t.Hold))
 		d.Log.Error("ALERT: the supplier billed more than the most that was held; the customer pays the hold", "task", t.ID, "hold", t.Hold, "used", used)
 		billed = min(billed, affordable(t))
 	}
+
 	differs := mismatches(r, media)
+
 	_, err = d.advance(context.WithoutCancel(ctx), t.ID, step{
 		from: task.Collecting, attempt: t.Attempt, note: "completed", used: used,
 		with: func(ctx context.Context, tx *store.Tx) error { return tx.InsertArtifact(ctx, video) },
 		edit: func(t *task.Task) {
-			t.State, t.Progress, t.Billed = task.Completed, 100, billed
+			t.State = task.Completed
+			t.Progress = 100
+			t.Billed = billed
+
 			t.ExpiresAt = d.millis() + d.Retention.Milliseconds()
 			for _, m := range differs {
 				warn(t, fault.CodeResultMismatch, "", m.says)
 			}
+
 			if t.CancelRequestedAt > 0 && !refused(*t) {
 				warn(t, fault.CodeCancelRefused, "", "The cancel came too late: the video was already rendered, and is charged.")
 			}
@@ -255,12 +305,16 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 	if err != nil {
 		return err
 	}
+
 	d.Point("after-final-commit")
+
 	for _, m := range differs {
 		d.stats.mismatches.WithLabelValues(plainName(t.Upstream), m.what).Inc()
 	}
+
 	d.stats.completed.WithLabelValues(plainName(t.Upstream)).Inc()
 	d.dropReferences(ctx, t.ID)
+
 	return nil
 }
 
@@ -269,6 +323,7 @@ func affordable(t task.Task) int64 {
 	if t.UnitPrice <= 0 {
 		return 0
 	}
+
 	return int64(t.Hold/t.UnitPrice*1000) + int64(t.Hold%t.UnitPrice*1000/max(t.UnitPrice, 1))
 }
 
@@ -282,27 +337,34 @@ type mismatch struct {
 // AAC or MP3 plays everywhere, and every model promises it.
 func mismatches(r catalog.Request, m fetch.Media) []mismatch {
 	var list []mismatch
+
 	say := func(what, format string, args ...any) {
 		list = append(list, mismatch{what, fmt.Sprintf(format, args...)})
 	}
 	if m.Type != "video/mp4" {
 		say("container", "The video is %s instead of video/mp4.", m.Type)
 	}
+
 	if m.Codec != "h264" {
 		say("codec", "The video's pictures are coded as %s instead of h264: some players do not show them.", plainCodec(m.Codec))
 	}
+
 	if r.Mode != catalog.I2V && (m.Width != int64(r.Width) || m.Height != int64(r.Height)) {
 		say("size", "The video measures %d*%d pixels instead of %d*%d.", m.Width, m.Height, r.Width, r.Height)
 	}
+
 	if want := int64(r.Seconds) * 1000; m.Millis < want-300 || m.Millis > want+300 {
 		say("seconds", "The video lasts %d.%02d s instead of %d s.", m.Millis/1000, m.Millis%1000/10, r.Seconds)
 	}
+
 	if m.Sound != r.Sound {
 		say("sound", "The video %s a sound track, against what was asked.", map[bool]string{true: "has", false: "is without"}[m.Sound])
 	}
+
 	if m.Sound && m.SoundCodec != "aac" && m.SoundCodec != "mp3" {
 		say("sound_codec", "The video's sound is coded as %s instead of aac: some players do not play it.", plainCodec(m.SoundCodec))
 	}
+
 	return list
 }
 
@@ -314,9 +376,11 @@ func plainCodec(name string) string {
 			return "something unknown"
 		}
 	}
+
 	if name == "" {
 		return "something unknown"
 	}
+
 	return name
 }
 

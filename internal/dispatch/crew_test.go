@@ -60,6 +60,7 @@ func inCrewOf(in func(*testing.T, func(*house)), t *testing.T, upstreams int, te
 		c := &crew{house: h, suppliers: map[string]*supplier{}, polls: map[provider.Ticket][]poll{}, notes: map[string][]string{}}
 		kind := h.upstreams[0].Kind
 		kind.Traits.PollEvery = [2]time.Duration{200 * time.Millisecond, 400 * time.Millisecond}
+
 		h.upstreams = nil
 		for i := range upstreams {
 			name := fmt.Sprintf("up%d", i+1)
@@ -67,8 +68,11 @@ func inCrewOf(in func(*testing.T, func(*house)), t *testing.T, upstreams int, te
 			c.suppliers[name].key = "key-" + name
 			h.upstreams = append(h.upstreams, Upstream{Name: name, Kind: kind, Limits: Limits{SubmitsPerSecond: 50, InProgress: 50, QueriesPerSecond: 500}})
 		}
+
 		h.account("acct_a", 1, 0)
+
 		defer c.end()
+
 		test(c)
 	})
 }
@@ -77,11 +81,13 @@ func inCrewOf(in func(*testing.T, func(*house)), t *testing.T, upstreams int, te
 func (c *crew) join(name string) *replica {
 	c.t.Helper()
 	r := &replica{crew: c, name: name, ended: make(chan error, 1)}
+
 	var upstreams []Upstream
 	for _, u := range c.upstreams {
 		u.Provider = &wired{r: r, up: u.Name, supplier: c.suppliers[u.Name]}
 		upstreams = append(upstreams, u)
 	}
+
 	if c.own != nil {
 		r.film = newSupplier(c.supplier.video)
 		r.film.renderIn = *c.own
@@ -90,6 +96,7 @@ func (c *crew) join(name string) *replica {
 			Kind: provider.Kind{Name: "animatic", Traits: provider.Traits{Preview: true, Resubmit: true, PollEvery: [2]time.Duration{200 * time.Millisecond, time.Second}}},
 		})
 	}
+
 	d, err := New(context.Background(), Options{
 		Store: c.store, Blobs: c.blobs, Fetch: c.fetch, Catalog: c.catalog, Samples: samples{}, Upstreams: upstreams, Replica: name,
 		Scratch: filepath.Join(c.dir, "scratch"), Now: time.Now, NewID: c.newID, Log: c.log().With("replica", name), Registry: prometheus.NewRegistry(),
@@ -98,13 +105,18 @@ func (c *crew) join(name string) *replica {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+
 	if r.d = d; c.house.d == nil {
 		c.house.d = d // says what the lanes are; the others have to find out
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
+
 	r.stop = stop
 	go func() { r.ended <- d.Run(ctx) }()
+
 	c.replicas = append(c.replicas, r)
+
 	return r
 }
 
@@ -120,6 +132,7 @@ func (c *crew) end() {
 func (c *crew) passed(point string) []string {
 	c.seen.Lock()
 	defer c.seen.Unlock()
+
 	return slices.Clone(c.notes[point])
 }
 
@@ -127,6 +140,7 @@ func (c *crew) passed(point string) []string {
 func (c *crew) asked(ticket string) []poll {
 	c.seen.Lock()
 	defer c.seen.Unlock()
+
 	return slices.Clone(c.polls[provider.Ticket(ticket)])
 }
 
@@ -149,6 +163,7 @@ func (r *replica) point(name string) {
 	r.mu.Lock()
 	at := r.at
 	r.mu.Unlock()
+
 	if at != nil {
 		at(name)
 		r.pass()
@@ -159,14 +174,17 @@ func (r *replica) point(name string) {
 func (r *replica) meet(point string, what func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	r.at = func(name string) {
 		if name != point {
 			return
 		}
+
 		r.mu.Lock()
 		met := r.at == nil
 		r.at = nil
 		r.mu.Unlock()
+
 		if !met {
 			what()
 		}
@@ -178,14 +196,17 @@ func (r *replica) meet(point string, what func()) {
 func (r *replica) pass() {
 	for {
 		r.mu.Lock()
-		dead, ice := r.dead, r.ice
+		dead := r.dead
+		ice := r.ice
 		r.mu.Unlock()
+
 		switch {
 		case dead:
 			runtime.Goexit()
 		case ice == nil:
 			return
 		}
+
 		<-ice
 	}
 }
@@ -194,12 +215,14 @@ func (r *replica) pass() {
 func (r *replica) kill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	r.dead = true
 }
 
 func (r *replica) freeze() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if r.ice == nil {
 		r.ice = make(chan struct{})
 	}
@@ -208,6 +231,7 @@ func (r *replica) freeze() {
 func (r *replica) thaw() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	if r.ice != nil {
 		close(r.ice)
 		r.ice = nil
@@ -218,9 +242,11 @@ func (r *replica) thaw() {
 func (r *replica) leave() {
 	r.crew.t.Helper()
 	r.stop()
+
 	if r.ended == nil {
 		return
 	}
+
 	select {
 	case err := <-r.ended:
 		if err != nil {
@@ -229,6 +255,7 @@ func (r *replica) leave() {
 	case <-time.After(5 * time.Minute):
 		r.crew.t.Fatalf("%s did not end within five minutes", r.name)
 	}
+
 	r.ended = nil
 }
 
@@ -236,6 +263,7 @@ func (r *replica) leave() {
 func (r *replica) works() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	return !r.dead && r.ice == nil && r.ended != nil
 }
 
@@ -246,6 +274,7 @@ func (r *replica) serves() (list []string) {
 			list = append(list, t.id)
 		}
 	}
+
 	return list
 }
 
@@ -253,6 +282,7 @@ func (r *replica) serves() (list []string) {
 func (r *replica) slowly(up string, meet func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	r.d.upstream(up).Provider.(*wired).slow = meet
 }
 
@@ -263,6 +293,7 @@ func (c *crew) server(up string) *replica {
 			return r
 		}
 	}
+
 	return nil
 }
 
@@ -270,10 +301,12 @@ func (c *crew) server(up string) *replica {
 // time.
 func (c *crew) within(most time.Duration, what string, ok func() bool) time.Duration {
 	c.t.Helper()
+
 	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		if ok() {
 			return time.Since(begin)
 		}
+
 		if time.Since(begin) > most {
 			c.t.Fatalf("%s: not within %s", what, most)
 		}
@@ -285,23 +318,28 @@ func (c *crew) taken(id string) (list []provider.Ticket) {
 	for _, s := range c.suppliers {
 		list = append(list, s.taken(id)...)
 	}
+
 	for _, r := range c.replicas {
 		if r.film != nil {
 			list = append(list, r.film.taken(id)...)
 		}
 	}
+
 	return list
 }
 
 // done waits for tasks to be completed, each submitted once, and audits.
 func (c *crew) done(ids ...string) {
 	c.t.Helper()
+
 	for _, id := range ids {
 		c.untilState(id, task.Completed)
+
 		if got := c.taken(id); len(got) != 1 {
 			c.t.Errorf("%s was submitted %d times: %v", id, len(got), got)
 		}
 	}
+
 	c.sound()
 }
 
@@ -316,20 +354,26 @@ type wired struct {
 
 func (w *wired) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
 	w.r.pass()
+
 	if err := provider.May(ctx); err != nil {
 		return "", &provider.Failure{Taken: provider.NotTaken, Err: err}
 	}
+
 	w.r.mu.Lock()
 	slow := w.slow
 	w.r.mu.Unlock()
+
 	if slow != nil {
 		slow()
 	}
+
 	ticket, err := w.supplier.Submit(ctx, o)
 	w.r.pass()
+
 	if ticket != "" {
 		ticket = provider.Ticket(w.up) + "/" + ticket
 	}
+
 	return ticket, err
 }
 
@@ -340,6 +384,7 @@ func (w *wired) Poll(ctx context.Context, t provider.Ticket) (provider.Report, e
 	w.r.crew.seen.Unlock()
 	report, err := w.supplier.Poll(ctx, t[min(len(t), len(w.up)+1):])
 	w.r.pass()
+
 	return report, err
 }
 
@@ -355,10 +400,13 @@ func (w *wired) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 
 func (w *wired) Find(ctx context.Context, model string, since time.Time) ([]provider.Found, error) {
 	w.r.pass()
+
 	list, err := w.supplier.Find(ctx, model, since)
 	for i := range list {
 		list[i].Ticket = provider.Ticket(w.up) + "/" + list[i].Ticket
 	}
+
 	w.r.pass()
+
 	return list, err
 }

@@ -134,9 +134,11 @@ func New(ctx context.Context, o Options) (*Dispatch, error) {
 	if len(o.Upstreams) == 0 {
 		return nil, errors.New("dispatch: no upstream to send tasks to")
 	}
+
 	if o.Point == nil {
 		o.Point = func(string) {}
 	}
+
 	d := &Dispatch{
 		Options: o, owner: o.NewID("owner"), live: newLive(), lanes: newLanes(),
 		drawings: map[string]chan struct{}{}, drawers: make(chan struct{}, drawers),
@@ -144,13 +146,16 @@ func New(ctx context.Context, o Options) (*Dispatch, error) {
 	d.keeper = newKeeper(d)
 	d.paces = newPaces(o.Store, !o.Alone)
 	d.stats = newStats(o.Registry)
-	d.prepares, d.collects = newFeed(), newFeed()
+	d.prepares = newFeed()
+	d.collects = newFeed()
+
 	d.roster = &roster{broken: map[string]string{}}
 	for _, u := range o.Upstreams {
 		if err := d.join(u, ""); err != nil {
 			return nil, err
 		}
 	}
+
 	return d, d.joinAdded(ctx)
 }
 
@@ -162,29 +167,36 @@ func (d *Dispatch) Run(ctx context.Context) error {
 	// What serves outlives ctx: what is on the wire then still wants decisions.
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+
 	if err := d.begin(serving); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop, not failed
 		}
+
 		return err
 	}
+
 	var keeping sync.WaitGroup
 	keeping.Go(func() { d.keeper.run(serving) })
 	d.start(serving, func(ctx context.Context) { d.listen(ctx, changes) })
 	d.start(serving, d.snapshots)
 	d.start(serving, d.catchUps)
 	d.start(serving, d.refresh)
+
 	for range preparers {
 		d.start(ctx, func(ctx context.Context) { d.prepares.work(ctx, d.prepare) })
 	}
+
 	for range collectors {
 		d.start(serving, func(ctx context.Context) { d.collects.work(ctx, d.collect) })
 	}
+
 	<-ctx.Done()
 	d.keeper.leave(serving)
 	end()
 	d.ended.Wait()
 	keeping.Wait()
+
 	return nil
 }
 
@@ -198,6 +210,7 @@ func (d *Dispatch) begin(ctx context.Context) error {
 			}
 		}
 	}
+
 	if d.Alone {
 		err := d.Store.Write(ctx, func(tx *store.Tx) error {
 			for _, up := range d.roster.list() {
@@ -205,19 +218,23 @@ func (d *Dispatch) begin(ctx context.Context) error {
 					return err
 				}
 			}
+
 			return tx.VoidLease(ctx, background)
 		})
 		if err != nil {
 			return fmt.Errorf("take over the upstreams: %w", err)
 		}
 	}
+
 	lanes, err := d.Store.Lanes(ctx)
 	if err != nil {
 		return fmt.Errorf("read the lanes: %w", err)
 	}
+
 	for _, l := range lanes {
 		d.lanes.note(l.ID)
 	}
+
 	return nil
 }
 
@@ -252,6 +269,7 @@ func (d *Dispatch) hear(ctx context.Context, c store.Change) {
 		d.wakeGates((*gate).stoodAside)
 	case c.State == task.Running:
 		d.heedCancel(ctx, c.Task)
+
 		for _, t := range d.keeper.tenures() {
 			t.heedAnswer(c.Task)
 		}
@@ -286,6 +304,7 @@ func (d *Dispatch) upstream(id string) *upstream {
 			return up
 		}
 	}
+
 	return nil
 }
 
@@ -296,6 +315,7 @@ func (d *Dispatch) upstreamOf(id string) *upstream {
 			return up
 		}
 	}
+
 	return nil
 }
 
@@ -328,6 +348,7 @@ func (d *Dispatch) millis() int64 { return d.Now().UnixMilli() }
 func wait(ctx context.Context, t time.Duration) bool {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
+
 	select {
 	case <-ctx.Done():
 		return false

@@ -29,19 +29,23 @@ func (d *Dispatch) lookElsewhere(ctx context.Context) ([]task.Task, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		list = slices.DeleteFunc(all, func(t task.Task) bool {
 			served := d.keeper.tenure(t.Upstream)
 			return served != nil && served.isOpen()
 		})
 		d.nextLook = d.Now().Add(lookShare*d.Now().Sub(begin) - snapshotEvery)
 	}
+
 	for _, t := range list {
 		progress := t.Progress
 		if t.State == task.Running {
 			progress = max(progress, d.paces.progress(t, d.millis()-t.StartedAt))
 		}
+
 		d.live.note(t.ID, min(progress, mostGuess))
 	}
+
 	return list, nil
 }
 
@@ -53,6 +57,7 @@ func (d *Dispatch) servesAll() bool {
 			return false
 		}
 	}
+
 	return d.keeper.living() <= 1
 }
 
@@ -61,6 +66,7 @@ func (d *Dispatch) seenElsewhere() []task.Task {
 	if list := d.elsewhere.Load(); list != nil {
 		return *list
 	}
+
 	return nil
 }
 
@@ -68,17 +74,21 @@ func (d *Dispatch) seenElsewhere() []task.Task {
 // moment, else what is configured. A renderer counts once for each replica.
 func (d *Dispatch) slotsOf(route string) (slots int64) {
 	name, model, _ := strings.Cut(route, "/")
+
 	up := d.upstream(name)
 	if up == nil || !up.serves(model) {
 		return 0
 	}
+
 	each := int64(up.Limits.InProgress)
 	if up.lease != up.Name {
 		return each * int64(max(1, d.keeper.living()))
 	}
+
 	if t := d.keeper.tenure(up.lease); t != nil && t.isOpen() {
 		return int64(t.slots.Limit(route))
 	}
+
 	return each
 }
 
@@ -92,6 +102,7 @@ func (d *Dispatch) refresh(ctx context.Context) {
 		if err := d.paces.refresh(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("cannot read how long renders take", "error", err)
 		}
+
 		for _, id := range d.live.ids() {
 			if t, err := d.Store.Task(ctx, id); err == nil && t.State.Final() {
 				d.live.forget(id)
@@ -104,9 +115,11 @@ func (d *Dispatch) refresh(ctx context.Context) {
 func (l *live) ids() []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+
 	list := make([]string, 0, len(l.tasks))
 	for id := range l.tasks {
 		list = append(list, id)
 	}
+
 	return list
 }

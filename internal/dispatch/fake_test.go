@@ -67,11 +67,13 @@ var errDown = errors.New("the supplier is out of reach")
 func (s *supplier) taken(task string) (list []provider.Ticket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	for _, ticket := range s.order {
 		if r := s.renders[ticket]; !r.foreign && r.order.Task == task {
 			list = append(list, ticket)
 		}
 	}
+
 	return list
 }
 
@@ -85,6 +87,7 @@ func (s *supplier) add(o provider.Order, key string) *render {
 	}
 	s.renders[r.ticket] = r
 	s.order = append(s.order, r.ticket)
+
 	return r
 }
 
@@ -92,59 +95,79 @@ func (s *supplier) add(o provider.Order, key string) *render {
 func (s *supplier) foreign(o provider.Order, key string) *render {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	r := s.add(o, key)
 	r.foreign = true
+
 	return r
 }
 
 func (s *supplier) Submit(_ context.Context, o provider.Order) (provider.Ticket, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.down {
 		return "", &provider.Failure{Taken: provider.NotTaken, Err: errDown}
 	}
+
 	s.orders = append(s.orders, o)
-	taken, err := true, error(nil)
+	taken := true
+
+	err := error(nil)
 	if s.submit != nil {
 		taken, err = s.submit(len(s.orders), o)
 	}
+
 	if !taken {
 		return "", err
 	}
+
 	r := s.add(o, s.key)
+
 	if err != nil {
 		return "", err
 	}
+
 	return r.ticket, nil
 }
 
 func (s *supplier) Poll(ctx context.Context, ticket provider.Ticket) (provider.Report, error) {
 	s.mu.Lock()
 	s.asked[ticket]++
-	n, r, bend, down := s.asked[ticket], s.renders[ticket], s.poll, s.down
+	n := s.asked[ticket]
+	r := s.renders[ticket]
+	bend := s.poll
+	down := s.down
 	s.mu.Unlock()
+
 	if down {
 		return provider.Report{}, &provider.Failure{Err: errDown}
 	}
+
 	if r == nil {
 		return provider.Report{Phase: provider.Unknown}, nil
 	}
+
 	if bend != nil {
 		if report, err := bend(ctx, r, n); report != nil || err != nil {
 			if err != nil {
 				return provider.Report{}, err
 			}
+
 			return *report, nil
 		}
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	switch age := time.Since(r.made); {
 	case r.stopped:
 		return provider.Report{Phase: provider.Stopped}, nil
 	case age < s.renderIn:
 		return provider.Report{Phase: provider.Rendering, Progress: -1}, nil
 	}
+
 	return provider.Report{Phase: provider.Rendered, Prompt: r.prompt, Result: &provider.Result{
 		URL: "fake://" + string(ticket), Size: r.order.Size,
 		ExpiresAt: r.made.Add(s.renderIn + 24*time.Hour).UnixMilli(), Usage: r.usage,
@@ -154,76 +177,98 @@ func (s *supplier) Poll(ctx context.Context, ticket provider.Ticket) (provider.R
 func (s *supplier) Open(_ context.Context, result provider.Result) (io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.opens++
 	if s.down {
 		return nil, &provider.Failure{Err: errDown}
 	}
+
 	if s.opening != nil {
 		if err := s.opening(result); err != nil {
 			return nil, err
 		}
 	}
+
 	if s.open != nil {
 		if r, err := s.open(s.opens); r != nil || err != nil {
 			return r, err
 		}
 	}
+
 	return io.NopCloser(bytes.NewReader(s.video)), nil
 }
 
 func (s *supplier) Cancel(_ context.Context, ticket provider.Ticket) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.cancels++
+
 	r := s.renders[ticket]
 	if r == nil {
 		return false, nil
 	}
-	ok, err := true, error(nil)
+
+	ok := true
+
+	err := error(nil)
 	if s.cancel != nil {
 		ok, err = s.cancel(r)
 	}
+
 	r.stopped = r.stopped || ok
+
 	return ok, err
 }
 
 func (s *supplier) Find(_ context.Context, model string, since time.Time) ([]provider.Found, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.down {
 		return nil, &provider.Failure{Err: errDown}
 	}
+
 	var list []provider.Found
+
 	for i := len(s.order) - 1; i >= 0 && !s.blind; i-- {
 		r := s.renders[s.order[i]]
 		if r.order.Model != model || r.made.Before(since) || time.Since(r.made) < s.lag {
 			continue
 		}
+
 		phase := provider.Rendering
+
 		switch {
 		case r.stopped:
 			phase = provider.Stopped
 		case r.waits:
 			phase = provider.Waiting
 		}
+
 		list = append(list, provider.Found{Ticket: r.ticket, Model: model, KeyID: r.key, RequestID: r.request, Phase: phase, MadeAt: r.made})
 	}
+
 	return list, nil
 }
 
 func (s *supplier) Upload(_ context.Context, model, name string, size int64, r io.Reader) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.upload != nil {
 		if err := s.upload(); err != nil {
 			return "", err
 		}
 	}
+
 	n, err := io.Copy(io.Discard, r)
 	if err != nil || n != size {
 		return "", fmt.Errorf("%d of %d bytes: %w", n, size, err)
 	}
+
 	s.uploads = append(s.uploads, name)
+
 	return "oss://" + model + "/" + name, nil
 }
 

@@ -22,10 +22,12 @@ func newFeed() *feed {
 func (f *feed) add(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if f.known[id] {
 		f.again[id] = true
 		return
 	}
+
 	f.known[id] = true
 	f.ids = append(f.ids, id)
 	f.ring()
@@ -41,22 +43,28 @@ func (f *feed) ring() {
 func (f *feed) next() (string, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if len(f.ids) == 0 {
 		return "", false
 	}
+
 	id := f.ids[0]
 	f.ids = f.ids[1:]
 	delete(f.again, id)
+
 	if len(f.ids) > 0 {
 		f.ring() // another worker may help
 	}
+
 	return id, true
 }
 
 func (f *feed) done(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	delete(f.known, id)
+
 	if f.again[id] {
 		delete(f.again, id)
 		f.known[id] = true
@@ -69,6 +77,7 @@ func (f *feed) done(id string) {
 func (f *feed) waiting() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	return len(f.ids)
 }
 
@@ -80,11 +89,13 @@ func (f *feed) work(ctx context.Context, carry func(context.Context, string)) {
 			return
 		case <-f.bell:
 		}
+
 		for ctx.Err() == nil {
 			id, ok := f.next()
 			if !ok {
 				break
 			}
+
 			carry(ctx, id)
 			f.done(id)
 		}

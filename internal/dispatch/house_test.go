@@ -45,12 +45,15 @@ var clip = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+
 	out := filepath.Join(dir, "clip.mp4")
+
 	said, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "color=c=teal:s=1280x720:r=30:d=2", "-f", "lavfi", "-i", "sine=d=2",
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart", "-shortest", out).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("ffmpeg (install it with: apt-get install ffmpeg): %w: %s", err, said)
 	}
+
 	return os.ReadFile(out)
 })
 
@@ -101,6 +104,7 @@ func inHouse(t *testing.T, test func(*house)) {
 // inHouses is inHouse on each kind of database.
 func inHouses(t *testing.T, test func(*house)) {
 	t.Helper()
+
 	tables := func(ctx context.Context, database string) error {
 		_, _, err := store.Migrate(ctx, store.Options{Database: database})
 		return err
@@ -114,6 +118,7 @@ func seeds(n int) int {
 	if storetest.Raced {
 		return (n + 2) / 3
 	}
+
 	return n
 }
 
@@ -123,15 +128,18 @@ func inSomeHouses(seed int) func(*testing.T, func(*house)) {
 	if seed < 2 {
 		return inHouses
 	}
+
 	return inHouse
 }
 
 func inHouseAt(t *testing.T, at storetest.Place, test func(*house)) {
 	t.Helper()
+
 	video, err := clip()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{t: t, dir: dir, database: at.Database, supplier: newSupplier(video), timeout: 24 * time.Hour, retention: 720 * time.Hour, visited: map[string]int{}}
@@ -139,40 +147,50 @@ func inHouseAt(t *testing.T, at storetest.Place, test func(*house)) {
 			Name: "up", Kind: provider.Kind{Name: "dashscope", Traits: provider.Traits{PollEvery: [2]time.Duration{2 * time.Second, 15 * time.Second}}},
 			Provider: h.supplier, Limits: Limits{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20},
 		}}
+
 		h.build()
 		defer h.close()
+
 		test(h)
 	})
 }
 
 func (h *house) build() {
 	h.t.Helper()
+
 	ctx := context.Background()
+
 	var err error
 	if h.store, err = store.Open(ctx, store.Options{
 		Path: filepath.Join(h.dir, "unireel.db"), Database: h.database, Quiet: true, Readers: 2, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}); err != nil {
 		h.t.Fatal(err)
 	}
+
 	if h.blobs, err = fs.Open(filepath.Join(h.dir, "blobs"), time.Now); err != nil {
 		h.t.Fatal(err)
 	}
+
 	if h.catalog, err = catalog.Load(catalog.Options{}); err != nil {
 		h.t.Fatal(err)
 	}
+
 	media := filepath.Join(h.dir, "media")
 	for _, d := range []string{media, filepath.Join(h.dir, "scratch")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			h.t.Fatal(err)
 		}
 	}
+
 	picture(h.t, filepath.Join(media, "face.png"), 400)
 	picture(h.t, filepath.Join(media, "tiny.png"), 40)
+
 	for name, data := range map[string][]byte{"clip.mp4": h.supplier.video, "text.mp4": []byte("this is no video, whatever its name says")} {
 		if err := os.WriteFile(filepath.Join(media, name), data, 0o600); err != nil {
 			h.t.Fatal(err)
 		}
 	}
+
 	if h.fetch, err = fetch.New(fetch.Options{Resolver: h, Map: []fetch.Mapping{{Prefix: "https://example.com/", Folder: media}}}); err != nil {
 		h.t.Fatal(err)
 	}
@@ -180,20 +198,25 @@ func (h *house) build() {
 
 func picture(t *testing.T, path string, side int) {
 	t.Helper()
+
 	img := image.NewRGBA(image.Rect(0, 0, side, side))
 	for i := range side {
 		img.Set(i, i, color.RGBA{R: 200, A: 255})
 	}
+
 	for i := 3; i < len(img.Pix); i += 4 {
 		img.Pix[i] = 255
 	}
+
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := png.Encode(f, img); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -203,9 +226,11 @@ func (h *house) close() {
 	if h.stop != nil {
 		h.halt()
 	}
+
 	if err := h.fetch.Close(); err != nil {
 		h.t.Error(err)
 	}
+
 	if err := h.store.Close(); err != nil {
 		h.t.Error(err)
 	}
@@ -226,16 +251,22 @@ func (h *house) options() Options {
 func (h *house) start() {
 	h.t.Helper()
 	h.registry = prometheus.NewRegistry()
-	h.crashed, h.dead = make(chan struct{}), false
+	h.crashed = make(chan struct{})
+	h.dead = false
 	h.supplier.mu.Lock()
 	h.supplier.down = false
 	h.supplier.mu.Unlock()
+
 	d, err := New(context.Background(), h.options())
 	if err != nil {
 		h.t.Fatal(err)
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
-	h.d, h.stop, h.ended = d, stop, make(chan error, 1)
+	h.d = d
+	h.stop = stop
+	h.ended = make(chan error, 1)
+
 	ended := h.ended
 	go func() { ended <- d.Run(ctx) }()
 }
@@ -244,6 +275,7 @@ func (h *house) log() *slog.Logger {
 	if os.Getenv("DISPATCH_TEST_LOG") != "" {
 		return slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
+
 	return slog.New(slog.DiscardHandler)
 }
 
@@ -251,6 +283,7 @@ func (h *house) log() *slog.Logger {
 func (h *house) halt() {
 	h.t.Helper()
 	h.stop()
+
 	h.stop = nil
 	select {
 	case err := <-h.ended:
@@ -266,6 +299,7 @@ func (h *house) halt() {
 // goroutine goes no further, and no other reaches a supplier again.
 func (h *house) point(name string) {
 	h.mu.Lock()
+
 	h.visited[name]++
 	if !h.dead && name == h.crashAt {
 		h.dead = true
@@ -274,8 +308,10 @@ func (h *house) point(name string) {
 		h.supplier.mu.Unlock()
 		close(h.crashed)
 	}
+
 	dead := h.dead
 	h.mu.Unlock()
+
 	if dead {
 		runtime.Goexit()
 	}
@@ -286,11 +322,13 @@ func (h *house) crash(at string) {
 	h.t.Helper()
 	h.crashAt = at
 	h.start()
+
 	select {
 	case <-h.crashed:
 	case <-time.After(time.Hour):
 		h.t.Fatalf("the fail point %s was never reached; reached: %v", at, h.visited)
 	}
+
 	h.crashAt = ""
 	h.halt()
 }
@@ -308,12 +346,14 @@ func (h *house) account(id string, weight, limit int64) {
 		if ok, err := tx.InsertAccount(ctx, account.Account{ID: id, Name: id, Weight: weight, Cap: limit}); err != nil || !ok {
 			return fmt.Errorf("insert account: %v %w", ok, err)
 		}
+
 		return tx.SaveBalance(ctx, id, credit.Balance{Granted: 1_000_000_000}, credit.Entry{ID: "grant_" + id, Account: id, Kind: credit.KindGrant, Amount: 1_000_000_000, Ref: "start"})
 	})
 }
 
 func (h *house) write(f func(context.Context, *store.Tx) error) {
 	h.t.Helper()
+
 	ctx := context.Background()
 	if err := h.store.Write(ctx, func(tx *store.Tx) error { return f(ctx, tx) }); err != nil {
 		h.t.Fatal(err)
@@ -331,28 +371,36 @@ func words(prompt string) catalog.Request {
 // refs is a request for a video from references.
 func refs(prompt string, inputs ...string) catalog.Request {
 	r := words(prompt)
-	r.Model, r.Resolved, r.Mode = "wan2.6-r2v-720p", "wan2.6-r2v-720p", catalog.R2V
+	r.Model = "wan2.6-r2v-720p"
+	r.Resolved = "wan2.6-r2v-720p"
+	r.Mode = catalog.R2V
+
 	for i, input := range inputs {
 		kind := catalog.Image
 		if filepath.Ext(input) == ".mp4" {
 			kind = catalog.Video
 		}
+
 		r.References = append(r.References, catalog.Reference{Kind: kind, Input: input, Param: fmt.Sprintf("references[%d]", i)})
 	}
+
 	return r
 }
 
 // create does what checkout does: the hold, the task and its event at once.
 func (h *house) create(acct string, r catalog.Request) string {
 	h.t.Helper()
+
 	quote, err := h.catalog.Price(r)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+
 	body, err := json.Marshal(r)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+
 	t := task.Task{
 		ID: h.newID("task"), Account: acct, Version: 1, State: task.Preparing, Object: "video", Model: r.Model, Resolved: r.Resolved, Prompt: r.Prompt, Size: r.SizeAsked,
 		Seconds: int64(r.Seconds), Preview: r.Preview, Hold: quote.Hold, UnitPrice: quote.UnitPrice, Billing: string(quote.Billing), CreatedAt: time.Now().UnixMilli(), StartBy: r.StartBy * 1000,
@@ -362,8 +410,12 @@ func (h *house) create(acct string, r catalog.Request) string {
 		if f != nil {
 			h.t.Fatal(f)
 		}
-		t.State, t.Lane, t.QueuedAt = task.Queued, lane, t.CreatedAt
+
+		t.State = task.Queued
+		t.Lane = lane
+		t.QueuedAt = t.CreatedAt
 	}
+
 	entry := h.newID("entry")
 	h.write(func(ctx context.Context, tx *store.Tx) error {
 		if t.Hold > 0 {
@@ -371,15 +423,19 @@ func (h *house) create(acct string, r catalog.Request) string {
 			if err != nil {
 				return err
 			}
+
 			if b, err = credit.Hold(b, t.Hold); err != nil {
 				return err
 			}
+
 			if err := tx.SaveBalance(ctx, acct, b, credit.Entry{ID: entry, Account: acct, Task: t.ID, Kind: credit.KindHold, Amount: t.Hold}); err != nil {
 				return err
 			}
 		}
+
 		return tx.InsertTask(ctx, t, body)
 	})
+
 	return t.ID
 }
 
@@ -392,17 +448,21 @@ func (h *house) edit(id string, f func(*task.Task)) {
 		if err != nil {
 			return err
 		}
+
 		_, err = task.Advance(ctx, tx, t, task.Step{At: time.Now().UnixMilli(), Edit: f, Entries: entries})
+
 		return err
 	})
 }
 
 func (h *house) task(id string) task.Task {
 	h.t.Helper()
+
 	t, err := h.store.Task(context.Background(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+
 	return t
 }
 
@@ -410,15 +470,19 @@ func (h *house) task(id string) task.Task {
 // of given time.
 func (h *house) until(id, what string, ok func(task.Task) bool) task.Task {
 	h.t.Helper()
+
 	changed, stop := h.store.WatchTask(id)
 	defer stop()
+
 	late := time.NewTimer(3 * time.Hour)
 	defer late.Stop()
+
 	for {
 		t := h.task(id)
 		if ok(t) {
 			return t
 		}
+
 		select {
 		case <-changed:
 		case <-late.C:
@@ -429,10 +493,12 @@ func (h *house) until(id, what string, ok func(task.Task) bool) task.Task {
 
 func (h *house) untilState(id string, s task.State) task.Task {
 	h.t.Helper()
+
 	return h.until(id, string(s), func(t task.Task) bool {
 		if t.State.Final() && t.State != s {
 			h.t.Fatalf("%s ended %s, want %s; error %+v", id, t.State, s, t.Error)
 		}
+
 		return t.State == s
 	})
 }
@@ -451,10 +517,12 @@ func (h *house) counted(metric prometheus.Collector) float64 {
 // sound holds the ledger, the turns and the blobs to their rules.
 func (h *house) sound() {
 	h.t.Helper()
+
 	findings, err := h.store.Audit(context.Background(), 10)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+
 	for _, f := range findings {
 		h.t.Errorf("audit: %s: %s", f.Check, f.Detail)
 	}
@@ -463,6 +531,7 @@ func (h *house) sound() {
 // onlyOnce says that the supplier took a task at most n times.
 func (h *house) takenTimes(id string, n int) {
 	h.t.Helper()
+
 	if got := h.supplier.taken(id); len(got) != n {
 		h.t.Errorf("the supplier took %s %d times (%v), want %d", id, len(got), got, n)
 	}

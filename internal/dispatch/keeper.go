@@ -61,10 +61,13 @@ func (k *keeper) wake() {
 // and when somebody's lease runs out.
 func (k *keeper) run(ctx context.Context) {
 	var once sync.Once
+
 	left := func() { once.Do(func() { close(k.left) }) }
 	defer left()
+
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -72,10 +75,12 @@ func (k *keeper) run(ctx context.Context) {
 		case <-k.bell:
 		case <-timer.C:
 		}
+
 		k.mu.Lock()
 		leaving := k.leaving
 		k.mu.Unlock()
 		timer.Reset(k.look(ctx, leaving))
+
 		if leaving {
 			left()
 		}
@@ -93,11 +98,15 @@ type sight struct {
 // look renews and sees in one transaction, then acts. It says when to look again.
 func (k *keeper) look(ctx context.Context, leaving bool) time.Duration {
 	d := k.d
-	held, mark := k.all(), d.roster.mark()
+	held := k.all()
+	mark := d.roster.mark()
 	sent := time.Now()
+
 	asking, cancel := context.WithTimeout(ctx, leaseTrust-leaseRenew)
 	defer cancel()
+
 	var seen sight
+
 	err := d.writeNow(asking, func(tx *store.Tx) (err error) {
 		seen, err = k.see(ctx, tx, held, leaving)
 		return err
@@ -106,37 +115,48 @@ func (k *keeper) look(ctx context.Context, leaving bool) time.Duration {
 		if ctx.Err() == nil {
 			d.Log.Error("cannot renew the leases", "error", err)
 		}
+
 		return retryFirst
 	}
+
 	for _, l := range held {
 		if seen.lost[l] {
 			l.lose(errLeaseLost)
 			continue
 		}
+
 		l.renew(sent)
 	}
+
 	var rows []store.Upstream
+
 	for _, row := range seen.leases {
 		if !strings.HasPrefix(row.ID, "~") {
 			rows = append(rows, row.Upstream)
 		}
 	}
+
 	d.meetAll(rows, mark)
 	k.mu.Lock()
 	k.alive = len(seen.replicas)
 	k.mu.Unlock()
+
 	if !leaving {
 		for _, id := range seen.tasks {
 			d.prepares.add(id)
 		}
+
 		k.act(ctx, seen)
 	}
+
 	next := leaseRenew
+
 	for _, row := range seen.leases {
 		if left := time.Duration(row.Left+1) * time.Millisecond; row.Owner != d.owner && row.Left > 0 {
 			next = min(next, left)
 		}
 	}
+
 	return next
 }
 
@@ -145,12 +165,14 @@ func (k *keeper) see(ctx context.Context, tx *store.Tx, held []*lease, leaving b
 	now := d.millis()
 	expires := now + leaseTime.Milliseconds()
 	seen.lost = map[*lease]bool{}
+
 	for _, l := range held { // in the order of their ids, as rows are locked everywhere
 		err := tx.RenewLease(ctx, store.Lease{Upstream: store.Upstream{ID: l.id, Owner: d.owner, Fence: l.fence}}, now, expires)
 		if seen.lost[l] = errors.Is(err, store.ErrNotOwner); err != nil && !seen.lost[l] {
 			return seen, err
 		}
 	}
+
 	switch {
 	case d.Alone:
 	case leaving:
@@ -158,47 +180,60 @@ func (k *keeper) see(ctx context.Context, tx *store.Tx, held []*lease, leaving b
 	default:
 		err = tx.Beat(ctx, d.self(), now, leaseTime.Milliseconds())
 	}
+
 	if err != nil {
 		return seen, err
 	}
+
 	if seen.leases, err = tx.Leases(ctx, now); err != nil || d.Alone {
 		return seen, err
 	}
+
 	if seen.replicas, err = tx.Replicas(ctx, now); err != nil || leaving {
 		return seen, err
 	}
+
 	seen.tasks, err = tx.Unprepared(ctx, "", now, sweepAtOnce)
+
 	return seen, err
 }
 
 // act takes what is free and ours to take, or gives one up.
 func (k *keeper) act(ctx context.Context, seen sight) {
 	d := k.d
+
 	rows := map[string]store.Lease{}
 	for _, row := range seen.leases {
 		rows[row.ID] = row
 	}
+
 	p := k.spread(seen)
 	allHeld := true
+
 	for _, up := range d.roster.list() {
 		row := rows[up.lease]
 		if k.has(up.lease) || row.Left > 0 && row.Owner != d.owner {
 			delete(k.free, up.lease)
 			continue
 		}
+
 		if up.lease == up.Name {
 			allHeld = false
+
 			if k.leaves(up, p) {
 				continue
 			}
 		}
+
 		if k.take(ctx, up.lease, row, func(l *lease) func(context.Context) { return newTenure(l, up).serve }) && up.lease == up.Name {
 			p.mine++
 		}
 	}
+
 	if row := rows[background]; !k.has(background) && (row.Left == 0 || row.Owner == d.owner) {
 		k.take(ctx, background, row, func(*lease) func(context.Context) { return d.background })
 	}
+
 	for id, row := range rows {
 		if strings.Contains(id, "@") && d.upstreamOf(id) == nil && row.Left == 0 && !k.has(id) {
 			k.take(ctx, id, row, func(l *lease) func(context.Context) {
@@ -206,6 +241,7 @@ func (k *keeper) act(ctx context.Context, seen sight) {
 			})
 		}
 	}
+
 	if allHeld {
 		k.give(ctx, p)
 	}
@@ -214,8 +250,11 @@ func (k *keeper) act(ctx context.Context, seen sight) {
 // take makes a free lease ours, and does by its right what work makes of it.
 func (k *keeper) take(ctx context.Context, id string, row store.Lease, work func(*lease) func(context.Context)) bool {
 	d := k.d
-	now, sent := d.millis(), time.Now()
+	now := d.millis()
+	sent := time.Now()
+
 	var fence int64
+
 	err := d.writeNow(ctx, func(tx *store.Tx) (err error) {
 		// What is ours by the row and not by our own clocks begins anew: a past
 		// tenure's decisions must not count for the next one.
@@ -224,27 +263,35 @@ func (k *keeper) take(ctx context.Context, id string, row store.Lease, work func
 				return err
 			}
 		}
+
 		fence, err = tx.TakeLease(ctx, id, d.owner, now, now+leaseTime.Milliseconds())
+
 		return err
 	})
 	if err != nil {
 		if !errors.Is(err, store.ErrNotOwner) && ctx.Err() == nil {
 			d.Log.Error("cannot take a lease", "lease", id, "error", err)
 		}
+
 		return false
 	}
+
 	delete(k.free, id)
 	l := d.newLease(ctx, id, fence, sent)
 	f := work(l)
+
 	k.mu.Lock()
 	leaving := k.leaving
 	k.held[id] = l
 	k.mu.Unlock()
+
 	if leaving { // we were asked to end meanwhile, and what we held then is being handed over
 		l.drop(ctx, errStopped)
 		return false
 	}
+
 	l.do(f)
+
 	return true
 }
 
@@ -256,6 +303,7 @@ func (k *keeper) leave(ctx context.Context) {
 	k.mu.Unlock()
 	k.wake()
 	<-k.left
+
 	var all sync.WaitGroup
 	for _, l := range k.all() {
 		all.Go(func() {
@@ -263,9 +311,11 @@ func (k *keeper) leave(ctx context.Context) {
 				l.tenure.handOver(ctx, errStopped)
 				return
 			}
+
 			l.drop(ctx, errStopped)
 		})
 	}
+
 	all.Wait()
 }
 
@@ -283,12 +333,14 @@ func (k *keeper) forget(l *lease) {
 func (k *keeper) living() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	return k.alive
 }
 
 func (k *keeper) has(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	return k.held[id] != nil
 }
 
@@ -296,11 +348,14 @@ func (k *keeper) has(id string) bool {
 func (k *keeper) all() []*lease {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	var list []*lease
 	for _, l := range k.held {
 		list = append(list, l)
 	}
+
 	slices.SortFunc(list, func(a, b *lease) int { return strings.Compare(a.id, b.id) })
+
 	return list
 }
 
@@ -308,20 +363,24 @@ func (k *keeper) all() []*lease {
 func (k *keeper) tenure(id string) *tenure {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	if l := k.held[id]; l != nil {
 		return l.tenure
 	}
+
 	return nil
 }
 
 // tenures lists all that are served here.
 func (k *keeper) tenures() []*tenure {
 	var list []*tenure
+
 	for _, l := range k.all() {
 		if l.tenure != nil {
 			list = append(list, l.tenure)
 		}
 	}
+
 	return list
 }
 
@@ -329,20 +388,25 @@ func (k *keeper) tenures() []*tenure {
 // where others make them again, and forgets it.
 func (d *Dispatch) bury(ctx context.Context, l *lease) {
 	d.Log.Info("a replica is gone: its renderer's tasks are made again", "renderer", l.id)
+
 	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
 		err := d.buryTasks(ctx, l)
 		if err == nil {
 			break
 		}
+
 		if !wait(ctx, pause) {
 			return
 		}
+
 		d.Log.Error("cannot put a renderer's tasks back, trying again", "renderer", l.id, "error", err)
 	}
+
 	err := d.write(ctx, func(tx *store.Tx) error { return tx.DeleteLease(ctx, l.id, d.owner, l.fence) })
 	if err != nil && ctx.Err() == nil {
 		d.Log.Error("cannot forget a renderer", "renderer", l.id, "error", err)
 	}
+
 	l.lose(errGivenUp)
 }
 
@@ -351,15 +415,18 @@ func (d *Dispatch) buryTasks(ctx context.Context, l *lease) error {
 		if !s.owned {
 			continue
 		}
+
 		err := d.eachAt(ctx, l.id, s.state, func(t task.Task) error {
 			if err := d.remake(ctx, t, l); !errors.Is(err, errDecided) {
 				return err
 			}
+
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
+
 	return nil
 }

@@ -43,7 +43,9 @@ func (d *Dispatch) newLease(ctx context.Context, id string, fence int64, sent ti
 	l.ctx, l.end = context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.watch = time.AfterFunc(leaseTrust-time.Since(sent), l.doubt)
+
 	return l
 }
 
@@ -51,6 +53,7 @@ func (d *Dispatch) newLease(ctx context.Context, id string, fence int64, sent ti
 func (l *lease) renew(sent time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if !l.over {
 		l.renewed = sent
 		l.watch.Reset(leaseTrust - time.Since(sent))
@@ -60,6 +63,7 @@ func (l *lease) renew(sent time.Time) {
 // doubt ends a lease that was not renewed while it could be trusted.
 func (l *lease) doubt() {
 	l.d.Point("doubting")
+
 	if l.trusted() != nil {
 		l.lose(errLeaseOld)
 	}
@@ -70,10 +74,12 @@ func (l *lease) doubt() {
 func (l *lease) trusted() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	now := time.Now()
 	if l.over || now.Sub(l.renewed) >= leaseTrust || now.Round(0).Sub(l.renewed.Round(0)) >= leaseTrust {
 		return errLeaseOld
 	}
+
 	return nil
 }
 
@@ -87,8 +93,10 @@ func (l *lease) do(f func(context.Context)) {
 	if !l.begin(&l.doing) {
 		return
 	}
+
 	l.d.ended.Go(func() {
 		defer l.doing.Done()
+
 		f(l.ctx)
 	})
 }
@@ -98,10 +106,13 @@ func (l *lease) do(f func(context.Context)) {
 func (l *lease) begin(group *sync.WaitGroup) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.closed {
 		return false
 	}
+
 	group.Add(1)
+
 	return true
 }
 
@@ -109,6 +120,7 @@ func (l *lease) begin(group *sync.WaitGroup) bool {
 func (l *lease) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.closed = true
 }
 
@@ -117,13 +129,16 @@ func (l *lease) close() {
 func (l *lease) lose(why error) bool {
 	l.mu.Lock()
 	first := !l.over
-	l.closed, l.over = true, true
+	l.closed = true
+	l.over = true
 	l.watch.Stop()
 	l.mu.Unlock()
+
 	if first {
 		l.end(why)
 		l.d.keeper.forget(l)
 	}
+
 	return first
 }
 
@@ -133,8 +148,10 @@ func (l *lease) drop(ctx context.Context, why error) {
 	l.close()
 	l.end(why)
 	l.doing.Wait()
+
 	ctx, cancel := context.WithTimeout(ctx, leaseTime)
 	defer cancel()
+
 	err := l.d.writeNow(ctx, func(tx *store.Tx) error { return tx.DropLease(ctx, l.id, l.d.owner, l.fence) })
 	if l.lose(why) && err != nil {
 		l.d.Log.Error("cannot drop a lease; it runs out by itself", "lease", l.id, "error", err)

@@ -86,9 +86,11 @@ func (r replay) head(w http.ResponseWriter, length int) {
 	for name, values := range r.Header() {
 		w.Header()[name] = slices.Clone(values)
 	}
+
 	if length >= 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(length))
 	}
+
 	w.WriteHeader(r.Code)
 }
 
@@ -105,9 +107,11 @@ func cutInside(w http.ResponseWriter, r *http.Request, answer *httptest.Response
 
 func zipped(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
 	var b bytes.Buffer
+
 	z := gzip.NewWriter(&b)
 	_, _ = z.Write(answer.Body.Bytes())
 	_ = z.Close()
+
 	w.Header().Set("Content-Encoding", "gzip")
 	replay{answer}.head(w, b.Len())
 	_, _ = w.Write(b.Bytes())
@@ -116,11 +120,14 @@ func zipped(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRec
 // drip gives a byte every ten seconds.
 func drip(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
 	replay{answer}.head(w, -1)
+
 	for _, b := range answer.Body.Bytes() {
 		if _, err := w.Write([]byte{b}); err != nil {
 			return
 		}
+
 		_ = http.NewResponseController(w).Flush()
+
 		select {
 		case <-r.Context().Done():
 			return
@@ -143,10 +150,13 @@ type storm struct {
 func (s *storm) strikes(step providertest.Step, refuse bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.step != step || s.what.refuse != refuse || !time.Now().Before(s.until) || s.once && s.met > 0 {
 		return false
 	}
+
 	s.met++
+
 	return true
 }
 
@@ -157,12 +167,14 @@ func (s *storm) around(inner http.Handler, step func(*http.Request) providertest
 			inner.ServeHTTP(w, r)
 			return
 		}
+
 		answer := httptest.NewRecorder()
 		if !s.what.before {
 			inner.ServeHTTP(answer, r)
 		} else if s.what.name == "hang" {
 			_, _ = io.Copy(io.Discard, r.Body) // the server must see that the caller goes
 		}
+
 		s.what.spoil(w, r, answer)
 	})
 }
@@ -179,8 +191,10 @@ type refusedKey struct{}
 func (c refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c.s.strikes(c.step(r), true) {
 		c.next.CloseIdleConnections() // so that it has to connect
+
 		r = r.WithContext(context.WithValue(r.Context(), refusedKey{}, true))
 	}
+
 	return c.next.RoundTrip(r)
 }
 
@@ -188,6 +202,7 @@ func (w *wires) dialInStorm(ctx context.Context, network, address string) (net.C
 	if ctx.Value(refusedKey{}) != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
+
 	return w.dial(ctx, network, address)
 }
 
@@ -219,12 +234,16 @@ func (publicName) LookupNetIP(context.Context, string, string) ([]netip.Addr, er
 func serving(t *testing.T, handler http.Handler) *wires {
 	w := newWires()
 	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(w) }()
+
 	t.Cleanup(func() {
 		_ = server.Close()
+
 		<-served
 	})
+
 	return w
 }
 
@@ -245,10 +264,12 @@ func (c cell) String() string {
 	if c.code != "" {
 		s += " `" + c.code + "`"
 	}
+
 	paid := "free"
 	if c.cost > 0 {
 		paid = "charged"
 	}
+
 	return fmt.Sprintf("%s, %s, %d", s, paid, c.accepted)
 }
 
@@ -258,60 +279,81 @@ func inStorm(t *testing.T, build func(t *testing.T, video []byte) rig, step prov
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	inHouse(t, func(h *house) {
 		r := build(h.t, video)
 		s := &storm{step: step, what: what}
 		toSupplier := serving(h.t, s.around(r.sim, r.sim.Step))
+
 		client, submit := provider.NewClients(toSupplier.dialInStorm)
 		for _, c := range []*http.Client{client, submit} {
 			c.Transport = refusing{s, r.sim.Step, c.Transport.(*http.Transport)}
 			defer c.CloseIdleConnections()
 		}
-		r.options.Upstream, r.options.Client, r.options.Submit = "up", client, submit
-		r.options.Folder, r.options.Now, r.options.Log = h.dir, time.Now, h.log()
+
+		r.options.Upstream = "up"
+		r.options.Client = client
+		r.options.Submit = submit
+		r.options.Folder = h.dir
+		r.options.Now = time.Now
+		r.options.Log = h.log()
+
 		p, err := r.kind.New(r.options)
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		h.upstreams[0].Kind, h.upstreams[0].Provider, h.upstreams[0].Routes = r.kind, p, r.routes
+
+		h.upstreams[0].Kind = r.kind
+		h.upstreams[0].Provider = p
+		h.upstreams[0].Routes = r.routes
+
 		face, err := os.ReadFile(filepath.Join(h.dir, "media", "face.png"))
 		if err != nil {
 			h.t.Fatal(err)
 		}
+
 		toHost := serving(h.t, s.around(host(face), func(*http.Request) providertest.Step { return prepareStep }))
 		h.refetch(fetch.Options{Resolver: publicName{}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if s.strikes(prepareStep, true) {
 				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 			}
+
 			return toHost.dial(ctx, network, address)
 		}})
 		h.account("acct_a", 1, 0)
 		h.start()
 		h.untilState(h.create("acct_a", r.ask("an earlier one")), task.Completed)
 		s.mu.Lock()
-		s.once, s.until = once, time.Now().Add(stormy)
+		s.once = once
+		s.until = time.Now().Add(stormy)
 		s.mu.Unlock()
+
 		id := h.create("acct_a", r.ask("a red boat"))
 		done := h.untilFinal(id)
+
 		got = cell{state: done.State, accepted: r.sim.Accepted("a red boat"), cost: done.Cost, hold: done.Hold}
 		if done.Error != nil {
 			got.code = done.Error.Code
 		}
+
 		s.mu.Lock()
 		met = s.met
 		s.mu.Unlock()
 		h.sound()
 		h.halt()
 	})
+
 	return got, met
 }
 
 // refetch replaces the house's fetcher.
 func (h *house) refetch(o fetch.Options) {
 	h.t.Helper()
+
 	if err := h.fetch.Close(); err != nil {
 		h.t.Fatal(err)
 	}
+
 	var err error
 	if h.fetch, err = fetch.New(o); err != nil {
 		h.t.Fatal(err)
@@ -324,18 +366,24 @@ func (h *house) refetch(o fetch.Options) {
 // this test saw.
 func TestTheFaultMatrix(t *testing.T) {
 	t.Parallel()
+
 	for _, kind := range all.Kinds() {
 		if rigs[kind.Name] == nil && !kind.Traits.Resubmit { // what renders in the process has no wire
 			t.Errorf("provider %s has no rig in rigs_test.go", kind.Name)
 		}
 	}
+
 	names := []string{}
 	for name := range rigs {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	var mu sync.Mutex
+
 	seen := map[string]string{}
+
 	t.Run("cells", func(t *testing.T) {
 		for _, name := range names {
 			for _, step := range matrixSteps {
@@ -343,10 +391,12 @@ func TestTheFaultMatrix(t *testing.T) {
 					if what.on != nil && !slices.Contains(what.on, step) {
 						continue
 					}
+
 					for _, when := range []string{"once", "for a while"} {
 						if storetest.Raced && (name != "dashscope" || when != "once" || step == prepareStep || step == providertest.Poll) {
 							continue // the race detector sees all code of ours by these
 						}
+
 						key := strings.Join([]string{name, string(step), what.name, when}, "/")
 						t.Run(key, func(t *testing.T) {
 							t.Parallel()
@@ -354,6 +404,7 @@ func TestTheFaultMatrix(t *testing.T) {
 							judge(t, got, met)
 							mu.Lock()
 							defer mu.Unlock()
+
 							if met > 0 {
 								seen[key] = got.String()
 							}
@@ -363,21 +414,27 @@ func TestTheFaultMatrix(t *testing.T) {
 			}
 		}
 	})
+
 	if t.Failed() || storetest.Raced {
 		return
 	}
+
 	page := []byte(matrixPage(names, seen))
+
 	path := filepath.Join("..", "..", "docs", "reliability.md")
 	if *update {
 		if err := os.WriteFile(path, page, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		return
 	}
+
 	want, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
+
 	if diff := cmp.Diff(string(want), string(page)); diff != "" {
 		t.Errorf("docs/reliability.md is not what was seen; go test ./internal/dispatch -run Matrix -update\n%s", diff)
 	}
@@ -386,12 +443,15 @@ func TestTheFaultMatrix(t *testing.T) {
 // judge holds one cell to what must be true of all.
 func judge(t *testing.T, c cell, met int) {
 	t.Helper()
+
 	if met == 0 {
 		return // this provider has no such call
 	}
+
 	if c.accepted > 1 {
 		t.Errorf("the supplier took it %d times", c.accepted)
 	}
+
 	switch c.state {
 	case task.Completed:
 		if c.accepted != 1 || c.cost <= 0 || c.code != "" {
@@ -420,19 +480,26 @@ The ledger adds up in each. A step that a provider does not have is left out.
 - *failed, free* after a lost answer is the safe end where a supplier has no list to find the order in: nothing is ordered twice.
 
 `)
+
 	for _, name := range names {
 		fmt.Fprintf(&b, "## %s\n\n| step | trouble | once | for ten minutes |\n|---|---|---|---|\n", name)
+
 		for _, step := range matrixSteps {
 			for _, what := range troubles {
 				key := strings.Join([]string{name, string(step), what.name}, "/")
-				once, long := seen[key+"/once"], seen[key+"/for a while"]
+				once := seen[key+"/once"]
+
+				long := seen[key+"/for a while"]
 				if once == "" && long == "" {
 					continue
 				}
+
 				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", step, what.name, once, long)
 			}
 		}
+
 		b.WriteString("\n")
 	}
+
 	return b.String()
 }

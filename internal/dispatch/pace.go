@@ -42,21 +42,27 @@ func paceOf(t task.Task) string {
 	if t.Preview {
 		return previewPace
 	}
+
 	return t.Resolved
 }
 
 // of gives a model's past durations, sorted; they are read once.
 func (p *paces) of(t task.Task) []int64 {
 	name := paceOf(t)
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	if sorted, ok := p.order[name]; ok {
 		return sorted
 	}
+
 	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
 	defer done()
+
 	list, _ := p.read(ctx, name)
 	p.keep(name, list)
+
 	return p.order[name]
 }
 
@@ -69,7 +75,9 @@ func (p *paces) read(ctx context.Context, name string) (list []int64, err error)
 	case p.shared:
 		list, err = p.store.PreviewPaces(ctx, paceKept)
 	}
+
 	slices.Reverse(list)
+
 	return list, err
 }
 
@@ -84,15 +92,18 @@ func (p *paces) refresh(ctx context.Context) error {
 	p.mu.Lock()
 	names := slices.Collect(maps.Keys(p.known))
 	p.mu.Unlock()
+
 	for _, name := range names {
 		list, err := p.read(ctx, name)
 		if err != nil {
 			return err
 		}
+
 		p.mu.Lock()
 		p.keep(name, list)
 		p.mu.Unlock()
 	}
+
 	return nil
 }
 
@@ -101,10 +112,13 @@ func (p *paces) learn(t task.Task) {
 	if t.StartedAt == 0 || t.RenderedAt < t.StartedAt || t.Retries > 0 { // a second try says nothing of the first
 		return
 	}
+
 	p.of(t)
 	name := paceOf(t)
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.keep(name, append(p.known[name], t.RenderedAt-t.StartedAt))
 }
 
@@ -120,17 +134,21 @@ func (p *paces) first(t task.Task, traits provider.Traits, now time.Time) time.D
 	if len(sorted) < paceEnough {
 		return traits.PollEvery[0]
 	}
+
 	elapsed := now.Sub(time.UnixMilli(t.StartedAt))
+
 	return max(share(sorted, 1)*103/100-elapsed, traits.PollEvery[0])
 }
 
 // next is the time to the next question: a tenth of the model's median.
 func (p *paces) next(t task.Task, traits provider.Traits) time.Duration {
 	sorted := p.of(t)
+
 	every := (3*traits.PollEvery[0] + traits.PollEvery[1]) / 4
 	if len(sorted) >= paceEnough {
 		every = share(sorted, 5) / 10
 	}
+
 	return min(max(every, traits.PollEvery[0]), traits.PollEvery[1])
 }
 
@@ -140,22 +158,29 @@ func (p *paces) progress(t task.Task, elapsed int64) int64 {
 	sorted := p.of(t)
 	if len(sorted) < paceEnough {
 		sorted = guess
+
 		if t.Preview { // a renderer of our own needs seconds where suppliers need minutes
 			elapsed *= 10
 		}
 	}
+
 	below := int64(0)
 	last := int64(0)
+
 	for i, d := range sorted {
 		if d > elapsed {
 			part := int64(0)
 			if d > last {
 				part = 100 * (elapsed - last) / (d - last)
 			}
+
 			return min((int64(i)*100+part)/int64(len(sorted)), mostGuess)
 		}
-		below, last = int64(i+1), d
+
+		below = int64(i + 1)
+		last = d
 	}
+
 	return min(100*below/int64(len(sorted)), mostGuess)
 }
 
@@ -166,8 +191,10 @@ func (p *paces) median(t task.Task) time.Duration {
 		if t.Preview || len(sorted) > 0 {
 			return time.Duration(max(1, len(sorted))) * 10 * time.Second
 		}
+
 		sorted = guess
 	}
+
 	return share(sorted, 5)
 }
 
@@ -178,5 +205,6 @@ func renderedAt(t task.Task, result provider.Result, pending, now int64) int64 {
 	if result.Took > 0 {
 		return min(now, t.StartedAt+result.Took)
 	}
+
 	return (max(pending, t.StartedAt) + now) / 2
 }

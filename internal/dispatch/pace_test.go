@@ -11,6 +11,7 @@ import (
 // make the next one later.
 func TestPaceIsTheSuppliers(t *testing.T) {
 	t.Parallel()
+
 	started := task.Task{StartedAt: 1_000}
 	for name, c := range map[string]struct {
 		took, pending, now, want int64

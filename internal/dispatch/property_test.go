@@ -31,6 +31,7 @@ var anyWeather = rapid.Custom(func(t *rapid.T) weather {
 	list := func(name string, of ...string) []string {
 		return rapid.SliceOfN(rapid.SampledFrom(of), 1, 7).Draw(t, name)
 	}
+
 	return weather{
 		Submits: append(list("submits", "taken", "taken", "throttled", "passing", "lost taken", "lost", "locked"), "taken"),
 		Polls:   append(list("polls", "fine", "fine", "fine", "no answer", "broken", "unknown"), "fine", "fine"),
@@ -60,14 +61,17 @@ func (w weather) blow(s *supplier) (broke map[string]int) {
 		case "lost":
 			return false, lost()
 		}
+
 		return true, nil
 	}
 	s.poll = func(_ context.Context, r *render, n int) (*provider.Report, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+
 		if marked[r.ticket] {
 			return &provider.Report{Phase: provider.Broken, Failure: &provider.Failure{Code: "Fake"}}, nil
 		}
+
 		polls++
 		switch w.Polls[polls%len(w.Polls)] {
 		case "no answer":
@@ -80,9 +84,11 @@ func (w weather) blow(s *supplier) (broke map[string]int) {
 			if n == 2 {
 				marked[r.ticket] = true
 				broke[r.order.Task]++
+
 				return &provider.Report{Phase: provider.Broken, Failure: &provider.Failure{Code: "Fake"}}, nil
 			}
 		}
+
 		return nil, nil
 	}
 	s.open = func(n int) (io.ReadCloser, error) {
@@ -92,8 +98,10 @@ func (w weather) blow(s *supplier) (broke map[string]int) {
 		case "no answer":
 			return nil, &provider.Failure{Err: io.ErrUnexpectedEOF}
 		}
+
 		return nil, nil
 	}
+
 	return broke
 }
 
@@ -102,6 +110,7 @@ func (w weather) blow(s *supplier) (broke map[string]int) {
 // and the ledger is exact.
 func TestWhateverGoesWrong(t *testing.T) {
 	t.Parallel()
+
 	for seed := range seeds(10) {
 		w := anyWeather.Example(seed)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -113,10 +122,13 @@ func TestWhateverGoesWrong(t *testing.T) {
 				proof := h.create("acct_a", words("proves lists"))
 				h.untilState(proof, task.Completed)
 				broke := w.blow(h.supplier)
+
 				var ids []string
+
 				for i, after := range w.Cancels {
 					id := h.create([]string{"acct_a", "acct_b"}[i%2], words(fmt.Sprint("a boat ", i)))
 					ids = append(ids, id)
+
 					if after > 0 {
 						go func() {
 							time.Sleep(time.Duration(after) * time.Second)
@@ -124,16 +136,21 @@ func TestWhateverGoesWrong(t *testing.T) {
 						}()
 					}
 				}
+
 				h.halt()
+
 				for _, point := range w.Crashes {
 					h.crashOrEnd(point, ids)
 				}
+
 				h.start()
+
 				for _, id := range ids {
 					end := h.untilFinal(id)
 					if taken := len(h.supplier.taken(id)); taken > 1+broke[id] || int64(taken) > end.Attempt {
 						t.Errorf("%s: taken %d times in %d attempts; %d renders broke", id, taken, end.Attempt, broke[id])
 					}
+
 					if end.State == task.Completed {
 						if r := h.supplier.renders[provider.Ticket(end.Ticket)]; r == nil || r.order.Task != id {
 							t.Errorf("%s was given the ticket %q", id, end.Ticket)
@@ -141,10 +158,12 @@ func TestWhateverGoesWrong(t *testing.T) {
 					} else if end.Cost != 0 {
 						t.Errorf("%s %s, and cost %s", id, end.State, end.Cost)
 					}
+
 					if end.Error != nil && end.Error.Code == string(fault.CodeInternal) {
 						t.Errorf("%s failed as %+v", id, end.Error)
 					}
 				}
+
 				time.Sleep(2 * time.Minute) // late wishes
 				h.sound()
 				h.slotsFree()
@@ -156,18 +175,22 @@ func TestWhateverGoesWrong(t *testing.T) {
 // wish is a customer's cancel, as checkout takes it.
 func (h *house) wish(id string) {
 	entries := [2]string{h.newID("entry"), h.newID("entry")}
+
 	err := h.store.Write(context.Background(), func(tx *store.Tx) error {
 		ctx := context.Background()
+
 		t, err := tx.Task(ctx, id)
 		if err != nil || t.State.Final() {
 			return err
 		}
+
 		_, err = task.Advance(ctx, tx, t, task.Step{At: time.Now().UnixMilli(), Entries: entries, Edit: func(t *task.Task) {
 			t.CancelRequestedAt = time.Now().UnixMilli()
 			if t.State == task.Queued {
 				t.State = task.Cancelled
 			}
 		}})
+
 		return err
 	})
 	if err != nil && !errors.Is(err, store.ErrClosed) {
@@ -179,9 +202,12 @@ func (h *house) wish(id string) {
 func (h *house) crashOrEnd(point string, ids []string) {
 	h.crashAt = point
 	h.start()
+
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+
 	late := time.After(time.Hour)
+
 	for open := true; open; {
 		select {
 		case <-h.crashed:
@@ -195,6 +221,7 @@ func (h *house) crashOrEnd(point string, ids []string) {
 			}
 		}
 	}
+
 	h.halt()
 	h.crashAt = ""
 }
@@ -202,10 +229,12 @@ func (h *house) crashOrEnd(point string, ids []string) {
 // slotsFree says that no slot is counted for a task that is not there any more.
 func (h *house) slotsFree() {
 	h.t.Helper()
+
 	tenures := h.d.keeper.tenures()
 	if len(tenures) != len(h.d.roster.list()) {
 		h.t.Errorf("%d of %d upstreams are served", len(tenures), len(h.d.roster.list()))
 	}
+
 	for _, t := range tenures {
 		if n := t.inProgress(); n != 0 {
 			h.t.Errorf("%d slots of %s are in use though every task is final", n, t.id)

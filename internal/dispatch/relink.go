@@ -24,27 +24,38 @@ func (d *Dispatch) relink(ctx context.Context, served *tenure, t task.Task, paus
 	if d.millis() > t.RenderedAt+relinks.Milliseconds() {
 		return true, 0
 	}
+
 	if ok, until := served.polls.afford(); !ok {
 		return false, max(pause, until)
 	}
+
 	asking, done := context.WithTimeout(ctx, pollTime)
 	report, err := served.up.Provider.Poll(asking, provider.Ticket(t.Ticket))
+
 	done()
+
 	if ctx.Err() != nil {
 		return false, pause
 	}
+
 	if err != nil { // it says nothing about the ticket
 		d.stats.polls.WithLabelValues(served.up.Name, "no answer").Inc()
+
 		f := provider.FailureOf(err)
 		served.up.note(f)
+
 		return false, max(pause, f.After)
 	}
+
 	d.stats.polls.WithLabelValues(served.up.Name, string(report.Phase)).Inc()
+
 	if report.Phase == provider.Unknown { // believed when it is said twice, as while it rendered
 		since := d.live.unknown(t.ID, d.Now())
 		return d.Now().Sub(since) >= d.hasty(unknownTwice), max(pause, d.hasty(unknownTwice))
 	}
+
 	d.live.unknown(t.ID, time.Time{})
+
 	switch {
 	case report.Phase == provider.Broken || report.Phase == provider.Stopped:
 		return true, 0
@@ -53,6 +64,7 @@ func (d *Dispatch) relink(ctx context.Context, served *tenure, t task.Task, paus
 			return false, pause
 		}
 	}
+
 	return d.linkIsDead(t), pause
 }
 
@@ -63,14 +75,19 @@ func (d *Dispatch) renew(ctx context.Context, by *lease, t task.Task, fresh prov
 	if err := json.Unmarshal([]byte(t.Result), &result); err != nil {
 		return t, err
 	}
+
 	if fresh.URL == "" || fresh.URL == result.URL && fresh.ExpiresAt <= result.ExpiresAt {
 		return t, nil
 	}
-	result.URL, result.ExpiresAt = fresh.URL, fresh.ExpiresAt
+
+	result.URL = fresh.URL
+	result.ExpiresAt = fresh.ExpiresAt
+
 	link, err := json.Marshal(result)
 	if err != nil {
 		return t, err
 	}
+
 	next, err := d.advance(ctx, t.ID, step{
 		from: task.Collecting, attempt: t.Attempt, fenced: by, note: "the supplier gave a fresh link",
 		edit: func(t *task.Task) { t.Result = string(link) },
@@ -79,10 +96,12 @@ func (d *Dispatch) renew(ctx context.Context, by *lease, t task.Task, fresh prov
 		d.Log.Info("a result has a fresh link", "task", t.ID, "upstream", t.Upstream)
 		return next, nil
 	}
+
 	if errors.Is(err, store.ErrNotOwner) {
 		d.keeper.wake() // to see that the lease is gone
 	} else if !errors.Is(err, errDecided) && ctx.Err() == nil {
 		d.Log.Error("cannot write a fresh link, asking again", "task", t.ID, "error", err)
 	}
+
 	return t, err
 }

@@ -20,28 +20,36 @@ func (d *Dispatch) sweepRoutes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	closing, removed := map[string]bool{}, map[string]bool{}
+
+	closing := map[string]bool{}
+	removed := map[string]bool{}
+
 	for _, row := range rows {
 		closing[row.ID] = row.Wish == store.WishDrain || row.Wish == store.WishRemove
 		removed[row.ID] = row.Wish == store.WishRemove
 	}
+
 	lanes, err := d.Store.Lanes(ctx)
 	if err != nil {
 		return err
 	}
+
 	for _, lane := range lanes {
 		if lane.Queued == 0 || !onlyBy(lane.ID, closing) {
 			continue
 		}
+
 		if err := d.reroute(ctx, lane.ID, onlyBy(lane.ID, removed)); err != nil {
 			return err
 		}
 	}
+
 	for id := range removed {
 		if err := d.forget(ctx, id, removed[id]); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -53,6 +61,7 @@ func onlyBy(lane string, upstreams map[string]bool) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -64,12 +73,14 @@ func (d *Dispatch) reroute(ctx context.Context, lane string, ends bool) error {
 		if err != nil {
 			return err
 		}
+
 		for _, t := range list {
 			last = t
 			if err := d.moveTask(ctx, t, ends); err != nil && !errors.Is(err, errDecided) {
 				return err
 			}
 		}
+
 		if len(list) < sweepAtOnce {
 			return nil
 		}
@@ -81,6 +92,7 @@ func (d *Dispatch) moveTask(ctx context.Context, t task.Task, ends bool) error {
 	if err != nil {
 		return err
 	}
+
 	lane, refused := d.Route(r)
 	switch {
 	case refused == nil && lane != t.Lane:
@@ -88,6 +100,7 @@ func (d *Dispatch) moveTask(ctx context.Context, t task.Task, ends bool) error {
 	case refused != nil && ends:
 		err = d.fail(ctx, t, fault.New(fault.CodeNoRoute, "", "The supplier that this task waited for was removed, and no other can make it. Nothing was charged."), step{note: "its upstream was removed"})
 	}
+
 	return err
 }
 
@@ -97,10 +110,13 @@ func (d *Dispatch) forget(ctx context.Context, id string, removed bool) error {
 	if !removed || up == nil || up.setup == "" {
 		return nil
 	}
+
 	done := false
+
 	err := d.write(ctx, func(tx *store.Tx) (err error) { done, err = tx.Forget(ctx, id); return err })
 	if err == nil && done {
 		d.keeper.wake()
 	}
+
 	return err
 }

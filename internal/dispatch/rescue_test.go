@@ -15,6 +15,7 @@ func lostOnce(taken bool) func(int, provider.Order) (bool, error) {
 		if n == 1 {
 			return taken, lost()
 		}
+
 		return true, nil
 	}
 }
@@ -33,6 +34,7 @@ func (h *house) known() {
 
 func (h *house) rescued(result string, want float64) {
 	h.t.Helper()
+
 	if got := h.counted(h.d.stats.rescues.WithLabelValues(result)); got != want {
 		h.t.Errorf("rescues %q = %v, want %v", result, got, want)
 	}
@@ -47,9 +49,11 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 		next := h.create("acct_a", words("waits behind the shut gate"))
 		done := h.untilState(id, task.Completed)
 		h.untilState(next, task.Completed)
+
 		if done.Attempt != 1 {
 			t.Errorf("%d attempts", done.Attempt)
 		}
+
 		h.takenTimes(id, 1)
 		h.takenTimes(next, 1)
 		h.rescued("adopted", 1)
@@ -64,10 +68,12 @@ func TestWhatWasProvedNotTakenGoesBackLateEnough(t *testing.T) {
 		h.supplier.submit = lostOnce(false)
 		begin := time.Now()
 		id := h.create("acct_a", words("a boat"))
+
 		again := h.until(id, "submitted again", func(t task.Task) bool { return t.Attempt == 2 })
 		if early := time.UnixMilli(again.SubmittedAt).Sub(begin); early < listsAfter+listsApart {
 			t.Errorf("submitted again after %s, before it was proved", early)
 		}
+
 		h.untilState(id, task.Completed)
 		h.takenTimes(id, 1)
 		h.rescued("not taken", 1)
@@ -78,6 +84,7 @@ func TestWhatWasProvedNotTakenGoesBackLateEnough(t *testing.T) {
 // A list that lags shows nothing of ours: it proves nothing, however late.
 func TestABlindOrLaggingListProvesNothing(t *testing.T) {
 	t.Parallel()
+
 	for name, bend := range map[string]func(*supplier){
 		"blind":   func(s *supplier) { s.blind = true },
 		"lagging": func(s *supplier) { s.lag = 3 * time.Hour },
@@ -89,13 +96,16 @@ func TestABlindOrLaggingListProvesNothing(t *testing.T) {
 				h.supplier.submit = lostOnce(true)
 				begin := time.Now()
 				id := h.create("acct_a", words("a boat"))
+
 				done := h.untilState(id, task.Failed)
 				if done.Error.Code != string(fault.CodeUpstreamUnknown) || done.Cost != 0 {
 					t.Errorf("failed as %+v, cost %s", done.Error, done.Cost)
 				}
+
 				if took := time.Since(begin); took < rescueGiveUp || took > rescueGiveUp+2*time.Minute {
 					t.Errorf("given up after %s", took)
 				}
+
 				h.takenTimes(id, 1) // and never a second time
 				h.sound()
 			})
@@ -122,6 +132,7 @@ func order(prompt string, seconds int) provider.Order {
 
 func TestForeignTasksAreNeverAdopted(t *testing.T) {
 	t.Parallel()
+
 	for name, c := range map[string]struct {
 		foreign func(h *house)
 		taken   bool
@@ -143,21 +154,27 @@ func TestForeignTasksAreNeverAdopted(t *testing.T) {
 						h.supplier.mu.Unlock()
 						c.foreign(h)
 						h.supplier.mu.Lock()
+
 						return c.taken, lost()
 					}
+
 					return true, nil
 				}
 				id := h.create("acct_a", words("a boat"))
+
 				done := h.untilState(id, c.state)
 				if done.State == task.Failed && (done.Error.Code != string(fault.CodeUpstreamUnknown) || done.Cost != 0) {
 					t.Errorf("failed as %+v, cost %s", done.Error, done.Cost)
 				}
+
 				if ticket := h.supplier.renders[provider.Ticket(done.Ticket)]; done.State == task.Completed && (ticket == nil || ticket.foreign) {
 					t.Errorf("it was given somebody else's ticket %q", done.Ticket)
 				}
+
 				if done.State == task.Completed {
 					h.takenTimes(id, 1)
 				}
+
 				h.sound()
 			})
 		})
@@ -174,13 +191,16 @@ func TestTheRequestIDIdentifiesATicketAmongEquals(t *testing.T) {
 				h.supplier.add(order("a boat", 2), "key-ours").foreign = true
 				return true, &provider.Failure{Taken: provider.Unsure, RequestID: "request-3"}
 			}
+
 			return true, nil
 		}
 		id := h.create("acct_a", words("a boat"))
+
 		done := h.untilState(id, task.Completed)
 		if done.Ticket != "ticket-3" {
 			t.Errorf("adopted %s", done.Ticket)
 		}
+
 		h.rescued("adopted", 1)
 		h.sound()
 	})
@@ -191,10 +211,12 @@ func TestALongPromptIsProvedAsItWasCut(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.known()
 		h.supplier.submit = lostOnce(true)
+
 		long := make([]rune, 1600)
 		for i := range long {
 			long[i] = '船'
 		}
+
 		id := h.create("acct_a", words(string(long)))
 		h.untilState(id, task.Completed)
 		h.rescued("quarantined", 0)
@@ -208,10 +230,12 @@ func TestWithoutAListItStaysUnknown(t *testing.T) {
 		h.upstreams[0].Provider = plain{h.supplier}
 		h.start()
 		h.supplier.submit = lostOnce(true)
+
 		id := h.create("acct_a", words("a boat"))
 		if done := h.untilState(id, task.Failed); done.Error.Code != string(fault.CodeUpstreamUnknown) {
 			t.Errorf("failed as %+v", done.Error)
 		}
+
 		h.takenTimes(id, 1)
 		h.untilState(h.create("acct_a", words("the gate is open again")), task.Completed)
 		h.sound()
@@ -230,9 +254,11 @@ func TestACancelOfAnUnsureTaskIsKept(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		h.edit(id, func(t *task.Task) { t.CancelRequestedAt = time.Now().UnixMilli() })
 		h.untilState(id, task.Cancelled)
+
 		if !h.supplier.renders["ticket-2"].stopped {
 			t.Error("the supplier renders on")
 		}
+
 		h.sound()
 	})
 }
@@ -258,16 +284,23 @@ func TestOrphansAreCountedAndWaitingOnesCancelled(t *testing.T) {
 	t.Parallel()
 	inHouse(t, func(h *house) {
 		h.known()
-		theirs, ours := h.supplier.foreign(order("somebody else's", 2), "key-theirs"), h.supplier.foreign(order("nobody ordered it", 2), "key-ours")
-		theirs.waits, ours.waits = true, true
+		theirs := h.supplier.foreign(order("somebody else's", 2), "key-theirs")
+		ours := h.supplier.foreign(order("nobody ordered it", 2), "key-ours")
+		theirs.waits = true
+		ours.waits = true
+
 		time.Sleep(orphansEvery + time.Minute)
+
 		if got := h.counted(h.d.stats.orphans.WithLabelValues("up")); got < 1 {
 			t.Errorf("%v orphans were counted, want 1", got)
 		}
+
 		if theirs.stopped || !ours.stopped {
 			t.Errorf("stopped: theirs %v, ours %v", theirs.stopped, ours.stopped)
 		}
+
 		time.Sleep(3 * orphansEvery)
+
 		if got := h.counted(h.d.stats.orphans.WithLabelValues("up")); got != 1 {
 			t.Errorf("%v orphans were counted, want 1", got)
 		}
@@ -301,11 +334,14 @@ func TestAfterTheListsWindowNothingIsBelieved(t *testing.T) {
 		id := h.create("acct_a", words("a boat"))
 		h.crash("after-submit")
 		time.Sleep(25 * time.Hour)
+
 		h.supplier.blind = true
 		h.start()
+
 		if done := h.untilState(id, task.Failed); done.Error.Code != string(fault.CodeUpstreamUnknown) {
 			t.Errorf("failed as %+v", done.Error)
 		}
+
 		h.takenTimes(id, 1)
 		h.sound()
 	})

@@ -29,6 +29,7 @@ var rigs = map[string]func(*testing.T, []byte) rig{
 			RenderMin: 50 * time.Second, RenderMax: 70 * time.Second,
 			Keys: []dashscopesim.Key{{Secret: "sk-ours", ID: "1", Account: "main"}},
 		})
+
 		return rig{
 			kind: dashscope.Kind(), options: provider.Options{BaseURL: "http://supplier.test", Secret: "sk-ours"},
 			sim: theDashScope{sim}, ask: fromFace,
@@ -42,7 +43,10 @@ func init() {
 	}
 	five := func(prompt string) catalog.Request { // seconds; the fewest that these make
 		r := fromFace(prompt)
-		r.Model, r.Resolved, r.Seconds = "wan2.6-r2v-flash-720p-audio", "wan2.6-r2v-flash-720p-audio", 5
+		r.Model = "wan2.6-r2v-flash-720p-audio"
+		r.Resolved = "wan2.6-r2v-flash-720p-audio"
+		r.Seconds = 5
+
 		return r
 	}
 	rigs["fal"] = func(_ *testing.T, video []byte) rig {
@@ -91,15 +95,18 @@ func (s theDashScope) Step(r *http.Request) providertest.Step {
 	case r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/api/"):
 		return providertest.Collect
 	}
+
 	return providertest.Other
 }
 
 func (s theDashScope) Accepted(text string) int {
 	n := 0
+
 	for _, one := range s.Submissions() {
 		if one.Accepted && !one.Planted && strings.Contains(one.Prompt, text) {
 			n++
 		}
 	}
+
 	return n
 }

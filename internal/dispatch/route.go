@@ -19,19 +19,25 @@ import (
 // can serve it, as their sorted names. A fault says that none can, and what of the
 // request is in the way.
 func (d *Dispatch) Route(r catalog.Request) (string, *fault.Fault) {
-	var routes []string
-	var refused *fault.Fault
+	var (
+		routes  []string
+		refused *fault.Fault
+	)
+
 	for _, up := range d.roster.list() {
 		supply, ok := d.supply(up, r)
 		if !ok || !up.takesNew() {
 			continue
 		}
+
 		if f := supply.Refuses(r); f != nil {
 			refused = f
 			continue
 		}
+
 		routes = append(routes, up.Name+"/"+supply.Model)
 	}
+
 	switch {
 	case len(routes) > 0:
 	case refused != nil:
@@ -39,9 +45,11 @@ func (d *Dispatch) Route(r catalog.Request) (string, *fault.Fault) {
 	default:
 		return "", fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("No supplier is configured here that has %s; GET /v1/models lists what can be asked.", r.Resolved))
 	}
+
 	slices.Sort(routes)
 	lane := strings.Join(slices.Compact(routes), "|")
 	d.lanes.note(lane)
+
 	return lane, nil
 }
 
@@ -55,21 +63,27 @@ func (d *Dispatch) supply(up *upstream, r catalog.Request) (catalog.Supply, bool
 	if up.Kind.Traits.Preview {
 		return catalog.Supply{Model: previewModel}, r.Preview || d.StandsIn()
 	}
+
 	if r.Preview {
 		return catalog.Supply{}, false
 	}
+
 	m, ok := d.Catalog.Model(r.Resolved)
 	if !ok {
 		return catalog.Supply{}, false
 	}
+
 	supply, ok := m.Supplier(up.Kind.Name, r.Mode)
 	if len(up.Routes) > 0 {
 		route, named := up.route(m, r.Mode)
 		if !named || !ok && route.Supply.Model == "" {
 			return catalog.Supply{}, false
 		}
-		supply, ok = route.Supply.Over(supply), true
+
+		supply = route.Supply.Over(supply)
+		ok = true
 	}
+
 	return supply, ok && up.serves(supply.Model)
 }
 
@@ -80,6 +94,7 @@ func (u *upstream) route(m *catalog.Model, mode catalog.Mode) (Route, bool) {
 			return r, true
 		}
 	}
+
 	return Route{}, false
 }
 
@@ -95,18 +110,23 @@ func (d *Dispatch) ranksOf(u Upstream) map[string]rank {
 	if d.Catalog == nil {
 		return ranks
 	}
+
 	up := &upstream{Upstream: u}
+
 	for _, m := range d.Catalog.Models() {
 		for _, mode := range m.ModeList() {
 			route, named := up.route(m, mode)
 			supply, ok := m.Supplier(u.Kind.Name, mode)
+
 			supply = route.Supply.Over(supply)
 			if _, first := ranks[supply.Model]; !named || first || !ok && supply.Model == "" {
 				continue
 			}
+
 			ranks[supply.Model] = rank{firstOf(route.Order, u.Order), firstOf(route.Weight, u.Weight)}
 		}
 	}
+
 	return ranks
 }
 
@@ -117,6 +137,7 @@ func firstOf(values ...int) int {
 			return v
 		}
 	}
+
 	return 1
 }
 
@@ -124,6 +145,7 @@ func (u *upstream) rank(model string) rank {
 	if r, ok := u.ranks[model]; ok {
 		return r
 	}
+
 	return rank{firstOf(u.Order), firstOf(u.Weight)}
 }
 
@@ -145,19 +167,24 @@ func (g *gate) mine(ctx context.Context, lanes []string) (mine []string, left bo
 			mine = append(mine, lane)
 			continue
 		}
+
 		head, err := g.d.Store.Head(ctx, lane)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
+
 		if err != nil {
 			return nil, false, err
 		}
+
 		if g.d.best(lane, head, g) == g.route || g.waited(lane, head) {
 			mine = append(mine, lane)
 			continue
 		}
+
 		left = true
 	}
+
 	return mine, left, nil
 }
 
@@ -168,30 +195,42 @@ func (g *gate) stoodAside() bool { return g.aside.Load() }
 func (g *gate) waited(lane, head string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	now := g.d.Now()
 	if seen := g.heads[lane]; seen.task == head {
 		return now.Sub(seen.since) >= patience
 	}
+
 	g.heads[lane] = headSight{head, now}
+
 	return false
 }
 
 // best is the route that a task should go by: of the lowest order that has room,
 // one by weight. Every replica finds the same, since the task decides by its id.
 func (d *Dispatch) best(lane, id string, asks *gate) string {
-	best, lowest, most := "", 0, 0.0
+	best := ""
+	lowest := 0
+	most := 0.0
+
 	for _, route := range strings.Split(lane, "|") {
 		name, model, _ := strings.Cut(route, "/")
+
 		up := d.upstream(name)
 		if up == nil || route != asks.route && !d.hasRoom(up, route, model) {
 			continue
 		}
+
 		r := up.rank(model)
+
 		score := lot(id, route, r.weight)
 		if best == "" || r.order < lowest || r.order == lowest && score > most {
-			best, lowest, most = route, r.order, score
+			best = route
+			lowest = r.order
+			most = score
 		}
 	}
+
 	return best
 }
 
@@ -204,6 +243,7 @@ func lot(id, route string, weight int) float64 {
 	mixed = (mixed ^ mixed>>33) * 0xff51afd7ed558ccd
 	mixed = (mixed ^ mixed>>33) * 0xc4ceb9fe1a85ec53
 	u := (float64(mixed>>11) + 0.5) / (1 << 53)
+
 	return -float64(weight) / math.Log(u)
 }
 
@@ -214,16 +254,20 @@ func (d *Dispatch) hasRoom(up *upstream, route, model string) bool {
 	if up.wished() != store.WishServe || up.parkedUntil().After(now) || !up.serves(model) {
 		return false
 	}
+
 	if t := d.keeper.tenure(up.lease); t != nil {
 		g := t.gate(model)
 		return g != nil && g.hasRoom(now)
 	}
+
 	inProgress := 0
+
 	for _, t := range d.seenElsewhere() {
 		if plainName(t.Upstream) == up.Name {
 			inProgress++
 		}
 	}
+
 	return int64(inProgress) < d.slotsOf(route)
 }
 
@@ -231,7 +275,9 @@ func (g *gate) hasRoom(now time.Time) bool {
 	if !g.t.isOpen() || g.t.slots.Free(g.route) == 0 {
 		return false
 	}
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	return len(g.unsure) == 0 && !g.notTill.After(now) && g.rate.Ready(now)
 }

@@ -56,31 +56,42 @@ func (w *wires) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 func inSimHouse(t *testing.T, o dashscopesim.Options, test func(*house, *dashscopesim.Sim)) {
 	inHouse(t, func(h *house) {
 		o.Video = func(dashscopesim.Spec) ([]byte, error) { return h.supplier.video, nil }
-		o.RenderMin, o.RenderMax = 50*time.Second, 70*time.Second
+		o.RenderMin = 50 * time.Second
+		o.RenderMax = 70 * time.Second
 		o.Keys = []dashscopesim.Key{{Secret: "sk-ours", ID: "1", Account: "main"}, {Secret: "sk-theirs", ID: "2", Account: "main"}}
 		sim := dashscopesim.New(o)
 		w := newWires()
 		server := &http.Server{Handler: sim, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+
 		served := make(chan struct{})
 		go func() { defer close(served); _ = server.Serve(w) }()
+
 		client, submit := provider.NewClients(w.dial)
 		defer func() {
 			client.CloseIdleConnections()
+
 			_ = server.Close()
+
 			<-served
 		}()
+
 		kind := dashscope.Kind()
+
 		p, err := kind.New(provider.Options{Upstream: "up", BaseURL: "http://sim.test", Secret: "sk-ours", Client: client, Submit: submit, Folder: h.dir, Now: time.Now, Log: h.log()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.upstreams[0].Kind, h.upstreams[0].Provider = kind, p
+
+		h.upstreams[0].Kind = kind
+		h.upstreams[0].Provider = p
+
 		h.account("acct_a", 1, 0)
 		defer func() {
 			if h.stop != nil {
 				h.halt()
 			}
 		}()
+
 		test(h, sim)
 	})
 }
@@ -88,11 +99,13 @@ func inSimHouse(t *testing.T, o dashscopesim.Options, test func(*house, *dashsco
 // submissions counts what the supplier accepted with a prompt.
 func submissions(sim *dashscopesim.Sim, prompt string) int {
 	n := 0
+
 	for _, s := range sim.Submissions() {
 		if s.Accepted && !s.Planted && s.Prompt == prompt {
 			n++
 		}
 	}
+
 	return n
 }
 
@@ -101,10 +114,12 @@ func TestTheSimulatedSupplierRendersR2V(t *testing.T) {
 	inSimHouse(t, dashscopesim.Options{ReferenceSeconds: 2}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		id := h.create("acct_a", refs("character1 walks", "https://example.com/clip.mp4", "https://example.com/face.png"))
+
 		done := h.untilState(id, task.Completed)
 		if done.Billed != 4000 || len(done.Warnings) != 0 {
 			t.Errorf("billed %d ms, warnings %+v", done.Billed, done.Warnings)
 		}
+
 		h.holdsVideo(id)
 		h.sound()
 	})
@@ -112,6 +127,7 @@ func TestTheSimulatedSupplierRendersR2V(t *testing.T) {
 
 func TestTheSimulatedSuppliersFaultsLoseNothing(t *testing.T) {
 	t.Parallel()
+
 	for name, c := range map[string]struct {
 		faults []dashscopesim.Fault
 		state  task.State
@@ -134,19 +150,24 @@ func TestTheSimulatedSuppliersFaultsLoseNothing(t *testing.T) {
 			inSimHouse(t, dashscopesim.Options{}, func(h *house, sim *dashscopesim.Sim) {
 				h.start()
 				h.untilState(h.create("acct_a", words("an earlier one")), task.Completed)
+
 				for _, f := range c.faults {
 					if f.Call != "" {
 						sim.Inject(f)
 					}
 				}
+
 				id := h.create("acct_a", words("a boat"))
+
 				done := h.untilFinal(id)
 				if done.State != c.state || (c.code != "" && done.Error.Code != string(c.code)) {
 					t.Errorf("ended %s, %+v", done.State, done.Error)
 				}
+
 				if n := submissions(sim, "a boat"); n != c.times {
 					t.Errorf("the supplier accepted it %d times, want %d", n, c.times)
 				}
+
 				h.sound()
 			})
 		})
@@ -157,6 +178,7 @@ func TestTheSimulatedSuppliersFaultsLoseNothing(t *testing.T) {
 func storageRefuses(times int) dashscopesim.Fault {
 	f := dashscopesim.Refuse(dashscopesim.Fetch, 403, "AccessDenied", "Request has expired.")
 	f.Times = times
+
 	return f
 }
 
@@ -167,16 +189,20 @@ func TestTheSimulatedSuppliersLinksDieEarly(t *testing.T) {
 	inSimHouse(t, dashscopesim.Options{LinkLife: time.Nanosecond}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		id := h.create("acct_a", words("a boat"))
+
 		done := h.untilState(id, task.Failed)
 		if done.Error.Code != string(fault.CodeResultLost) || done.Cost != 0 {
 			t.Errorf("failed as %+v, cost %s", done.Error, done.Cost)
 		}
+
 		if n := h.counted(h.d.stats.lost.WithLabelValues("up")); n != 1 {
 			t.Errorf("%v results were counted as lost", n)
 		}
+
 		if n := submissions(sim, "a boat"); n != 1 {
 			t.Errorf("the supplier accepted it %d times", n)
 		}
+
 		h.sound()
 	})
 }
@@ -187,18 +213,24 @@ func TestALostAnswerOfALaterModelIsFoundByThePromptAsSent(t *testing.T) {
 	t.Parallel()
 	inSimHouse(t, dashscopesim.Options{}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
+
 		ask := func(prompt string) catalog.Request {
 			r := refs(prompt, "https://example.com/face.png", "https://example.com/clip.mp4")
-			r.Model, r.Resolved = "wan2.7-r2v-720p", "wan2.7-r2v-720p"
+			r.Model = "wan2.7-r2v-720p"
+			r.Resolved = "wan2.7-r2v-720p"
+
 			return r
 		}
 		h.untilState(h.create("acct_a", ask("an earlier one")), task.Completed)
 		sim.Inject(dashscopesim.DropAfter(dashscopesim.Submit))
+
 		id := h.create("acct_a", ask("character2 follows character1"))
 		h.untilState(id, task.Completed)
+
 		if n := submissions(sim, "Video 1 follows Image 1"); n != 1 {
 			t.Errorf("accepted %d times", n)
 		}
+
 		h.sound()
 	})
 }
@@ -208,23 +240,28 @@ func TestTheSimulatedSuppliersForeignTasksAreLeftAlone(t *testing.T) {
 	inSimHouse(t, dashscopesim.Options{ListLag: 40 * time.Second}, func(h *house, sim *dashscopesim.Sim) {
 		h.start()
 		h.untilState(h.create("acct_a", words("an earlier one")), task.Completed)
+
 		spec := dashscopesim.Spec{Width: 1280, Height: 720, Seconds: 2, Sound: true}
 		theirs := dashscopesim.Key{Secret: "sk-theirs", ID: "2", Account: "main"}
 		sim.Plant(dashscopesim.Planted{Key: theirs, Model: "wan2.6-t2v", Prompt: "a boat", Spec: spec, Takes: time.Minute})
 		sim.Inject(dashscopesim.Drop(dashscopesim.Submit))
+
 		id := h.create("acct_a", words("a boat"))
 		h.untilState(id, task.Submitting)
 		sim.Plant(dashscopesim.Planted{Key: theirs, Model: "wan2.6-t2v", Prompt: "a boat", Spec: spec, Takes: time.Minute})
 		h.untilState(id, task.Completed)
+
 		if n := submissions(sim, "a boat"); n != 1 {
 			t.Errorf("accepted %d times", n)
 		}
+
 		h.sound()
 	})
 }
 
 func TestTheSimulatedSupplierSurvivesEveryCrash(t *testing.T) {
 	t.Parallel()
+
 	for _, point := range []string{"before-submit", "after-submit", "polling", "collecting", "after-put", "after-final-commit"} {
 		t.Run(point, func(t *testing.T) {
 			inSimHouse(t, dashscopesim.Options{}, func(h *house, sim *dashscopesim.Sim) {
@@ -235,9 +272,11 @@ func TestTheSimulatedSupplierSurvivesEveryCrash(t *testing.T) {
 				h.crash(point)
 				h.start()
 				h.untilState(id, task.Completed)
+
 				if n := submissions(sim, "a boat"); n != 1 {
 					t.Errorf("the supplier accepted it %d times", n)
 				}
+
 				h.holdsVideo(id)
 				h.sound()
 			})

@@ -44,6 +44,7 @@ func (l *live) task(id string) *liveTask {
 		t = &liveTask{}
 		l.tasks[id] = t
 	}
+
 	return t
 }
 
@@ -51,6 +52,7 @@ func (l *live) task(id string) *liveTask {
 func (l *live) note(id string, progress int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	t := l.task(id)
 	t.progress = max(t.progress, progress)
 }
@@ -58,9 +60,11 @@ func (l *live) note(id string, progress int64) {
 func (l *live) progress(id string) int64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+
 	if t := l.tasks[id]; t != nil {
 		return t.progress
 	}
+
 	return 0
 }
 
@@ -68,8 +72,10 @@ func (l *live) progress(id string) int64 {
 func (l *live) failed(id string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	t := l.task(id)
 	t.failures++
+
 	return t.failures
 }
 
@@ -77,6 +83,7 @@ func (l *live) failed(id string) int {
 func (l *live) failing(id string) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+
 	return l.tasks[id] != nil && l.tasks[id].failures > 0
 }
 
@@ -85,10 +92,12 @@ func (l *live) failing(id string) bool {
 func (l *live) unknown(id string, now time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	t := l.task(id)
 	if t.unknown.IsZero() || now.IsZero() {
 		t.unknown = now
 	}
+
 	return t.unknown
 }
 
@@ -97,15 +106,18 @@ func (l *live) unknown(id string, now time.Time) time.Time {
 func (l *live) strange(id string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	t := l.task(id)
 	was := t.strange
 	t.strange = true
+
 	return was
 }
 
 func (l *live) forget(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	delete(l.tasks, id)
 }
 
@@ -115,12 +127,18 @@ func (l *live) forget(id string) {
 func (d *Dispatch) Live(id string) (progress, position, eta int64, ok bool) {
 	d.live.mu.RLock()
 	defer d.live.mu.RUnlock()
+
 	if t := d.live.tasks[id]; t != nil {
-		progress, ok = t.progress, true
+		progress = t.progress
+		ok = true
 	}
+
 	if p, queued := d.live.queue[id]; queued {
-		position, eta, ok = p.position, p.eta, true
+		position = p.position
+		eta = p.eta
+		ok = true
 	}
+
 	return progress, position, eta, ok
 }
 
@@ -136,6 +154,7 @@ func (d *Dispatch) snapshots(ctx context.Context) {
 		if err := d.snapshot(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("cannot look into the lanes", "error", err)
 		}
+
 		d.openGates() // for lanes that came up since
 	}
 }
@@ -145,21 +164,27 @@ func (d *Dispatch) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	elsewhere, err := d.lookElsewhere(ctx)
 	if err != nil {
 		return err
 	}
+
 	queue := map[string]place{}
+
 	for _, lane := range work {
 		d.lanes.note(lane.ID)
 		d.stats.queued.WithLabelValues(lane.ID).Set(float64(lane.Queued))
+
 		if lane.Queued == 0 {
 			continue
 		}
+
 		if err := d.places(ctx, lane, queue); err != nil {
 			return err
 		}
 	}
+
 	for _, t := range d.keeper.tenures() {
 		t.polls.each(func(r *running) {
 			queue[r.task.ID] = place{eta: d.expected(r.task)}
@@ -168,19 +193,24 @@ func (d *Dispatch) snapshot(ctx context.Context) error {
 			}
 		})
 	}
+
 	d.elsewhere.Store(&elsewhere)
+
 	for _, t := range elsewhere {
 		queue[t.ID] = place{eta: d.expected(t)}
 	}
+
 	d.live.mu.Lock()
 	d.live.queue = queue
 	d.live.mu.Unlock()
+
 	return nil
 }
 
 func (p *polls) each(visit func(*running)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	for _, r := range p.all {
 		visit(r)
 	}
@@ -193,29 +223,40 @@ func (d *Dispatch) places(ctx context.Context, lane store.Lane, into map[string]
 	if err != nil {
 		return err
 	}
+
 	order, err := d.lineUp(ctx, lane.ID, turns)
 	if err != nil {
 		return err
 	}
+
 	heap.Init(&order)
+
 	slots, each := d.laneSpeed(lane.ID)
 	now := d.Now()
+
 	for position := int64(1); position <= snapshotDeep && len(order) > 0; position++ {
 		a := order[0]
+
 		next, ok, err := a.pull(ctx, d.Store, lane.ID)
 		if err != nil {
 			return err
 		}
+
 		if !ok {
 			heap.Pop(&order)
+
 			position--
+
 			continue
 		}
+
 		rounds := (position+lane.Running-1)/slots + 1
 		into[next.Task] = place{position: position, eta: now.Add(time.Duration(rounds) * each).Unix()}
 		a.turn.Rank += next.Seconds << 20 / a.turn.Weight
+
 		heap.Fix(&order, 0)
 	}
+
 	return nil
 }
 
@@ -224,12 +265,14 @@ func (d *Dispatch) places(ctx context.Context, lane store.Lane, into map[string]
 func (d *Dispatch) lineUp(ctx context.Context, lane string, turns []store.Turn) (turnHeap, error) {
 	each := snapshotDeep/max(1, len(turns)) + 1
 	first, err := d.Store.QueuedFirst(ctx, lane, len(turns), each)
+
 	order := make(turnHeap, 0, len(turns))
 	for _, t := range turns {
 		// Who is not among the first any more, or has more than that, is asked for.
 		tasks := first[t.Account]
 		order = append(order, &ahead{turn: t, tasks: tasks, end: 0 < len(tasks) && len(tasks) < each})
 	}
+
 	return order, err
 }
 
@@ -238,6 +281,7 @@ func (d *Dispatch) laneSpeed(lane string) (slots int64, each time.Duration) {
 	for route := range strings.SplitSeq(lane, "|") {
 		slots += d.slotsOf(route)
 	}
+
 	for _, t := range d.keeper.tenures() {
 		t.polls.each(func(r *running) {
 			if r.task.Lane == lane {
@@ -245,17 +289,20 @@ func (d *Dispatch) laneSpeed(lane string) (slots int64, each time.Duration) {
 			}
 		})
 	}
+
 	for _, t := range d.seenElsewhere() {
 		if t.Lane == lane {
 			each = max(each, d.paces.median(t))
 		}
 	}
+
 	if each == 0 {
 		each = time.Duration(guess[len(guess)/2]) * time.Millisecond
 		if d.StandsIn() {
 			each = 10 * time.Second
 		}
 	}
+
 	return max(slots, 1), each
 }
 
@@ -272,17 +319,24 @@ type ahead struct {
 func (a *ahead) pull(ctx context.Context, s *store.Store, lane string) (store.Waiting, bool, error) {
 	if len(a.tasks) == 0 && !a.end {
 		a.chunk = min(max(4, a.chunk*4), snapshotDeep)
+
 		tasks, err := s.QueuedOf(ctx, lane, a.turn.Account, a.last, a.chunk)
 		if err != nil {
 			return store.Waiting{}, false, err
 		}
-		a.tasks, a.end = tasks, len(tasks) < a.chunk
+
+		a.tasks = tasks
+		a.end = len(tasks) < a.chunk
 	}
+
 	if len(a.tasks) == 0 {
 		return store.Waiting{}, false, nil
 	}
+
 	next := a.tasks[0]
-	a.tasks, a.last = a.tasks[1:], next.Task
+	a.tasks = a.tasks[1:]
+	a.last = next.Task
+
 	return next, true, nil
 }
 
@@ -294,6 +348,7 @@ func (h turnHeap) Less(i, j int) bool {
 	if h[i].turn.Rank != h[j].turn.Rank {
 		return h[i].turn.Rank < h[j].turn.Rank
 	}
+
 	return h[i].turn.Account < h[j].turn.Account
 }
 func (h turnHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
@@ -302,5 +357,6 @@ func (h *turnHeap) Pop() any {
 	old := *h
 	a := old[len(old)-1]
 	*h = old[:len(old)-1]
+
 	return a
 }

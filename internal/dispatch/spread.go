@@ -32,23 +32,27 @@ func (d *Dispatch) self() store.Replica {
 			r.Serves = append(r.Serves, up.Name)
 		}
 	}
+
 	return r
 }
 
 // spread counts who has what. What a renderer has of its own counts for nobody.
 func (k *keeper) spread(seen sight) spread {
 	has := map[string]int{}
+
 	for _, row := range seen.leases {
 		if row.Left > 0 && !strings.ContainsAny(row.ID, "@~") {
 			has[row.Owner]++
 		}
 	}
+
 	s := spread{mine: has[k.d.owner]}
 	for _, r := range seen.replicas {
 		if r.ID != k.d.owner {
 			s.others = append(s.others, neighbour{id: r.ID, serves: r.Serves, has: has[r.ID]})
 		}
 	}
+
 	return s
 }
 
@@ -60,16 +64,20 @@ func (k *keeper) leaves(up *upstream, s spread) bool {
 	if !fewer {
 		return false
 	}
+
 	now := time.Now()
+
 	since, seen := k.free[up.lease]
 	if !seen {
 		since = now
 		k.free[up.lease] = now
 	}
+
 	patience := leaseRenew
 	if now.Sub(k.given[up.lease]) < leaseTime {
 		patience = leaseTime
 	}
+
 	return now.Sub(since) < patience
 }
 
@@ -80,18 +88,22 @@ func (k *keeper) give(ctx context.Context, s spread) {
 	k.mu.Lock()
 	busy := k.giving || k.leaving
 	k.mu.Unlock()
+
 	if busy {
 		return
 	}
+
 	for _, n := range s.others {
 		if n.has > s.mine || n.has == s.mine && n.id < k.d.owner {
 			return
 		}
 	}
+
 	t := k.spare(s)
 	if t == nil {
 		return
 	}
+
 	k.given[t.id] = time.Now()
 	k.mu.Lock()
 	k.giving = true
@@ -108,16 +120,21 @@ func (k *keeper) give(ctx context.Context, s spread) {
 // two fewer can serve. One whose gate is shut stays: its rescue would begin anew.
 func (k *keeper) spare(s spread) *tenure {
 	var best *tenure
+
 	least := 0
+
 	for _, t := range k.tenures() {
 		wanted := slices.ContainsFunc(s.others, func(n neighbour) bool { return n.knows(t.up) && n.has+2 <= s.mine })
 		if t.id != t.up.Name || !wanted || t.shut() {
 			continue
 		}
+
 		if n := t.inProgress(); best == nil || n < least {
-			best, least = t, n
+			best = t
+			least = n
 		}
 	}
+
 	return best
 }
 
@@ -126,5 +143,6 @@ func (t *tenure) inProgress() (n int) {
 	for _, g := range t.list() {
 		n += t.slots.InUse(g.route)
 	}
+
 	return n
 }

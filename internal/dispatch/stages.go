@@ -48,47 +48,61 @@ type step struct {
 // says that the task has left the state.
 func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, error) {
 	entries := [2]string{d.NewID("entry"), d.NewID("entry")}
+
 	var next task.Task
+
 	err := d.write(ctx, func(tx *store.Tx) error {
 		now := d.millis()
+
 		if s.fenced != nil {
 			if err := s.fenced.holds(ctx, tx); err != nil {
 				return err
 			}
 		}
+
 		t, err := tx.Task(ctx, id)
 		if err != nil {
 			return err
 		}
+
 		if t.State != s.from || s.attempt != 0 && t.Attempt != s.attempt {
 			return fmt.Errorf("%s is %s in attempt %d, not %s in %d: %w", id, t.State, t.Attempt, s.from, s.attempt, errDecided)
 		}
+
 		if s.with != nil {
 			if err := s.with(ctx, tx); err != nil {
 				return err
 			}
 		}
+
 		next, err = task.Advance(ctx, tx, t, task.Step{At: now, Note: s.note, Edit: func(t *task.Task) {
 			s.edit(t)
+
 			if t.State.Final() && t.HiddenAt > 0 && t.State == task.Completed {
 				t.ExpiresAt = now // deleted by its owner: the sweep takes the bytes
 			}
 		}, Entries: entries, Used: s.used})
+
 		return err
 	})
+
 	return next, err
 }
 
 // fail ends a task with what its customer is told. The step says what goes with it.
 func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, s step) error {
-	s.from, s.attempt = t.State, t.Attempt
+	s.from = t.State
+	s.attempt = t.Attempt
 	s.edit = func(t *task.Task) {
-		t.State, t.Error = task.Failed, &task.Error{Code: string(f.Code), Message: f.Detail, Param: f.Param}
+		t.State = task.Failed
+		t.Error = &task.Error{Code: string(f.Code), Message: f.Detail, Param: f.Param}
 	}
+
 	_, err := d.advance(ctx, t.ID, s)
 	if err == nil {
 		d.Log.Info("task failed", "task", t.ID, "code", f.Code, "note", s.note)
 	}
+
 	return err
 }
 
@@ -100,7 +114,9 @@ func (d *Dispatch) insist(ctx context.Context, what, id string, f func() error) 
 		if err == nil || errors.Is(err, errDecided) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotOwner) || errors.Is(err, store.ErrClosed) {
 			return err
 		}
+
 		d.Log.Error("cannot write, trying again", "what", what, "task", id, "error", err)
+
 		if !wait(ctx, pause) {
 			return err
 		}

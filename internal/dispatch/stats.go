@@ -29,6 +29,7 @@ func newStats(r prometheus.Registerer) *stats {
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "unireel", Name: name, Help: help}, labels)
 	}
+
 	s := &stats{
 		claims:        counter("claims_total", "Tasks claimed for submission.", "route"),
 		submits:       counter("submissions_total", "Submissions by what became of them.", "route", "outcome"),
@@ -49,6 +50,7 @@ func newStats(r prometheus.Registerer) *stats {
 		r.MustRegister(s.claims, s.submits, s.polls, s.rescues, s.orphans, s.parked, s.completed, s.shut, s.queued, s.unusable, s.submitSeconds, s.excess)
 		r.MustRegister(s.mismatches, s.lost)
 	}
+
 	return s
 }
 
@@ -76,10 +78,12 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	unsure, err := d.unsureElsewhere(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	var list []Status
 	for _, up := range d.roster.list() {
 		s := Status{
@@ -91,13 +95,16 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 				s.InProgress++
 			}
 		}
+
 		for _, route := range d.lanes.routes() {
 			if name, model, _ := strings.Cut(route, "/"); name == up.Name && up.serves(model) {
 				s.Models = append(s.Models, model)
 			}
 		}
+
 		if t := d.keeper.tenure(up.lease); t != nil {
 			s.InProgress += t.polls.size()
+
 			s.Shut = s.Shut || t.shut()
 			for _, g := range t.list() {
 				if !slices.Contains(s.Models, g.model) {
@@ -105,19 +112,25 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 				}
 			}
 		}
+
 		for _, lane := range lanes {
 			if slices.ContainsFunc(strings.Split(lane.ID, "|"), func(route string) bool { return strings.HasPrefix(route, up.Name+"/") }) {
 				s.Waiting += lane.Queued
 			}
 		}
+
 		up.mu.Lock()
+
 		s.LastError = up.lastErr
 		if up.parked.After(d.Now()) {
-			s.ParkedUntil, s.ParkedWhy = up.parked.UnixMilli(), up.parkedWhy
+			s.ParkedUntil = up.parked.UnixMilli()
+			s.ParkedWhy = up.parkedWhy
 		}
 		up.mu.Unlock()
+
 		list = append(list, s)
 	}
+
 	return list, nil
 }
 
@@ -127,19 +140,24 @@ func (d *Dispatch) unsureElsewhere(ctx context.Context) (map[string]bool, error)
 	if d.Alone {
 		return nil, nil
 	}
+
 	unsure := map[string]bool{}
+
 	list, err := d.Store.Unfinished(ctx, task.Submitting, "", sweepAtOnce)
 	if err != nil {
 		return nil, err
 	}
+
 	for _, t := range list {
 		if d.keeper.tenure(t.Upstream) != nil {
 			continue
 		}
+
 		if a, err := d.Store.Attempt(ctx, t.ID, t.Attempt); err == nil && a.LostAt > 0 {
 			unsure[plainName(t.Upstream)] = true
 		}
 	}
+
 	return unsure, nil
 }
 
@@ -151,26 +169,35 @@ func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
 	if up == nil {
 		return store.ErrNotFound
 	}
+
 	ctx, done := context.WithTimeout(ctx, pollTime)
 	defer done()
+
 	if _, err := up.Provider.Poll(ctx, "00000000-0000-0000-0000-000000000000"); err != nil {
 		return errors.Join(errors.New("the supplier did not answer as it should"), err)
 	}
+
 	line := d.audited("test", name, nil)
+
 	err := d.write(ctx, func(tx *store.Tx) error {
 		if err := tx.Park(ctx, up.lease, 0, ""); err != nil {
 			return err
 		}
+
 		return tx.NoteAudit(ctx, line)
 	})
 	if err != nil {
 		return err
 	}
+
 	up.worked()
 	d.roster.tell(func() {
 		up.mu.Lock()
 		defer up.mu.Unlock()
-		up.parked, up.parkedWhy = time.Time{}, "" // whoever else serves it sees it at its next look
+
+		up.parked = time.Time{}
+		up.parkedWhy = "" // whoever else serves it sees it at its next look
 	})
+
 	return nil
 }

@@ -27,6 +27,7 @@ func (d *Dispatch) catchUps(ctx context.Context) {
 		if err := d.sweepMissed(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("cannot look for missed changes", "error", err)
 		}
+
 		if !wait(ctx, sweepEvery) {
 			return
 		}
@@ -40,9 +41,11 @@ func (d *Dispatch) background(ctx context.Context) {
 	if err := d.takeStrangers(ctx); err != nil && ctx.Err() == nil {
 		d.Log.Warn("cannot look for tasks of upstreams that are not configured any more", "error", err)
 	}
+
 	stray := d.Now()
 	for wait(ctx, sweepEvery) {
 		d.Point("sweeping")
+
 		for _, sweep := range []struct {
 			what string
 			do   func(context.Context) error
@@ -51,9 +54,11 @@ func (d *Dispatch) background(ctx context.Context) {
 				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
 			}
 		}
+
 		if d.Now().Sub(stray) < strayEvery {
 			continue
 		}
+
 		stray = d.Now()
 		if err := d.sweepStray(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("cannot sweep", "what", "stray blobs", "error", err)
@@ -70,6 +75,7 @@ func (d *Dispatch) takeStrangers(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+
 			for _, t := range list {
 				after = t.ID
 				switch {
@@ -82,11 +88,13 @@ func (d *Dispatch) takeStrangers(ctx context.Context) error {
 					d.collects.add(t.ID)
 				}
 			}
+
 			if len(list) < sweepAtOnce {
 				break
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -96,14 +104,17 @@ func (d *Dispatch) sweepMissed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	for _, id := range preparing {
 		d.prepares.add(id)
 	}
+
 	for _, t := range d.keeper.tenures() {
 		if err := t.catchUp(ctx); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -113,12 +124,14 @@ func (d *Dispatch) sweepLate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	for _, t := range late {
 		err := d.fail(ctx, t, expired(), step{note: "start_by is past"})
 		if err != nil && !errors.Is(err, errDecided) {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -134,11 +147,13 @@ func (d *Dispatch) sweepVideos(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	for _, t := range list {
 		artifacts, err := d.Store.Artifacts(ctx, t.ID)
 		if err != nil {
 			return err
 		}
+
 		_, err = d.advance(ctx, t.ID, step{
 			from: t.State, note: "swept",
 			with: func(ctx context.Context, tx *store.Tx) error { return tx.DeleteArtifacts(ctx, t.ID) },
@@ -147,12 +162,14 @@ func (d *Dispatch) sweepVideos(ctx context.Context) error {
 		if err != nil && !errors.Is(err, errDecided) {
 			return err
 		}
+
 		for _, a := range artifacts {
 			if err := d.Blobs.Delete(ctx, a.Blob); err != nil {
 				return err
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -161,6 +178,7 @@ func (d *Dispatch) sweepFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	for _, f := range list {
 		err := d.write(ctx, func(tx *store.Tx) error {
 			_, err := tx.DeleteFile(ctx, f.Account, f.ID, d.millis())
@@ -169,10 +187,12 @@ func (d *Dispatch) sweepFiles(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+
 		if err := d.Blobs.Delete(ctx, f.Blob); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -181,12 +201,15 @@ func (d *Dispatch) sweepRows(ctx context.Context) error {
 		if _, err := tx.DeleteIdempotency(ctx, d.millis(), sweepAtOnce); err != nil {
 			return err
 		}
+
 		if _, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce); err != nil {
 			return err
 		}
+
 		if err := tx.DeleteSpending(ctx, d.millis()); err != nil {
 			return err
 		}
+
 		return tx.DeleteReplicas(ctx, d.millis(), replicasKept.Milliseconds())
 	})
 }
@@ -198,6 +221,7 @@ func (d *Dispatch) sweepDeliveries(ctx context.Context) error {
 	if d.History > 0 {
 		ended = d.Now().Add(-d.History).UnixMilli()
 	}
+
 	for n := int64(1); n > 0; {
 		err := d.write(ctx, func(tx *store.Tx) (err error) {
 			n, err = tx.SweepDeliveries(ctx, d.millis(), ended, sweepAtOnce)
@@ -207,6 +231,7 @@ func (d *Dispatch) sweepDeliveries(ctx context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -215,6 +240,7 @@ func (d *Dispatch) sweepHistory(ctx context.Context) error {
 	if d.History == 0 {
 		return nil
 	}
+
 	for n := sweepAtOnce; n == sweepAtOnce; {
 		err := d.Store.WriteBackground(ctx, func(tx *store.Tx) (err error) {
 			n, err = tx.Thin(ctx, d.Now().Add(-d.History).UnixMilli(), sweepAtOnce)
@@ -224,23 +250,30 @@ func (d *Dispatch) sweepHistory(ctx context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
 // sweepStray deletes blobs that are a day old and that nothing names.
 func (d *Dispatch) sweepStray(ctx context.Context) error {
 	var failed error
+
 	err := d.Blobs.List(ctx, func(info blob.Info) bool {
 		if d.Now().Sub(info.ModTime) < strayAge {
 			return true
 		}
+
 		owner, _, _ := strings.Cut(info.Key, "/")
+
 		named, err := d.Store.BlobNamed(ctx, info.Key, owner)
 		if err == nil && !named {
 			err = d.Blobs.Delete(ctx, info.Key)
 		}
+
 		failed = errors.Join(failed, err)
+
 		return failed == nil
 	})
+
 	return errors.Join(err, failed)
 }

@@ -35,6 +35,7 @@ func newTenure(l *lease, up *upstream) *tenure {
 	t.claims, t.rest = context.WithCancel(l.ctx)
 	t.polls = newPolls(t)
 	l.tenure = t
+
 	return t
 }
 
@@ -42,18 +43,22 @@ func newTenure(l *lease, up *upstream) *tenure {
 // its gates: what is in progress is counted before anything is added.
 func (t *tenure) serve(ctx context.Context) {
 	t.d.Log.Info("serving an upstream", "upstream", t.up.Name, "fence", t.fence)
+
 	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
 		err := t.recover(ctx)
 		if err == nil {
 			break
 		}
+
 		if ctx.Err() == nil {
 			t.d.Log.Error("cannot take up an upstream's tasks, trying again", "upstream", t.up.Name, "error", err)
 		}
+
 		if !wait(ctx, pause) {
 			return
 		}
 	}
+
 	t.door.Lock()
 	t.open = true
 	t.door.Unlock()
@@ -69,10 +74,12 @@ func (t *tenure) sayEnd() {
 	for _, g := range t.list() {
 		t.d.stats.shut.WithLabelValues(g.route).Set(0)
 	}
+
 	level := slog.LevelInfo
 	if why := context.Cause(t.ctx); errors.Is(why, errLeaseOld) || errors.Is(why, errLeaseLost) {
 		level = slog.LevelWarn
 	}
+
 	t.d.Log.Log(context.WithoutCancel(t.ctx), level, "an upstream is not served here any more", "upstream", t.up.Name, "why", context.Cause(t.ctx))
 }
 
@@ -83,6 +90,7 @@ func (t *tenure) bucket(rate float64) limit.Bucket {
 	for full := t.fence > 1 && rate > 0; full; {
 		full, _ = b.Take(t.d.Now())
 	}
+
 	return b
 }
 
@@ -92,16 +100,19 @@ func (t *tenure) recover(ctx context.Context) error {
 		if !s.owned {
 			continue
 		}
+
 		err := t.each(ctx, s.state, func(found task.Task) error {
 			if err := s.take(t.d, ctx, found); err != nil {
 				return fmt.Errorf("%s %s: %w", s.state, found.ID, err)
 			}
+
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -117,12 +128,15 @@ func (d *Dispatch) eachAt(ctx context.Context, id string, state task.State, visi
 		if err != nil {
 			return err
 		}
+
 		for _, found := range list {
 			if err := visit(found); err != nil {
 				return err
 			}
+
 			after = found.ID
 		}
+
 		if len(list) < 1000 {
 			return nil
 		}
@@ -135,22 +149,27 @@ func (t *tenure) catchUp(ctx context.Context) error {
 	if !t.isOpen() {
 		return nil
 	}
+
 	err := t.each(ctx, task.Running, func(found task.Task) error {
 		if t.polls.has(found.ID) {
 			if found.CancelRequestedAt > 0 {
 				t.d.heedCancel(ctx, found.ID)
 			}
+
 			return nil
 		}
+
 		return t.adoptRunning(ctx, found.ID)
 	})
 	if err != nil {
 		return err
 	}
+
 	return t.each(ctx, task.Collecting, func(found task.Task) error {
 		if !t.d.live.failing(found.ID) { // then its next try has its time
 			t.d.collects.add(found.ID)
 		}
+
 		return nil
 	})
 }
@@ -162,6 +181,7 @@ func (t *tenure) adoptRunning(ctx context.Context, id string) error {
 	if err != nil || fresh.State != task.Running || fresh.Upstream != t.id {
 		return err
 	}
+
 	return t.d.takeRunning(ctx, fresh)
 }
 
@@ -181,21 +201,27 @@ func (t *tenure) handOver(ctx context.Context, why error) {
 func (t *tenure) gate(model string) *gate {
 	t.door.Lock()
 	defer t.door.Unlock()
+
 	if g := t.gates[model]; g != nil {
 		return g
 	}
+
 	if !t.up.serves(model) {
 		return nil
 	}
+
 	g := newGate(t, model)
 	t.gates[model] = g
 	t.slots.Resize(g.route, t.up.Limits.InProgress)
+
 	if t.claims.Err() == nil && t.begin(&t.passing) {
 		t.d.ended.Go(func() {
 			defer t.passing.Done()
+
 			g.run(t.claims)
 		})
 	}
+
 	return g
 }
 
@@ -204,11 +230,13 @@ func (t *tenure) openGates(routes []string) {
 	if !t.isOpen() {
 		return
 	}
+
 	for _, route := range routes {
 		if name, model, _ := strings.Cut(route, "/"); name == t.up.Name {
 			t.gate(model)
 		}
 	}
+
 	for _, g := range t.list() {
 		g.wake()
 	}
@@ -218,10 +246,12 @@ func (t *tenure) openGates(routes []string) {
 func (t *tenure) list() []*gate {
 	t.door.Lock()
 	defer t.door.Unlock()
+
 	var list []*gate
 	for _, g := range t.gates {
 		list = append(list, g)
 	}
+
 	return list
 }
 
@@ -229,6 +259,7 @@ func (t *tenure) list() []*gate {
 func (t *tenure) isOpen() bool {
 	t.door.Lock()
 	defer t.door.Unlock()
+
 	return t.open
 }
 
@@ -239,5 +270,6 @@ func (t *tenure) shut() bool {
 			return true
 		}
 	}
+
 	return false
 }

@@ -22,10 +22,12 @@ const thumbnailTime = 30 * time.Second
 func (d *Dispatch) Thumbnail(ctx context.Context, id string) error {
 	ctx, done := context.WithTimeout(ctx, thumbnailTime)
 	defer done()
+
 	for {
 		if _, err := d.Store.Artifact(ctx, id, task.Thumbnail); !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
+
 		made, mine := d.drawing(id)
 		if !mine {
 			select {
@@ -35,11 +37,13 @@ func (d *Dispatch) Thumbnail(ctx context.Context, id string) error {
 				return ctx.Err()
 			}
 		}
+
 		err := d.drawInTurn(ctx, id)
 		d.mu.Lock()
 		delete(d.drawings, id)
 		d.mu.Unlock()
 		close(made)
+
 		return err
 	}
 }
@@ -48,11 +52,14 @@ func (d *Dispatch) Thumbnail(ctx context.Context, id string) error {
 func (d *Dispatch) drawing(id string) (made chan struct{}, mine bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+
 	if made, busy := d.drawings[id]; busy {
 		return made, false
 	}
+
 	made = make(chan struct{})
 	d.drawings[id] = made
+
 	return made, true
 }
 
@@ -63,22 +70,27 @@ func (d *Dispatch) drawInTurn(ctx context.Context, id string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+
 	t, err := d.Store.Task(ctx, id)
 	if err != nil {
 		return err
 	}
+
 	video, err := d.Store.Artifact(ctx, id, task.Video)
 	if err != nil {
 		return err
 	}
+
 	a, err := d.draw(ctx, t, video)
 	if err != nil {
 		return fmt.Errorf("thumbnail of %s: %w", id, err)
 	}
+
 	return d.write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Artifact(ctx, id, task.Video); err != nil {
 			return err // swept meanwhile; the blob is stray
 		}
+
 		return tx.InsertArtifact(ctx, a)
 	})
 }
@@ -90,18 +102,25 @@ func (d *Dispatch) draw(ctx context.Context, t task.Task, video task.Artifact) (
 		return task.Artifact{}, fmt.Errorf("scratch: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	film, picture := filepath.Join(folder, "video.mp4"), filepath.Join(folder, "thumbnail.jpg")
+
+	film := filepath.Join(folder, "video.mp4")
+	picture := filepath.Join(folder, "thumbnail.jpg")
+
 	if err := d.copyBlob(ctx, video.Blob, film); err != nil {
 		return task.Artifact{}, err
 	}
+
 	if err := d.Fetch.Thumbnail(ctx, film, picture, time.Duration(video.Millis/3)*time.Millisecond); err != nil {
 		return task.Artifact{}, err
 	}
+
 	media, err := d.Fetch.Probe(ctx, picture)
 	if err != nil {
 		return task.Artifact{}, err
 	}
+
 	a := task.Artifact{Task: t.ID, Kind: task.Thumbnail, Type: media.Type, Width: media.Width, Height: media.Height}
+
 	return a, d.keep(ctx, t, picture, ".jpg", &a)
 }
 
@@ -111,10 +130,13 @@ func (d *Dispatch) copyBlob(ctx context.Context, key, path string) error {
 		return err
 	}
 	defer func() { _ = from.Close() }()
+
 	to, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("scratch: %w", err)
 	}
+
 	_, err = io.Copy(to, from)
+
 	return errors.Join(err, to.Close())
 }

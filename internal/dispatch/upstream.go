@@ -44,6 +44,7 @@ type roster struct {
 func (r *roster) mark() int {
 	r.meeting.Lock()
 	defer r.meeting.Unlock()
+
 	return r.told
 }
 
@@ -52,7 +53,9 @@ func (r *roster) mark() int {
 func (r *roster) tell(f func()) {
 	r.meeting.Lock()
 	defer r.meeting.Unlock()
+
 	r.told++
+
 	f()
 }
 
@@ -60,16 +63,19 @@ func (r *roster) list() []*upstream {
 	if list := r.now.Load(); list != nil {
 		return *list
 	}
+
 	return nil
 }
 
 func (r *roster) change(f func([]*upstream) ([]*upstream, error)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	list, err := f(slices.Clone(r.list()))
 	if err == nil {
 		r.now.Store(&list)
 	}
+
 	return err
 }
 
@@ -78,14 +84,17 @@ func (d *Dispatch) join(u Upstream, setup string) error {
 	if strings.ContainsAny(u.Name, "/|@~") || u.Name == "" {
 		return fmt.Errorf("dispatch: upstream name %q is empty or has one of / | @ ~", u.Name)
 	}
+
 	up := &upstream{Upstream: u, lease: u.Name, setup: setup, ranks: d.ranksOf(u)}
 	if u.Kind.Traits.Resubmit && !d.Alone {
 		up.lease += "@" + d.owner // it renders in this process: every replica has its own
 	}
+
 	return d.roster.change(func(list []*upstream) ([]*upstream, error) {
 		if slices.ContainsFunc(list, func(other *upstream) bool { return other.Name == u.Name }) {
 			return nil, fmt.Errorf("dispatch: upstream name %q stands twice", u.Name)
 		}
+
 		return append(list, up), nil
 	})
 }
@@ -103,7 +112,9 @@ func (d *Dispatch) joinAdded(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the upstreams: %w", err)
 	}
+
 	d.meetAll(rows, 0)
+
 	return nil
 }
 
@@ -112,9 +123,11 @@ func (d *Dispatch) joinAdded(ctx context.Context) error {
 func (d *Dispatch) meetAll(rows []store.Upstream, mark int) {
 	d.roster.meeting.Lock()
 	defer d.roster.meeting.Unlock()
+
 	if d.roster.told != mark {
 		return
 	}
+
 	for _, row := range rows {
 		d.meet(row)
 	}
@@ -134,17 +147,23 @@ func (d *Dispatch) meet(row store.Upstream) {
 		if err == nil && u.Name != row.ID {
 			err = fmt.Errorf("it is set up as %q", u.Name)
 		}
+
 		if err == nil {
 			err = d.join(u, row.Setup)
 		}
+
 		if err != nil {
 			d.stats.unusable.WithLabelValues(row.ID).Set(1)
+
 			if d.roster.broken[row.ID] != row.Setup { // it is tried again at every look
 				d.Log.Error("ALERT: an upstream that was added cannot be used here", "upstream", row.ID, "error", err)
 			}
+
 			d.roster.broken[row.ID] = row.Setup
+
 			return
 		}
+
 		delete(d.roster.broken, row.ID)
 		d.stats.unusable.WithLabelValues(row.ID).Set(0)
 		d.upstream(row.ID).see(row)
@@ -160,12 +179,15 @@ func (d *Dispatch) dismiss(up *upstream) {
 	if t := d.keeper.tenure(up.lease); t != nil {
 		t.lose(errRemoved)
 	}
+
 	if c, ok := up.Provider.(provider.Closer); ok {
 		_ = c.Close()
 	}
+
 	if d.Dismissed != nil {
 		d.Dismissed(up.Name)
 	}
+
 	d.Log.Info("an upstream was removed", "upstream", up.Name)
 }
 
@@ -173,19 +195,25 @@ func (d *Dispatch) dismiss(up *upstream) {
 func (u *upstream) see(row store.Upstream) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.keyID, u.wish, u.parked, u.parkedWhy = row.KeyID, row.Wish, time.UnixMilli(row.ParkedUntil), row.ParkedWhy
+
+	u.keyID = row.KeyID
+	u.wish = row.Wish
+	u.parked = time.UnixMilli(row.ParkedUntil)
+	u.parkedWhy = row.ParkedWhy
 }
 
 // parkedUntil is the time before which nothing is submitted.
 func (u *upstream) parkedUntil() time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+
 	return u.parked
 }
 
 func (u *upstream) wished() store.Wish {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+
 	return u.wish
 }
 
@@ -198,6 +226,7 @@ func (u *upstream) takesNew() bool {
 func (u *upstream) note(f *provider.Failure) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+
 	u.lastErr = f.Error()
 }
 
@@ -209,11 +238,16 @@ func (d *Dispatch) park(ctx context.Context, up *upstream, until time.Time, why 
 	set := func() {
 		up.mu.Lock()
 		defer up.mu.Unlock()
-		up.parked, up.parkedWhy = until, why
+
+		up.parked = until
+		up.parkedWhy = why
 	}
+
 	set() // at once; and again when it is on disk, since a row may be met meanwhile
 	defer d.roster.tell(set)
+
 	d.stats.parked.WithLabelValues(up.Name).Inc()
+
 	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, until.UnixMilli(), why) }); err != nil {
 		d.Log.Error("cannot note a parked upstream", "upstream", up.Name, "error", err)
 	}
@@ -239,14 +273,17 @@ type breaker struct {
 func (d *Dispatch) failed(ctx context.Context, up *upstream, f *provider.Failure) {
 	up.mu.Lock()
 	b := &up.breaker
+
 	b.trying = ""
 	if b.failures++; b.failures < breakerAfter {
 		up.mu.Unlock()
 		return
 	}
+
 	rest := min(breakerFirst<<min(b.trips, 10), breakerLast)
 	b.trips++
 	up.mu.Unlock()
+
 	until := d.Now().Add(rest)
 	d.Log.Error("ALERT: an upstream fails again and again; it is left alone for a while", "upstream", up.Name, "failures", b.failures, "last", f.Error(), "until", until)
 	d.park(ctx, up, until, fmt.Sprintf("it failed %d times on end; the last: %s", b.failures, f.Error()))
@@ -256,6 +293,7 @@ func (d *Dispatch) failed(ctx context.Context, up *upstream, f *provider.Failure
 func (u *upstream) worked() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+
 	u.breaker = breaker{}
 }
 
@@ -264,14 +302,18 @@ func (u *upstream) worked() {
 func (u *upstream) mayTry(route string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+
 	b := &u.breaker
 	if b.failures < breakerAfter || b.trying == route {
 		return true
 	}
+
 	if b.trying != "" {
 		return false
 	}
+
 	b.trying = route
+
 	return true
 }
 
@@ -279,6 +321,7 @@ func (u *upstream) mayTry(route string) bool {
 func (u *upstream) tried(route string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+
 	if u.breaker.trying == route {
 		u.breaker.trying = ""
 	}
@@ -298,17 +341,23 @@ func (d *Dispatch) AddUpstream(ctx context.Context, setup string) (name string, 
 	if err != nil {
 		return "", err
 	}
+
 	if c, ok := u.Provider.(provider.Closer); ok {
 		_ = c.Close() // it was a trial
 	}
+
 	if d.upstream(u.Name) != nil {
 		return "", ErrExists
 	}
-	made, line := false, d.audited("add", u.Name, shownOf(setup))
+
+	made := false
+	line := d.audited("add", u.Name, shownOf(setup))
+
 	err = d.Store.Write(ctx, func(tx *store.Tx) (err error) {
 		if made, err = tx.SetUp(ctx, u.Name, setup); err != nil || !made {
 			return err
 		}
+
 		return tx.NoteAudit(ctx, line)
 	})
 	switch {
@@ -317,6 +366,7 @@ func (d *Dispatch) AddUpstream(ctx context.Context, setup string) (name string, 
 	case !made:
 		return "", ErrExists
 	}
+
 	return u.Name, d.afterWish(ctx, u.Name)
 }
 
@@ -330,28 +380,35 @@ func (d *Dispatch) WishUpstream(ctx context.Context, name string, wish store.Wis
 	case up != nil && wish == store.WishRemove && up.setup == "":
 		return ErrConfigured
 	}
+
 	line := d.audited(actOf(wish), name, nil)
+
 	err := d.Store.Write(ctx, func(tx *store.Tx) error {
 		if up != nil { // it may never have been served
 			if err := tx.EnsureUpstream(ctx, name); err != nil {
 				return err
 			}
 		}
+
 		err := tx.SetWish(ctx, name, wish)
 		if err == nil && wish == store.WishServe {
 			err = tx.Park(ctx, name, 0, "") // what is resumed is tried at once
 		}
+
 		if err != nil {
 			return err
 		}
+
 		return tx.NoteAudit(ctx, line)
 	})
 	if err != nil {
 		return err
 	}
+
 	if up != nil && wish == store.WishServe {
 		up.worked()
 	}
+
 	return d.afterWish(ctx, name)
 }
 
@@ -362,8 +419,10 @@ func (d *Dispatch) afterWish(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+
 	d.roster.tell(func() { d.meet(row) })
 	d.keeper.wake()
 	d.openGates()
+
 	return nil
 }

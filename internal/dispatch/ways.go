@@ -24,19 +24,24 @@ type Way struct {
 // first first.
 func (d *Dispatch) Ways() []Way {
 	var ways []Way
+
 	for _, m := range d.Catalog.Models() {
 		for _, mode := range m.ModeList() {
 			from := len(ways)
+
 			for _, up := range d.roster.list() {
 				supply, ok := d.supply(up, catalog.Request{Resolved: m.ID, Mode: mode})
 				if !ok {
 					continue
 				}
+
 				r := up.rank(supply.Model)
 				ways = append(ways, Way{Model: m.ID, Mode: mode, Upstream: up.Name, As: supply.Model, Order: r.order, Weight: r.weight, Lacks: supply.Lacks})
 			}
+
 			slices.SortStableFunc(ways[from:], func(a, b Way) int { return cmp.Or(a.Order-b.Order, b.Weight-a.Weight) })
 		}
 	}
+
 	return ways
 }

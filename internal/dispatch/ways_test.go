@@ -21,9 +21,11 @@ func TestWaysAreTheRoutesOfTasks(t *testing.T) {
 			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Weight: 2, Supply: catalog.Supply{Model: "ours", Lacks: []catalog.Feature{catalog.LacksSeed}}}}
 		})
 		h.start()
+
 		if err := h.d.WishUpstream(context.Background(), "later", store.WishPause); err != nil {
 			t.Fatal(err)
 		}
+
 		of := func(mode catalog.Mode) []Way {
 			return slices.DeleteFunc(h.d.Ways(), func(w Way) bool { return w.Model != "wan2.6-video-720p" || w.Mode != mode })
 		}
@@ -31,6 +33,7 @@ func TestWaysAreTheRoutesOfTasks(t *testing.T) {
 			return Way{Model: "wan2.6-video-720p", Mode: mode, Upstream: upstream, As: as, Order: order, Weight: weight}
 		}
 		short := way(catalog.T2V, "short", "ours", 1, 2)
+
 		short.Lacks = []catalog.Feature{catalog.LacksSeed}
 		for mode, want := range map[catalog.Mode][]Way{
 			catalog.T2V: {way(catalog.T2V, "heavy", "wan2.6-t2v", 1, 3), short, way(catalog.T2V, "up", "wan2.6-t2v", 1, 1), way(catalog.T2V, "later", "wan2.6-t2v", 2, 1)},

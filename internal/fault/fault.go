@@ -62,6 +62,7 @@ func (f *Fault) Error() string {
 	if f.Param != "" {
 		return f.Param + ": " + f.Detail
 	}
+
 	return f.Detail
 }
 
@@ -72,6 +73,7 @@ func (f *Fault) Unwrap() error { return f.cause }
 func (f *Fault) All() []Fault {
 	first := *f
 	first.More = nil
+
 	return append([]Fault{first}, f.More...)
 }
 
@@ -81,8 +83,10 @@ func Join(list []Fault) *Fault {
 	if len(list) == 0 {
 		return nil
 	}
+
 	f := list[0]
 	f.More = slices.Clone(list[1:])
+
 	return &f
 }
 
@@ -93,6 +97,7 @@ func From(err error) *Fault {
 	if errors.As(err, &f) {
 		return f
 	}
+
 	return New(CodeInternal, "", "Something went wrong on our side. Nothing was charged for this request; repeat it, and name the request id if it goes on.").Because(err)
 }
 
@@ -115,9 +120,11 @@ func Codes() []Info {
 	for code, c := range codes {
 		list = append(list, Info{Code: code, Kind: c.kind, Meaning: c.meaning})
 	}
+
 	slices.SortFunc(list, func(a, b Info) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Code, b.Code))
 	})
+
 	return list
 }
 
@@ -127,5 +134,6 @@ func (c Code) Kind() Kind {
 	if info, ok := codes[c]; ok {
 		return info.kind
 	}
+
 	return Internal
 }

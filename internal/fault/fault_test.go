@@ -12,6 +12,7 @@ func TestFromHidesTheInside(t *testing.T) {
 	if f.Kind != Internal || strings.Contains(f.Error(), "relation") {
 		t.Fatalf("an unknown error shows its inside: %v", f)
 	}
+
 	if !strings.Contains(errors.Unwrap(f).Error(), "relation") {
 		t.Fatal("the cause is lost for the log")
 	}
@@ -28,6 +29,7 @@ func TestJoinKeepsTheOrder(t *testing.T) {
 	if Join(nil) != nil {
 		t.Fatal("nothing wrong is no fault")
 	}
+
 	f := Join([]Fault{*New(CodeMissingField, "prompt", "a"), *New(CodeInvalidValue, "size", "b")})
 	if f.Param != "prompt" || len(f.All()) != 2 || f.All()[1].Param != "size" {
 		t.Fatalf("got %+v", f.All())

@@ -33,10 +33,12 @@ func (f *Fetcher) Public(rawURL string) bool {
 	if wrong != nil || f.mapped(u) != nil {
 		return false
 	}
+
 	host := plainHost(u)
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return f.open(netip.AddrPortFrom(ip, portOf(u))) && !f.allowed(netip.AddrPortFrom(ip, portOf(u)))
 	}
+
 	return !localName(host) && (portOf(u) == 80 || portOf(u) == 443)
 }
 
@@ -45,55 +47,71 @@ func (f *Fetcher) parse(rawURL string) (*url.URL, *fault.Fault) {
 	if rawURL == "" {
 		return nil, refuse("The URL is empty. Give an http or https URL.")
 	}
+
 	if len(rawURL) > maxURL {
 		return nil, refuse("The URL is longer than " + strconv.Itoa(maxURL) + " bytes. Give a shorter one, or upload the file by POST /v1/files.")
 	}
+
 	if strings.ContainsFunc(rawURL, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f || r == '\uFFFD' }) {
 		return nil, refuse("The URL has a space, a backslash or another character that cannot stand in a URL. Percent-encode it.")
 	}
+
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, refuse("This is not a URL. Give one like https://example.com/clip.mp4.")
 	}
+
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, refuse("Only http and https URLs are fetched. Give such a URL, or upload the file by POST /v1/files.")
 	}
+
 	if u.User != nil {
 		return nil, refuse("The URL has a user name or password in it, which is not taken. Give a link that needs none, for instance a signed one.")
 	}
+
 	if u.Hostname() == "" || u.Opaque != "" {
 		return nil, refuse("The URL names no host. Give one like https://example.com/clip.mp4.")
 	}
+
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return nil, refuse("The URL's port is not a number from 1 to 65535.")
 		}
 	}
+
 	if f.mapped(u) != nil {
 		return u, nil
 	}
+
 	return u, f.checkHost(u)
 }
 
 func (f *Fetcher) checkHost(u *url.URL) *fault.Fault {
-	host, port := plainHost(u), portOf(u)
+	host := plainHost(u)
+	port := portOf(u)
+
 	if host == "" || len(host) > maxHost || strings.Contains(host, "..") || strings.HasPrefix(host, ".") {
 		return refuse("The URL's host is not a valid name.")
 	}
+
 	if strings.Contains(u.Host, "[") || numeric(host) {
 		ip, err := netip.ParseAddr(host)
 		if err != nil || ip.Zone() != "" {
 			return refuse("The URL's host is a number that is not a plain address. Write it as four decimal numbers, or give a host name.")
 		}
+
 		a := netip.AddrPortFrom(ip, port)
 		if f.allowed(a) || f.open(a) {
 			return nil
 		}
+
 		if f.guard.SafeAddr(ip) == nil {
 			return refusePort()
 		}
+
 		return refuse("The URL's host is an address that is not on the public internet. Give a public URL, or upload the file by POST /v1/files.")
 	}
+
 	if strings.ContainsFunc(host, func(r rune) bool {
 		return ('a' > r || r > 'z') && ('0' > r || r > '9') && r != '-' && r != '.' && r != '_'
 	}) {
@@ -104,9 +122,11 @@ func (f *Fetcher) checkHost(u *url.URL) *fault.Fault {
 	if len(f.allow) == 0 && localName(host) {
 		return refuse("The URL's host is a name of a local network. Give a public URL, or upload the file by POST /v1/files.")
 	}
+
 	if !f.portAllowed(port) {
 		return refusePort()
 	}
+
 	return nil
 }
 
@@ -114,11 +134,13 @@ func (f *Fetcher) portAllowed(port uint16) bool {
 	if port == 80 || port == 443 {
 		return true
 	}
+
 	for _, a := range f.allow {
 		if a.port == 0 || a.port == port {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -133,10 +155,13 @@ func plainHost(u *url.URL) string {
 			if err != nil {
 				return ""
 			}
+
 			host = ascii
+
 			break
 		}
 	}
+
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
@@ -147,9 +172,11 @@ func numeric(host string) bool {
 	if last == "" {
 		return false
 	}
+
 	if digits, ok := strings.CutPrefix(last, "0x"); ok {
 		return strings.Trim(digits, "0123456789abcdef") == ""
 	}
+
 	return strings.Trim(last, "0123456789") == ""
 }
 
@@ -160,6 +187,7 @@ func localName(host string) bool {
 	case host, "localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "private":
 		return true
 	}
+
 	return strings.HasSuffix(host, ".home.arpa")
 }
 
@@ -167,9 +195,11 @@ func portOf(u *url.URL) uint16 {
 	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
 		return uint16(n)
 	}
+
 	if u.Scheme == "https" {
 		return 443
 	}
+
 	return 80
 }
 

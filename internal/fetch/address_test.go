@@ -14,11 +14,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func fetcher(t testing.TB, o Options) *Fetcher {
 	t.Helper()
+
 	f, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { f.Close() })
+
 	return f
 }
 
@@ -36,6 +39,7 @@ var hostile = []string{
 
 func TestHostileHostsAreRefused(t *testing.T) {
 	f := fetcher(t, Options{})
+
 	for _, host := range hostile {
 		for _, raw := range []string{"http://" + host + "/a.mp4", "https://" + host + ":443/a.mp4"} {
 			wrong := f.Check(raw)
@@ -43,9 +47,11 @@ func TestHostileHostsAreRefused(t *testing.T) {
 				t.Errorf("%s is let through", raw)
 				continue
 			}
+
 			if wrong.Code != fault.CodeInvalidValue || !strings.HasSuffix(wrong.Detail, ".") {
 				t.Errorf("%s: %+v", raw, wrong)
 			}
+
 			if f.Public(raw) {
 				t.Errorf("%s is called public", raw)
 			}
@@ -79,6 +85,7 @@ func TestGoodURLsPass(t *testing.T) {
 		if wrong := f.Check(raw); wrong != nil {
 			t.Errorf("%s: %v", raw, wrong)
 		}
+
 		if !f.Public(raw) {
 			t.Errorf("%s is not called public", raw)
 		}
@@ -111,10 +118,12 @@ func TestAllowAdmitsWhatItNames(t *testing.T) {
 		if wrong := f.Check(c.raw); (wrong == nil) != c.ok {
 			t.Errorf("allow %s, %s: %v", c.allow, c.raw, wrong)
 		}
+
 		if f.Public(c.raw) {
 			t.Errorf("%s is called public", c.raw)
 		}
 	}
+
 	for _, text := range []string{"", "x", "10.0.0.0/33", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:x", "10.0.0.0/8:70000", "[fd00::/8", "[fd00::/8]81", "fe80::1%eth0", ":80"} {
 		if _, err := New(Options{Allow: []string{text}}); err == nil {
 			t.Errorf("allow %q is taken", text)
@@ -128,19 +137,23 @@ func FuzzCheck(f *testing.F) {
 	for _, host := range hostile {
 		f.Add("http://" + host + "/")
 	}
+
 	f.Add("https://example.com:443/a?b#c")
 	guard := fetcher(f, Options{})
 	f.Fuzz(func(t *testing.T, raw string) {
 		if guard.Check(raw) != nil {
 			return
 		}
+
 		u, err := url.Parse(raw)
 		if err != nil || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
 			t.Fatalf("%q passed", raw)
 		}
+
 		if p := u.Port(); p != "" && p != "80" && p != "443" && strings.TrimLeft(p, "0") != "80" && strings.TrimLeft(p, "0") != "443" {
 			t.Fatalf("%q passed with port %s", raw, p)
 		}
+
 		host := plainHost(u)
 		if host == "" || strings.HasSuffix(host, "localhost") && localName(host) || strings.HasPrefix(host, "127.") && numeric(host) {
 			t.Fatalf("%q passed", raw)

@@ -35,10 +35,12 @@ func FastStart(path string) (bool, error) {
 		return false, fmt.Errorf("read boxes: %w", err)
 	}
 	defer file.Close()
+
 	l, err := walk(file, fileSize(file))
 	if err != nil {
 		return false, fmt.Errorf("read boxes: %w", err)
 	}
+
 	return l.mdat < 0 || l.moov < l.mdat, nil
 }
 
@@ -46,6 +48,7 @@ func FastStart(path string) (bool, error) {
 // where the file still is, and there must be an index.
 func walk(r io.ReaderAt, size int64) (layout, error) {
 	l := layout{moov: -1, mdat: -1}
+
 	err := boxes(r, 0, size, func(b atom) error {
 		switch b.name {
 		case "moov":
@@ -55,14 +58,17 @@ func walk(r io.ReaderAt, size int64) (layout, error) {
 				l.mdat = b.at
 			}
 		}
+
 		return nil
 	})
 	if err != nil {
 		return l, err
 	}
+
 	if l.moov < 0 {
 		return l, fmt.Errorf("%w: no moov", errBoxes)
 	}
+
 	return l, nil
 }
 
@@ -82,7 +88,9 @@ func inspect(r io.ReaderAt, moov, size int64) error {
 	if err != nil {
 		return err
 	}
+
 	i := inspection{r: r}
+
 	return i.within(b, 0)
 }
 
@@ -95,15 +103,18 @@ func (i *inspection) within(outer atom, depth int) error {
 	if depth == maxDepth {
 		return fmt.Errorf("%w: too deep", errBoxes)
 	}
+
 	return boxes(i.r, outer.body, outer.end(), func(b atom) error {
 		if i.boxes++; i.boxes > maxBoxes {
 			return fmt.Errorf("%w: too many", errBoxes)
 		}
+
 		switch b.name {
 		case "trak":
 			if i.tracks++; i.tracks > maxStreams {
 				return errTracks
 			}
+
 			return i.within(b, depth+1)
 		case "mdia", "minf", "stbl", "dinf":
 			return i.within(b, depth+1)
@@ -116,6 +127,7 @@ func (i *inspection) within(outer atom, depth int) error {
 		case "stsc":
 			return i.table(b, 12)
 		}
+
 		return nil
 	})
 }
@@ -126,9 +138,11 @@ func (i *inspection) table(b atom, width int64) error {
 	if _, err := i.r.ReadAt(head[:], b.body); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
+
 	if n := int64(binary.BigEndian.Uint32(head[4:])); b.body+8 > b.end() || n*width > b.end()-b.body-8 {
 		return fmt.Errorf("%w: %s says that it has %d entries", errBoxes, b.name, n)
 	}
+
 	return nil
 }
 
@@ -137,14 +151,17 @@ func ownMedia(r io.ReaderAt, b atom) error {
 	if b.body+8 > b.end() {
 		return fmt.Errorf("%w: dref is cut off", errBoxes)
 	}
+
 	return boxes(r, b.body+8, b.end(), func(b atom) error {
 		var flags [4]byte
 		if _, err := r.ReadAt(flags[:], b.body); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+
 		if b.body+4 > b.end() || flags[3]&1 == 0 {
 			return errElsewhere
 		}
+
 		return nil
 	})
 }
@@ -156,15 +173,19 @@ func boxes(r io.ReaderAt, from, to int64, visit func(atom) error) error {
 		if n == maxBoxes {
 			return fmt.Errorf("%w: too many", errBoxes)
 		}
+
 		b, err := boxAt(r, at, to)
 		if err != nil {
 			return err
 		}
+
 		if err := visit(b); err != nil {
 			return err
 		}
+
 		at = b.end()
 	}
+
 	return nil
 }
 
@@ -172,13 +193,16 @@ func boxes(r io.ReaderAt, from, to int64, visit func(atom) error) error {
 // beyond another.
 func boxAt(r io.ReaderAt, at, to int64) (atom, error) {
 	var head [16]byte
+
 	got, err := r.ReadAt(head[:min(16, to-at)], at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return atom{}, err
 	}
+
 	if got < 8 {
 		return atom{}, fmt.Errorf("%w: %d bytes at the end", errBoxes, got)
 	}
+
 	b := atom{name: string(head[4:8]), at: at, body: at + 8, size: int64(binary.BigEndian.Uint32(head[:]))}
 	switch b.size {
 	case 0:
@@ -187,10 +211,14 @@ func boxAt(r io.ReaderAt, at, to int64) (atom, error) {
 		if got < 16 {
 			return b, fmt.Errorf("%w: cut off in a header", errBoxes)
 		}
-		b.body, b.size = at+16, int64(binary.BigEndian.Uint64(head[8:]))
+
+		b.body = at + 16
+		b.size = int64(binary.BigEndian.Uint64(head[8:]))
 	}
+
 	if b.size < b.body-at || b.size > to-at {
 		return b, fmt.Errorf("%w: %q at %d has %d of %d bytes", errBoxes, b.name, at, b.size, to-at)
 	}
+
 	return b, nil
 }

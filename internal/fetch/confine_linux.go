@@ -35,6 +35,7 @@ func noNetwork() uintptr {
 	if os.Geteuid() == 0 {
 		return syscall.CLONE_NEWNET
 	}
+
 	return syscall.CLONE_NEWNET | syscall.CLONE_NEWUSER
 }
 

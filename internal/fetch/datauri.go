@@ -23,14 +23,19 @@ func ParseDataURI(s string, maxBytes int64) (mediaType string, data []byte, err 
 	if !IsDataURI(s) {
 		return "", nil, refuse("This is not a data URI. Give one like data:image/png;base64,...")
 	}
+
 	head, body, ok := strings.Cut(s[5:], ",")
 	if !ok || len(head) > 256 {
 		return "", nil, refuse("The data URI has no comma before its data. Give one like data:image/png;base64,...")
 	}
+
 	coded := false
+
 	if n := len(head) - len(";base64"); n >= 0 && strings.EqualFold(head[n:], ";base64") {
-		head, coded = head[:n], true
+		head = head[:n]
+		coded = true
 	}
+
 	mediaType = "text/plain"
 	if head != "" && head[0] != ';' {
 		if mediaType, _, err = mime.ParseMediaType(head); err != nil || strings.Count(mediaType, "/") != 1 {
@@ -42,23 +47,28 @@ func ParseDataURI(s string, maxBytes int64) (mediaType string, data []byte, err 
 	if int64(len(body))/12*3 > maxBytes+3 {
 		return "", nil, dataTooLarge(maxBytes)
 	}
+
 	if strings.Contains(body, "%") {
 		if body, err = url.PathUnescape(body); err != nil {
 			return "", nil, refuse("The data URI has a % that is not followed by two hexadecimal digits.")
 		}
 	}
+
 	data = []byte(body)
 	if coded {
 		if data, err = decode64(body, maxBytes); err != nil {
 			return "", nil, err
 		}
 	}
+
 	if int64(len(data)) > maxBytes {
 		return "", nil, dataTooLarge(maxBytes)
 	}
+
 	if len(data) == 0 {
 		return "", nil, refuse("The data URI has no data.")
 	}
+
 	return mediaType, data, nil
 }
 
@@ -68,14 +78,17 @@ func decode64(body string, maxBytes int64) ([]byte, error) {
 	if int64(base64.RawStdEncoding.DecodedLen(len(body))) > maxBytes {
 		return nil, dataTooLarge(maxBytes)
 	}
+
 	alphabet := base64.RawStdEncoding
 	if strings.ContainsAny(body, "-_") {
 		alphabet = base64.RawURLEncoding
 	}
+
 	data, err := alphabet.DecodeString(body)
 	if err != nil {
 		return nil, refuse("The data URI's base64 is not valid.").Because(err)
 	}
+
 	return data, nil
 }
 

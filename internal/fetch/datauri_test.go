@@ -22,6 +22,7 @@ func TestDataURIs(t *testing.T) {
 			t.Errorf("%q: %q %q %v", raw, kind, data, err)
 		}
 	}
+
 	for _, raw := range []string{"", "x", "data:", "data:image/png", "data:image/png;base64,", "data:,", "data:image/png;base64,a", "data:image/png;base64,a*b=", "data:image/png;base64,ab-/", "data:,%zz", "data:,%", "data:nonsense;base64,eA==", "data:a/b/c,x", "data:" + strings.Repeat("a", 300) + ",x", "https://example.com/"} {
 		if _, _, err := ParseDataURI(raw, 100); !fault.Is(err, fault.CodeInvalidValue) {
 			t.Errorf("%.40q: %v", raw, err)
@@ -33,15 +34,19 @@ func TestDataURIsAreBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.SliceOfN(rapid.Byte(), 1, 200).Draw(t, "data")
 		most := rapid.Int64Range(1, 200).Draw(t, "most")
+
 		percent := ""
 		for _, b := range data {
 			percent += "%" + string("0123456789abcdef"[b>>4]) + string("0123456789ABCDEF"[b&15])
 		}
+
 		coded := base64.StdEncoding.EncodeToString(data)
+
 		escaped := ""
 		for _, c := range []byte(coded) {
 			escaped += "%" + string("0123456789abcdef"[c>>4]) + string("0123456789ABCDEF"[c&15])
 		}
+
 		for _, raw := range []string{"data:a/b;base64," + coded, "data:a/b;base64," + escaped, "data:a/b," + percent} {
 			_, got, err := ParseDataURI(raw, most)
 			if fits := int64(len(data)) <= most; fits != (err == nil) || fits && !bytes.Equal(got, data) {
@@ -60,6 +65,7 @@ func FuzzParseDataURI(f *testing.F) {
 		if err == nil && (kind == "" || len(data) == 0 || len(data) > 64 || !IsDataURI(s)) {
 			t.Fatalf("%q gave %q, %d bytes", s, kind, len(data))
 		}
+
 		if err != nil && !fault.Is(err, fault.CodeInvalidValue) {
 			t.Fatal(err)
 		}

@@ -85,34 +85,44 @@ func New(o Options) (*Fetcher, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
+
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
+
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
+
 	if o.FFprobe == "" {
 		o.FFprobe = "ffprobe"
 	}
+
 	if o.FFmpeg == "" {
 		o.FFmpeg = "ffmpeg"
 	}
+
 	f := &Fetcher{options: o, guard: newGuard(), pictures: semaphore.NewWeighted(pictureMemory), patience: pictureWait}
 	for _, text := range o.Allow {
 		a, err := parseAllowance(text)
 		if err != nil {
 			return nil, err
 		}
+
 		f.allow = append(f.allow, a)
 	}
+
 	if o.Dial == nil {
 		f.options.Dial = (&net.Dialer{Control: f.control, KeepAlive: -1}).DialContext
 	}
+
 	f.transport = f.newTransport()
+
 	var err error
 	if f.maps, err = openMappings(o.Map); err != nil {
 		return nil, err
 	}
+
 	return f, nil
 }
 
@@ -126,6 +136,7 @@ func (f *Fetcher) Close() error {
 func (f *Fetcher) newTransport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            f.dial,
@@ -159,5 +170,6 @@ func (f *Fetcher) Tools() error {
 			return fmt.Errorf("%w: %s is not there; install it with: apt-get install ffmpeg (on macOS: brew install ffmpeg)", ErrNoTool, name)
 		}
 	}
+
 	return nil
 }

@@ -35,23 +35,29 @@ func (f *Fetcher) Get(ctx context.Context, rawURL string, b Bounds) (*Body, erro
 	if b.MaxBytes <= 0 {
 		b.MaxBytes = f.options.MaxBytes
 	}
+
 	if b.Timeout <= 0 {
 		b.Timeout = f.options.Timeout
 	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	ctx, end := context.WithTimeoutCause(ctx, b.Timeout, errTooSlow)
 	stop := func() { end(); cancel(nil) }
+
 	body := &Body{max: b.MaxBytes, left: b.MaxBytes, ctx: ctx, end: stop, Public: true}
 	if err := f.follow(ctx, body, rawURL); err != nil {
 		stop()
 		return nil, err
 	}
+
 	body.stall = time.AfterFunc(stallWait, func() { cancel(errStalled) })
 	body.stall.Stop()
+
 	if body.Bytes > b.MaxBytes {
 		body.Close()
 		return nil, tooLarge(b.MaxBytes)
 	}
+
 	return body, nil
 }
 
@@ -62,28 +68,36 @@ func (f *Fetcher) follow(ctx context.Context, body *Body, rawURL string) error {
 		if wrong != nil && hop == 0 {
 			return unreachable(wrong.Detail, ErrNotAllowed)
 		}
+
 		if wrong != nil {
 			return unreachable("The URL leads on to another address that is not fetched: "+wrong.Detail, ErrNotAllowed)
 		}
+
 		body.host = u.Hostname()
 		if d := f.mapped(u); d != nil {
 			return body.serve(d, u)
 		}
+
 		answer, err := f.ask(ctx, u, body)
 		if err != nil {
 			return troubleOf(ctx, u.Hostname(), err)
 		}
+
 		next, err := location(answer, u)
 		if next == "" {
 			return body.take(answer)
 		}
+
 		answer.Body.Close()
+
 		if err != nil {
 			return err
 		}
+
 		if hop == maxHops {
 			return unreachable(fmt.Sprintf("The URL leads on more than %d times. Give the address of the file itself.", maxHops), nil)
 		}
+
 		rawURL = next
 	}
 }
@@ -96,14 +110,18 @@ func (f *Fetcher) ask(ctx context.Context, u *url.URL, body *Body) (*http.Respon
 		}
 	}}
 	plain := *u
-	plain.Fragment, plain.RawFragment = "", ""
+	plain.Fragment = ""
+	plain.RawFragment = ""
+
 	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, plain.String(), nil)
 	if err != nil {
 		return nil, err
 	}
+
 	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("Accept-Encoding", "identity")
+
 	return f.transport.RoundTrip(r)
 }
 
@@ -114,11 +132,14 @@ func location(answer *http.Response, from *url.URL) (string, error) {
 	default:
 		return "", nil
 	}
+
 	to := answer.Header.Get("Location")
+
 	next, err := from.Parse(to)
 	if to == "" || err != nil {
 		return "?", unreachable("The URL's host leads on to an address that is not a URL. Give the address of the file itself.", err)
 	}
+
 	return next.String(), nil
 }
 
@@ -128,11 +149,16 @@ func (b *Body) take(answer *http.Response) error {
 		answer.Body.Close()
 		return badStatus(b.host, answer.StatusCode)
 	}
+
 	if e := answer.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		answer.Body.Close()
 		return unreachable("The URL's host sends the file compressed, though asked not to. Give a link to the plain file.", nil)
 	}
-	b.Bytes, b.ContentType, b.src = answer.ContentLength, answer.Header.Get("Content-Type"), answer.Body
+
+	b.Bytes = answer.ContentLength
+	b.ContentType = answer.Header.Get("Content-Type")
+	b.src = answer.Body
+
 	return nil
 }
 
@@ -142,7 +168,11 @@ func (b *Body) serve(d *folder, u *url.URL) error {
 	if err != nil {
 		return badStatus(b.host, http.StatusNotFound)
 	}
-	b.Bytes, b.src, b.Public = size, file, false
+
+	b.Bytes = size
+	b.src = file
+	b.Public = false
+
 	return nil
 }
 
@@ -152,24 +182,31 @@ func (b *Body) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+
 	if err := b.ctx.Err(); err != nil {
 		return 0, troubleOf(b.ctx, b.host, err)
 	}
+
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
+
 	b.stall.Reset(stallWait)
 	n, err := b.src.Read(p)
 	b.stall.Stop()
+
 	if int64(n) > b.left {
 		n = int(b.left)
 		b.left = 0
+
 		return n, tooLarge(b.max)
 	}
+
 	b.left -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return n, troubleOf(b.ctx, b.host, err)
 	}
+
 	return n, err
 }
 
@@ -178,7 +215,9 @@ func (b *Body) Close() error {
 	if b.stall != nil {
 		b.stall.Stop()
 	}
+
 	b.end()
+
 	return b.src.Close()
 }
 
@@ -196,9 +235,11 @@ func (f *Fetcher) Download(ctx context.Context, rawURL string, dst io.Writer, b 
 		return Fetched{}, err
 	}
 	defer body.Close()
+
 	n, err := io.Copy(dst, struct{ io.Reader }{body})
 	if err != nil {
 		return Fetched{}, fmt.Errorf("download: %w", err)
 	}
+
 	return Fetched{Bytes: n, ContentType: body.ContentType, Public: body.Public}, nil
 }

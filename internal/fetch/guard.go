@@ -32,10 +32,15 @@ type allowance struct {
 // parseAllowance reads "CIDR", "CIDR:port", and the same with a single address;
 // an IPv6 one stands in brackets before a port.
 func parseAllowance(text string) (allowance, error) {
-	prefix, port := text, ""
+	prefix := text
+	port := ""
+
 	if rest, ok := strings.CutPrefix(text, "["); ok {
-		var after string
-		var closed bool
+		var (
+			after  string
+			closed bool
+		)
+
 		prefix, after, closed = strings.Cut(rest, "]")
 		if port, ok = strings.CutPrefix(after, ":"); !closed || !ok && after != "" {
 			return allowance{}, badAllowance(text)
@@ -43,27 +48,34 @@ func parseAllowance(text string) (allowance, error) {
 	} else if strings.Count(text, ":") == 1 {
 		prefix, port, _ = strings.Cut(text, ":")
 	}
+
 	a := allowance{}
+
 	if strings.Contains(prefix, "/") {
 		p, err := netip.ParsePrefix(prefix)
 		if err != nil {
 			return allowance{}, badAllowance(text)
 		}
+
 		a.prefix = p.Masked()
 	} else {
 		ip, err := netip.ParseAddr(prefix)
 		if err != nil || ip.Zone() != "" {
 			return allowance{}, badAllowance(text)
 		}
+
 		a.prefix = netip.PrefixFrom(ip, ip.BitLen())
 	}
+
 	if port != "" || strings.HasSuffix(text, ":") && !strings.Contains(prefix, ":") {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
 			return allowance{}, badAllowance(text)
 		}
+
 		a.port = uint16(n)
 	}
+
 	return a, nil
 }
 
@@ -78,6 +90,7 @@ func (f *Fetcher) allowed(a netip.AddrPort) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -88,6 +101,7 @@ func (f *Fetcher) judge(a netip.AddrPort) error {
 	if f.allowed(a) || f.open(a) {
 		return nil
 	}
+
 	return fmt.Errorf("%w: %s", ErrNotAllowed, a)
 }
 
@@ -97,6 +111,7 @@ func (f *Fetcher) control(network, address string, _ syscall.RawConn) error {
 	if err != nil || (network != "tcp4" && network != "tcp6") {
 		return fmt.Errorf("%w: %s %s", ErrNotAllowed, network, address)
 	}
+
 	return f.judge(a)
 }
 
@@ -108,25 +123,32 @@ func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
+
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return nil, err
 	}
+
 	ips, err := f.lookup(ctx, host)
 	if err != nil {
 		return nil, err
 	}
+
 	var first error
+
 	for _, ip := range ips[:min(len(ips), maxAddresses)] {
 		a := netip.AddrPortFrom(ip, uint16(n))
+
 		conn, err := f.dialOne(ctx, network, a)
 		if err == nil {
 			return conn, nil
 		}
+
 		if first == nil || errors.Is(first, ErrNotAllowed) {
 			first = err
 		}
 	}
+
 	return nil, first
 }
 
@@ -134,12 +156,15 @@ func (f *Fetcher) dialOne(ctx context.Context, network string, a netip.AddrPort)
 	if err := f.judge(a); err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeoutCause(ctx, connectWait, errConnectWait)
 	defer cancel()
+
 	conn, err := f.options.Dial(ctx, network, a.String())
 	if err != nil {
 		return nil, err
 	}
+
 	return guarded{conn, f.open(a) && !f.allowed(a)}, nil
 }
 
@@ -147,13 +172,16 @@ func (f *Fetcher) lookup(ctx context.Context, host string) ([]netip.Addr, error)
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip}, nil
 	}
+
 	ips, err := f.options.Resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, err
 	}
+
 	if len(ips) == 0 {
 		return nil, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
 	}
+
 	return ips, nil
 }
 
@@ -169,6 +197,8 @@ func publicConn(c net.Conn) bool {
 	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = secure.NetConn()
 	}
+
 	g, ok := c.(guarded)
+
 	return ok && g.public
 }

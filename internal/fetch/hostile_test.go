@@ -44,11 +44,14 @@ func chunk(name, data string) string {
 // deflated is n zero bytes as zlib packs them.
 func deflated(n int) string {
 	var b bytes.Buffer
+
 	z := zlib.NewWriter(&b)
 	for block := make([]byte, 1<<16); n > 0; n -= len(block) {
 		_, _ = z.Write(block[:min(n, len(block))])
 	}
+
 	_ = z.Close()
+
 	return b.String()
 }
 
@@ -62,6 +65,7 @@ func hostilePictures() map[string]string {
 		return "\xff\xd8\xff\xc4" + be16(2+18) + "\x00\x01" + strings.Repeat("\x00", 15) + "\x00" +
 			"\xff" + sof + be16(11) + "\x08" + be16(h) + be16(w) + "\x01\x01\x11\x00"
 	}
+
 	return map[string]string{
 		"png of 2^31 pixels a side":    pngOf(1<<31-1, 1<<31-1, small),
 		"png of 60000 a side":          pngOf(60000, 60000, small),
@@ -99,13 +103,16 @@ func manyPasses(n int) string {
 	// "0" is the symbol of a run; 14 bits say how much longer than 2^14 blocks it is.
 	bits := strings.Repeat("0"+strings.Repeat("1", 14), 33) + "1"
 	run := ""
+
 	for ; bits != ""; bits = bits[8:] {
 		n, _ := strconv.ParseUint(bits[:8], 2, 8)
 		if run += string([]byte{byte(n)}); n == 0xff {
 			run += "\x00" // else it would be a marker
 		}
 	}
+
 	pass := "\xff\xda" + be16(8) + "\x01\x01\x00\x01\x3f\x00" + run
+
 	return "\xff\xd8" + table("\x10", "\xe0") + "\xff\xc2" + be16(11) + "\x08" + be16(8192) + be16(8192) + "\x01\x01\x11\x00" + strings.Repeat(pass, n) + "\xff\xd9"
 }
 
@@ -116,6 +123,7 @@ func film(seconds int, edits string, tables ...string) string {
 	tkhd := atomOf("tkhd", be32(3), be32(0), be32(0), be32(1), be32(0), be32(seconds*1000), strings.Repeat("\x00", 16), matrix, be32(64<<16), be32(64<<16))
 	mdhd := atomOf("mdhd", be32(0), be32(0), be32(0), be32(1000), be32(seconds*1000), "\x55\xc4\x00\x00")
 	hdlr := atomOf("hdlr", be32(0), be32(0), "vide", strings.Repeat("\x00", 12), "v\x00")
+
 	return atomOf("moov", mvhd, atomOf("trak", tkhd, edits, atomOf("mdia", mdhd, hdlr, atomOf("minf", atomOf("vmhd", be32(1), be64(0)), strings.Join(tables, "")))))
 }
 
@@ -124,6 +132,7 @@ func dataRef(kind, target string) string {
 	if target == "" {
 		flags = 1
 	}
+
 	return atomOf("dinf", atomOf("dref", be32(0), be32(1), atomOf(kind, be32(flags), target)))
 }
 
@@ -143,6 +152,7 @@ func hostileVideos(here string) map[string]string {
 	}
 	fragment := atomOf("moof", atomOf("mfhd", be32(0), be32(1)))
 	qt := atomOf("ftyp", "qt  ", be32(0), "qt  ")
+
 	return map[string]string{
 		"mp4 whose first box never ends":   isom + be32(0) + "mdat" + strings.Repeat("\x00", 1000),
 		"mp4 with boxes of no size":        isom + strings.Repeat(be32(1)+"free"+be64(0), 100),
@@ -187,11 +197,13 @@ func nested(outer, inner string, n int) string {
 	for i := n; i > 0; i-- {
 		b.WriteString(be32(8*i) + inner)
 	}
+
 	return atomOf(outer, b.String())
 }
 
 func hostileSounds() map[string]string {
 	format := "fmt " + le32(16) + le16(1) + le16(1) + le32(44100) + le32(88200) + le16(2) + le16(16)
+
 	return map[string]string{
 		"wav that says more than it has":   "RIFF" + le32(1<<30) + "WAVE" + format + "data" + le32(1<<30) + "xx",
 		"wav without sound":                "RIFF" + le32(36) + "WAVE" + format,
@@ -241,24 +253,32 @@ func hostileTexts(here string) map[string]struct{ data, says string } {
 // listening is an address that counts who calls.
 func listening(t *testing.T) (address string, calls chan struct{}) {
 	t.Helper()
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	calls = make(chan struct{}, 100)
+
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+
 			calls <- struct{}{}
+
 			c.Close()
 		}
 	}()
+
 	t.Cleanup(func() { l.Close(); <-ended })
+
 	return "http://" + l.Addr().String() + "/film.mp4", calls
 }
 
@@ -268,15 +288,18 @@ func TestHostileFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // where programs get their folders
 	here, calls := listening(t)
 	f := fetcher(t, Options{})
+
 	all := map[string]struct{ data, says string }{}
 	for _, set := range []map[string]string{hostilePictures(), hostileVideos(here), hostileSounds()} {
 		for name, data := range set {
 			all[name] = struct{ data, says string }{data: data}
 		}
 	}
+
 	for name, c := range hostileTexts(here) {
 		all[name] = c
 	}
+
 	for name, says := range map[string]string{
 		"png of 60000 a side": "60000 x 60000 pixels", "png of 8000 a side, no bytes": "has not the bytes", "bmp of 8000 a side, no bytes": "has not the bytes",
 		"jpeg of 65535 a side": "65535 x 65535 pixels", "gif of 65535 a side": "65535 x 65535 pixels", "mov with a file elsewhere": "refers to another", "mov with an address elsewhere": "refers to another", "mov with an alias elsewhere": "refers to another",
@@ -288,42 +311,55 @@ func TestHostileFiles(t *testing.T) {
 		if !ok {
 			t.Fatalf("no file %q", name)
 		}
+
 		c.says = says
 		all[name] = c
 	}
+
 	folder := t.TempDir()
+
 	var before, after runtime.MemStats
+
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(folder, "clip.mp4") // whatever it is, it is called a video
 			if err := os.WriteFile(path, []byte(c.data), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			runtime.ReadMemStats(&before)
+
 			begin := time.Now()
+
 			m, err := f.Probe(t.Context(), path)
 			if took := time.Since(begin); took > probeWait+5*time.Second {
 				t.Errorf("it took %s", took)
 			}
+
 			runtime.ReadMemStats(&after)
+
 			if grew := after.TotalAlloc - before.TotalAlloc; grew > 600<<20 {
 				t.Errorf("%d MB were used here", grew>>20)
 			}
+
 			plain(t, m, err, c.says)
 			_ = f.Thumbnail(t.Context(), path, filepath.Join(folder, "still.jpg"), time.Second)
 			left(t, folder, "clip.mp4", "still.jpg")
 			left(t, os.Getenv("TMPDIR"))
 		})
 	}
+
 	select {
 	case <-calls:
 		t.Error("an address inside a file was called")
 	default:
 	}
+
 	var own, used syscall.Rusage
 	if err := errors.Join(syscall.Getrusage(syscall.RUSAGE_SELF, &own), syscall.Getrusage(syscall.RUSAGE_CHILDREN, &used)); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Logf("the largest program had %d MB, this one %d MB", used.Maxrss>>10, own.Maxrss>>10)
 	// Linux counts for a child what its parent had as it forked, before the child
 	// became another program: only what is more is the child's own.
@@ -339,6 +375,7 @@ func TestAPictureThatTakesTooLong(t *testing.T) {
 	begin := time.Now()
 	_, err := f.Probe(t.Context(), write(t, "passes.jpg", []byte(manyPasses(20_000))))
 	wants(t, err, fault.CodeBadReference, "takes too long", false)
+
 	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("given up after %s", took)
 	}
@@ -347,21 +384,28 @@ func TestAPictureThatTakesTooLong(t *testing.T) {
 // plain holds an answer to what a customer may read.
 func plain(t *testing.T, m Media, err error, says string) {
 	t.Helper()
+
 	if err == nil {
 		if says != "" {
 			t.Errorf("taken as %+v", m)
 		}
+
 		t.Logf("taken as %+v", m)
+
 		return
 	}
+
 	var bad *fault.Fault
 	if !errors.As(err, &bad) || bad.Code != fault.CodeBadReference || Passing(err) {
 		t.Fatalf("no fault of the file: %v", err)
 	}
+
 	t.Logf("%s (%v)", bad.Detail, err)
+
 	if !strings.Contains(bad.Detail, says) {
 		t.Errorf("says %q, not %q", bad.Detail, says)
 	}
+
 	for _, never := range []string{"ffmpeg", "ffprobe", "exit status", "signal", "unexpected EOF", "invalid format", "runtime error", "0x", "/clip.mp4", "moov"} {
 		if strings.Contains(bad.Detail, never) {
 			t.Errorf("the customer reads %q", bad.Detail)
@@ -372,10 +416,12 @@ func plain(t *testing.T, m Media, err error, says string) {
 // left says that a folder holds nothing but what may be there.
 func left(t *testing.T, folder string, allowed ...string) {
 	t.Helper()
+
 	list, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, e := range list {
 		if !strings.Contains(" "+strings.Join(allowed, " ")+" ", " "+e.Name()+" ") {
 			t.Errorf("%s was left behind", e.Name())

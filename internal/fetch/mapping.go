@@ -23,10 +23,12 @@ func ParseMapping(text string) (Mapping, error) {
 	if !ok || folder == "" {
 		return Mapping{}, fmt.Errorf("fetch-map %q: write a URL prefix and a folder: https://example.com/=./clips", text)
 	}
+
 	m := Mapping{Prefix: prefix, Folder: folder}
 	if _, err := m.origin(); err != nil {
 		return Mapping{}, err
 	}
+
 	return m, nil
 }
 
@@ -36,9 +38,11 @@ func (m Mapping) origin() (*url.URL, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("fetch-map prefix %q: write an http or https URL without query, such as https://example.com/", m.Prefix)
 	}
+
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"
 	}
+
 	return u, nil
 }
 
@@ -51,20 +55,25 @@ type folder struct {
 // openMappings opens the folders and puts the longest prefixes first.
 func openMappings(maps []Mapping) ([]folder, error) {
 	var list []folder
+
 	for _, m := range maps {
 		origin, err := m.origin()
 		if err != nil {
 			return nil, errors.Join(err, closeMappings(list))
 		}
+
 		root, err := os.OpenRoot(m.Folder)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("fetch-map %s: %w", m.Prefix, err), closeMappings(list))
 		}
+
 		list = append(list, folder{origin, root})
 	}
+
 	slices.SortStableFunc(list, func(a, b folder) int {
 		return cmp.Compare(len(b.origin.Path), len(a.origin.Path))
 	})
+
 	return list, nil
 }
 
@@ -73,6 +82,7 @@ func closeMappings(list []folder) error {
 	for _, f := range list {
 		errs = append(errs, f.root.Close())
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -84,6 +94,7 @@ func (f *Fetcher) mapped(u *url.URL) *folder {
 			return &f.maps[i]
 		}
 	}
+
 	return nil
 }
 
@@ -99,12 +110,15 @@ func (d *folder) file(u *url.URL) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+
 	if !info.Mode().IsRegular() {
 		return nil, 0, fs.ErrNotExist
 	}
+
 	file, err := d.root.Open(name)
 	if err != nil {
 		return nil, 0, err
 	}
+
 	return file, info.Size(), nil
 }

@@ -57,28 +57,37 @@ func (f *Fetcher) probePicture(ctx context.Context, file *os.File, kind Type) (M
 	if animated(file, kind) {
 		return Media{}, invalid("The picture is an animation. Give a still one, or a video.", nil)
 	}
+
 	config, err := c.config(fromStart(ctx, file))
 	if err != nil {
 		return Media{}, badPicture(ctx, kind, err)
 	}
-	w, h := int64(config.Width), int64(config.Height)
+
+	w := int64(config.Width)
+
+	h := int64(config.Height)
 	if w <= 0 || h <= 0 || w > maxPixels/h {
 		return Media{}, invalid(fmt.Sprintf("The picture claims %d x %d pixels, more than is taken. Give a smaller one.", w, h), nil)
 	}
+
 	if fileSize(file) < leastBytes(kind, w, h) {
 		return Media{}, invalid(fmt.Sprintf("The picture claims %d x %d pixels and has not the bytes for them: it is damaged or cut off. Give another one.", w, h), nil)
 	}
+
 	weight := min(w*h*c.weight, pictureMemory)
 	if err := f.pictures.Acquire(ctx, weight); err != nil {
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
 	defer f.pictures.Release(weight)
+
 	ctx, done := context.WithTimeoutCause(ctx, f.patience, errPictureWait)
 	defer done()
+
 	picture, err := c.decode(fromStart(ctx, file))
 	if err != nil {
 		return Media{}, badPicture(ctx, kind, err)
 	}
+
 	return Media{Kind: Image, Type: kind.Name, Width: w, Height: h, Alpha: seeThrough(picture, kind), Codec: name}, nil
 }
 
@@ -86,20 +95,25 @@ func badPicture(ctx context.Context, kind Type, err error) error {
 	if errors.Is(context.Cause(ctx), errPictureWait) {
 		return invalid("The picture takes too long to decode. Save it anew and give that one.", errPictureWait)
 	}
+
 	if ctx.Err() != nil {
 		return fmt.Errorf("probe: %w", context.Cause(ctx))
 	}
+
 	var ours *os.PathError
 	if errors.As(err, &ours) {
 		return fmt.Errorf("probe: %w", err)
 	}
+
 	return invalid("The picture could not be decoded as "+kind.Name+": it is damaged or cut off. Give another one.", err)
 }
 
 // animated says whether a WebP is one of several pictures, by a bit in its header.
 func animated(file *os.File, kind Type) bool {
 	var head [21]byte
+
 	_, err := file.ReadAt(head[:], 0)
+
 	return err == nil && kind.Name == webp.Name && string(head[12:16]) == "VP8X" && head[20]&2 != 0
 }
 
@@ -113,6 +127,7 @@ func leastBytes(kind Type, w, h int64) int64 {
 	case png.Name:
 		return w * h / 8 / 1032
 	}
+
 	return 0
 }
 
@@ -132,6 +147,7 @@ func seeThrough(picture image.Image, kind Type) bool {
 			}
 		}
 	}
+
 	return false
 }
 
@@ -150,5 +166,6 @@ func (u untilDone) Read(p []byte) (int, error) {
 	if u.ctx.Err() != nil {
 		return 0, context.Cause(u.ctx)
 	}
+
 	return u.r.Read(p)
 }

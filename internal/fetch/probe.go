@@ -43,32 +43,41 @@ func (f *Fetcher) Probe(ctx context.Context, path string) (Media, error) {
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
 	defer file.Close()
+
 	info, err := file.Stat()
 	if err != nil {
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
+
 	head := make([]byte, SniffBytes)
+
 	n, err := io.ReadFull(file, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
+
 	if n == 0 {
 		return Media{}, invalid("The file is empty. Give one with a picture, video or sound.", nil)
 	}
+
 	kind, ok := Sniff(head[:n])
 	if !ok {
 		return Media{}, invalid(stranger(head[:n]), nil)
 	}
+
 	var m Media
 	if kind.Kind == Image {
 		m, err = f.probePicture(ctx, file, kind)
 	} else {
 		m, err = f.probeStreams(ctx, file, kind)
 	}
+
 	m.Bytes = info.Size()
+
 	if err != nil {
 		return Media{}, err
 	}
+
 	return m, nil
 }
 
@@ -78,34 +87,41 @@ func (f *Fetcher) probeStreams(ctx context.Context, file *os.File, kind Type) (M
 	if err := whole(file, kind); err != nil {
 		return Media{}, err
 	}
+
 	input, err := inputOf(file.Name(), kind)
 	if err != nil {
 		return Media{}, err
 	}
+
 	args := append([]string{
 		"-v", "error", "-of", "json", "-show_entries",
 		"format=duration:stream=codec_type,codec_name,width,height,avg_frame_rate,r_frame_rate,duration,pix_fmt:stream_disposition=attached_pic:stream_side_data=rotation",
 	}, input...)
 	answer, err := f.run(ctx, tool{name: f.options.FFprobe, args: args, wait: probeWait, output: probeOutput, memory: 1 << 30})
+
 	var bad *badFile
 	if errors.As(err, &bad) {
 		return Media{}, invalid("The file could not be read as "+kind.Name+": it is damaged or uses something unknown. Give another one.", err)
 	}
+
 	if err != nil {
 		return Media{}, fmt.Errorf("probe: %w", err)
 	}
+
 	return measure(answer, kind)
 }
 
 // whole looks at what a file says of its own parts, before a decoder believes it.
 func whole(file *os.File, kind Type) error {
 	size := fileSize(file)
+
 	switch kind.demuxer {
 	case "mov":
 		l, err := walk(file, size)
 		if err == nil {
 			err = inspect(file, l.moov, size)
 		}
+
 		switch {
 		case errors.Is(err, errTracks):
 			return invalid("The file has too many tracks. Give one with a picture and a sound track.", nil)
@@ -119,6 +135,7 @@ func whole(file *os.File, kind Type) error {
 			return invalid("The sound file is cut off or damaged: it says that it has more sound than it has. Give a whole one.", err)
 		}
 	}
+
 	return nil
 }
 
@@ -129,6 +146,7 @@ func inputOf(path string, kind Type) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
+
 	return []string{"-protocol_whitelist", "file", "-format_whitelist", kind.family, "-f", kind.demuxer, "-i", "file:" + whole}, nil
 }
 
@@ -162,59 +180,77 @@ func measure(answer []byte, kind Type) (Media, error) {
 	if err := json.Unmarshal(answer, &s); err != nil {
 		return Media{}, fmt.Errorf("probe: read ffprobe's answer: %w", err)
 	}
+
 	if len(s.Streams) > maxStreams {
 		return Media{}, invalid("The file has too many tracks. Give one with a picture and a sound track.", nil)
 	}
+
 	var picture, sound *stream
+
 	for i := range s.Streams {
 		t := &s.Streams[i]
 		if t.Type == "video" && t.Disposition.Cover == 0 && picture == nil {
 			picture = t
 		}
+
 		if t.Type == "audio" && sound == nil {
 			sound = t
 		}
 	}
+
 	m := Media{Kind: kind.Kind, Type: kind.Name, Sound: sound != nil, Millis: millis(s.Format.Duration)}
 	if sound != nil {
 		m.SoundCodec = sound.Codec
 	}
+
 	switch {
 	case picture != nil && kind.Kind == Video:
 		m.frame(picture)
 	case sound != nil:
-		m.Kind, m.Codec = Audio, sound.Codec
+		m.Kind = Audio
+
+		m.Codec = sound.Codec
 		if kind.Kind == Video {
 			m.Type = "audio/" + strings.TrimPrefix(kind.Name, "video/")
 		}
 	default:
 		return Media{}, invalid("The file has neither a picture nor a sound track. Give another one.", nil)
 	}
+
 	if m.Millis <= 0 {
 		return Media{}, invalid("The file does not say how long it plays, or plays no time at all. Give a whole one.", nil)
 	}
+
 	if m.Kind == Video && (m.Width <= 0 || m.Height <= 0) {
 		return Media{}, invalid("The video's picture has no size: the file is damaged. Give another one.", nil)
 	}
+
 	return m, nil
 }
 
 // frame takes over what the picture track says.
 func (m *Media) frame(s *stream) {
-	m.Width, m.Height, m.Codec = s.Width, s.Height, s.Codec
+	m.Width = s.Width
+	m.Height = s.Height
+	m.Codec = s.Codec
+
 	m.FPS = perThousand(s.Average)
 	if m.FPS == 0 {
 		m.FPS = perThousand(s.Real)
 	}
+
 	if own := millis(s.Duration); own > 0 {
 		m.Millis = own
 	}
+
 	for _, alpha := range []string{"yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16"} {
 		m.Alpha = m.Alpha || strings.HasPrefix(s.Pixels, alpha)
 	}
+
 	for _, d := range s.Side {
 		if turn, err := d.Rotation.Int64(); err == nil && turn%180 != 0 {
-			m.Width, m.Height = s.Height, s.Width
+			m.Width = s.Height
+			m.Height = s.Width
 		}
 	}
 }
@@ -223,14 +259,17 @@ func (m *Media) frame(s *stream) {
 // when they are not there.
 func millis(text string) int64 {
 	whole, part, _ := strings.Cut(text, ".")
+
 	s, err := strconv.ParseInt(whole, 10, 32)
 	if err != nil || s < 0 {
 		return 0
 	}
+
 	ms, err := strconv.ParseInt((part + "0000")[:4], 10, 32)
 	if err != nil || ms < 0 {
 		return 0
 	}
+
 	return s*1000 + (ms+5)/10
 }
 
@@ -239,10 +278,12 @@ func millis(text string) int64 {
 func perThousand(text string) int64 {
 	above, below, _ := strings.Cut(text, "/")
 	n, err := strconv.ParseInt(above, 10, 32)
+
 	d, err2 := strconv.ParseInt(below, 10, 32)
 	if err != nil || err2 != nil || n <= 0 || d <= 0 {
 		return 0
 	}
+
 	return (n*1000 + d/2) / d
 }
 
@@ -251,5 +292,6 @@ func fileSize(file *os.File) int64 {
 	if err != nil {
 		return 0
 	}
+
 	return info.Size()
 }

@@ -31,6 +31,7 @@ func TestProbeMeasuresStreams(t *testing.T) {
 	f := fetcher(t, Options{})
 	h264 := []string{"-f", "lavfi", "-i", testPicture, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"}
 	both := append([]string{"-f", "lavfi", "-i", testSound}, append(h264, "-c:a", "aac")...)
+
 	clip := render(t, "clip.mp4", h264...)
 	for name, c := range map[string]struct {
 		path string
@@ -55,16 +56,20 @@ func TestProbeMeasuresStreams(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		if got.Bytes <= 0 {
 			t.Errorf("%s: %d bytes", name, got.Bytes)
 		}
+
 		got.Bytes = 0
 		if c.want.Millis == 0 { // coded sound has whole frames, and mp3's length may be a guess
 			if got.Millis < 1900 || got.Millis > 2200 {
 				t.Errorf("%s: %d ms", name, got.Millis)
 			}
+
 			got.Millis = 0
 		}
+
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -73,12 +78,16 @@ func TestProbeMeasuresStreams(t *testing.T) {
 
 func TestProbeMeasuresPictures(t *testing.T) {
 	f := fetcher(t, Options{})
-	plain, glass := image.NewRGBA(image.Rect(0, 0, 40, 30)), image.NewNRGBA(image.Rect(0, 0, 40, 30))
+	plain := image.NewRGBA(image.Rect(0, 0, 40, 30))
+	glass := image.NewNRGBA(image.Rect(0, 0, 40, 30))
+
 	for i := range plain.Pix {
 		plain.Pix[i] = 0xff
 	}
+
 	hole := image.NewPaletted(image.Rect(0, 0, 40, 30), color.Palette{color.White, color.Transparent})
 	jpeg1 := func(w io.Writer, m image.Image) error { return jpegs.Encode(w, m, nil) }
+
 	gif1 := func(w io.Writer, m image.Image) error { return gifs.Encode(w, m, nil) }
 	for name, c := range map[string]struct {
 		data  []byte
@@ -89,6 +98,7 @@ func TestProbeMeasuresPictures(t *testing.T) {
 		"jpeg": {encoded(t, jpeg1, plain), "jpeg", false}, "bmp": {encoded(t, bmps.Encode, plain), "bmp", false}, "gif": {encoded(t, gif1, plain), "gif", false},
 	} {
 		got, err := f.Probe(t.Context(), write(t, "x.mp4", c.data)) // the name says nothing
+
 		want := Media{Kind: Image, Type: "image/" + c.codec, Bytes: int64(len(c.data)), Width: 40, Height: 30, Alpha: c.alpha, Codec: c.codec}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", name, err, diff)
@@ -97,6 +107,7 @@ func TestProbeMeasuresPictures(t *testing.T) {
 		_, err = f.Probe(t.Context(), write(t, "half", c.data[:len(c.data)*3/4]))
 		wants(t, err, fault.CodeBadReference, "damaged or cut off", false)
 	}
+
 	lossy := render(t, "a.webp", "-f", "lavfi", "-i", "testsrc2=s=40x30", "-frames:v", "1")
 	if got, err := f.Probe(t.Context(), lossy); err != nil || got.Type != "image/webp" || got.Width != 40 || got.Alpha {
 		t.Errorf("webp: %+v, %v", got, err)
@@ -107,6 +118,7 @@ func TestProbeMeasuresPictures(t *testing.T) {
 func pngClaiming(w, h uint32, data []byte) []byte {
 	var b bytes.Buffer
 	b.WriteString("\x89PNG\r\n\x1a\n")
+
 	part := func(name string, data []byte) {
 		binary.Write(&b, binary.BigEndian, uint32(len(data)))
 		b.WriteString(name)
@@ -117,28 +129,38 @@ func pngClaiming(w, h uint32, data []byte) []byte {
 	part("IHDR", append(head, 8, 6, 0, 0, 0))
 	part("IDAT", data)
 	part("IEND", nil)
+
 	return b.Bytes()
 }
 
 func TestPictureBombs(t *testing.T) {
 	f := fetcher(t, Options{})
+
 	var zeros bytes.Buffer // far more pixels than its header says, in a few kilobytes
+
 	z := zlib.NewWriter(&zeros)
 	for range 64 {
 		z.Write(make([]byte, 1<<20))
 	}
+
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	bomb := pngClaiming(100, 100, zeros.Bytes())
+
 	runtime.GC()
+
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+
 	for _, data := range [][]byte{pngClaiming(60000, 60000, nil), pngClaiming(12000, 12000, zeros.Bytes()), pngClaiming(1, 1<<31-1, nil), pngClaiming(0, 10, nil), bomb} {
 		_, err := f.Probe(t.Context(), write(t, "bomb.png", data))
 		wants(t, err, fault.CodeBadReference, "The picture", false)
 	}
+
 	runtime.ReadMemStats(&after)
+
 	if grew := after.TotalAlloc - before.TotalAlloc; grew > 32<<20 {
 		t.Errorf("%d MiB were allocated", grew>>20)
 	}
@@ -146,18 +168,23 @@ func TestPictureBombs(t *testing.T) {
 
 func TestWhatIsNoMedia(t *testing.T) {
 	f := fetcher(t, Options{})
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
+
 	called := make(chan struct{}, 1)
+
 	go func() {
 		if c, err := l.Accept(); err == nil {
 			called <- struct{}{}
+
 			c.Close()
 		}
 	}()
+
 	here := "http://" + l.Addr().String() + "/x"
 	for name, text := range map[string]string{
 		"text": "this is no video at all, only a text that is called one", "empty": "", "one": "x", "html": "<!doctype html><html>",
@@ -169,6 +196,7 @@ func TestWhatIsNoMedia(t *testing.T) {
 		if !fault.Is(err, fault.CodeBadReference) || Passing(err) {
 			t.Errorf("%s: %v", name, err)
 		}
+
 		if err := f.Thumbnail(t.Context(), write(t, "clip.mp4", []byte(text)), filepath.Join(t.TempDir(), "x.jpg"), 0); !fault.Is(err, fault.CodeBadReference) {
 			t.Errorf("thumbnail of %s: %v", name, err)
 		}
@@ -180,6 +208,7 @@ func TestWhatIsNoMedia(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	select {
 	case <-called:
 		t.Error("a playlist's address was called")
@@ -189,10 +218,12 @@ func TestWhatIsNoMedia(t *testing.T) {
 
 func TestCutOffVideo(t *testing.T) {
 	f := fetcher(t, Options{})
+
 	data, err := os.ReadFile(render(t, "a.mp4", "-f", "lavfi", "-i", testPicture, "-c:v", "libx264", "-movflags", "+faststart"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, err = f.Probe(t.Context(), write(t, "half.mp4", data[:len(data)/2]))
 	wants(t, err, fault.CodeBadReference, "cut off", false)
 }
@@ -200,12 +231,14 @@ func TestCutOffVideo(t *testing.T) {
 func TestMissingTools(t *testing.T) {
 	f := fetcher(t, Options{FFprobe: "ffprobe-that-is-not-there", FFmpeg: "/nowhere/ffmpeg"})
 	clip := render(t, "a.wav", "-f", "lavfi", "-i", testSound)
+
 	_, err := f.Probe(t.Context(), clip)
 	for _, err := range []error{err, f.Tools()} {
 		if !errors.Is(err, ErrNoTool) || !strings.Contains(err.Error(), "apt-get install ffmpeg") {
 			t.Errorf("got %v", err)
 		}
 	}
+
 	if err := fetcher(t, Options{}).Tools(); err != nil {
 		t.Error(err)
 	}
@@ -217,33 +250,42 @@ func program(t *testing.T, text string) string {
 	if err := os.Chmod(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }
 
 func TestRunIsBounded(t *testing.T) {
 	var bad *badFile
+
 	_, err := run(t.Context(), tool{name: program(t, "sleep 100 & sleep 100"), wait: 50 * time.Millisecond, output: 10, memory: 1 << 30})
 	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "longer") {
 		t.Errorf("time: %v", err)
 	}
+
 	_, err = run(t.Context(), tool{name: program(t, "yes"), wait: 10 * time.Second, output: 1000, memory: 1 << 30})
 	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "more to say") {
 		t.Errorf("output: %v", err)
 	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
+
 	_, err = run(ctx, tool{name: program(t, "sleep 100"), wait: 10 * time.Second, output: 10, memory: 1 << 30})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancel: %v", err)
 	}
+
 	t.Setenv("SECRET", "secret")
+
 	out, err := run(t.Context(), tool{name: program(t, "env"), wait: 10 * time.Second, output: 1000, memory: 1 << 30})
 	if err != nil || strings.Contains(string(out), "SECRET") {
 		t.Errorf("environment: %s %v", out, err)
 	}
+
 	if runtime.GOOS != "linux" {
 		return
 	}
+
 	out, err = run(t.Context(), tool{name: program(t, "while [ $(ulimit -v) = unlimited ]; do :; done; while [ $(ulimit -c) != 0 ]; do :; done; ulimit -v"), wait: 10 * time.Second, output: 1000, memory: 1 << 30})
 	if err != nil || string(out) != "1048576\n" {
 		t.Errorf("limits: %q %v", out, err)
@@ -259,22 +301,28 @@ func TestRunIsWalledIn(t *testing.T) {
 		out, err := f.run(t.Context(), tool{name: program(t, `[ "$1" = -version ] && exit 0; `+text), wait: 10 * time.Second, output: 1000, memory: 1 << 30})
 		return string(out), err
 	}
+
 	where, err := ran("pwd; ls -A")
 	if err != nil || !strings.HasPrefix(where, os.Getenv("TMPDIR")) || strings.Count(where, "\n") != 1 {
 		t.Errorf("it ran in %q, %v", where, err)
 	}
+
 	left(t, os.Getenv("TMPDIR"))
+
 	if runtime.GOOS != "linux" {
 		return
 	}
+
 	var bad *badFile
 	if _, err := ran("while [ $(ulimit -n) != 64 ]; do :; done; while [ $(ulimit -f) != 0 ]; do :; done; echo x >x; exit $?"); !errors.As(err, &bad) {
 		t.Errorf("it wrote a file: %v", err)
 	}
+
 	if f.walls(t.Context(), f.options.FFprobe) == 0 {
 		t.Log("this system allows no program without a network")
 		return
 	}
+
 	if seen, err := ran("while read -r line; do echo \"$line\"; done </proc/net/dev"); err != nil || strings.Count(seen, ":") != 1 || !strings.Contains(seen, "lo:") {
 		t.Errorf("it sees the networks %q, %v", seen, err)
 	}
@@ -288,18 +336,22 @@ func TestThumbnail(t *testing.T) {
 		w, h int64
 	}{{"1280x720", time.Second, 640, 360}, {"720x1280", 0, 360, 640}, {"320x180", time.Hour, 320, 180}} {
 		clip := render(t, "a.mp4", "-f", "lavfi", "-i", "testsrc2=s="+c.size+":r=10:d=2", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
 		out := filepath.Join(t.TempDir(), "thumb.jpg")
 		if err := f.Thumbnail(t.Context(), clip, out, c.at); err != nil {
 			t.Errorf("%s: %v", c.size, err)
 			continue
 		}
+
 		if m, err := f.Probe(t.Context(), out); err != nil || m.Type != "image/jpeg" || m.Width != c.w || m.Height != c.h {
 			t.Errorf("%s: %+v, %v", c.size, m, err)
 		}
 	}
+
 	out := filepath.Join(t.TempDir(), "none.jpg")
 	err := f.Thumbnail(t.Context(), render(t, "a.wav", "-f", "lavfi", "-i", testSound), out, 0)
 	wants(t, err, fault.CodeBadReference, "not a video", false)
+
 	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file was left: %v", err)
 	}
@@ -312,6 +364,7 @@ func TestFastStart(t *testing.T) {
 			t.Errorf("%s: %v, %v", filepath.Base(path), got, err)
 		}
 	}
+
 	if _, err := FastStart(write(t, "x.mp4", []byte("no boxes at all"))); err == nil {
 		t.Error("text has boxes")
 	}
@@ -322,7 +375,9 @@ func box(name string, size uint32, data string) string {
 }
 
 func TestBoxes(t *testing.T) {
-	moov, ftyp := box("moov", 8, ""), box("ftyp", 8, "")
+	moov := box("moov", 8, "")
+
+	ftyp := box("ftyp", 8, "")
 	for name, c := range map[string]struct {
 		data string
 		want layout
@@ -356,14 +411,17 @@ func FuzzSniff(f *testing.F) {
 	for _, s := range []string{"\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "RIFF....WEBPVP8 ", "RIFF....WAVE", "\x00\x00\x00\x10ftypisom", "\x00\x00\x00\x08wide....", "ID3\x03\x00\x00\x00\x00\x00\x00", "\xff\xfb\x90\x00", "\xff\xf1\x50\x80", "#EXTM3U\n"} {
 		f.Add([]byte(s))
 	}
+
 	f.Fuzz(func(t *testing.T, head []byte) {
 		kind, ok := Sniff(head)
 		if !ok {
 			return
 		}
+
 		if kind.Name == "" || kind.Ending == "" || (kind.Kind != Image) != (kind.demuxer != "") {
 			t.Fatalf("%q is %+v", head, kind)
 		}
+
 		text := strings.TrimLeft(string(head), " \r\n\t")
 		for _, script := range []string{"#EXTM3U", "ffconcat", "v=0", "<", "http", "file "} {
 			if strings.HasPrefix(text, script) {

@@ -16,14 +16,17 @@ func TestTheIndexAgreesWithFFprobe(t *testing.T) {
 		"with sound": {"-f", "lavfi", "-i", "testsrc=size=96x160:rate=24:duration=3", "-f", "lavfi", "-i", "sine=duration=3", "-pix_fmt", "yuv420p", "-movflags", "+faststart"},
 	} {
 		path := render(t, "film.mp4", args...)
+
 		want, err := f.Probe(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		got, err := probeIndex(path)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-ffprobe +index):\n%s", name, diff)
 		}
@@ -36,6 +39,7 @@ func TestAFragmentedFilmIsMeasuredByFFprobe(t *testing.T) {
 	if _, err := probeIndex(path); err == nil {
 		t.Fatal("an empty index was believed")
 	}
+
 	m, err := fetcher(t, Options{}).ProbeResult(t.Context(), path)
 	if err != nil || m.Width != 128 || m.Millis < 1900 {
 		t.Fatalf("got %+v, %v", m, err)
@@ -47,6 +51,7 @@ func FuzzIndex(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Add(whole[:min(len(whole), 8192)])
 	f.Add([]byte("\x00\x00\x00\x10ftypisom\x00\x00\x00\x00\x00\x00\x00\x08moov"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -54,6 +59,7 @@ func FuzzIndex(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		if m, err := probeIndex(path); err == nil && (m.Width <= 0 || m.Millis <= 0) {
 			t.Fatalf("measured %+v", m)
 		}

@@ -27,23 +27,30 @@ func (f *Fetcher) walls(ctx context.Context, name string) uintptr {
 	s := &f.tested
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if known, ok := s.walls[name]; ok {
 		return known
 	}
+
 	walls := noNetwork()
 	if walls == 0 {
 		return 0
 	}
+
 	_, err := run(ctx, tool{name: name, args: []string{"-version"}, wait: trialWait, output: 64 << 10, memory: 1 << 30, walls: walls})
 	if ctx.Err() != nil {
 		return 0 // nothing learned, and nothing will be run
 	}
+
 	if err != nil {
 		walls = 0
 	}
+
 	if s.walls == nil {
 		s.walls = map[string]uintptr{}
 	}
+
 	s.walls[name] = walls
+
 	return walls
 }

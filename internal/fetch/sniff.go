@@ -72,6 +72,7 @@ func Sniff(head []byte) (Type, bool) {
 		if bytes.Contains(head[:min(len(head), SniffBytes)], []byte("webm")) {
 			return webm, true
 		}
+
 		return matroska, true
 	case has(0, "fLaC"):
 		return flac, true
@@ -80,9 +81,11 @@ func Sniff(head []byte) (Type, bool) {
 	case has(0, "ID3") && len(head) > 9 && head[3] < 0xff && head[4] < 0xff && head[6]|head[7]|head[8]|head[9] < 0x80:
 		return mp3, true
 	}
+
 	if t, ok := sniffBoxes(head); ok {
 		return t, true
 	}
+
 	return sniffFrames(head)
 }
 
@@ -90,10 +93,12 @@ func isBMP(head []byte) bool {
 	if len(head) < 18 || binary.LittleEndian.Uint32(head[6:]) != 0 {
 		return false
 	}
+
 	switch binary.LittleEndian.Uint32(head[14:]) {
 	case 12, 40, 52, 56, 64, 108, 124:
 		return true
 	}
+
 	return false
 }
 
@@ -103,12 +108,14 @@ func sniffBoxes(head []byte) (Type, bool) {
 	if len(head) < 12 {
 		return Type{}, false
 	}
+
 	size := binary.BigEndian.Uint32(head)
 	switch string(head[4:8]) {
 	case "ftyp":
 		if size < 16 || size > 4096 {
 			return Type{}, false
 		}
+
 		return brand(string(head[8:12]))
 	case "moov", "mdat", "wide", "pnot", "free", "skip":
 		// A size of text would be about a billion; mdat's may be in 64 bits.
@@ -116,6 +123,7 @@ func sniffBoxes(head []byte) (Type, bool) {
 			return quicktime, true
 		}
 	}
+
 	return Type{}, false
 }
 
@@ -130,6 +138,7 @@ func brand(name string) (Type, bool) {
 		"3gp4", "3gp5", "3gp6", "3gp7", "3g2a", "3g2b", "3g2c", "av01":
 		return mp4, true
 	}
+
 	return Type{}, false // pictures in boxes (HEIC, AVIF) and what nobody knows
 }
 
@@ -138,10 +147,16 @@ func sniffFrames(head []byte) (Type, bool) {
 	if len(head) < 4 || head[0] != 0xff || head[1]&0xe0 != 0xe0 {
 		return Type{}, false
 	}
-	layer, version := head[1]>>1&3, head[1]>>3&3
+
+	layer := head[1] >> 1 & 3
+
+	version := head[1] >> 3 & 3
 	if layer == 0 && head[1]&0xf0 == 0xf0 { // ADTS
 		return aac, head[2]>>2&0xf < 13
 	}
-	rate, frequency := head[2]>>4, head[2]>>2&3
+
+	rate := head[2] >> 4
+	frequency := head[2] >> 2 & 3
+
 	return mp3, layer == 1 && version != 1 && rate != 0 && rate != 15 && frequency != 3
 }

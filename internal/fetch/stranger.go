@@ -35,12 +35,15 @@ func stranger(head []byte) string {
 			return known.says
 		}
 	}
+
 	if len(head) >= 12 && string(head[4:8]) == "ftyp" {
 		return "The file is of the family of MP4 but of a kind that is not taken, such as HEIC or AVIF." + giveMedia
 	}
+
 	if isText(head) {
 		return "The file is text, whatever its name says." + giveMedia
 	}
+
 	return "The file's bytes are not a picture, video or sound of a known type, whatever its name says." + giveMedia
 }
 
@@ -51,8 +54,10 @@ func isText(head []byte) bool {
 		if r == utf8.RuneError && n == 1 && len(head) >= utf8.UTFMax || r < ' ' && !strings.ContainsRune("\t\r\n\f", r) {
 			return false
 		}
+
 		head = head[n:]
 	}
+
 	return true
 }
 
@@ -66,15 +71,20 @@ func wholeSound(r io.ReaderAt, size int64) error {
 		if _, err := r.ReadAt(head[:], at); err != nil {
 			return errSound
 		}
+
 		length := int64(binary.LittleEndian.Uint32(head[4:]))
+
 		at += 8
 		if bytes.Equal(head[:4], []byte("data")) {
 			if length == 0 || length >= 1<<32-256 || length <= size-at {
 				return nil
 			}
+
 			return errSound
 		}
+
 		at += length + length&1
 	}
+
 	return errSound
 }

@@ -45,27 +45,35 @@ func run(ctx context.Context, t tool) ([]byte, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("start %s: %w", t.name, err)
 	}
+
 	folder, err := os.MkdirTemp("", "unireel-tool-*")
 	if err != nil {
 		folder = "/" // nothing relative is read or written; the folder is one wall of several
 	} else {
 		defer os.RemoveAll(folder)
 	}
+
 	bounded, cancel := context.WithTimeout(ctx, t.wait)
 	defer cancel()
-	out, errs := &capped{max: t.output, over: cancel}, &capped{max: 4 << 10}
+
+	out := &capped{max: t.output, over: cancel}
+	errs := &capped{max: 4 << 10}
 	cmd := exec.CommandContext(bounded, path, t.args...)
-	cmd.Stdout, cmd.Stderr = out, errs
+	cmd.Stdout = out
+	cmd.Stderr = errs
 	cmd.Env = []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1"}
 	cmd.Dir = folder
 	cmd.SysProcAttr = within(t.walls)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
 	cmd.WaitDelay = 2 * time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", t.name, err)
 	}
+
 	confine(cmd.Process.Pid, t)
 	err = cmd.Wait()
+
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -74,13 +82,16 @@ func run(ctx context.Context, t tool) ([]byte, error) {
 	case bounded.Err() != nil:
 		return nil, &badFile{"it took longer than " + t.wait.String()}
 	}
+
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return nil, &badFile{exit.String() + ": " + strings.TrimSpace(errs.kept.String())}
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", t.name, err)
 	}
+
 	return out.kept.Bytes(), nil
 }
 
@@ -96,11 +107,13 @@ type capped struct {
 func (c *capped) Write(p []byte) (int, error) {
 	room := min(c.max-c.kept.Len(), len(p))
 	c.kept.Write(p[:room])
+
 	if room < len(p) {
 		c.full = true
 		if c.over != nil {
 			c.over()
 		}
 	}
+
 	return len(p), nil
 }

@@ -37,8 +37,12 @@ func Passing(err error) bool {
 	if err == nil {
 		return false
 	}
-	var p passing
-	var f *fault.Fault
+
+	var (
+		p passing
+		f *fault.Fault
+	)
+
 	return errors.As(err, &p) || !errors.As(err, &f)
 }
 
@@ -62,6 +66,7 @@ func size(n int64) string {
 	case n >= 1_000_000 && n%1_000_000 == 0:
 		return strconv.FormatInt(n/1_000_000, 10) + " MB"
 	}
+
 	return strconv.FormatInt(n, 10) + " bytes"
 }
 
@@ -75,6 +80,7 @@ func badStatus(host string, status int) *fault.Fault {
 	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
 		return unreachable(said+", also when asked again. Try later, or upload the file by POST /v1/files.", passing{fmt.Errorf("status %d", status)})
 	}
+
 	return unreachable(said+" and not the file. Check the URL.", fmt.Errorf("status %d", status))
 }
 
@@ -83,13 +89,18 @@ func troubleOf(ctx context.Context, host string, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTooSlow) && !errors.Is(cause, errStalled) {
 		return fmt.Errorf("fetch: %w", cause) // the caller's own end
 	}
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var name x509.HostnameError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	var timeout net.Error
+
+	var (
+		dns     *net.DNSError
+		cert    *tls.CertificateVerificationError
+		name    x509.HostnameError
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+		timeout net.Error
+	)
+
 	const or = " Try later, or upload the file by POST /v1/files."
+
 	switch {
 	case errors.Is(err, ErrNotAllowed):
 		return unreachable(host+" leads to an address that is not on the public internet, or to a port that is not fetched from. Give a public URL, or upload the file by POST /v1/files.", err)
@@ -108,6 +119,7 @@ func troubleOf(ctx context.Context, host string, err error) error {
 	case refused(err):
 		return unreachable(host+" refuses connections."+or, passing{err})
 	}
+
 	return unreachable("The connection to "+host+" broke off."+or, passing{err})
 }
 

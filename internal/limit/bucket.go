@@ -26,8 +26,10 @@ func NewBucket(rate float64, burst int) Bucket {
 	if rate <= 0 {
 		return Bucket{}
 	}
+
 	period := max(1, time.Duration(math.Ceil(min(float64(time.Second)/rate, float64(math.MaxInt32)*float64(time.Second)))))
 	tokens := min(int64(max(burst, 1)-1), math.MaxInt64/4/int64(period))
+
 	return Bucket{period: period, depth: time.Duration(tokens) * period}
 }
 
@@ -36,7 +38,9 @@ func BucketOf(tokens int64, per time.Duration) Bucket {
 	if tokens <= 0 || per <= 0 {
 		return Bucket{}
 	}
+
 	period := max(1, (per+time.Duration(tokens)-1)/time.Duration(tokens))
+
 	return Bucket{period: period, depth: time.Duration(tokens-1) * period}
 }
 
@@ -47,10 +51,13 @@ func (b *Bucket) Take(now time.Time) (ok bool, wait time.Duration) {
 	if full.Before(now) {
 		full = now
 	}
+
 	if wait := full.Sub(now) - b.depth; wait > 0 {
 		return false, wait
 	}
+
 	b.full = full.Add(b.period)
+
 	return true, 0
 }
 
@@ -60,6 +67,7 @@ func (b *Bucket) Left(now time.Time) int64 {
 	if b.period == 0 || used > b.depth {
 		return int64(1 - min(1, b.period))
 	}
+
 	return int64((b.depth-used)/b.period) + 1
 }
 
@@ -111,21 +119,28 @@ func (b *Buckets) Take(key string, now time.Time) (ok bool, wait time.Duration) 
 func (b *Buckets) TakeOf(key string, like Bucket, now time.Time) (ok bool, wait time.Duration, after Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	b.forget(now)
+
 	e, known := b.byKey[key]
 	if !known {
 		if len(b.byKey) >= b.max {
 			b.drop(b.used.Front())
 		}
+
 		e = b.used.PushBack(&keyed{key: key, bucket: like})
 		b.byKey[key] = e
 	}
+
 	b.used.MoveToBack(e)
+
 	bucket := &e.Value.(*keyed).bucket
 	if bucket.period != like.period || bucket.depth != like.depth {
 		*bucket = like
 	}
+
 	ok, wait = bucket.Take(now)
+
 	return ok, wait, *bucket
 }
 
@@ -133,6 +148,7 @@ func (b *Buckets) TakeOf(key string, like Bucket, now time.Time) (ok bool, wait 
 func (b *Buckets) Keys() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	return len(b.byKey)
 }
 
@@ -144,6 +160,7 @@ func (b *Buckets) forget(now time.Time) {
 		if e == nil || !e.Value.(*keyed).bucket.Idle(now) {
 			return
 		}
+
 		b.drop(e)
 	}
 }

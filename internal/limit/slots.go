@@ -37,11 +37,14 @@ func NewSlots(settle, calm time.Duration) *Slots {
 func (s *Slots) Resize(key string, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := s.of(key)
+
 	most = max(most, 0)
 	if t.limit == t.most || t.limit > most {
 		t.limit = most
 	}
+
 	t.limit = max(t.limit, min(1, most))
 	t.most = most
 }
@@ -50,11 +53,14 @@ func (s *Slots) Resize(key string, most int) {
 func (s *Slots) Acquire(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := s.of(key)
 	if t.inUse >= t.limit {
 		return false
 	}
+
 	t.inUse++
+
 	return true
 }
 
@@ -63,6 +69,7 @@ func (s *Slots) Acquire(key string) bool {
 func (s *Slots) Adopt(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.of(key).inUse++
 }
 
@@ -71,6 +78,7 @@ func (s *Slots) Adopt(key string) {
 func (s *Slots) Release(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if t := s.of(key); t.inUse > 0 {
 		t.inUse--
 	}
@@ -81,12 +89,15 @@ func (s *Slots) Release(key string) {
 func (s *Slots) Halve(key string, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := s.of(key)
+
 	t.changed = now
 	if t.halved.IsZero() || now.Sub(t.halved) >= s.settle {
 		t.halved = now
 		t.limit = max(t.limit/2, min(1, t.most))
 	}
+
 	return t.limit
 }
 
@@ -96,11 +107,13 @@ func (s *Slots) Halve(key string, now time.Time) int {
 func (s *Slots) Calm(key string, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := s.of(key)
 	if t.limit < t.most && now.Sub(t.changed) >= s.calm {
 		t.limit++
 		t.changed = now
 	}
+
 	return t.limit
 }
 
@@ -108,6 +121,7 @@ func (s *Slots) Calm(key string, now time.Time) int {
 func (s *Slots) InUse(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.of(key).inUse
 }
 
@@ -115,6 +129,7 @@ func (s *Slots) InUse(key string) int {
 func (s *Slots) Limit(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.of(key).limit
 }
 
@@ -122,7 +137,9 @@ func (s *Slots) Limit(key string) int {
 func (s *Slots) Free(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := s.of(key)
+
 	return max(t.limit-t.inUse, 0)
 }
 
@@ -134,5 +151,6 @@ func (s *Slots) of(key string) *slot {
 		t = &slot{}
 		s.byKey[key] = t
 	}
+
 	return t
 }

@@ -18,14 +18,17 @@ func (w writer) endpoint(o operation) string {
 	w.body(&out, o)
 	w.requests(&out, o)
 	w.answers(&out, o)
+
 	if codes := o.errors(w.spec); len(codes) > 0 {
 		says := sayErrors
 		if o.flat() {
 			says = sayFlatErrors
 		}
+
 		fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordErrors), w.in(says))
 		w.codes(&out, codes, o.flat())
 	}
+
 	return out.String()
 }
 
@@ -38,6 +41,7 @@ func opens(security node) catalog.Text {
 	case len(ways) > 1:
 		return sayLink
 	}
+
 	return sayKey
 }
 
@@ -46,47 +50,59 @@ func (w writer) parameters(out *strings.Builder, o operation) {
 	if len(list) == 0 {
 		return
 	}
+
 	fmt.Fprintf(out, "## %s\n\n", w.in(wordParameters))
 	t := table{w.in(wordName), w.in(wordPlace), w.in(wordType), w.in(wordRequired), w.in(wordDefault), w.in(wordBounds), w.in(wordDescription)}
 	t.head(out)
+
 	for _, p := range list {
 		schema := p.get("schema")
 		t.row(out, "`"+p.get("name").text()+"`", p.get("in").text(), kind(schema), w.yes(p.get("required").text() == "true"), code(schema.get("default").text()), w.bounds(schema), w.say(p.get("description").text()))
 	}
+
 	out.WriteString("\n")
 }
 
 func (w writer) body(out *strings.Builder, o operation) {
 	for mediaType, content := range o.spec.get("requestBody", "content").fields() {
 		fmt.Fprintf(out, "## %s (`%s`)\n\n", w.in(wordBody), mediaType)
+
 		schema := content.get("schema")
 		if text := schema.get("description").text(); text != "" {
 			fmt.Fprintf(out, "%s\n\n", w.say(text))
 		}
+
 		t := table{w.in(wordField), w.in(wordType), w.in(wordRequired), w.in(wordDefault), w.in(wordBounds), w.in(wordDescription)}
 		t.head(out)
+
 		for _, f := range flatten(schema, "", 0) {
 			t.row(out, "`"+f.name+"`", kind(f.schema), w.yes(f.required), code(f.schema.get("default").text()), w.bounds(f.schema), w.say(f.schema.get("description").text()))
 		}
+
 		out.WriteString("\n")
 	}
 }
 
 func (w writer) requests(out *strings.Builder, o operation) {
 	fmt.Fprintf(out, "## %s\n\n", w.in(wordRequests))
+
 	n := 0
+
 	for mediaType, content := range o.spec.get("requestBody", "content").fields() {
 		for _, example := range content.get("examples").fields() {
 			n++
 			fmt.Fprintf(out, "### %s %d%s%s\n\n", w.in(wordExample), n, w.in(sayColon), w.say(example.get("summary").text()))
+
 			value := example.get("value")
 			if mediaType == "multipart/form-data" {
 				fmt.Fprintf(out, "```bash\n%s\n```\n\n", w.curl(o, form(content.get("schema"), value)))
 				continue
 			}
+
 			fmt.Fprintf(out, "```json\n%s\n```\n\n```bash\n%s\n```\n\n", value.json(), w.curl(o, body(mediaType, value.json())))
 		}
 	}
+
 	if n == 0 {
 		fmt.Fprintf(out, "```bash\n%s\n```\n\n", w.curl(o, nil))
 	}
@@ -94,9 +110,14 @@ func (w writer) requests(out *strings.Builder, o operation) {
 
 // curl is the command that sends a request; more are its last arguments.
 func (w writer) curl(o operation, more []string) string {
-	path, query, args := o.path, url.Values{}, []string{}
+	path := o.path
+	query := url.Values{}
+	args := []string{}
+
 	for _, p := range o.spec.get("parameters").items() {
-		name, example := p.get("name").text(), p.get("example").text()
+		name := p.get("name").text()
+
+		example := p.get("example").text()
 		switch {
 		case example == "":
 		case p.get("in").text() == "path":
@@ -107,16 +128,20 @@ func (w writer) curl(o operation, more []string) string {
 			args = append(args, "-H "+shell(name+": "+example))
 		}
 	}
+
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
+
 	if len(o.security(w.spec).items()) > 0 {
 		args = append([]string{`-H "Authorization: Bearer $UNIREEL_API_KEY"`}, args...)
 	}
+
 	method := ""
 	if o.method != "GET" {
 		method = "-X " + o.method + " "
 	}
+
 	return strings.Join(append([]string{fmt.Sprintf(`curl %s"%s%s"`, method, Address, path)}, append(args, more...)...), " \\\n  ")
 }
 
@@ -127,18 +152,22 @@ func body(mediaType, text string) []string {
 // form is curl's arguments for a form: a field that is bytes sends a file.
 func form(schema, value node) []string {
 	var args []string
+
 	for name, v := range value.fields() {
 		property := schema.get("properties", name)
 		if property.get("items").has() {
 			property = property.get("items")
 		}
+
 		for _, text := range v.texts() {
 			if property.get("format").text() == "binary" {
 				text = "@" + text
 			}
+
 			args = append(args, "-F "+shell(name+"="+text))
 		}
 	}
+
 	return args
 }
 
@@ -147,25 +176,34 @@ func shell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 func (w writer) answers(out *strings.Builder, o operation) {
 	var others []string
+
 	for status, answer := range o.spec.get("responses").fields() {
 		if status == "default" {
 			continue
 		}
+
 		said := w.say(answer.get("description").text())
 		shown := false
+
 		for mediaType, content := range answer.get("content").fields() {
-			rows, list := flatten(content.get("schema"), "", 0), examples(content)
+			rows := flatten(content.get("schema"), "", 0)
+
+			list := examples(content)
 			if len(rows)+len(list) == 0 {
 				continue
 			}
+
 			shown = true
+
 			fmt.Fprintf(out, "## %s (HTTP %s, `%s`)\n\n%s\n", w.in(wordAnswer), status, mediaType, said)
 			w.answer(out, rows, list)
 		}
+
 		if !shown {
 			others = append(others, fmt.Sprintf("- `%s`: %s", status, said))
 		}
 	}
+
 	if len(others) > 0 {
 		fmt.Fprintf(out, "## %s\n\n%s\n\n", w.in(wordOtherAnswers), strings.Join(others, "\n"))
 	}
@@ -175,19 +213,27 @@ func (w writer) answers(out *strings.Builder, o operation) {
 func (w writer) answer(out *strings.Builder, rows []field, list []shown) {
 	if len(rows) > 0 {
 		out.WriteString("\n")
+
 		t := table{w.in(wordField), w.in(wordType), w.in(wordBounds), w.in(wordDescription)}
 		t.head(out)
+
 		for _, f := range rows {
 			t.row(out, "`"+f.name+"`", kind(f.schema), w.bounds(f.schema), w.say(f.schema.get("description").text()))
 		}
 	}
+
 	for i, example := range list {
-		text, format := example.value.json(), "json"
+		text := example.value.json()
+		format := "json"
+
 		if words := example.value.text(); words != "" {
-			text, format = strings.TrimSpace(words), "text"
+			text = strings.TrimSpace(words)
+			format = "text"
 		}
+
 		fmt.Fprintf(out, "\n### %s %d%s\n\n```%s\n%s\n```\n", w.in(wordAnswerExample), i+1, w.titled(example), format, text)
 	}
+
 	out.WriteString("\n")
 }
 
@@ -201,6 +247,7 @@ func (w writer) titled(e shown) string {
 	if e.summary == "" {
 		return ""
 	}
+
 	return w.in(sayColon) + w.say(e.summary)
 }
 
@@ -210,11 +257,13 @@ func examples(content node) []shown {
 	for _, e := range content.get("examples").fields() {
 		list = append(list, shown{e.get("summary").text(), e.get("value")})
 	}
+
 	for _, one := range []node{content.get("example"), content.get("schema", "example")} {
 		if len(list) == 0 && one.has() {
 			list = append(list, shown{value: one})
 		}
 	}
+
 	return list
 }
 
@@ -231,12 +280,15 @@ const deepest = 4
 // flatten lists a schema's properties and those within them, in their order.
 func flatten(schema node, prefix string, depth int) []field {
 	var list []field
+
 	if depth > deepest {
 		return nil
 	}
+
 	for _, part := range append(schema.get("allOf").items(), schema.get("anyOf").items()...) {
 		list = append(list, flatten(part, prefix, depth+1)...)
 	}
+
 	required := schema.get("required").texts()
 	for name, property := range schema.get("properties").fields() {
 		property = property.there()
@@ -245,6 +297,7 @@ func flatten(schema node, prefix string, depth int) []field {
 		list = append(list, flatten(property, f.name+".", depth+1)...)
 		list = append(list, flatten(property.get("items"), f.name+"[].", depth+1)...)
 	}
+
 	return list
 }
 
@@ -258,12 +311,14 @@ func kind(schema node) string {
 			}
 		}
 	}
+
 	if i := slices.Index(names, "array"); i >= 0 {
 		names = slices.Delete(names, i, i+1)
 		for _, name := range strings.Split(kind(schema.get("items")), ", ") {
 			names = append(names, name+"[]")
 		}
 	}
+
 	return strings.Join(names, ", ")
 }
 
@@ -273,7 +328,10 @@ func (w writer) bounds(schema node) string {
 	if enum := schema.get("enum").texts(); len(enum) > 0 {
 		list = append(list, "`"+strings.Join(enum, "`, `")+"`")
 	}
-	least, most := schema.get("minimum").text(), schema.get("maximum").text()
+
+	least := schema.get("minimum").text()
+
+	most := schema.get("maximum").text()
 	switch {
 	case least != "" && most != "":
 		list = append(list, least+" – "+most)
@@ -282,6 +340,7 @@ func (w writer) bounds(schema node) string {
 	case most != "":
 		list = append(list, "≤ "+most)
 	}
+
 	for _, limit := range []struct {
 		key  string
 		says catalog.Text
@@ -295,11 +354,13 @@ func (w writer) bounds(schema node) string {
 			list = append(list, strings.ReplaceAll(w.in(limit.says), "N", n))
 		}
 	}
+
 	for _, key := range []string{"format", "pattern"} {
 		if text := schema.get(key).text(); text != "" {
 			list = append(list, "`"+text+"`")
 		}
 	}
+
 	return strings.Join(list, w.in(sayAnd))
 }
 
@@ -307,6 +368,7 @@ func (w writer) yes(is bool) string {
 	if is {
 		return w.in(wordYes)
 	}
+
 	return w.in(wordNo)
 }
 
@@ -314,5 +376,6 @@ func code(text string) string {
 	if text == "" {
 		return ""
 	}
+
 	return "`" + text + "`"
 }

@@ -54,18 +54,24 @@ func New(o Options) (*Manual, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	said, err := readChinese(o.Chinese)
 	if err != nil {
 		return nil, err
 	}
+
 	m := &Manual{pages: map[string]map[string]string{}, untranslated: missing(spec, said)}
+
 	var index strings.Builder
+
 	for _, language := range Languages() {
 		w := writer{Options: o, spec: spec, language: language, said: said}
 		m.pages[language] = w.pages()
 		w.list(&index)
 	}
+
 	m.index = index.String()
+
 	return m, nil
 }
 
@@ -98,6 +104,7 @@ func (w writer) in(t catalog.Text) string {
 	if w.language == chinese {
 		return t.ZH
 	}
+
 	return t.EN
 }
 
@@ -107,6 +114,7 @@ func (w writer) say(text string) string {
 	if zh := w.said[text]; zh != "" && w.language == chinese {
 		return zh
 	}
+
 	return text
 }
 
@@ -115,12 +123,15 @@ func (w writer) pages() map[string]string {
 	for _, o := range operations(w.spec) {
 		pages[o.page()] = w.endpoint(o)
 	}
+
 	if len(events(w.spec)) > 0 {
 		pages[webhookPage] = w.webhooks()
 	}
+
 	for _, m := range w.Models {
 		pages[modelPage(m)] = w.model(m)
 	}
+
 	return pages
 }
 
@@ -133,14 +144,19 @@ func (w writer) list(out *strings.Builder) {
 		fmt.Fprintf(out, "## API\n\n- [openapi.json](%s/openapi.json): %s\n- [docs](%s/docs): %s\n",
 			Address, "OpenAPI 3.1, with every bound and example", Address, "the same for people with a browser")
 	}
+
 	fmt.Fprintf(out, "\n## %s\n\n- [%s](%s)\n", w.in(wordEndpoints), w.in(wordOverview), w.link("index.md"))
+
 	for _, o := range operations(w.spec) {
 		fmt.Fprintf(out, "- [%s %s](%s): %s\n", o.method, o.path, w.link(o.page()), w.say(o.spec.get("summary").text()))
 	}
+
 	if len(events(w.spec)) > 0 {
 		fmt.Fprintf(out, "- [%s](%s)\n", w.in(wordWebhooks), w.link(webhookPage))
 	}
+
 	fmt.Fprintf(out, "\n## %s\n\n", w.in(wordModels))
+
 	for _, m := range w.Models {
 		fmt.Fprintf(out, "- [%s](%s): %s; %s\n", m.ID, w.link(modelPage(m)), w.in(m.Title), w.price(m))
 	}
@@ -154,20 +170,26 @@ func (w writer) front() string {
 	fmt.Fprintf(&out, "## %s\n\n", w.in(wordEndpoints))
 	t := table{w.in(wordEndpoint), w.in(wordDescription)}
 	t.head(&out)
+
 	for _, o := range operations(w.spec) {
 		t.row(&out, fmt.Sprintf("[`%s %s`](%s)", o.method, o.path, w.link(o.page())), w.say(o.spec.get("summary").text()))
 	}
+
 	if len(events(w.spec)) > 0 {
 		t.row(&out, fmt.Sprintf("[%s](%s)", w.in(wordWebhooks), w.link(webhookPage)), "")
 	}
+
 	fmt.Fprintf(&out, "\n## %s\n\n", w.in(wordModels))
 	t = table{w.in(wordModel), w.in(wordDescription), w.in(wordPrice)}
 	t.head(&out)
+
 	for _, m := range w.Models {
 		t.row(&out, fmt.Sprintf("[`%s`](%s)", m.ID, w.link(modelPage(m))), w.in(m.Description), w.price(m))
 	}
+
 	fmt.Fprintf(&out, "\n## %s\n\n%s\n\n", w.in(wordErrors), w.in(sayErrors))
 	w.codes(&out, everyError(w.spec), false)
+
 	return out.String()
 }
 
@@ -175,14 +197,19 @@ func (w writer) front() string {
 func (w writer) codes(out *strings.Builder, codes []fault.Code, flat bool) {
 	t := table{"HTTP", "code", w.in(wordWhen)}
 	t.head(out)
+
 	for _, info := range fault.Codes() {
 		if !slices.Contains(codes, info.Code) {
 			continue
 		}
-		name, status := string(info.Code), w.Status(info.Code)
+
+		name := string(info.Code)
+
+		status := w.Status(info.Code)
 		if flat {
 			name, status = w.Flat(info.Code)
 		}
+
 		t.row(out, fmt.Sprint(status), "`"+name+"`", w.say(info.Meaning))
 	}
 }
@@ -199,6 +226,7 @@ func (t table) row(out *strings.Builder, cells ...string) {
 	for _, cell := range cells {
 		out.WriteString("| " + strings.ReplaceAll(flat(cell), "|", `\|`) + " ")
 	}
+
 	out.WriteString("|\n")
 }
 

@@ -55,10 +55,12 @@ components:
 
 func write(t *testing.T, chinese string) *Manual {
 	t.Helper()
+
 	models, err := catalog.Load(catalog.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	m, err := New(Options{
 		Spec: []byte(small), Chinese: []byte(chinese), Models: models.Models(), Currency: "USD",
 		Status: func(code fault.Code) int { return map[fault.Code]int{fault.CodeUnknownModel: 400}[code] },
@@ -66,12 +68,14 @@ func write(t *testing.T, chinese string) *Manual {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return m
 }
 
 // TestAPage shows a whole page of a small spec: order, references, bounds, quotes.
 func TestAPage(t *testing.T) {
 	m := write(t, "- {en: The b., zh: 乙}\n- {en: 'Of few words.', zh: 少}")
+
 	page, _ := m.Page("zh", "make-url.md")
 	for _, want := range []string{
 		"# Make\n\n```http\nPOST /v1/video/generations\n```\n\nMakes it.\n",
@@ -85,6 +89,7 @@ func TestAPage(t *testing.T) {
 			t.Errorf("the page does not say\n%s\nbut\n%s", want, page)
 		}
 	}
+
 	page, _ = m.Page("en", "look.md")
 	for _, want := range []string{"None is needed.", "| `n` | query | integer | No | `3` | 1 – 9 | This \\| that. |", "| `id` | path | string | Yes |  | not empty |", "curl \"{BASE_URL}/open/x1?n=7\"\n", "- `204`: Nothing."} {
 		if !strings.Contains(page, want) {
@@ -95,11 +100,13 @@ func TestAPage(t *testing.T) {
 
 func TestWhatIsNotTranslatedIsTold(t *testing.T) {
 	var got []string
+
 	for _, text := range write(t, "- {en: The b., zh: 乙}\n- {en: Long gone., zh: 无}").Untranslated() {
 		if strings.HasPrefix(text, "unused: ") || strings.HasPrefix(text, "The ") && strings.HasSuffix(text, ".") && len(text) < 12 {
 			got = append(got, text)
 		}
 	}
+
 	if diff := cmp.Diff([]string{"The a.", "The list.", "unused: Long gone."}, got); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}

@@ -25,11 +25,14 @@ func (w writer) model(m *catalog.Model) string {
 	w.media(&out, m)
 	fmt.Fprintf(&out, "## %s\n\n**%s**\n\n%s\n\n", w.in(wordPrice), w.price(m), w.in(sayBilling(m.Price.Billing)))
 	fmt.Fprintf(&out, "## %s\n\n", w.in(wordRequests))
+
 	create := w.creates()
 	for i, example := range w.bodies(m, create) {
 		fmt.Fprintf(&out, "### %s %d%s%s\n\n```json\n%s\n```\n\n```bash\n%s\n```\n\n", w.in(wordExample), i+1, w.in(sayColon), example.summary, example.json, w.curl(create, body("application/json", example.json)))
 	}
+
 	fmt.Fprintf(&out, "%s\n", fmt.Sprintf(w.in(sayAnswer), w.link(create.page())))
+
 	return out.String()
 }
 
@@ -39,6 +42,7 @@ func (w writer) creates() operation {
 			return o
 		}
 	}
+
 	return operation{}
 }
 
@@ -46,17 +50,22 @@ func (w writer) modes(out *strings.Builder, m *catalog.Model) {
 	fmt.Fprintf(out, "## %s\n\n", w.in(wordModes))
 	t := table{w.in(wordModes), w.in(wordFamily), w.in(wordMedia), w.in(wordAudio)}
 	t.head(out)
+
 	for _, mode := range m.ModeList() {
 		sheet := m.Modes[mode]
+
 		references := w.in(wordNone)
 		if n := sheet.References; n.Max > 0 {
 			references = fmt.Sprintf(w.in(sayReferences), n.Min, n.Max, n.Images, n.Videos)
 		}
+
 		if mode == catalog.I2V {
 			references = w.in(sayOnePicture)
 		}
+
 		t.row(out, w.in(sayMode(mode)), code(sheet.Family), references, w.in(sayGuide(sheet.GuideAudio)))
 	}
+
 	out.WriteString("\n")
 }
 
@@ -65,14 +74,18 @@ func (w writer) fields(out *strings.Builder, m *catalog.Model) {
 	fmt.Fprintf(out, "## %s\n\n", w.in(wordBody))
 	t := table{w.in(wordField), w.in(wordRequired), w.in(wordDefault), w.in(wordBounds)}
 	t.head(out)
+
 	most := func(n int) string { return strings.ReplaceAll(w.in(sayMaxLength), "N", fmt.Sprint(n)) }
+
 	t.row(out, "`model`", w.yes(true), "", "`"+m.ID+"`")
 	t.row(out, "`prompt`", w.yes(true), "", most(m.PromptMax))
 	t.row(out, "`size`", w.yes(false), code(m.Sizes[0]), "`"+strings.Join(m.Sizes, "`, `")+"`"+w.shape(m))
 	t.row(out, "`duration`", w.yes(false), code(fmt.Sprint(m.Seconds.Default)), fmt.Sprintf(w.in(saySeconds), m.Seconds.Min, m.Seconds.Max)+w.shorter(m))
+
 	if m.NegativePromptMax > 0 {
 		t.row(out, "`extra_body.negative_prompt`", w.yes(false), "", most(m.NegativePromptMax))
 	}
+
 	t.row(out, "`extra_body.shot_type`", w.yes(false), code(m.ShotTypes[0]), "`"+strings.Join(m.ShotTypes, "`, `")+"`")
 	t.row(out, "`extra_body.seed`", w.yes(false), "`-1`", "-1 – 2147483647")
 	fmt.Fprintf(out, "\n%s %s\n\n", w.in(saySound(m.Sound)), fmt.Sprintf(w.in(sayAllFields), w.link(w.creates().page())))
@@ -83,21 +96,25 @@ func (w writer) shape(m *catalog.Model) string {
 	if m.Modes[catalog.I2V].SizeFromPicture {
 		return w.in(sayShape)
 	}
+
 	return ""
 }
 
 // shorter says when the video must be shorter.
 func (w writer) shorter(m *catalog.Model) string {
 	var out string
+
 	for _, mode := range m.ModeList() {
 		sheet := m.Modes[mode]
 		if sheet.VideoSeconds > 0 {
 			out += fmt.Sprintf(w.in(sayWithVideo), sheet.VideoSeconds)
 		}
+
 		if sheet.TotalSeconds > 0 {
 			out += fmt.Sprintf(w.in(sayTogether), sheet.TotalSeconds)
 		}
 	}
+
 	return out
 }
 
@@ -105,15 +122,19 @@ func (w writer) media(out *strings.Builder, m *catalog.Model) {
 	if len(m.Media) == 0 {
 		return
 	}
+
 	fmt.Fprintf(out, "## %s\n\n", w.in(wordMedia))
 	t := table{w.in(wordKind), w.in(wordFormats), w.in(wordBounds)}
 	t.head(out)
+
 	for _, kind := range []catalog.Kind{catalog.Image, catalog.Video, catalog.Audio} {
 		b, ok := m.Media[kind]
 		if !ok {
 			continue
 		}
+
 		var list []string
+
 		for _, bound := range []struct {
 			is   bool
 			says catalog.Text
@@ -130,8 +151,10 @@ func (w writer) media(out *strings.Builder, m *catalog.Model) {
 				list = append(list, fmt.Sprintf(w.in(bound.says), bound.n...))
 			}
 		}
+
 		t.row(out, w.in(sayKind(kind)), strings.Join(b.Formats, ", "), strings.Join(list, w.in(sayAnd)))
 	}
+
 	out.WriteString("\n")
 }
 
@@ -142,22 +165,27 @@ type example struct{ summary, json string }
 // the references that ship with the server.
 func (w writer) bodies(m *catalog.Model, create operation) []example {
 	var list []example
+
 	for _, e := range create.spec.get("requestBody", "content", "application/json", "examples").fields() {
 		if e.get("value", "model").text() == m.ID {
 			list = append(list, example{w.say(e.get("summary").text()), e.get("value").json()})
 		}
 	}
+
 	for _, mode := range m.ModeList() {
 		given := ""
+
 		switch mode {
 		case catalog.I2V:
 			given = fmt.Sprintf("  \"image\": %q,\n", picture())
 		case catalog.R2V:
 			given = fmt.Sprintf("  \"images\": [%q],\n", picture())
 		}
+
 		list = append(list, example{w.in(sayMode(mode)), fmt.Sprintf("{\n  \"model\": %q,\n  \"prompt\": %s,\n%s  \"size\": %q,\n  \"duration\": %d\n}",
 			m.ID, quote(w.in(samplePrompt(mode))), given, m.Sizes[0], m.Seconds.Default)})
 	}
+
 	return list
 }
 
@@ -168,5 +196,6 @@ func picture() string {
 			return s.ID
 		}
 	}
+
 	return "https://example.com/ref-1.png"
 }

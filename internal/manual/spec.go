@@ -18,8 +18,10 @@ func JSON(spec []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var out bytes.Buffer
 	encode(&out, top.at)
+
 	return out.Bytes(), nil
 }
 
@@ -35,9 +37,11 @@ func readSpec(text []byte) (node, error) {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return node{}, fmt.Errorf("read openapi.yaml: %w", err)
 	}
+
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return node{}, fmt.Errorf("read openapi.yaml: it is no mapping")
 	}
+
 	return node{at: doc.Content[0], root: doc.Content[0]}, nil
 }
 
@@ -58,6 +62,7 @@ func (n node) there() node {
 			return n
 		}
 	}
+
 	return node{root: n.root}
 }
 
@@ -66,6 +71,7 @@ func (n node) reference() string {
 	if n.at != nil && n.at.Kind == yaml.MappingNode && len(n.at.Content) == 2 && n.at.Content[0].Value == "$ref" {
 		return n.at.Content[1].Value
 	}
+
 	return ""
 }
 
@@ -73,14 +79,17 @@ func (n node) reference() string {
 func (n node) get(keys ...string) node {
 	for _, key := range keys {
 		n = n.there()
+
 		next := node{root: n.root}
 		for k, v := range n.fields() {
 			if k == key {
 				next = v
 			}
 		}
+
 		n = next
 	}
+
 	return n.there()
 }
 
@@ -90,6 +99,7 @@ func (n node) text() string {
 	if n.at == nil || n.at.Kind != yaml.ScalarNode {
 		return ""
 	}
+
 	return n.at.Value
 }
 
@@ -100,6 +110,7 @@ func (n node) fields() func(func(string, node) bool) {
 		if n.at == nil || n.at.Kind != yaml.MappingNode {
 			return
 		}
+
 		for i := 0; i+1 < len(n.at.Content); i += 2 {
 			if !yield(n.at.Content[i].Value, node{n.at.Content[i+1], n.root}) {
 				return
@@ -117,10 +128,12 @@ func (n node) items() []node {
 	case n.at.Kind != yaml.SequenceNode:
 		return []node{n}
 	}
+
 	var list []node
 	for _, item := range n.at.Content {
 		list = append(list, node{item, n.root}.there())
 	}
+
 	return list
 }
 
@@ -130,6 +143,7 @@ func (n node) texts() []string {
 	for _, item := range n.items() {
 		list = append(list, item.text())
 	}
+
 	return list
 }
 
@@ -137,9 +151,11 @@ func (n node) texts() []string {
 func (n node) json() string {
 	var line, out bytes.Buffer
 	encode(&line, n.there().at)
+
 	if err := json.Indent(&out, line.Bytes(), "", "  "); err != nil {
 		return line.String()
 	}
+
 	return out.String()
 }
 
@@ -152,22 +168,28 @@ func encode(out *bytes.Buffer, v *yaml.Node) {
 		encode(out, v.Alias)
 	case v.Kind == yaml.MappingNode:
 		out.WriteString("{")
+
 		for i := 0; i+1 < len(v.Content); i += 2 {
 			if i > 0 {
 				out.WriteString(",")
 			}
+
 			out.WriteString(quote(v.Content[i].Value) + ":")
 			encode(out, v.Content[i+1])
 		}
+
 		out.WriteString("}")
 	case v.Kind == yaml.SequenceNode:
 		out.WriteString("[")
+
 		for i, item := range v.Content {
 			if i > 0 {
 				out.WriteString(",")
 			}
+
 			encode(out, item)
 		}
+
 		out.WriteString("]")
 	case v.ShortTag() == "!!str" || v.ShortTag() == "!!timestamp":
 		out.WriteString(quote(v.Value))
@@ -179,11 +201,14 @@ func encode(out *bytes.Buffer, v *yaml.Node) {
 // quote is a JSON string whose letters stay as they are.
 func quote(s string) string {
 	var out bytes.Buffer
+
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
+
 	if err := e.Encode(s); err != nil {
 		return `""`
 	}
+
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
@@ -201,6 +226,7 @@ func events(spec node) []operation { return within(spec.get("webhooks")) }
 
 func within(paths node) []operation {
 	var list []operation
+
 	for path, item := range paths.fields() {
 		for method, o := range item.fields() {
 			if slices.Contains([]string{"get", "post", "put", "patch", "delete"}, method) {
@@ -208,20 +234,24 @@ func within(paths node) []operation {
 			}
 		}
 	}
+
 	return list
 }
 
 // page is the name of its page: createVideo is create-video.md.
 func (o operation) page() string {
 	var name strings.Builder
+
 	id := o.spec.get("operationId").text()
 	for i, r := range id {
 		upper := r >= 'A' && r <= 'Z'
 		if upper && i > 0 && (id[i-1] < 'A' || id[i-1] > 'Z') {
 			name.WriteByte('-')
 		}
+
 		name.WriteString(strings.ToLower(string(r)))
 	}
+
 	return name.String() + ".md"
 }
 
@@ -232,12 +262,15 @@ func (o operation) errors(spec node) []fault.Code {
 	for _, code := range o.spec.get("x-errors").texts() {
 		list = append(list, fault.Code(code))
 	}
+
 	if o.security(spec).has() {
 		list = append(list, fault.CodeNoKey, fault.CodeBadKey, fault.CodeScope, fault.CodeRate)
 	}
+
 	if o.spec.get("responses", "default").has() {
 		list = append(list, fault.CodeInvalidValue, fault.CodeInternal, fault.CodeUnavailable)
 	}
+
 	return list
 }
 
@@ -248,6 +281,7 @@ func (o operation) flat() bool {
 			return strings.HasSuffix(answer.reference(), "/FlatProblem")
 		}
 	}
+
 	return false
 }
 
@@ -257,6 +291,7 @@ func everyError(spec node) []fault.Code {
 	for _, o := range operations(spec) {
 		list = append(list, o.errors(spec)...)
 	}
+
 	return list
 }
 
@@ -266,9 +301,11 @@ func (o operation) security(spec node) node {
 	if !list.has() {
 		list = spec.get("security")
 	}
+
 	if len(list.items()) == 0 {
 		return node{root: spec.root}
 	}
+
 	return list
 }
 
@@ -278,10 +315,12 @@ func readChinese(text []byte) (map[string]string, error) {
 	if err := yaml.Unmarshal(text, &pairs); err != nil {
 		return nil, fmt.Errorf("read the Chinese: %w", err)
 	}
+
 	said := map[string]string{}
 	for _, p := range pairs {
 		said[flat(p.EN)] = flat(p.ZH)
 	}
+
 	return said, nil
 }
 
@@ -289,24 +328,30 @@ func readChinese(text []byte) (map[string]string, error) {
 func missing(spec node, said map[string]string) []string {
 	needed := map[string]bool{}
 	spec.prose(needed)
+
 	codes := everyError(spec)
 	for _, info := range fault.Codes() {
 		if slices.Contains(codes, info.Code) {
 			needed[flat(info.Meaning)] = true
 		}
 	}
+
 	var list []string
+
 	for text := range needed {
 		if said[text] == "" {
 			list = append(list, text)
 		}
 	}
+
 	for text := range said {
 		if !needed[text] {
 			list = append(list, "unused: "+text)
 		}
 	}
+
 	slices.Sort(list)
+
 	return list
 }
 
@@ -315,12 +360,15 @@ func (n node) prose(into map[string]bool) {
 	if n.at == nil || n.reference() != "" {
 		return // what it points to stands elsewhere
 	}
+
 	if n.at.Kind == yaml.SequenceNode {
 		for _, item := range n.at.Content {
 			node{item, n.root}.prose(into)
 		}
+
 		return
 	}
+
 	for key, v := range n.fields() {
 		switch {
 		case key == "example" || key == "value": // what is sent and answered is not translated

@@ -101,6 +101,7 @@ func sayMode(m catalog.Mode) catalog.Text {
 	case catalog.I2V:
 		return catalog.Text{EN: "A picture (I2V)", ZH: "图生视频（I2V）"}
 	}
+
 	return catalog.Text{EN: "Words alone (T2V)", ZH: "文生视频（T2V）"}
 }
 
@@ -111,6 +112,7 @@ func samplePrompt(m catalog.Mode) catalog.Text {
 	case catalog.I2V:
 		return catalog.Text{EN: "the camera moves slowly closer", ZH: "镜头缓缓推近"}
 	}
+
 	return catalog.Text{EN: "waves roll onto a beach at dawn", ZH: "黎明时分，海浪涌上沙滩"}
 }
 
@@ -121,6 +123,7 @@ func sayGuide(g catalog.GuideAudio) catalog.Text {
 	case catalog.AudioUndocumented:
 		return catalog.Text{EN: "sent, with a warning: the supplier does not document it", ZH: "会转发并附警告：供应商文档未载明"}
 	}
+
 	return catalog.Text{EN: "refused", ZH: "不支持"}
 }
 
@@ -128,6 +131,7 @@ func saySound(sound bool) catalog.Text {
 	if sound {
 		return catalog.Text{EN: "The video has sound.", ZH: "生成的视频有声音。"}
 	}
+
 	return catalog.Text{EN: "The video is silent.", ZH: "生成的视频无声音。"}
 }
 
@@ -138,6 +142,7 @@ func sayKind(k catalog.Kind) catalog.Text {
 	case catalog.Video:
 		return catalog.Text{EN: "video", ZH: "视频"}
 	}
+
 	return catalog.Text{EN: "guide audio", ZH: "引导音频"}
 }
 
@@ -155,6 +160,7 @@ func sayBilling(b catalog.Billing) catalog.Text {
 			ZH: "按生成视频的秒数加全部参考视频的秒数计费，参考视频合计最多计 15 秒。创建时按最高费用冻结额度；失败或取消的任务不收费。",
 		}
 	}
+
 	return catalog.Text{
 		EN: "Billed are the seconds of the video. The most that it can cost is held at the start; a failed or cancelled task costs nothing.",
 		ZH: "按生成视频的秒数计费。创建时按最高费用冻结额度；失败或取消的任务不收费。",

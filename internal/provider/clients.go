@@ -24,6 +24,7 @@ func NewClients(dial Dial) (client, submit *http.Client) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
+
 	client = &http.Client{
 		Transport: &http.Transport{
 			DialContext:           dial,
@@ -38,6 +39,7 @@ func NewClients(dial Dial) (client, submit *http.Client) {
 			if len(via) > 3 {
 				return errors.New("more than three redirects")
 			}
+
 			return nil
 		},
 	}
@@ -48,6 +50,7 @@ func NewClients(dial Dial) (client, submit *http.Client) {
 				if err != nil {
 					return nil, err
 				}
+
 				return &watchedConn{Conn: conn}, nil
 			},
 			DisableKeepAlives:     true,
@@ -57,6 +60,7 @@ func NewClients(dial Dial) (client, submit *http.Client) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+
 	return client, submit
 }
 
@@ -76,6 +80,7 @@ func May(ctx context.Context) error {
 	if may, ok := ctx.Value(guardKey{}).(func() error); ok {
 		return may()
 	}
+
 	return nil
 }
 
@@ -97,16 +102,19 @@ const (
 func Watch(ctx context.Context) (context.Context, *Wire) {
 	w := &Wire{}
 	w.may, _ = ctx.Value(guardKey{}).(func() error)
+
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			conn := info.Conn
 			if secure, ok := conn.(*tls.Conn); ok {
 				conn = secure.NetConn()
 			}
+
 			if watched, ok := conn.(*watchedConn); ok {
 				watched.wire.Store(w)
 				return
 			}
+
 			w.state.CompareAndSwap(wireWaiting, wireTouched)
 		},
 	}), w
@@ -123,15 +131,18 @@ func (w *Wire) pass() error {
 	if w.state.Load() == wireTouched {
 		return nil
 	}
+
 	if w.may != nil {
 		if err := w.may(); err != nil {
 			w.state.CompareAndSwap(wireWaiting, wireSealed)
 			return fmt.Errorf("%w: %w", ErrUnsent, err)
 		}
 	}
+
 	if w.state.CompareAndSwap(wireWaiting, wireTouched) || w.state.Load() == wireTouched {
 		return nil
 	}
+
 	return ErrUnsent
 }
 
@@ -151,13 +162,17 @@ func (c *watchedConn) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
+
 	if c.broken.Load() {
 		return len(b), nil
 	}
+
 	n, err := c.Conn.Write(b)
 	if err == nil || c.wire.Load() == nil || errors.Is(err, net.ErrClosed) {
 		return n, err
 	}
+
 	c.broken.Store(true)
+
 	return len(b), nil
 }

@@ -16,22 +16,29 @@ import (
 func TestUntouchedAndWriteNeverBothWin(t *testing.T) {
 	for range 500 {
 		near, far := net.Pipe()
+
 		got := make(chan int, 1)
 		go func() {
 			n, _ := far.Read(make([]byte, 8))
 			got <- n
 		}()
+
 		w := &Wire{}
 		conn := &watchedConn{Conn: near}
 		conn.wire.Store(w)
+
 		var all sync.WaitGroup
 		all.Go(func() { _, _ = conn.Write([]byte("x")) })
+
 		untouched := w.Untouched()
+
 		all.Wait()
 		near.Close()
+
 		if n := <-got; untouched && n > 0 {
 			t.Fatalf("%d bytes went out after the wire was called untouched", n)
 		}
+
 		far.Close()
 	}
 }
@@ -40,6 +47,7 @@ func TestAGuardIsAskedBeforeTheFirstByteOnly(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
+
 	go func() {
 		b := make([]byte, 8)
 		for {
@@ -48,23 +56,31 @@ func TestAGuardIsAskedBeforeTheFirstByteOnly(t *testing.T) {
 			}
 		}
 	}()
-	asked, lost := 0, errors.New("lost")
+
+	asked := 0
+	lost := errors.New("lost")
 	w := &Wire{may: func() error { asked++; return nil }}
+
 	conn := &watchedConn{Conn: near}
 	if _, err := conn.Write([]byte("handshake")); err != nil || asked != 0 {
 		t.Fatalf("before a request: asked %d times, %v", asked, err)
 	}
+
 	conn.wire.Store(w)
+
 	for range 2 {
 		if _, err := conn.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if asked != 1 || w.Untouched() {
 		t.Errorf("asked %d times, untouched %v", asked, w.Untouched())
 	}
+
 	refused := &Wire{may: func() error { return lost }}
 	conn.wire.Store(refused)
+
 	if _, err := conn.Write([]byte("x")); !errors.Is(err, ErrUnsent) || !errors.Is(err, lost) || !refused.Untouched() {
 		t.Errorf("a guard that refuses: %v", err)
 	}
@@ -81,15 +97,19 @@ type hastyConn struct {
 
 func (c *hastyConn) Write(b []byte) (int, error) {
 	first := false
+
 	c.once.Do(func() { first = true })
+
 	if first {
 		return len(b), nil
 	}
+
 	select {
 	case <-c.answered:
 	default:
 		close(c.answered)
 	}
+
 	return 0, &net.OpError{Op: "write", Err: syscall.EPIPE}
 }
 
@@ -108,14 +128,17 @@ func TestAnAnswerBeforeTheOrderWasAllSentIsHeard(t *testing.T) {
 		near, far := net.Pipe()
 		defer near.Close()
 		defer far.Close()
+
 		_, submit := NewClients(func(context.Context, string, string) (net.Conn, error) {
 			return &hastyConn{Conn: near, answered: make(chan struct{}), answer: strings.NewReader(answer)}, nil
 		})
 		ctx, wire := Watch(t.Context())
+
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://supplier.example/", strings.NewReader(strings.Repeat("x", 1<<20)))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		got, err := submit.Do(req)
 		switch {
 		case want == 0 && err == nil:
@@ -125,9 +148,11 @@ func TestAnAnswerBeforeTheOrderWasAllSentIsHeard(t *testing.T) {
 		case want != 0 && got.StatusCode != want:
 			t.Errorf("heard %s, want %d", got.Status, want)
 		}
+
 		if wire.Untouched() {
 			t.Error("the order was touched, and is said not to be")
 		}
+
 		if got != nil {
 			got.Body.Close()
 		}

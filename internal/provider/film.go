@@ -19,45 +19,61 @@ func (t *Talk) Open(ctx context.Context, r Result) (io.ReadCloser, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return nil, t.gone(Answer{}, errors.New("the result's address is not http"))
 	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
+
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {
 		cancel(nil)
 		return nil, t.gone(Answer{}, errors.New("the result's address is not usable"))
 	}
+
 	request.Header.Set("User-Agent", "unireel")
+
 	if t.Auth != "" && !t.Signed && t.Ours(u) {
 		request.Header.Set("Authorization", t.Auth)
 	}
+
 	quiet := time.AfterFunc(t.Silence, func() { cancel(errSilent) })
+
 	answer, err := t.Client.Do(request)
 	if err != nil {
 		quiet.Stop()
+
 		defer cancel(nil)
+
 		return nil, t.Broken(Answer{}, bare(or(context.Cause(ctx), err)))
 	}
+
 	if answer.StatusCode == http.StatusOK {
 		return &film{Reader: answer.Body, t: t, ctx: ctx, quiet: quiet, body: answer.Body, cancel: cancel}, nil
 	}
+
 	defer cancel(nil)
 	defer quiet.Stop()
 	defer answer.Body.Close()
+
 	a := t.head(answer)
 	a.Body, _ = io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	c, _ := t.Complain(a.Body)
 	cause := fmt.Errorf("result: status %d: %s", a.Status, c.Message)
+
 	f := t.Broken(a, cause)
 	switch a.Status {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		f = t.gone(a, cause)
 	}
+
 	f.Code = t.Clean(c.Code)
+
 	return nil, f
 }
 
 func (t *Talk) gone(a Answer, cause error) *Failure {
 	f := t.Broken(a, cause)
-	f.Class, f.Fault = Gone, fault.New(fault.CodeResultLost, "", sentence(fault.CodeResultLost))
+	f.Class = Gone
+	f.Fault = fault.New(fault.CodeResultLost, "", sentence(fault.CodeResultLost))
+
 	return f
 }
 
@@ -68,6 +84,7 @@ func or(cause, err error) error {
 	if cause != nil {
 		return cause
 	}
+
 	return err
 }
 
@@ -87,9 +104,11 @@ func (f *film) Read(b []byte) (int, error) {
 	if n > 0 {
 		f.quiet.Reset(f.t.Silence)
 	}
+
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = f.t.Broken(Answer{}, fmt.Errorf("read result: %w", or(context.Cause(f.ctx), err)))
 	}
+
 	return n, err
 }
 
@@ -97,5 +116,6 @@ func (f *film) Close() error {
 	f.quiet.Stop()
 	err := f.body.Close()
 	f.cancel(nil)
+
 	return err
 }

@@ -33,24 +33,29 @@ func (f *Form) File(field, name, mediaType string, size int64, r io.Reader) {
 	if mediaType == "" {
 		mediaType = "application/octet-stream"
 	}
+
 	header := textproto.MIMEHeader{}
 	header.Set("Content-Disposition", `form-data; name="`+field+`"; filename="`+SafeName(name)+`"`)
 	header.Set("Content-Type", mediaType)
 	_, err := f.writer().CreatePart(header)
 	f.note(err)
 	f.flush()
+
 	if c, ok := r.(io.Closer); ok {
 		f.closers = append(f.closers, c)
 	}
+
 	switch {
 	case size < 0:
 		f.length = -1
 	case f.length >= 0:
 		f.length += size
 	}
+
 	if size >= 0 {
 		r = &exactly{r: r, left: size}
 	}
+
 	f.parts = append(f.parts, r)
 }
 
@@ -65,11 +70,14 @@ func (e *exactly) Read(b []byte) (int, error) {
 	if e.left == 0 {
 		return 0, io.EOF
 	}
+
 	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
+
 	e.left -= int64(n)
 	if errors.Is(err, io.EOF) && e.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}
+
 	return n, err
 }
 
@@ -78,6 +86,7 @@ func (e *exactly) Read(b []byte) (int, error) {
 func (f *Form) Body() (io.ReadCloser, int64, string, error) {
 	f.note(f.writer().Close())
 	f.flush()
+
 	return f, f.length, f.w.FormDataContentType(), f.err
 }
 
@@ -86,23 +95,28 @@ func (f *Form) Read(b []byte) (int, error) {
 	for len(f.parts) > 0 {
 		n, err := f.parts[0].Read(b)
 		if errors.Is(err, io.EOF) {
-			f.parts, err = f.parts[1:], nil
+			f.parts = f.parts[1:]
+			err = nil
 		}
+
 		if n > 0 || err != nil {
 			return n, err
 		}
 	}
+
 	return 0, io.EOF
 }
 
 // Close closes the files, once.
 func (f *Form) Close() error {
 	var err error
+
 	f.closing.Do(func() {
 		for _, c := range f.closers {
 			err = errors.Join(err, c.Close())
 		}
 	})
+
 	return err
 }
 
@@ -110,6 +124,7 @@ func (f *Form) writer() *multipart.Writer {
 	if f.w == nil {
 		f.w = multipart.NewWriter(&f.words)
 	}
+
 	return f.w
 }
 
@@ -120,6 +135,7 @@ func (f *Form) flush() {
 	if f.length >= 0 {
 		f.length += int64(f.words.Len())
 	}
+
 	f.words.Reset()
 }
 
@@ -137,9 +153,11 @@ func SafeName(name string) string {
 	if len(safe) > 100 {
 		safe = safe[len(safe)-100:]
 	}
+
 	if strings.Trim(safe, "._") == "" {
 		return "file"
 	}
+
 	return strings.TrimLeft(safe, ".")
 }
 
@@ -153,5 +171,6 @@ func TypeOf(name string) string {
 	if t, ok := types[strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])]; ok {
 		return t
 	}
+
 	return "application/octet-stream"
 }

@@ -214,9 +214,11 @@ func (f *Failure) Error() string {
 	if f.Code != "" {
 		s += " " + f.Code
 	}
+
 	if f.Err != nil {
 		s += ": " + f.Err.Error()
 	}
+
 	return s
 }
 
@@ -246,6 +248,7 @@ func FailureOf(err error) *Failure {
 	if errors.As(err, &f) {
 		return f
 	}
+
 	return &Failure{
 		Taken: Unsure, Class: Passing, Err: err,
 		Fault: fault.New(fault.CodeSupplier, "", "The supplier could not make the video. Nothing was charged; create it again later."),

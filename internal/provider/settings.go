@@ -21,7 +21,9 @@ type Settings struct {
 func (s Settings) Read(given map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		word, span := s.Words[name], s.Times[name]
+		word := s.Words[name]
+
+		span := s.Times[name]
 		switch {
 		case word != nil:
 			if err := word(value); err != nil {
@@ -32,12 +34,14 @@ func (s Settings) Read(given map[string]string) error {
 			if err != nil || d <= 0 {
 				return fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
 			}
+
 			*span = d
 		default:
 			known := slices.Sorted(maps.Keys(s.Words))
 			return fmt.Errorf("setting %q is not one of %s's: %s", name, s.Kind, strings.Join(append(known, slices.Sorted(maps.Keys(s.Times))...), ", "))
 		}
 	}
+
 	return nil
 }
 
@@ -52,7 +56,9 @@ func Path(into *string) func(string) error {
 		if !strings.HasPrefix(value, "/") {
 			return fmt.Errorf("want a path that begins with /")
 		}
+
 		*into = strings.TrimSuffix(value, "/")
+
 		return nil
 	}
 }
@@ -63,7 +69,9 @@ func OneOf(into *string, words ...string) func(string) error {
 		if !slices.Contains(words, value) {
 			return fmt.Errorf("want one of %s", strings.Join(words, ", "))
 		}
+
 		*into = value
+
 		return nil
 	}
 }

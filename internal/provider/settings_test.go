@@ -20,8 +20,11 @@ func TestSettingsNameWhatIsWrong(t *testing.T) {
 		"below a moment":    {map[string]string{"wait": "-5s"}, `wait "-5s": want a duration`},
 		"the first by name": {map[string]string{"wait": "5", "path": "a"}, "path"},
 	} {
-		var path, word, shape string
-		var wait time.Duration
+		var (
+			path, word, shape string
+			wait              time.Duration
+		)
+
 		err := Settings{
 			Kind:  "us",
 			Words: map[string]func(string) error{"path": Path(&path), "word": Word(&word), "shape": OneOf(&shape, "round", "square")},
@@ -30,6 +33,7 @@ func TestSettingsNameWhatIsWrong(t *testing.T) {
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
+
 		if name == "all of it" && (path != "/a" || word != "x" || shape != "round" || wait != 5*time.Second) {
 			t.Errorf("%q %q %q %s", path, word, shape, wait)
 		}

@@ -74,12 +74,15 @@ func NewTalk(o Options, kind, example string) (*Talk, error) {
 	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
 		return nil, fmt.Errorf("upstream %s: the base URL wants to be like %s", o.Upstream, example)
 	}
+
 	if strings.ContainsFunc(o.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, fmt.Errorf("upstream %s: the API key holds white space or characters that no key has", o.Upstream)
 	}
+
 	if o.Client == nil || o.Submit == nil || o.Now == nil {
 		return nil, fmt.Errorf("%s wants its clients and its clock", kind)
 	}
+
 	t := &Talk{
 		Origin: strings.TrimSuffix(strings.TrimSuffix(o.BaseURL, "/"), "/v1"), Secret: o.Secret,
 		Submit: o.Submit, Now: o.Now, Silence: 60 * time.Second, IDHeader: "X-Request-Id",
@@ -93,15 +96,19 @@ func NewTalk(o Options, kind, example string) (*Talk, error) {
 		if !t.Ours(r.URL) {
 			r.Header.Del("Authorization")
 		}
+
 		if o.Client.CheckRedirect != nil {
 			return o.Client.CheckRedirect(r, via)
 		}
+
 		if len(via) > 3 {
 			return errors.New("more than three redirects")
 		}
+
 		return nil
 	}
 	t.Client = &client
+
 	return t, nil
 }
 
@@ -117,11 +124,14 @@ func (t *Talk) Request(ctx context.Context, method, path string, body io.Reader)
 	if err != nil {
 		return nil, err
 	}
+
 	if t.Auth != "" {
 		r.Header.Set("Authorization", t.Auth)
 	}
+
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "unireel")
+
 	return r, nil
 }
 
@@ -132,9 +142,11 @@ func (t *Talk) Ask(r *http.Request) (Answer, *Failure) {
 	if err != nil {
 		return a, t.Broken(a, err)
 	}
+
 	if a.Status/100 != 2 {
 		return a, t.Refusal(a)
 	}
+
 	return a, nil
 }
 
@@ -144,17 +156,21 @@ func (t *Talk) Order(r *http.Request) (Answer, *Failure) {
 	ctx, wire := Watch(r.Context())
 	r = r.WithContext(ctx)
 	r.GetBody = nil // the transport must not be able to send it twice
+
 	a, err := t.send(t.Submit, r)
 	if err != nil {
 		f := t.Broken(a, err)
 		if wire.Untouched() {
 			f.Taken = NotTaken
 		}
+
 		return a, f
 	}
+
 	if a.Status/100 != 2 {
 		return a, t.Refusal(a)
 	}
+
 	return a, nil
 }
 
@@ -165,14 +181,18 @@ func (t *Talk) send(client *http.Client, r *http.Request) (Answer, error) {
 		return Answer{}, bare(err)
 	}
 	defer answer.Body.Close()
+
 	a := t.head(answer)
+
 	a.Body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil {
 		return a, fmt.Errorf("read body of status %d: %w", a.Status, bare(err))
 	}
+
 	if len(a.Body) > maxAnswer {
 		return a, fmt.Errorf("read body of status %d: over %d bytes", a.Status, maxAnswer)
 	}
+
 	return a, nil
 }
 
@@ -193,16 +213,21 @@ func (t *Talk) Broken(a Answer, err error) *Failure {
 // when they speak of time that ran out.
 func (t *Talk) Refusal(a Answer) *Failure {
 	c, own := t.Complain(a.Body)
+
 	cause := "an answer that is not the supplier's own"
 	if own {
 		cause = c.Message
 	}
+
 	v := t.Judge(a.Status, c)
 	f := t.Failure(v, c, fmt.Errorf("status %d: %s", a.Status, cause))
-	f.RequestID, f.After = cmp.Or(a.RequestID, c.RequestID), a.After
+	f.RequestID = cmp.Or(a.RequestID, c.RequestID)
+
+	f.After = a.After
 	if own && !v.Unsure && a.Status >= 400 && a.Status != http.StatusRequestTimeout && a.Status != http.StatusGatewayTimeout {
 		f.Taken = NotTaken
 	}
+
 	return f
 }
 
@@ -212,6 +237,7 @@ func (t *Talk) Failure(v Verdict, c Complaint, cause error) *Failure {
 	if v.Hint != "" {
 		cause = fmt.Errorf("%w (%s)", cause, v.Hint)
 	}
+
 	return &Failure{
 		Taken: Unsure, Class: v.Class, ModelOnly: v.ModelOnly, RequestID: c.RequestID, Code: t.Clean(c.Code),
 		Fault: fault.New(v.Fault, v.Param, cmp.Or(v.Says, sentence(v.Fault))), Err: errors.New(t.Clean(cause.Error())),
@@ -221,6 +247,7 @@ func (t *Talk) Failure(v Verdict, c Complaint, cause error) *Failure {
 // ByStatus judges what carries no code that is known.
 func ByStatus(status int) Verdict {
 	v := Verdict{Class: Passing, Fault: fault.CodeSupplier}
+
 	switch {
 	case status == http.StatusTooManyRequests:
 		v.Class = Throttled
@@ -229,8 +256,10 @@ func ByStatus(status int) Verdict {
 		v.Class = Locked
 	case status == http.StatusRequestTimeout:
 	case status >= 400 && status < 500:
-		v.Class, v.Fault = Refused, fault.CodeRefused
+		v.Class = Refused
+		v.Fault = fault.CodeRefused
 	}
+
 	return v
 }
 
@@ -263,15 +292,18 @@ func (t *Talk) Clean(s string) string {
 	if t.Secret != "" {
 		s = strings.ReplaceAll(s, t.Secret, "[key]")
 	}
+
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
+
 		return r
 	}, s)
 	if r := []rune(s); len(r) > 500 {
 		s = string(r[:500]) + "..."
 	}
+
 	return s
 }
 
@@ -281,6 +313,7 @@ func bare(err error) error {
 	if errors.As(err, &u) {
 		return fmt.Errorf("%s: %w", strings.ToLower(u.Op), u.Err)
 	}
+
 	return err
 }
 
@@ -292,5 +325,6 @@ func (t *Talk) retryAfter(header string) time.Duration {
 	} else if at, err := http.ParseTime(header); err == nil {
 		after = at.Sub(t.Now())
 	}
+
 	return min(max(after, 0), time.Hour)
 }

@@ -25,10 +25,12 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 		if err := json.Unmarshal(b, &s); err != nil {
 			return err
 		}
+
 		*t = Text(fit(s))
 	default:
 		*t = Text(b)
 	}
+
 	return nil
 }
 
@@ -44,6 +46,7 @@ func (t Text) Millis() (int64, bool) {
 	if err != nil || !(v >= 0 && v <= 86400) {
 		return 0, false
 	}
+
 	return int64(math.Round(v * 1000)), true
 }
 
@@ -53,16 +56,20 @@ func (t Text) Whole() int64 {
 	if err != nil || !(v >= -1e15 && v <= 1e15) {
 		return 0
 	}
+
 	return int64(v)
 }
 
 // EncodeJSON is JSON without HTML's escapes and without a line's end.
 func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
+
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
+
 	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
+
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -39,5 +39,6 @@ func List() []Sample {
 			all[i].Bytes = info.Size()
 		}
 	}
+
 	return all
 }

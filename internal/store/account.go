@@ -21,6 +21,7 @@ func (tx *Tx) KeepMeta(ctx context.Context, key, value string) (string, error) {
 	if _, err := tx.changed(ctx, "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING", key, value); err != nil {
 		return "", fmt.Errorf("keep meta %s: %w", key, err)
 	}
+
 	return tx.Meta(ctx, key)
 }
 
@@ -48,7 +49,9 @@ func (tx *Tx) InsertAccount(ctx context.Context, a account.Account) (bool, error
 	if err != nil || n == 0 {
 		return false, err
 	}
+
 	_, err = tx.changed(ctx, "INSERT INTO balance (account, granted, spent, held) VALUES ($1, 0, 0, 0)", a.ID)
+
 	return err == nil, err
 }
 
@@ -56,17 +59,22 @@ const keyColumns = "id, account, name, hash, hint, scopes, created_at, expires_a
 
 func scanKey(s scanner) (k account.Key, err error) {
 	var scopes, models, creates, reads string
+
 	err = s.Scan(&k.ID, &k.Account, &k.Name, &k.Hash, &k.Hint, &scopes, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt, &models, &k.Budget.Day, &k.Budget.Month, &creates, &reads)
 	if err != nil {
 		return k, err
 	}
+
 	k.Models = strings.Fields(models)
 	for scope := range strings.SplitSeq(scopes, " ") {
 		k.Scopes = append(k.Scopes, account.Scope(scope))
 	}
+
 	var err2 error
+
 	k.Creates, err = account.ParseRate(creates)
 	k.Reads, err2 = account.ParseRate(reads)
+
 	return k, errors.Join(err, err2)
 }
 
@@ -87,12 +95,14 @@ func (tx *Tx) InsertKey(ctx context.Context, k account.Key) (bool, error) {
 	for i, s := range k.Scopes {
 		scopes[i] = string(s)
 	}
+
 	n, err := tx.changed(ctx, "INSERT INTO api_key ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
 		k.ID, k.Account, k.Name, k.Hash, k.Hint, strings.Join(scopes, " "), k.CreatedAt, k.ExpiresAt, k.RevokedAt, strings.Join(k.Models, " "),
 		int64(k.Budget.Day), int64(k.Budget.Month), k.Creates.String(), k.Reads.String())
 	if err != nil || n == 0 || k.Budget == (account.Budget{}) {
 		return n == 1, err
 	}
+
 	return true, tx.noteBudgets(ctx, k.Account)
 }
 
@@ -103,6 +113,8 @@ func (tx *Tx) RevokeKey(ctx context.Context, id string, at int64) (account.Key, 
 	if err != nil {
 		return account.Key{}, false, err
 	}
+
 	k, err := one(ctx, tx.q, scanKey, "SELECT "+keyColumns+" FROM api_key WHERE id = $1", id)
+
 	return k, n == 1, err
 }

@@ -55,6 +55,7 @@ func Checks() []string {
 	for i, a := range audits {
 		names[i] = a.name
 	}
+
 	return names
 }
 
@@ -62,13 +63,16 @@ func Checks() []string {
 // limit for each rule.
 func (r Reader) Audit(ctx context.Context, limit int) ([]Finding, error) {
 	var findings []Finding
+
 	for _, a := range audits {
 		list, err := collect(ctx, r.q, func(s scanner) (f Finding, err error) { f.Check = a.name; return f, s.Scan(&f.Detail) }, a.text+" LIMIT $1", limit)
 		if err != nil {
 			return nil, fmt.Errorf("audit %q: %w", a.name, err)
 		}
+
 		findings = append(findings, list...)
 	}
+
 	return findings, nil
 }
 
@@ -79,14 +83,17 @@ func (r Reader) NamedBlobs(ctx context.Context, visit func(key string) bool) err
 		return err
 	}
 	defer func() { _ = rows.Close() }()
+
 	for rows.Next() {
 		var key string
 		if err := rows.Scan(&key); err != nil {
 			return err
 		}
+
 		if !visit(key) {
 			break
 		}
 	}
+
 	return rows.Err()
 }

@@ -34,11 +34,14 @@ func (tx *Tx) NoteAudit(ctx context.Context, l AuditLine) error {
 	if !named {
 		actor = Nobody
 	}
+
 	detail, err := compose(len(l.Detail) == 0, l.Detail)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", l.Action, err)
 	}
+
 	_, err = tx.changed(ctx, "INSERT INTO audit ("+auditColumns+") VALUES ($1, $2, $3, $4, $5, $6)", l.ID, l.At, actor, l.Action, l.Object, detail)
+
 	return err
 }
 
@@ -55,20 +58,25 @@ type AuditFilter struct {
 // AuditLog lists what operators changed, newest first; more says whether there is
 // more behind the page.
 func (r Reader) AuditLog(ctx context.Context, f AuditFilter) (list []AuditLine, more bool, err error) {
-	where, args := []string{"at >= $1"}, []any{f.Since}
+	where := []string{"at >= $1"}
+	args := []any{f.Since}
 	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
+
 	for _, is := range []struct{ column, value string }{{"actor", f.Actor}, {"action", f.Action}, {"object", f.Object}} {
 		if is.value != "" {
 			where = append(where, is.column+" = "+mark(is.value))
 		}
 	}
+
 	if f.After != "" {
 		where = append(where, "id < "+mark(f.After))
 	}
+
 	list, err = collect(ctx, r.q, scanAudit, "SELECT "+auditColumns+" FROM audit WHERE "+strings.Join(where, " AND ")+" ORDER BY id DESC LIMIT "+mark(f.Limit+1), args...)
 	if more = len(list) > f.Limit; more {
 		list = list[:f.Limit]
 	}
+
 	return list, more, err
 }
 
@@ -77,5 +85,6 @@ func scanAudit(s scanner) (l AuditLine, err error) {
 	if err := s.Scan(&l.ID, &l.At, &l.Actor, &l.Action, &l.Object, &detail); err != nil {
 		return l, err
 	}
+
 	return l, parse(detail, &l.Detail)
 }

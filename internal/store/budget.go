@@ -44,6 +44,7 @@ func windowsOf(t task.Task) []window {
 	for _, p := range account.Periods() {
 		list = append(list, window{t.Key, p, p.Start(t.CreatedAt)})
 	}
+
 	return list
 }
 
@@ -61,23 +62,28 @@ func (tx *Tx) spend(ctx context.Context, all []*Creation) (spending, error) {
 	if !tx.budgeted {
 		return s, nil
 	}
+
 	keys := map[string]bool{}
 	for _, c := range all {
 		keys[c.Task.Key] = true
 	}
+
 	if err := s.read(ctx, tx.Reader, slices.Sorted(maps.Keys(keys))); err != nil {
 		return s, err
 	}
+
 	for _, c := range all {
 		if _, bound := s.budgets[c.Task.Key]; !bound {
 			continue
 		}
+
 		for _, w := range windowsOf(c.Task) {
 			if err := s.begin(ctx, tx.Reader, c.Task.Account, w); err != nil {
 				return s, err
 			}
 		}
 	}
+
 	return s, nil
 }
 
@@ -87,7 +93,9 @@ func (s spending) read(ctx context.Context, r Reader, keys []string) error {
 		account.Spending
 		budget account.Budget
 	}
+
 	marks, args := r.list(keys)
+
 	rows, err := collect(ctx, r.q, func(s scanner) (w row, err error) {
 		return w, s.Scan(&w.key, &w.budget.Day, &w.budget.Month, &w.period, &w.start, &w.Spent, &w.Held)
 	}, `SELECT k.id, k.budget_day, k.budget_month, COALESCE(s.period, ''), COALESCE(s.start, 0), COALESCE(s.spent, 0), COALESCE(s.held, 0)
@@ -96,6 +104,7 @@ func (s spending) read(ctx context.Context, r Reader, keys []string) error {
 		s.budgets[w.key] = w.budget
 		s.sums[w.window] = w.Spending
 	}
+
 	return err
 }
 
@@ -106,7 +115,9 @@ func (s spending) begin(ctx context.Context, r Reader, acct string, w window) er
 	if _, known := s.sums[w]; known {
 		return nil
 	}
+
 	const slack = 60 * 60 * 1000
+
 	sum, err := one(ctx, r.q, func(s scanner) (sum account.Spending, err error) { return sum, s.Scan(&sum.Spent, &sum.Held) },
 		`SELECT CAST(COALESCE(SUM(cost), 0) AS BIGINT), CAST(COALESCE(SUM(open), 0) AS BIGINT) FROM (
 			SELECT cost, 0 AS open, api_key, created_at FROM task WHERE account = $1 AND completed_at > 0 AND completed_at >= $5
@@ -115,6 +126,7 @@ func (s spending) begin(ctx context.Context, r Reader, acct string, w window) er
 				WHERE u.account = $1 AND u.queued > 0
 		) AS x WHERE api_key = $2 AND created_at >= $3 AND created_at < $4`, acct, w.key, w.start, w.period.End(w.start), w.start-slack)
 	s.sums[w] = sum
+
 	return err
 }
 
@@ -124,6 +136,7 @@ func (s spending) add(c *Creation) error {
 	if !bound {
 		return nil
 	}
+
 	windows := windowsOf(c.Task)
 	for _, w := range windows {
 		most := budget.Of(w.period)
@@ -131,11 +144,14 @@ func (s spending) add(c *Creation) error {
 			return &BudgetError{Period: w.period, Budget: most, Left: left, Renews: w.period.End(w.start)}
 		}
 	}
+
 	for _, w := range windows {
 		sum := s.sums[w]
 		sum.Held += c.Hold.Amount
-		s.sums[w], s.touched[w] = sum, true
+		s.sums[w] = sum
+		s.touched[w] = true
 	}
+
 	return nil
 }
 
@@ -152,6 +168,7 @@ func (s spending) save() []statement {
 			1,
 		})
 	}
+
 	return all
 }
 
@@ -161,6 +178,7 @@ func (tx *Tx) settleBudgets(t task.Task) []statement {
 	if !tx.budgeted {
 		return nil
 	}
+
 	var all []statement
 	for _, w := range windowsOf(t) {
 		all = append(all, statement{
@@ -169,6 +187,7 @@ func (tx *Tx) settleBudgets(t task.Task) []statement {
 			anyRows,
 		})
 	}
+
 	return all
 }
 
@@ -176,6 +195,7 @@ func (tx *Tx) settleBudgets(t task.Task) []statement {
 func (tx *Tx) noteBudgets(ctx context.Context, account string) error {
 	_, err := tx.changed(ctx, `UPDATE balance SET budgeted = CASE WHEN EXISTS
 		(SELECT 1 FROM api_key k WHERE k.account = $1 AND (k.budget_day > 0 OR k.budget_month > 0)) THEN 1 ELSE 0 END WHERE account = $1`, account)
+
 	return err
 }
 
@@ -186,13 +206,17 @@ func (r Reader) Spending(ctx context.Context, k account.Key, at int64) (map[acco
 	if err := s.read(ctx, r, []string{k.ID}); err != nil {
 		return nil, err
 	}
+
 	all := map[account.Period]account.Spending{}
+
 	for _, w := range windowsOf(task.Task{Key: k.ID, CreatedAt: at}) {
 		if err := s.begin(ctx, r, k.Account, w); err != nil {
 			return nil, err
 		}
+
 		all[w.period] = s.sums[w]
 	}
+
 	return all, nil
 }
 
@@ -200,17 +224,22 @@ func (r Reader) Spending(ctx context.Context, k account.Key, at int64) (map[acco
 // returns the key as it is then, or ErrNotFound.
 func (tx *Tx) ChangeKey(ctx context.Context, id string, edit func(*account.Key)) (account.Key, error) {
 	const find = "SELECT " + keyColumns + " FROM api_key WHERE id = $1"
+
 	k, err := one(ctx, tx.q, scanKey, find, id)
 	if err != nil {
 		return k, err
 	}
+
 	if _, err := tx.LockBalance(ctx, k.Account); err != nil {
 		return k, fmt.Errorf("balance of %s: %w", k.Account, err)
 	}
+
 	if k, err = one(ctx, tx.q, scanKey, find+tx.d.forUpdate, id); err != nil {
 		return k, err
 	}
+
 	edit(&k)
+
 	all := []statement{{
 		"UPDATE api_key SET name = $2, models = $3, expires_at = $4, budget_day = $5, budget_month = $6, rate_create = $7, rate_read = $8 WHERE id = $1",
 		[]any{id, k.Name, strings.Join(k.Models, " "), k.ExpiresAt, int64(k.Budget.Day), int64(k.Budget.Month), k.Creates.String(), k.Reads.String()},
@@ -219,9 +248,11 @@ func (tx *Tx) ChangeKey(ctx context.Context, id string, edit func(*account.Key))
 	if k.Budget == (account.Budget{}) { // nobody goes on counting
 		all = append(all, statement{"DELETE FROM key_spending WHERE api_key = $1", []any{id}, anyRows})
 	}
+
 	if err := tx.together(ctx, all); err != nil {
 		return k, err
 	}
+
 	return k, tx.noteBudgets(ctx, k.Account)
 }
 

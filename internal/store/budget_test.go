@@ -30,6 +30,7 @@ func addKey(t testing.TB, s *Store, id, acct string, b account.Budget) {
 		if err == nil && !ok {
 			err = errors.New("there is such a key")
 		}
+
 		return err
 	})
 }
@@ -37,7 +38,12 @@ func addKey(t testing.TB, s *Store, id, acct string, b account.Budget) {
 // orderBy is a creation of a key's that holds so much, at a time.
 func orderBy(id, acct, key string, hold money.Amount, at int64) *Creation {
 	c := creation(id, acct, "", task.Queued)
-	c.Task.Key, c.Task.Hold, c.Hold.Amount, c.Task.CreatedAt, c.Hold.At = key, hold, hold, at, at
+	c.Task.Key = key
+	c.Task.Hold = hold
+	c.Hold.Amount = hold
+	c.Task.CreatedAt = at
+	c.Hold.At = at
+
 	return c
 }
 
@@ -49,12 +55,14 @@ func end(t testing.TB, s *Store, id string, at int64) {
 		if err == nil {
 			_, err = task.Advance(context.Background(), tx, k, task.Step{At: at, Edit: func(k *task.Task) { k.State = task.Cancelled }, Entries: [2]string{"e1" + id, "e2" + id}})
 		}
+
 		return err
 	})
 }
 
 func wantSpending(t testing.TB, s *Store, k account.Key, at int64, want account.Spending, p account.Period) {
 	t.Helper()
+
 	if all, err := s.Spending(context.Background(), k, at); err != nil || all[p] != want {
 		t.Errorf("spending of the %s is %+v, %v; want %+v", p, all[p], err, want)
 	}
@@ -66,33 +74,41 @@ func TestABudgetBoundsADayAndAMonth(t *testing.T) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
 		addKey(t, s, "key_1", "acct_a", account.Budget{Day: 10, Month: 14})
 		addKey(t, s, "key_free", "acct_a", account.Budget{})
+
 		k := account.Key{ID: "key_1", Account: "acct_a"}
 		order := func(id, key string, hold money.Amount, at int64) error {
 			t.Helper()
+
 			_, err := s.Create(ctx, orderBy(id, "acct_a", key, hold, at))
+
 			return err
 		}
 		refused := func(err error, want BudgetError) {
 			t.Helper()
+
 			var over *BudgetError
 			if !errors.As(err, &over) || *over != want {
 				t.Errorf("got %v, want %v", err, &want)
 			}
 		}
+
 		yesterday := noon - dayMillis
 		if err := errors.Join(order("task_1", "key_1", 6, yesterday), order("task_2", "key_1", 4, yesterday), order("task_3", "key_free", 100, yesterday)); err != nil {
 			t.Fatal(err)
 		}
+
 		midnight := account.Day.Start(noon)
 		c := orderBy("task_4", "acct_a", "key_1", 1, yesterday)
 		c.Key = Idempotency{Account: "acct_a", Key: "again", BodyHash: "h", Task: "task_4", Expires: 2 * noon}
 		_, err := s.Create(ctx, c)
 		refused(err, BudgetError{account.Day, 10, 0, midnight})
+
 		if _, err := s.Idempotency(ctx, "acct_a", "again", 1); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the key of a refused order: %v", err)
 		}
 		// The next day has room, the month only some.
 		refused(order("task_5", "key_1", 5, noon), BudgetError{account.Month, 14, 4, time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC).UnixMilli()})
+
 		if err := order("task_5", "key_1", 4, noon); err != nil {
 			t.Error(err)
 		}
@@ -103,9 +119,11 @@ func TestABudgetBoundsADayAndAMonth(t *testing.T) {
 		wantSpending(t, s, k, noon, account.Spending{Held: 8}, account.Month)
 		wantSpending(t, s, k, noon+dayMillis, account.Spending{}, account.Month)
 		refused(order("task_6", "key_1", 7, noon), BudgetError{account.Day, 10, 6, midnight + dayMillis})
+
 		if err := order("task_6", "key_1", 6, noon); err != nil {
 			t.Error(err)
 		}
+
 		noFindings(t, s)
 		// What is over is forgotten; its tasks end all the same.
 		write(t, s, func(tx *Tx) error { return tx.DeleteSpending(ctx, noon+3*dayMillis) })
@@ -120,50 +138,69 @@ func TestABudgetMayBeSetLaterAndTakenAway(t *testing.T) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 1000)
 		addKey(t, s, "key_1", "acct_a", account.Budget{})
+
 		k := account.Key{ID: "key_1", Account: "acct_a"}
+
 		for i, state := range []task.State{task.Queued, task.Queued, task.Preparing, task.Running} {
 			c := orderBy(fmt.Sprintf("task_%d", i), "acct_a", "key_1", 5, noon)
 			if c.Task.State = state; state != task.Queued {
 				c.Task.Lane = ""
 			}
+
 			if _, err := s.Create(ctx, c); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		if _, err := s.Create(ctx, orderBy("task_old", "acct_a", "key_1", 5, noon-40*dayMillis)); err != nil {
 			t.Fatal(err)
 		}
+
 		end(t, s, "task_0", noon)
+
 		set := func(b account.Budget) (got account.Key) {
 			t.Helper()
 			write(t, s, func(tx *Tx) (err error) {
-				got, err = tx.ChangeKey(ctx, "key_1", func(k *account.Key) { k.Budget, k.Name = b, "renamed" })
+				got, err = tx.ChangeKey(ctx, "key_1", func(k *account.Key) {
+					k.Budget = b
+					k.Name = "renamed"
+				})
+
 				return err
 			})
+
 			return got
 		}
 		if got := set(account.Budget{Month: 16}); got.Budget.Month != 16 || got.Name != "renamed" {
 			t.Errorf("%+v", got)
 		}
+
 		wantSpending(t, s, k, noon, account.Spending{Held: 15}, account.Month)
+
 		var over *BudgetError
 		if _, err := s.Create(ctx, orderBy("task_5", "acct_a", "key_1", 2, noon)); !errors.As(err, &over) || over.Left != 1 {
 			t.Errorf("%v", err)
 		}
+
 		if _, err := s.Create(ctx, orderBy("task_5", "acct_a", "key_1", 1, noon)); err != nil {
 			t.Error(err)
 		}
+
 		noFindings(t, s)
 		set(account.Budget{})
+
 		if _, err := s.Create(ctx, orderBy("task_6", "acct_a", "key_1", 50, noon)); err != nil {
 			t.Error(err)
 		}
+
 		noFindings(t, s)
 		set(account.Budget{Day: 1})
 		wantSpending(t, s, k, noon, account.Spending{Held: 66}, account.Day)
+
 		if _, err := s.Create(ctx, orderBy("task_7", "acct_a", "key_1", 1, noon)); !errors.As(err, &over) || over.Left != -65 {
 			t.Errorf("%v", err)
 		}
+
 		err := s.Write(ctx, func(tx *Tx) error { _, err := tx.ChangeKey(ctx, "key_none", func(*account.Key) {}); return err })
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("%v", err)
@@ -177,11 +214,15 @@ func TestOrdersAtOnceNeverExceedABudget(t *testing.T) {
 		addAccount(t, s, "acct_a", 1, 0, 100_000)
 		addKey(t, s, "key_1", "acct_a", account.Budget{Day: 100})
 		addKey(t, s, "key_2", "acct_a", account.Budget{Month: 50})
-		var made [2]atomic.Int64
-		var all sync.WaitGroup
+
+		var (
+			made [2]atomic.Int64
+			all  sync.WaitGroup
+		)
 		for n := range 160 {
 			all.Go(func() {
 				_, err := s.Create(context.Background(), orderBy(fmt.Sprintf("task_%03d", n), "acct_a", fmt.Sprintf("key_%d", 1+n%2), 5, noon))
+
 				var over *BudgetError
 				switch {
 				case err == nil:
@@ -190,6 +231,7 @@ func TestOrdersAtOnceNeverExceedABudget(t *testing.T) {
 					t.Error(err)
 				}
 			})
+
 			if n == 40 {
 				all.Go(func() {
 					write(t, s, func(tx *Tx) error {
@@ -199,10 +241,13 @@ func TestOrdersAtOnceNeverExceedABudget(t *testing.T) {
 				})
 			}
 		}
+
 		all.Wait()
+
 		if made[0].Load() != 20 || made[1].Load() < 10 || made[1].Load() > 15 {
 			t.Errorf("made %d and %d", made[0].Load(), made[1].Load())
 		}
+
 		noFindings(t, s)
 	})
 }
@@ -211,6 +256,7 @@ func TestOrdersAtOnceNeverExceedABudget(t *testing.T) {
 // is never above its budget by an order, and the counters are the ledger's sums.
 func TestBudgetsCountExactly(t *testing.T) {
 	n := 0
+
 	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) {
 		s := openAt(t, at)
 		rapid.Check(t, func(rt *rapid.T) {
@@ -223,15 +269,20 @@ func TestBudgetsCountExactly(t *testing.T) {
 					{"INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready) VALUES ('lane', $1, 0, 1, 0, 0, 1000, 0)", []any{acct}, 1},
 				})
 			})
+
 			budgets := map[string]account.Budget{}
+
 			for _, k := range []string{"a", "b"} {
 				key := fmt.Sprintf("key_%d%s", n, k)
 				budgets[key] = anyBudget(rt)
 				addKey(asTB(rt), s, key, acct, budgets[key])
 			}
+
 			live := map[string]task.Task{}
+
 			for i := range rapid.IntRange(1, 40).Draw(rt, "steps") {
 				key := rapid.SampledFrom(keys(budgets)).Draw(rt, "key")
+
 				now := noon + rapid.Int64Range(-1, 1).Draw(rt, "day")*dayMillis
 				switch what := rapid.IntRange(0, 9).Draw(rt, "what"); {
 				case what < 5 || len(live) == 0:
@@ -239,7 +290,10 @@ func TestBudgetsCountExactly(t *testing.T) {
 					if c.Hold.Amount == 0 {
 						c.Hold = credit.Entry{}
 					}
-					c.Task.State, c.Task.Lane = task.Running, "lane"
+
+					c.Task.State = task.Running
+
+					c.Task.Lane = "lane"
 					if tryOrder(rt, s, c, budgets[key]) {
 						live[c.Task.ID] = c.Task
 					}
@@ -253,17 +307,21 @@ func TestBudgetsCountExactly(t *testing.T) {
 						_, err := tx.ChangeKey(context.Background(), key, func(k *account.Key) { k.Budget = b })
 						return err
 					})
+
 					budgets[key] = b
 				}
 			}
+
 			findings, err := s.Audit(context.Background(), 10)
 			if err != nil {
 				rt.Fatal(err)
 			}
+
 			for _, f := range findings {
 				if f.Check == "turns count their tasks" || strings.HasPrefix(f.Check, "every completed task has its video") {
 					continue // that is not what this is about
 				}
+
 				rt.Errorf("%s: %s", f.Check, f.Detail)
 			}
 		})
@@ -279,16 +337,20 @@ func anyBudget(t *rapid.T) account.Budget {
 func tryOrder(t *rapid.T, s *Store, c *Creation, b account.Budget) bool {
 	ctx := context.Background()
 	room := c.Hold.Amount
+
 	before, err := s.Spending(ctx, account.Key{ID: c.Task.Key, Account: c.Task.Account}, c.Task.CreatedAt)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for p, sum := range maps.All(before) {
 		if b.Of(p) > 0 {
 			room = min(room, sum.Left(b.Of(p)))
 		}
 	}
+
 	_, err = s.Create(ctx, c)
+
 	var over *BudgetError
 	switch {
 	case err == nil && room < c.Hold.Amount && c.Hold.Amount > 0:
@@ -298,6 +360,7 @@ func tryOrder(t *rapid.T, s *Store, c *Creation, b account.Budget) bool {
 	case err != nil && over == nil && !errors.Is(err, credit.ErrInsufficient):
 		t.Fatal(err)
 	}
+
 	return err == nil
 }
 
@@ -307,18 +370,24 @@ func settleTask(t *rapid.T, s *Store, k task.Task, used money.Amount, at int64) 
 			{At: at, Edit: func(k *task.Task) { k.State = task.Collecting }},
 			{At: at, Used: used, Entries: [2]string{"e1" + k.ID, "e2" + k.ID}, Edit: func(k *task.Task) {
 				if used%3 == 0 {
-					k.State, k.Error = task.Failed, &task.Error{Code: "x"}
+					k.State = task.Failed
+					k.Error = &task.Error{Code: "x"}
+
 					return
 				}
-				k.State, k.Progress = task.Completed, 100
+
+				k.State = task.Completed
+				k.Progress = 100
 			}},
 		} {
 			next, err := task.Advance(context.Background(), tx, k, step)
 			if err != nil {
 				return err
 			}
+
 			k = next
 		}
+
 		return nil
 	})
 }

@@ -25,9 +25,11 @@ func spend(ctx context.Context, tx *Tx, account, ref string, amount money.Amount
 	if err != nil {
 		return err
 	}
+
 	if b, err = credit.Grant(b, amount); err != nil {
 		return err
 	}
+
 	return tx.SaveBalance(ctx, account, b, credit.Entry{ID: "entry_" + account + ref, Account: account, Kind: credit.KindGrant, Amount: amount, Ref: ref})
 }
 
@@ -37,21 +39,27 @@ func TestADeadlockIsRunAgain(t *testing.T) {
 	s := full(t)
 	addAccount(t, s, "acct_a", 1, 0, 100)
 	addAccount(t, s, "acct_b", 1, 0, 100)
+
 	var both, ended sync.WaitGroup // both have their first row
 	both.Add(2)
+
 	runs := [2]int{}
+
 	for i, order := range [2][2]string{{"acct_a", "acct_b"}, {"acct_b", "acct_a"}} {
 		ended.Go(func() {
 			err := s.Write(context.Background(), func(tx *Tx) error {
 				runs[i]++
+
 				ref := fmt.Sprint("write ", i)
 				if err := spend(context.Background(), tx, order[0], ref, 1); err != nil {
 					return err
 				}
+
 				if runs[i] == 1 {
 					both.Done()
 					both.Wait()
 				}
+
 				return spend(context.Background(), tx, order[1], ref, 1)
 			})
 			if err != nil {
@@ -59,15 +67,19 @@ func TestADeadlockIsRunAgain(t *testing.T) {
 			}
 		})
 	}
+
 	ended.Wait()
+
 	if runs[0]+runs[1] < 3 {
 		t.Errorf("%v runs: there was no deadlock", runs)
 	}
+
 	for _, account := range []string{"acct_a", "acct_b"} {
 		if b, err := s.Balance(t.Context(), account); err != nil || b.Granted != 102 {
 			t.Errorf("%s: %+v, %v", account, b, err)
 		}
 	}
+
 	noFindings(t, s)
 }
 
@@ -76,29 +88,38 @@ func TestADeadlockIsRunAgain(t *testing.T) {
 func TestASerializationFailureIsRunAgain(t *testing.T) {
 	s := full(t)
 	addAccount(t, s, "acct_a", 1, 0, 100)
+
 	fail := func(ctx context.Context, tx *Tx) error {
 		_, err := tx.changed(ctx, "DO $$ BEGIN RAISE EXCEPTION 'another one was first' USING ERRCODE = 'serialization_failure'; END $$")
 		return err
 	}
-	runs, effects := 0, 0
+	runs := 0
+	effects := 0
+
 	err := s.Write(t.Context(), func(tx *Tx) error {
 		runs++
+
 		tx.AfterCommit(func() { effects++ })
+
 		if err := spend(t.Context(), tx, "acct_a", "again", 1); err != nil || runs > 2 {
 			return err
 		}
+
 		return fail(t.Context(), tx)
 	})
 	if err != nil || runs != 3 || effects != 1 {
 		t.Errorf("%d runs, %d effects, %v", runs, effects, err)
 	}
+
 	runs = 0
 	if err := s.Write(t.Context(), func(tx *Tx) error { runs++; return fail(t.Context(), tx) }); err == nil || runs < 5 || runs > 50 {
 		t.Errorf("it always fails: %d runs, %v", runs, err)
 	}
+
 	if b, err := s.Balance(t.Context(), "acct_a"); err != nil || b.Granted != 101 {
 		t.Errorf("%+v, %v", b, err)
 	}
+
 	noFindings(t, s)
 }
 
@@ -107,15 +128,19 @@ func TestASerializationFailureIsRunAgain(t *testing.T) {
 func TestARefusalIsNotRunAgain(t *testing.T) {
 	s := full(t)
 	addAccount(t, s, "acct_a", 1, 0, 100)
+
 	runs := 0
+
 	err := s.Write(t.Context(), func(tx *Tx) error {
 		runs++
 		_, err := tx.changed(t.Context(), "UPDATE balance SET held = granted + 1")
+
 		return err
 	})
 	if err == nil || runs != 1 || errors.Is(err, ErrUnavailable) {
 		t.Errorf("%d runs, %v", runs, err)
 	}
+
 	var all sync.WaitGroup
 	for i := range 40 {
 		all.Go(func() {
@@ -123,12 +148,15 @@ func TestARefusalIsNotRunAgain(t *testing.T) {
 			if i%4 == 0 {
 				c.Task.Lane = "lane\x00" // no text of PostgreSQL's
 			}
+
 			if _, err := s.Create(context.Background(), c); (err != nil) != (i%4 == 0 || errors.Is(err, credit.ErrInsufficient)) {
 				t.Errorf("%s: %v", c.Task.ID, err)
 			}
 		})
 	}
+
 	all.Wait()
+
 	if n := written(t, s, "acct_a"); n != 20 {
 		t.Errorf("%d holds of 5 in a credit of 100", n)
 	}
@@ -140,17 +168,22 @@ func TestClaimsAtOnceTakeEachTaskOnce(t *testing.T) {
 	at := storetest.Place{Database: storetest.Migrated(t, migrated)}
 	stores := []*Store{openAt(t, at), openAt(t, at), openAt(t, at)}
 	f := newFair(t, stores[0], 5, func(i int) int64 { return int64(i + 1) }, func(int) int64 { return 0 })
+
 	const tasks = 300
 	for i := range tasks {
 		f.add(t, fmt.Sprintf("acct_%d", i%5), 5)
 	}
+
 	var mu sync.Mutex
+
 	claimed := map[string]int{}
+
 	var all sync.WaitGroup
 	for i := range 9 {
 		all.Go(func() {
 			for {
 				var got task.Task
+
 				err := stores[i%3].Write(context.Background(), func(tx *Tx) (err error) {
 					got, err = tx.Claim(context.Background(), Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: f.fence, At: 5})
 					return err
@@ -164,21 +197,26 @@ func TestClaimsAtOnceTakeEachTaskOnce(t *testing.T) {
 					t.Error(err)
 					return
 				}
+
 				mu.Lock()
 				claimed[got.ID]++
 				mu.Unlock()
 			}
 		})
 	}
+
 	all.Wait()
+
 	for id, times := range claimed {
 		if times != 1 {
 			t.Errorf("%s was claimed %d times", id, times)
 		}
 	}
+
 	if len(claimed) != tasks {
 		t.Errorf("%d of %d tasks were claimed", len(claimed), tasks)
 	}
+
 	noFindings(t, stores[0])
 }
 
@@ -189,12 +227,15 @@ func TestAStepByAnOldRowIsStale(t *testing.T) {
 	s := full(t)
 	ctx := t.Context()
 	end := task.Step{At: 9, Entries: [2]string{"e1", "e2"}, Edit: func(t *task.Task) { t.State = task.Cancelled }}
+
 	var fence int64
+
 	write(t, s, func(tx *Tx) (err error) { fence, err = tx.TakeLease(ctx, "up", "me", 5, 1000); return err })
 	claim := func(tx *Tx) error {
 		_, err := tx.Claim(ctx, Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 5})
 		return err
 	}
+
 	cases := map[string]struct {
 		first  task.State
 		before func(tx *Tx) error                 // what was done to the task long ago
@@ -207,39 +248,52 @@ func TestAStepByAnOldRowIsStale(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			id, acct := "task_"+name, "acct_"+name
+			id := "task_" + name
+			acct := "acct_" + name
 			addAccount(t, s, acct, 1, 0, 100)
 			write(t, s, func(tx *Tx) error { return hold(ctx, tx, id, acct, "lane", c.first) })
+
 			if c.before != nil {
 				write(t, s, c.before)
 			}
+
 			if c.others == nil {
 				c.others = func(tx *Tx, read task.Task) error {
 					other := end
 					other.Entries = [2]string{"other1" + name, "other2" + name}
 					_, err := task.Advance(ctx, tx, read, other)
+
 					return err
 				}
 			}
+
 			runs := 0
+
 			write(t, s, func(tx *Tx) error {
 				runs++
+
 				read, err := tx.TaskOf(ctx, acct, id)
 				if err != nil {
 					return err
 				}
+
 				if runs > 1 {
 					return nil // it would now decide anew
 				}
+
 				write(t, s, func(tx *Tx) error { return c.others(tx, read) })
+
 				if _, err = task.Advance(ctx, tx, read, end); !errors.Is(err, task.ErrStale) {
 					t.Errorf("%v", err)
 				}
+
 				return err
 			})
+
 			if runs != 2 {
 				t.Errorf("%d runs", runs)
 			}
+
 			noFindings(t, s)
 		})
 	}

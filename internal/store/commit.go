@@ -48,6 +48,7 @@ type commits struct {
 
 func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options) *commits {
 	n := db.Stats().MaxOpenConnections
+
 	c := &commits{
 		db: db, dialect: d, hub: h, replica: crand.Text(), log: o.Log, closing: make(chan struct{}),
 		waiting: make(chan struct{}, writeWaiting), places: make(chan string, max(1, n-createsAtOnce)), spare: make(chan struct{}, max(1, n/2)),
@@ -55,13 +56,16 @@ func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options
 	for i := range cap(c.places) {
 		c.places <- fmt.Sprintf("%s/%d", c.replica, i)
 	}
+
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.notices = startNotices(c.ctx, db, c.replica, o.Log)
 	c.creates = startCreates(c)
+
 	if !o.Quiet {
 		h.setDeaf(true) // until it listens
 		c.running.Go(func() { listen(c.ctx, h, c.replica, o) })
 	}
+
 	return c
 }
 
@@ -69,9 +73,11 @@ func startCommits(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options
 func (c *commits) stop() {
 	close(c.closing)
 	c.creates.stop()
+
 	for range cap(c.places) { // whoever writes gives a place back
 		<-c.places
 	}
+
 	c.notices.stop()
 	c.cancel()
 	c.running.Wait()
@@ -86,6 +92,7 @@ func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool)
 	default:
 		return fmt.Errorf("%w: too many wait for it", ErrUnavailable)
 	}
+
 	if background {
 		select {
 		case c.spare <- struct{}{}:
@@ -96,12 +103,15 @@ func (c *commits) write(ctx context.Context, f func(*Tx) error, background bool)
 			return ErrClosed
 		}
 	}
+
 	select {
 	case place := <-c.places:
 		defer func() { c.places <- place }()
+
 		if err := c.enter(ctx); err != nil {
 			return err
 		}
+
 		return c.run(place, f)
 	case <-ctx.Done():
 		return ctx.Err()
@@ -115,6 +125,7 @@ func (c *commits) enter(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+
 	select {
 	case <-c.closing:
 		return ErrClosed
@@ -129,19 +140,24 @@ func (c *commits) create(ctx context.Context, n *Creation) error { return c.crea
 func (c *commits) run(place string, f func(*Tx) error) error {
 	ctx, cancel := context.WithTimeout(c.ctx, writeTime)
 	defer cancel()
+
 	for try := 1; ; try++ {
 		tx, again, err := c.once(ctx, fmt.Sprintf("%s.%d", place, try), f) // the row of the try before may still be locked
 		if err == nil {
 			c.hub.publish(tx.events)
 			c.notices.add(tx.events)
+
 			for _, f := range tx.after {
 				f()
 			}
+
 			return nil
 		}
+
 		if !again || try == writeTries || ctx.Err() != nil {
 			return explain(err)
 		}
+
 		select { // the later the longer, and not all at the same time
 		case <-ctx.Done():
 			return explain(err)
@@ -161,25 +177,33 @@ func (c *commits) once(ctx context.Context, place string, f func(*Tx) error) (tx
 		return nil, true, fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
+
 	m := mark{place: place, value: crand.Text()}
+
 	err = begin(ctx, conn, &m)
 	if err != nil {
 		return nil, collided(err) || broken(conn), fmt.Errorf("begin: %w", err)
 	}
+
 	tx = &Tx{Reader: Reader{q: bound{plain{conn}, ctx}, d: c.dialect}}
+
 	done := false
 	defer func() {
 		if !done { // f panicked
 			rollback(ctx, conn)
 		}
 	}()
+
 	err = f(tx)
 	done = true
+
 	if err != nil {
 		again = collided(err) || broken(conn)
 		rollback(ctx, conn)
+
 		return nil, again, err
 	}
+
 	err = commit(ctx, conn)
 	switch {
 	case err == nil:
@@ -188,7 +212,9 @@ func (c *commits) once(ctx context.Context, place string, f func(*Tx) error) (tx
 		_ = conn.Close() // its place in the pool is needed for the question
 		return c.askAgain(ctx, tx, m, err)
 	}
+
 	rollback(ctx, conn)
+
 	return nil, collided(err), fmt.Errorf("commit: %w", err)
 }
 
@@ -204,8 +230,10 @@ type mark struct {
 // askAgain finds out what became of a transaction whose COMMIT was not answered.
 func (c *commits) askAgain(ctx context.Context, tx *Tx, m mark, lost error) (*Tx, bool, error) {
 	c.log.Warn("the answer to a commit was lost; asking what became of it", "transaction", m.transaction, "error", lost)
+
 	for {
 		var status, value sql.NullString
+
 		err := c.db.QueryRowContext(ctx, "SELECT pg_xact_status(CAST($1 AS xid8))", m.transaction).Scan(&status)
 		if err == nil && status.String != "in progress" || ofTheFuture(err) {
 			// Only now: whatever it did is done.
@@ -217,6 +245,7 @@ func (c *commits) askAgain(ctx context.Context, tx *Tx, m mark, lost error) (*Tx
 				return nil, true, fmt.Errorf("commit: %w: %w", errLost, lost)
 			}
 		}
+
 		select { // not in reach, or it has not seen yet that we are gone
 		case <-ctx.Done():
 			return nil, false, fmt.Errorf("commit: %w, and it stays unknown whether it took effect: %w", errLost, lost)
@@ -248,6 +277,7 @@ func broken(conn *sql.Conn) bool {
 		if c.IsClosed() {
 			return driver.ErrBadConn
 		}
+
 		return nil
 	}) != nil
 }
@@ -257,15 +287,19 @@ func begin(ctx context.Context, conn *sql.Conn, m *mark) error {
 	const text = `BEGIN ISOLATION LEVEL READ COMMITTED;
 		INSERT INTO mark (id, value, at) VALUES (%s, %s, %d) ON CONFLICT (id) DO UPDATE SET value = excluded.value, at = excluded.at
 		RETURNING CAST(pg_current_xact_id() AS text)`
+
 	return onConn(conn, func(c *pgx.Conn) error {
 		results, err := c.PgConn().Exec(ctx, fmt.Sprintf(text, quoted(m.place), quoted(m.value), time.Now().UnixMilli())).ReadAll()
 		if err != nil {
 			return err
 		}
+
 		if len(results) != 2 || len(results[1].Rows) != 1 {
 			return errors.New("the transaction has no id")
 		}
+
 		m.transaction = string(results[1].Rows[0][0])
+
 		return nil
 	})
 }
@@ -280,9 +314,11 @@ func commit(ctx context.Context, conn *sql.Conn) error {
 		if err != nil {
 			return err
 		}
+
 		if len(results) != 1 || results[0].CommandTag.String() != "COMMIT" {
 			return errors.New("a statement of the transaction had failed")
 		}
+
 		return nil
 	})
 }
@@ -293,9 +329,11 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 		if c.IsClosed() || c.PgConn().TxStatus() == 'I' {
 			return nil
 		}
+
 		if _, err := c.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
 			return driver.ErrBadConn
 		}
+
 		return nil
 	})
 }

@@ -43,6 +43,7 @@ func (s *Store) Create(ctx context.Context, c *Creation) (taken *Idempotency, er
 	if err := s.writer.create(ctx, c); err != nil {
 		return nil, err
 	}
+
 	return c.taken, nil
 }
 
@@ -54,28 +55,35 @@ func (tx *Tx) create(ctx context.Context, c *Creation) error {
 		if err != nil {
 			return fmt.Errorf("take idempotency key: %w", err)
 		}
+
 		if !ok {
 			c.taken = &other
 			return nil
 		}
 	}
+
 	if err := tx.hold(ctx, c); err != nil {
 		return err
 	}
+
 	for _, f := range c.Files {
 		if err := tx.InsertFile(ctx, f); err != nil {
 			return fmt.Errorf("insert file: %w", err)
 		}
 	}
+
 	if err := tx.InsertTask(ctx, c.Task, c.Request); err != nil {
 		return err
 	}
+
 	if err := tx.together(ctx, tx.toldOf([]*Creation{c})); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
+
 	if c.BeforeCommit != nil {
 		c.BeforeCommit()
 	}
+
 	return nil
 }
 
@@ -86,23 +94,29 @@ func (tx *Tx) hold(ctx context.Context, c *Creation) error {
 	if e.Amount == 0 {
 		return nil
 	}
+
 	b, err := tx.LockBalance(ctx, e.Account)
 	if err != nil {
 		return fmt.Errorf("balance of %s: %w", e.Account, err)
 	}
+
 	next, err := credit.Hold(b, e.Amount)
 	if errors.Is(err, credit.ErrInsufficient) {
 		return &InsufficientError{b}
 	}
+
 	if err != nil {
 		return err
 	}
+
 	spent, err := tx.spend(ctx, []*Creation{c})
 	if err != nil {
 		return err
 	}
+
 	if err := spent.add(c); err != nil {
 		return err
 	}
+
 	return tx.together(ctx, append(saveBalance(e.Account, next, []credit.Entry{e}), spent.save()...))
 }

@@ -32,15 +32,18 @@ func options(at storetest.Place) Options {
 
 func openAt(t testing.TB, at storetest.Place) *Store {
 	t.Helper()
+
 	s, err := Open(t.Context(), options(at))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	return s
 }
 
@@ -55,6 +58,7 @@ func creation(id, acct, key string, state task.State) *Creation {
 	if state == task.Queued {
 		c.Task.Lane = "lane"
 	}
+
 	return c
 }
 
@@ -62,21 +66,27 @@ func TestACreationIsWrittenWhole(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 7)
+
 		c := creation("task_1", "acct_a", "k", task.Queued)
+
 		c.Files = []File{{ID: "file_1", Account: "acct_a", Name: "a.png", Kind: "image", Blob: "file_1/x"}}
 		if taken, err := s.Create(ctx, c); err != nil || taken != nil {
 			t.Fatal(taken, err)
 		}
+
 		got, err := s.TaskOf(ctx, "acct_a", "task_1")
 		if err != nil || got.State != task.Queued || got.Hold != 5 {
 			t.Errorf("%+v, %v", got, err)
 		}
+
 		if body, _, err := s.Request(ctx, "task_1"); err != nil || string(body) != `{"prompt":"光"}` {
 			t.Errorf("%s, %v", body, err)
 		}
+
 		if _, err := s.FileOf(ctx, "acct_a", "file_1"); err != nil {
 			t.Error(err)
 		}
+
 		if events, err := s.Events(ctx, "task_1", 0, 10); err != nil || len(events) != 1 || events[0].Seq != 1 {
 			t.Errorf("%+v, %v", events, err)
 		}
@@ -90,14 +100,19 @@ func TestACreationIsWrittenWhole(t *testing.T) {
 		if _, err := s.Create(ctx, creation("task_3", "acct_a", "other", task.Queued)); !errors.As(err, &poor) || poor.Balance.Free() != 2 || !errors.Is(err, credit.ErrInsufficient) {
 			t.Errorf("%v", err)
 		}
+
 		if _, err := s.Idempotency(ctx, "acct_a", "other", 1); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the key of a refused order: %v", err)
 		}
+
 		free := creation("task_4", "acct_a", "other", task.Preparing)
-		free.Task.Hold, free.Hold.Amount = 0, 0
+		free.Task.Hold = 0
+
+		free.Hold.Amount = 0
 		if taken, err := s.Create(ctx, free); err != nil || taken != nil {
 			t.Error(taken, err)
 		}
+
 		noFindings(t, s)
 	})
 }
@@ -110,18 +125,25 @@ func TestCreationsAtOnceAreEachWholeOrNothing(t *testing.T) {
 		for a := range accounts {
 			addAccount(t, s, fmt.Sprintf("acct_%d", a), 1, 0, 100) // for 20 tasks
 		}
-		var made, replayed, refused atomic.Int64
-		var all sync.WaitGroup
+
+		var (
+			made, replayed, refused atomic.Int64
+			all                     sync.WaitGroup
+		)
 		for n := range accounts * each {
 			all.Go(func() {
-				acct, key := fmt.Sprintf("acct_%d", n%accounts), ""
+				acct := fmt.Sprintf("acct_%d", n%accounts)
+
+				key := ""
 				if n%3 > 0 {
 					key = fmt.Sprint("k", n/accounts%keys)
 				}
+
 				state := task.Queued
 				if n%5 == 0 {
 					state = task.Preparing
 				}
+
 				taken, err := s.Create(context.Background(), creation(fmt.Sprintf("task_%03d", n), acct, key, state))
 				switch {
 				case err == nil && taken == nil:
@@ -135,14 +157,18 @@ func TestCreationsAtOnceAreEachWholeOrNothing(t *testing.T) {
 				}
 			})
 		}
+
 		all.Wait()
 		noFindings(t, s)
+
 		if made.Load() != accounts*20 || replayed.Load() == 0 || refused.Load() == 0 {
 			t.Errorf("made %d, replayed %d, refused %d", made.Load(), replayed.Load(), refused.Load())
 		}
+
 		for a := range accounts {
 			acct := fmt.Sprintf("acct_%d", a)
 			list, _, err := s.Tasks(t.Context(), Filter{Account: acct, Limit: 100})
+
 			b, balance := s.Balance(t.Context(), acct)
 			if err != nil || balance != nil || len(list) != 20 || b.Held != 100 {
 				t.Errorf("%s: %d tasks, %+v, %v, %v", acct, len(list), b, err, balance)
@@ -155,22 +181,28 @@ func TestTasksOfLongAgoAreThinned(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
+
 		for i, id := range []string{"task_1", "task_2", "task_3"} {
 			if _, err := s.Create(ctx, creation(id, "acct_a", "", task.Queued)); err != nil {
 				t.Fatal(err)
 			}
+
 			if i == 2 {
 				continue // lives on
 			}
+
 			write(t, s, func(tx *Tx) error {
 				k, err := tx.Task(ctx, id)
 				if err != nil {
 					return err
 				}
+
 				_, err = task.Advance(ctx, tx, k, task.Step{At: int64(1000 * (i + 1)), Edit: func(k *task.Task) { k.State = task.Cancelled }, Entries: [2]string{"e1" + id, "e2" + id}})
+
 				return err
 			})
 		}
+
 		thin := func() (n int) {
 			write(t, s, func(tx *Tx) (err error) { n, err = tx.Thin(ctx, 1500, 10); return err })
 			return n
@@ -178,21 +210,26 @@ func TestTasksOfLongAgoAreThinned(t *testing.T) {
 		if first, second := thin(), thin(); first != 1 || second != 0 {
 			t.Fatalf("thinned %d, then %d", first, second)
 		}
+
 		for id, want := range map[string]int{"task_1": 1, "task_2": 2, "task_3": 1} {
 			events, err := s.Events(ctx, id, 0, 10)
 			if err != nil || len(events) != want {
 				t.Errorf("%s has the events %+v, %v", id, events, err)
 			}
+
 			if _, _, err := s.Request(ctx, id); errors.Is(err, ErrNotFound) != (id == "task_1") {
 				t.Errorf("request of %s: %v", id, err)
 			}
+
 			if entries, err := s.EntriesOf(ctx, id); err != nil || len(entries) == 0 {
 				t.Errorf("entries of %s: %v, %v", id, entries, err)
 			}
 		}
+
 		if k, err := s.Task(ctx, "task_1"); err != nil || k.State != task.Cancelled {
 			t.Errorf("%+v, %v", k, err)
 		}
+
 		noFindings(t, s)
 	})
 }

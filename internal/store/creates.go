@@ -36,10 +36,13 @@ type arrival struct {
 func (a *arrival) become(state int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	if a.state != 0 {
 		return false
 	}
+
 	a.state = state
+
 	return true
 }
 
@@ -48,6 +51,7 @@ func startCreates(c *commits) *creates {
 	for i := range createsAtOnce {
 		b.running.Go(func() { b.run(fmt.Sprintf("%s/create-%d", c.replica, i)) })
 	}
+
 	return b
 }
 
@@ -63,6 +67,7 @@ func (b *creates) add(ctx context.Context, c *Creation) error {
 		return ErrClosed
 	default:
 	}
+
 	select {
 	case b.queue <- a:
 	case <-ctx.Done():
@@ -70,22 +75,27 @@ func (b *creates) add(ctx context.Context, c *Creation) error {
 	case <-b.c.closing:
 		return ErrClosed
 	}
+
 	select {
 	case <-a.done:
 	case <-ctx.Done():
 		if a.become(2) {
 			return ctx.Err()
 		}
+
 		<-a.done
 	case <-b.over: // it came into the queue as the batches ended
 		if a.become(2) {
 			return ErrClosed
 		}
+
 		<-a.done
 	}
+
 	if a.panic != nil {
 		panic(a.panic)
 	}
+
 	return a.err
 }
 
@@ -105,7 +115,9 @@ func (b *creates) run(place string) {
 				}
 			}
 		}
+
 		runtime.Gosched() // those answered by the last commit may add theirs
+
 		group, alone := b.gather(first)
 		b.write(place, group, alone)
 	}
@@ -115,6 +127,7 @@ func (b *creates) run(place string) {
 // afterwards: it will find what the first one made.
 func (b *creates) gather(first *arrival) (group, alone []*arrival) {
 	seen := map[keyOf]bool{}
+
 	for next := first; ; {
 		switch {
 		case !next.become(1):
@@ -127,9 +140,11 @@ func (b *creates) gather(first *arrival) (group, alone []*arrival) {
 			seen[next.c.Key.id()] = true
 			group = append(group, next)
 		}
+
 		if len(group)+len(alone) >= createsMost {
 			return group, alone
 		}
+
 		select {
 		case next = <-b.queue:
 		default:
@@ -146,14 +161,17 @@ func (b *creates) write(place string, group, alone []*arrival) {
 			for _, a := range group {
 				a.finish(a.c.declined)
 			}
+
 			group = nil
 		}
 	}
+
 	for _, a := range append(group, alone...) {
 		err := b.try(place, []*arrival{a})
 		if err == nil {
 			err = a.c.declined
 		}
+
 		a.finish(err)
 	}
 }
@@ -168,13 +186,16 @@ func (b *creates) try(place string, group []*arrival) (err error) {
 	for i, a := range group {
 		all[i] = a.c
 	}
+
 	defer func() {
 		if what := recover(); what != nil {
 			err = errLost
+
 			if len(group) == 1 { // else whose it is shows when each goes alone
 				group[0].panic = what
 			}
 		}
 	}()
+
 	return b.c.run(place, func(tx *Tx) error { return tx.createAll(b.c.ctx, all) })
 }

@@ -33,6 +33,7 @@ const lockedColumns = "account, granted, spent, held, budgeted"
 func (tx *Tx) LockBalance(ctx context.Context, account string) (credit.Balance, error) {
 	l, err := one(ctx, tx.q, scanLocked, "SELECT "+lockedColumns+" FROM balance WHERE account = $1"+tx.d.forUpdate, account)
 	tx.budgeted = tx.budgeted || l.budgeted
+
 	return l.Balance, err
 }
 
@@ -41,6 +42,7 @@ func (tx *Tx) SaveBalance(ctx context.Context, account string, b credit.Balance,
 	if err := tx.together(ctx, saveBalance(account, b, entries)); err != nil {
 		return fmt.Errorf("save balance of %s: %w", account, err)
 	}
+
 	return nil
 }
 
@@ -57,6 +59,7 @@ func saveBalance(account string, b credit.Balance, entries []credit.Entry) []sta
 			1,
 		})
 	}
+
 	return all
 }
 
@@ -78,6 +81,7 @@ func (r Reader) Entries(ctx context.Context, account, before string, limit int) 
 	if before == "" {
 		before = "~"
 	}
+
 	return collect(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3", account, before, limit)
 }
 

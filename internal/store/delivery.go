@@ -67,19 +67,26 @@ func (tx *Tx) fanOut(status string, all ...happened) []statement {
 	for i, h := range all {
 		rows[i] = []any{h.task, h.account, h.seq, h.at}
 	}
-	from, args := "(SELECT $1 AS task, $2 AS account, $3 AS seq, $4 AS at)", rows[0]
+
+	from := "(SELECT $1 AS task, $2 AS account, $3 AS seq, $4 AS at)"
+	args := rows[0]
+
 	if tx.d.arrays {
 		from = "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])"
 		args = []any{column[string](rows, 0), column[string](rows, 1), integers(rows, 2), integers(rows, 3)}
 	}
+
 	from += " AS x"
 	if tx.d.arrays {
 		from += "(task, account, seq, at)"
 	}
+
 	const values = "'evt_' || substr(x.task, 6) || '_" // the event's id: its task's, and what happened
+
 	told := func(url string) string {
 		return values + status + `', x.account, x.task, 'video.` + status + `', x.seq, ` + url + `, x.at, x.at, x.at + ` + strconv.Itoa(deliveryLife) + `, 'pending'`
 	}
+
 	return []statement{
 		{`INSERT INTO delivery (endpoint, id, account, task, event, seq, url, created_at, due, until, state)
 			SELECT e.id, ` + told("''") + ` FROM ` + from + ` JOIN endpoint AS e ON e.account = x.account
@@ -96,6 +103,7 @@ func (tx *Tx) told(was, now task.Task, at int64) []statement {
 	if was.State.Status() == now.State.Status() {
 		return nil
 	}
+
 	return tx.fanOut(now.State.Status(), happened{now.ID, now.Account, now.Version, at})
 }
 
@@ -109,6 +117,7 @@ type Hook struct {
 // hooksBy writes where each of these creations is to be told.
 func hooksBy(all []*Creation) []statement {
 	var writes []statement
+
 	for _, c := range all {
 		if h := c.Hook; h != nil {
 			writes = append(writes, endpointBy(h.Signer), endpointBy(h.Origin), statement{
@@ -118,6 +127,7 @@ func hooksBy(all []*Creation) []statement {
 			})
 		}
 	}
+
 	return writes
 }
 
@@ -126,10 +136,12 @@ func (tx *Tx) toldOf(all []*Creation) []statement {
 	if len(all) == 0 {
 		return nil
 	}
+
 	list := make([]happened, len(all))
 	for i, c := range all {
 		list[i] = happened{c.Task.ID, c.Task.Account, c.Task.Version, c.Task.CreatedAt}
 	}
+
 	return append(hooksBy(all), tx.fanOut(task.Queued.Status(), list...)...)
 }
 
@@ -140,6 +152,7 @@ func (r Reader) DueEndpoints(ctx context.Context, now int64, doubtful bool, limi
 	if doubtful {
 		which = "failures > 0"
 	}
+
 	return collect(ctx, r.q, scanEndpoint, "SELECT "+endpointColumns+" FROM endpoint WHERE disabled_at = 0 AND next_due <= $1 AND parked_until <= $1 AND "+which+
 		" ORDER BY next_due, id LIMIT $2", now, limit)
 }
@@ -158,19 +171,26 @@ func (tx *Tx) ClaimDeliveries(ctx context.Context, endpoint string, now int64, l
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
+
 	if err != nil {
 		return nil, err
 	}
+
 	list, err := collect(ctx, tx.q, scanDelivery, "SELECT "+deliveryColumns+" FROM delivery AS d WHERE "+free+" AND d.due <= $2 ORDER BY d.due, d.seq LIMIT $3", endpoint, now, limit)
 	if err != nil {
 		return nil, err
 	}
+
 	var writes []statement
+
 	for i := range list {
 		d := &list[i]
-		d.Tries, d.TriedAt, d.Due = d.Tries+1, now, now+deliveryClaim
+		d.Tries = d.Tries + 1
+		d.TriedAt = now
+		d.Due = now + deliveryClaim
 		writes = append(writes, statement{"UPDATE delivery SET tries = $3, tried_at = $4, due = $5 WHERE endpoint = $1 AND id = $2", []any{d.Endpoint, d.ID, d.Tries, now, d.Due}, 1})
 	}
+
 	return list, tx.together(ctx, append(writes, nextDue(endpoint)))
 }
 
@@ -189,10 +209,12 @@ func (tx *Tx) SaveDelivery(ctx context.Context, d Delivery, parkedUntil int64) e
 	if err != nil || n == 0 {
 		return err
 	}
+
 	mood := statement{"UPDATE endpoint SET failures = 0, parked_until = 0 WHERE id = $1 AND failures > 0", []any{d.Endpoint}, anyRows}
 	if d.State != Delivered {
 		mood = statement{"UPDATE endpoint SET failures = failures + 1, parked_until = CASE WHEN parked_until < $2 THEN $2 ELSE parked_until END WHERE id = $1", []any{d.Endpoint, parkedUntil}, anyRows}
 	}
+
 	return tx.together(ctx, []statement{mood, nextDue(d.Endpoint)})
 }
 
@@ -216,6 +238,7 @@ func (tx *Tx) Redeliver(ctx context.Context, endpoint, id string, now int64) (bo
 	if err != nil || n == 0 {
 		return false, err
 	}
+
 	return true, tx.together(ctx, []statement{nextDue(endpoint)})
 }
 
@@ -225,6 +248,7 @@ func (r Reader) Delivery(ctx context.Context, account, endpoint, id string) (Del
 	if endpoint == "" {
 		return one(ctx, r.q, scanDelivery, "SELECT "+deliveryColumns+" FROM delivery AS d WHERE d.account = $1 AND d.url <> '' AND d.id = $2", account, id)
 	}
+
 	return one(ctx, r.q, scanDelivery, "SELECT "+deliveryColumns+" FROM delivery AS d WHERE d.account = $1 AND d.endpoint = $2 AND d.id = $3", account, endpoint, id)
 }
 
@@ -240,15 +264,21 @@ type DeliveryFilter struct {
 // Deliveries lists deliveries, newest first; more says whether there are others
 // behind the page.
 func (r Reader) Deliveries(ctx context.Context, f DeliveryFilter) (list []Delivery, more bool, err error) {
-	where, args := "d.account = $1 AND d.url <> ''", []any{f.Account, f.Limit + 1, string(f.State), f.After.CreatedAt, f.After.Seq, f.After.ID}
+	where := "d.account = $1 AND d.url <> ''"
+
+	args := []any{f.Account, f.Limit + 1, string(f.State), f.After.CreatedAt, f.After.Seq, f.After.ID}
 	if f.Endpoint != "" {
-		where, args = "d.endpoint = $7 AND d.account = $1", append(args, f.Endpoint)
+		where = "d.endpoint = $7 AND d.account = $1"
+
+		args = append(args, f.Endpoint)
 	}
+
 	list, err = collect(ctx, r.q, scanDelivery, "SELECT "+deliveryColumns+" FROM delivery AS d WHERE "+where+
 		" AND ($3 = '' OR d.state = $3) AND ($6 = '' OR (d.created_at, d.seq, d.id) < ($4, $5, $6)) ORDER BY d.created_at DESC, d.seq DESC, d.id DESC LIMIT $2", args...)
 	if len(list) > f.Limit {
 		return list[:f.Limit], true, err
 	}
+
 	return list, false, err
 }
 
@@ -260,6 +290,8 @@ func (tx *Tx) SweepDeliveries(ctx context.Context, now, ended int64, limit int) 
 	if err != nil {
 		return 0, err
 	}
+
 	forgot, err := tx.changed(ctx, `DELETE FROM delivery WHERE (endpoint, id) IN (SELECT endpoint, id FROM delivery WHERE ended_at > 0 AND ended_at <= $1 LIMIT $2)`, ended, limit)
+
 	return gave + forgot, err
 }

@@ -11,6 +11,7 @@ import (
 
 func endpoints(t testing.TB, s *Store, all ...Endpoint) {
 	t.Helper()
+
 	for _, e := range all {
 		write(t, s, func(tx *Tx) error { return tx.InsertEndpoint(t.Context(), e) })
 	}
@@ -23,6 +24,7 @@ func hooked(id, acct, url string) *Creation {
 		Origin: Endpoint{ID: "hook_origin_" + id, Account: acct, Kind: AskedEndpoint, URL: "https://a.example"},
 		URL:    url,
 	}
+
 	return c
 }
 
@@ -34,23 +36,31 @@ func moved(t testing.TB, s *Store, id string, state task.State) {
 		if err != nil {
 			return err
 		}
+
 		now := was
-		now.State, now.Version = state, was.Version+1
+		now.State = state
+		now.Version = was.Version + 1
+
 		return tx.together(t.Context(), tx.told(was, now, 200))
 	})
 }
 
 func deliveriesOf(t testing.TB, s *Store, f DeliveryFilter) string {
 	t.Helper()
-	f.Account, f.Limit = "acct_a", 50
+
+	f.Account = "acct_a"
+	f.Limit = 50
+
 	list, _, err := s.Deliveries(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var text []string
 	for _, d := range list {
 		text = append(text, d.ID+" "+string(d.State))
 	}
+
 	return strings.Join(text, ", ")
 }
 
@@ -66,18 +76,23 @@ func TestDeliveriesGoWhereTheyAreWanted(t *testing.T) {
 			Endpoint{ID: "hook_ends", Account: "acct_a", Kind: SetEndpoint, URL: "https://ends.example", Events: []string{"video.completed", "video.failed"}},
 			Endpoint{ID: "hook_other", Account: "acct_b", Kind: SetEndpoint, URL: "https://b.example"},
 		)
+
 		if _, err := s.Create(ctx, creation("task_1", "acct_a", "", task.Queued)); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, c := range []*Creation{hooked("task_2", "acct_a", "https://a.example/x?y=1"), hooked("task_3", "acct_a", "https://a.example/z")} {
 			if _, err := s.Create(ctx, c); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		for _, state := range []task.State{task.Submitting, task.Running, task.Collecting} {
 			moved(t, s, "task_2", state)
 		}
+
 		moved(t, s, "task_1", task.Failed)
+
 		for endpoint, want := range map[string]string{
 			"hook_all":  "evt_2_in_progress pending, evt_1_failed pending, evt_3_queued pending, evt_2_queued pending, evt_1_queued pending",
 			"hook_ends": "evt_1_failed pending", "hook_other": "", "": "evt_2_in_progress pending, evt_3_queued pending, evt_2_queued pending",
@@ -88,20 +103,25 @@ func TestDeliveriesGoWhereTheyAreWanted(t *testing.T) {
 				if err != nil || len(list) != 0 {
 					t.Errorf("another account hears of %v, %v", list, err)
 				}
+
 				continue
 			}
+
 			if got != want {
 				t.Errorf("%s: %s\nwant %s", endpoint, got, want)
 			}
 		}
+
 		signer, err := s.DefaultEndpoint(ctx, "acct_a")
 		if err != nil || signer.Secret != "whsec_task_2" {
 			t.Errorf("the first request's secret stays: %+v, %v", signer, err)
 		}
+
 		d, err := s.Delivery(ctx, "acct_a", "", "evt_2_queued")
 		if err != nil || d.URL != "https://a.example/x?y=1" || d.Endpoint != "hook_origin_task_2" || d.Until != 100+deliveryLife {
 			t.Errorf("%+v, %v", d, err)
 		}
+
 		if _, err := s.Delivery(ctx, "acct_b", "", "evt_2_queued"); err == nil {
 			t.Error("another account sees it")
 		}
@@ -115,15 +135,19 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
 		endpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: SetEndpoint, URL: "https://a.example"})
+
 		for _, id := range []string{"task_1", "task_2"} {
 			if _, err := s.Create(ctx, creation(id, "acct_a", "", task.Queued)); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		moved(t, s, "task_1", task.Running)
+
 		if due, err := s.DueEndpoints(ctx, 99, false, 9); err != nil || len(due) != 0 {
 			t.Errorf("due before anything happened: %v, %v", due, err)
 		}
+
 		claim := func(now int64) (list []Delivery) {
 			write(t, s, func(tx *Tx) (err error) { list, err = tx.ClaimDeliveries(ctx, "hook_a", now, 9); return err })
 			return list
@@ -131,42 +155,60 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 		save := func(d Delivery, parked int64) {
 			write(t, s, func(tx *Tx) error { return tx.SaveDelivery(ctx, d, parked) })
 		}
+
 		first := claim(300)
 		if fmt.Sprint(ids(first)) != "[evt_1_queued evt_2_queued]" {
 			t.Fatalf("claimed %v", ids(first))
 		}
+
 		if again := claim(301); len(again) != 0 {
 			t.Errorf("claimed twice: %v", ids(again))
 		}
+
 		if due, err := s.DueEndpoints(ctx, 301, false, 9); err != nil || len(due) != 0 {
 			t.Errorf("while all is claimed it is looked at again: %v, %v", due, err)
 		}
-		first[0].State, first[0].EndedAt, first[0].Status = Delivered, 302, 204
+
+		first[0].State = Delivered
+		first[0].EndedAt = 302
+		first[0].Status = 204
 		save(first[0], 0)
+
 		if next := claim(303); fmt.Sprint(ids(next)) != "[evt_1_in_progress]" {
 			t.Errorf("after the earlier event: %v", ids(next))
 		}
-		first[1].Error, first[1].Due = "no", 5000
+
+		first[1].Error = "no"
+		first[1].Due = 5000
 		save(first[1], 4000)
+
 		if due, err := s.DueEndpoints(ctx, 3999, true, 9); err != nil || len(due) != 0 {
 			t.Errorf("parked, but due: %v, %v", due, err)
 		}
+
 		if due, err := s.DueEndpoints(ctx, 5000, true, 9); err != nil || len(due) != 1 || due[0].Failures != 1 {
 			t.Errorf("due again: %v, %v", due, err)
 		}
+
 		retried := claim(5000)
 		if fmt.Sprint(ids(retried)) != "[evt_2_queued]" || retried[0].Tries != 2 {
 			t.Fatalf("tried again: %+v", retried)
 		}
+
 		save(first[1], 9000) // the first try's answer comes too late
+
 		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 1 || e.ParkedUntil != 4000 {
 			t.Errorf("after a late answer: %+v, %v", e, err)
 		}
-		retried[0].State, retried[0].EndedAt = Delivered, 5001
+
+		retried[0].State = Delivered
+		retried[0].EndedAt = 5001
 		save(retried[0], 0)
+
 		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 0 || e.ParkedUntil != 0 {
 			t.Errorf("after a success: %+v, %v", e, err)
 		}
+
 		if late := claim(303 + deliveryClaim); fmt.Sprint(ids(late)) != "[evt_1_in_progress]" || late[0].Tries != 2 {
 			t.Errorf("a claim that was never answered: %v", late)
 		}
@@ -177,6 +219,7 @@ func ids(list []Delivery) (all []string) {
 	for _, d := range list {
 		all = append(all, d.ID)
 	}
+
 	return all
 }
 
@@ -185,9 +228,11 @@ func TestDeliveriesEndAndAreForgotten(t *testing.T) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
 		endpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: SetEndpoint, URL: "https://a.example"})
+
 		if _, err := s.Create(ctx, creation("task_1", "acct_a", "", task.Queued)); err != nil {
 			t.Fatal(err)
 		}
+
 		sweep := func(now, ended int64) (n int64) {
 			write(t, s, func(tx *Tx) (err error) { n, err = tx.SweepDeliveries(ctx, now, ended, 100); return err })
 			return n
@@ -195,9 +240,11 @@ func TestDeliveriesEndAndAreForgotten(t *testing.T) {
 		if n := sweep(100+deliveryLife-1, 0); n != 0 {
 			t.Errorf("given up %d too early", n)
 		}
+
 		if n := sweep(100+deliveryLife, 0); n != 1 || deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a", State: GivenUp}) != "evt_1_queued failed" {
 			t.Errorf("given up %d: %s", n, deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a"}))
 		}
+
 		redeliver := func(now int64) (ok bool) {
 			write(t, s, func(tx *Tx) (err error) { ok, err = tx.Redeliver(ctx, "hook_a", "evt_1_queued", now); return err })
 			return ok
@@ -205,13 +252,17 @@ func TestDeliveriesEndAndAreForgotten(t *testing.T) {
 		if !redeliver(2*deliveryLife) || redeliver(2*deliveryLife) {
 			t.Error("what has ended can be tried again once, what is pending not")
 		}
+
 		if due, err := s.DueEndpoints(ctx, 2*deliveryLife, false, 9); err != nil || len(due) != 1 {
 			t.Errorf("due after that: %v, %v", due, err)
 		}
+
 		if n := sweep(2*deliveryLife+1, 2*deliveryLife); n != 0 {
 			t.Errorf("forgot %d of what is tried again", n)
 		}
+
 		sweep(3*deliveryLife, 0)
+
 		if n := sweep(3*deliveryLife, 3*deliveryLife); n != 1 || deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a"}) != "" {
 			t.Errorf("forgot %d", n)
 		}
@@ -224,24 +275,31 @@ func TestDeliveriesArePaged(t *testing.T) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 1000)
 		endpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: SetEndpoint, URL: "https://a.example"})
+
 		for i := range 5 {
 			if _, err := s.Create(ctx, creation(fmt.Sprintf("task_%d", i), "acct_a", "", task.Queued)); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		var all []string
+
 		f := DeliveryFilter{Account: "acct_a", Endpoint: "hook_a", Limit: 2}
 		for {
 			list, more, err := s.Deliveries(context.Background(), f)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			all = append(all, ids(list)...)
+
 			if !more {
 				break
 			}
+
 			f.After = list[len(list)-1]
 		}
+
 		if fmt.Sprint(all) != "[evt_4_queued evt_3_queued evt_2_queued evt_1_queued evt_0_queued]" {
 			t.Errorf("%v", all)
 		}

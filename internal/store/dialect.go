@@ -64,6 +64,7 @@ func (d *dialect) spell(text string) string {
 	if d.limit == "" {
 		return text
 	}
+
 	return boundLimit.ReplaceAllString(text, d.limit)
 }
 
@@ -91,6 +92,7 @@ func (r Reader) clock(ctx context.Context, given int64) (int64, error) {
 	if r.d.clock == "" {
 		return given, nil
 	}
+
 	return one(ctx, r.q, func(s scanner) (now int64, err error) { return now, s.Scan(&now) }, "SELECT "+r.d.clock)
 }
 
@@ -104,13 +106,17 @@ func openSQLite(path string, conns int, readOnly bool) (*sql.DB, error) {
 	if readOnly {
 		pragmas = append(pragmas, "query_only(1)")
 	}
+
 	query := url.Values{"_pragma": pragmas}
+
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
+
 	return db, nil
 }
 
@@ -129,9 +135,11 @@ func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, errors.New("the database address is not one: write it like postgres://user:password@host:5432/name?sslmode=require")
 	}
+
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTime
 	}
+
 	for name, value := range map[string]string{
 		"application_name": "unireel", "statement_timeout": statementTime, "lock_timeout": lockTime,
 		"idle_in_transaction_session_timeout": idleInTxTime, "timezone": "UTC",
@@ -140,6 +148,7 @@ func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
 			config.RuntimeParams[name] = value
 		}
 	}
+
 	return config, nil
 }
 
@@ -150,12 +159,17 @@ func openPostgres(ctx context.Context, dsn string, conns int) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	var version int64
-	var encoding string
+
+	var (
+		version  int64
+		encoding string
+	)
+
 	err = db.QueryRowContext(ctx, "SELECT CAST(current_setting('server_version_num') AS BIGINT), current_setting('server_encoding')").Scan(&version, &encoding)
 	switch {
 	case err != nil:
@@ -167,6 +181,7 @@ func openPostgres(ctx context.Context, dsn string, conns int) (*sql.DB, error) {
 	default:
 		return db, nil
 	}
+
 	return nil, errors.Join(err, db.Close())
 }
 
@@ -180,11 +195,14 @@ type tersely struct {
 // Error is one line.
 func (e *tersely) Error() string {
 	reason := e.err.Error()
+
 	var said *pgconn.PgError
 	if errors.As(e.err, &said) {
 		reason = said.Message
 	}
+
 	lines := strings.Split(strings.TrimSpace(reason), "\n")
+
 	return e.what + ": " + strings.TrimSpace(lines[len(lines)-1])
 }
 
@@ -198,6 +216,7 @@ func explain(err error) error {
 	if errors.As(err, &lite) && (lite.Code()&0xff == lib.SQLITE_FULL || lite.Code() == lib.SQLITE_IOERR_WRITE || lite.Code() == lib.SQLITE_IOERR_FSYNC) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
+
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
 		switch {
@@ -206,13 +225,18 @@ func explain(err error) error {
 		case outOfReach(said.Code):
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+
 		return err
 	}
-	var broken *pgconn.ConnectError
-	var network net.Error
+
+	var (
+		broken  *pgconn.ConnectError
+		network net.Error
+	)
 	if errors.As(err, &broken) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errLost) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+
 	return err
 }
 
@@ -223,5 +247,6 @@ func outOfReach(code string) bool {
 	case "53300", "53400", "57P01", "57P02", "57P03", "57P05", "57014", "55P03", "25P03", "25006":
 		return true
 	}
+
 	return strings.HasPrefix(code, "08")
 }

@@ -42,8 +42,10 @@ const endpointColumns = "id, account, kind, url, events, secret, earlier, earlie
 
 func scanEndpoint(s scanner) (e Endpoint, err error) {
 	var events string
+
 	err = s.Scan(&e.ID, &e.Account, &e.Kind, &e.URL, &events, &e.Secret, &e.Earlier, &e.EarlierUntil, &e.CreatedAt, &e.DisabledAt, &e.Failures, &e.ParkedUntil)
 	e.Events = strings.Fields(events)
+
 	return e, err
 }
 
@@ -53,6 +55,7 @@ func spaced(list []string) string {
 	if len(list) == 0 {
 		return ""
 	}
+
 	return " " + strings.Join(list, " ") + " "
 }
 
@@ -93,8 +96,10 @@ func (tx *Tx) SaveEndpoint(ctx context.Context, e Endpoint, now int64) error {
 	if e.DisabledAt > 0 || e.Kind == DefaultEndpoint {
 		due = never
 	}
+
 	_, err := tx.changed(ctx, `UPDATE endpoint SET url = $3, events = $4, secret = $5, earlier = $6, earlier_until = $7, disabled_at = $8, failures = $9, parked_until = $10, next_due = $11
 		WHERE account = $1 AND id = $2`, e.Account, e.ID, e.URL, spaced(e.Events), e.Secret, e.Earlier, e.EarlierUntil, e.DisabledAt, e.Failures, e.ParkedUntil, due)
+
 	return err
 }
 
@@ -105,6 +110,8 @@ func (tx *Tx) DeleteEndpoint(ctx context.Context, account, id string) (bool, err
 	if err != nil || n == 0 {
 		return false, err
 	}
+
 	_, err = tx.changed(ctx, "DELETE FROM delivery WHERE endpoint = $1", id)
+
 	return true, err
 }

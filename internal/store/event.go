@@ -45,6 +45,7 @@ func (r Reader) HappeningsOf(ctx context.Context, account string, after Place, l
 		Happened
 		settled bool
 	}
+
 	rows, err := collect(ctx, r.q, func(s scanner) (w row, err error) { return w, s.Scan(append(w.columns(), &w.settled)...) },
 		"SELECT "+happenedColumns+", e.xid < "+r.d.horizon+` FROM event AS e
 		WHERE e.account = $1 AND e.n > 0 AND (e.xid, e.n) > ($2, $3) ORDER BY e.xid, e.n LIMIT $4`, account, after.Xid, after.N, limit)
@@ -52,8 +53,10 @@ func (r Reader) HappeningsOf(ctx context.Context, account string, after Place, l
 		if !w.settled {
 			return list, true, err
 		}
+
 		list = append(list, w.Happened)
 	}
+
 	return list, false, err
 }
 
@@ -64,6 +67,7 @@ func (r Reader) LastPlace(ctx context.Context, account string) (Place, error) {
 	if errors.Is(err, ErrNotFound) {
 		return Place{}, nil
 	}
+
 	return p, err
 }
 
@@ -84,5 +88,6 @@ func (tx *Tx) eventsBy(rows [][]any) statement {
 	s := insertMany(eventColumns, rows, "")
 	s.text = "INSERT INTO " + eventColumns + " SELECT e.*, " + tx.d.place +
 		" FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) AS e"
+
 	return s
 }

@@ -36,6 +36,7 @@ func (tx *Tx) InsertFile(ctx context.Context, f File) error {
 	if err == nil && n == 0 {
 		err = ErrTaken
 	}
+
 	return err
 }
 
@@ -49,10 +50,12 @@ func (r Reader) Files(ctx context.Context, account, before string, limit int) (l
 	if before == "" {
 		before = "~"
 	}
+
 	list, err = collect(ctx, r.q, scanFile, "SELECT "+fileColumns+" FROM file WHERE account = $1 AND deleted_at = 0 AND id < $2 ORDER BY id DESC LIMIT $3", account, before, limit+1)
 	if more = len(list) > limit; more {
 		list = list[:limit]
 	}
+
 	return list, more, err
 }
 
@@ -74,6 +77,7 @@ func (r Reader) BlobNamed(ctx context.Context, key, owner string) (bool, error) 
 		`SELECT (SELECT COUNT(*) FROM artifact WHERE task = $2 AND blob = $1)
 			+ (SELECT COUNT(*) FROM file WHERE id = $2 AND blob = $1 AND deleted_at = 0)
 			+ (SELECT COUNT(*) FROM task WHERE id = $2 AND state IN ('preparing', 'queued', 'submitting', 'running', 'collecting'))`, key, owner)
+
 	return n > 0, err
 }
 
@@ -104,10 +108,12 @@ func (tx *Tx) TakeIdempotency(ctx context.Context, i Idempotency, now int64) (ta
 	if err != nil || n == 1 {
 		return i, err == nil, err
 	}
+
 	taken, err = tx.Idempotency(ctx, i.Account, i.Key, now)
 	if errors.Is(err, ErrNotFound) {
 		err = errors.New("idempotency key neither free nor taken")
 	}
+
 	return taken, false, err
 }
 

@@ -31,8 +31,10 @@ func (h *hub) publish(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	for _, c := range changes {
 		for ch := range h.all {
 			select {
@@ -40,6 +42,7 @@ func (h *hub) publish(changes []Change) {
 			default: // it is behind: it will look into the tables by itself
 			}
 		}
+
 		for ch := range h.tasks[c.Task] {
 			select {
 			case ch <- struct{}{}:
@@ -53,12 +56,14 @@ func (h *hub) publish(changes []Change) {
 func (h *hub) wakeAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	for ch := range h.all {
 		select {
 		case ch <- Change{}:
 		default:
 		}
 	}
+
 	for _, watchers := range h.tasks {
 		for ch := range watchers {
 			select {
@@ -72,6 +77,7 @@ func (h *hub) wakeAll() {
 func (h *hub) setDeaf(deaf bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	h.deaf = deaf
 }
 
@@ -80,6 +86,7 @@ func (h *hub) setDeaf(deaf bool) {
 func (s *Store) Deaf() bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
+
 	return s.hub.deaf
 }
 
@@ -92,10 +99,13 @@ func (s *Store) WatchAll(buffer int) (changes <-chan Change, stop func()) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	h.all[ch] = struct{}{}
+
 	return ch, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+
 		delete(h.all, ch)
 	}
 }
@@ -107,14 +117,19 @@ func (s *Store) WatchTask(id string) (changed <-chan struct{}, stop func()) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	if h.tasks[id] == nil {
 		h.tasks[id] = map[chan struct{}]struct{}{}
 	}
+
 	h.tasks[id][ch] = struct{}{}
+
 	return ch, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+
 		delete(h.tasks[id], ch)
+
 		if len(h.tasks[id]) == 0 {
 			delete(h.tasks, id)
 		}

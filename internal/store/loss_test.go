@@ -19,6 +19,7 @@ import (
 func behind(t *testing.T) (*Store, *storetest.Proxy) {
 	t.Helper()
 	p := storetest.NewProxy(t, storetest.Migrated(t, migrated))
+
 	return openAt(t, storetest.Place{Database: p.DSN()}), p
 }
 
@@ -30,10 +31,12 @@ func ordered(id string) *Creation { return creation(id, "acct_a", "key_"+id, tas
 func written(t *testing.T, s *Store, account string) int64 {
 	t.Helper()
 	noFindings(t, s)
+
 	b, err := s.Balance(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return int64(b.Held) / 5
 }
 
@@ -44,6 +47,7 @@ var ways = map[string]func(ctx context.Context, s *Store, id string) error{
 		if err == nil && taken != nil && taken.Task != id {
 			err = fmt.Errorf("its key stands for %s", taken.Task)
 		}
+
 		return err
 	},
 	"write": func(ctx context.Context, s *Store, id string) error {
@@ -60,18 +64,24 @@ func TestALostCommitIsWrittenOnce(t *testing.T) {
 			t.Run(way+" loses its "+what, func(t *testing.T) {
 				s, p := behind(t)
 				addAccount(t, s, "acct_a", 1, 0, 100)
+
 				told, stop := s.WatchTask("task_1")
 				defer stop()
+
 				lose(p)
+
 				if err := put(t.Context(), s, "task_1"); err != nil {
 					t.Errorf("it says %v", err)
 				}
+
 				if n := written(t, s, "acct_a"); n != 1 {
 					t.Errorf("%d holds", n)
 				}
+
 				if events, err := s.Events(t.Context(), "task_1", 0, 10); err != nil || len(events) != 1 {
 					t.Errorf("events %v, %v", events, err)
 				}
+
 				<-told
 			})
 		}
@@ -84,8 +94,11 @@ func TestALostCommitOfABatchIsWrittenOnce(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			s, p := behind(t)
 			addAccount(t, s, "acct_a", 1, 0, 1000)
+
 			var all sync.WaitGroup
+
 			lose(p)
+
 			for i := range 100 {
 				all.Go(func() {
 					if err := ways["create"](context.Background(), s, fmt.Sprintf("task_%d", i)); err != nil {
@@ -93,7 +106,9 @@ func TestALostCommitOfABatchIsWrittenOnce(t *testing.T) {
 					}
 				})
 			}
+
 			all.Wait()
+
 			if n := written(t, s, "acct_a"); n != 100 {
 				t.Errorf("%d holds", n)
 			}
@@ -106,13 +121,17 @@ func TestALossHidesNoRefusal(t *testing.T) {
 	s, p := behind(t)
 	addAccount(t, s, "acct_a", 1, 0, 7)
 	p.LoseAnswer()
+
 	if _, err := s.Create(t.Context(), ordered("task_1")); err != nil {
 		t.Fatal(err)
 	}
+
 	p.Cut()
+
 	if _, err := s.Create(t.Context(), ordered("task_2")); !errors.Is(err, credit.ErrInsufficient) {
 		t.Errorf("the second of two holds of 5 with a credit of 7: %v", err)
 	}
+
 	if n := written(t, s, "acct_a"); n != 1 {
 		t.Errorf("%d holds", n)
 	}
@@ -123,8 +142,11 @@ func TestALossHidesNoRefusal(t *testing.T) {
 // every some acknowledgements.
 func load(t *testing.T, s *Store, orders, every int64, trouble func()) {
 	t.Helper()
-	var next, acknowledged atomic.Int64
-	var all sync.WaitGroup
+
+	var (
+		next, acknowledged atomic.Int64
+		all                sync.WaitGroup
+	)
 	for range 16 {
 		all.Go(func() {
 			for i := next.Add(1); i <= orders; i = next.Add(1) {
@@ -132,27 +154,33 @@ func load(t *testing.T, s *Store, orders, every int64, trouble func()) {
 				if i%4 == 0 {
 					way = "write"
 				}
+
 				id := fmt.Sprintf("task_%04d", i)
 				for try := 0; ; try++ {
 					err := ways[way](context.Background(), s, id)
 					if err == nil {
 						break
 					}
+
 					if !errors.Is(err, ErrUnavailable) || try == 100 {
 						t.Errorf("%s by %s: %v", id, way, err)
 						break
 					}
+
 					way = "create" // what may have been written is asked for by its key
+
 					if _, err := s.Task(context.Background(), id); err == nil {
 						break
 					}
 				}
+
 				if acknowledged.Add(1)%every == 0 {
 					trouble()
 				}
 			}
 		})
 	}
+
 	all.Wait()
 }
 
@@ -160,28 +188,37 @@ func load(t *testing.T, s *Store, orders, every int64, trouble func()) {
 func TestWhatWasAcknowledgedOutlivesBrokenConnections(t *testing.T) {
 	s, p := behind(t)
 	addAccount(t, s, "acct_a", 1, 0, 1<<30)
+
 	const orders = 600
 	load(t, s, orders, 100, p.Cut)
 	p.Cut()
+
 	if err := s.Ping(t.Context()); err != nil {
 		t.Errorf("afterwards it does not answer: %v", err)
 	}
+
 	if n := written(t, s, "acct_a"); n != orders {
 		t.Errorf("%d holds for %d orders", n, orders)
 	}
+
 	tasks := map[string]bool{}
+
 	for after := ""; ; {
 		page, more, err := s.Tasks(t.Context(), Filter{Account: "acct_a", After: after, Ascending: true, Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, tk := range page {
-			tasks[tk.ID], after = true, tk.ID
+			tasks[tk.ID] = true
+			after = tk.ID
 		}
+
 		if !more {
 			break
 		}
 	}
+
 	if len(tasks) != orders {
 		t.Errorf("%d tasks for %d orders", len(tasks), orders)
 	}
@@ -190,17 +227,23 @@ func TestWhatWasAcknowledgedOutlivesBrokenConnections(t *testing.T) {
 // The database dies under load and comes back: the store goes on by itself.
 func TestTheDatabaseRestartsUnderUs(t *testing.T) {
 	server := storetest.NewServer(t)
+
 	at := storetest.Place{Database: server.Database(t)}
 	if err := migrated(t.Context(), at.Database); err != nil {
 		t.Fatal(err)
 	}
+
 	s := openAt(t, at)
 	addAccount(t, s, "acct_a", 1, 0, 1<<30)
+
 	const orders = 600
+
 	var once sync.Once
+
 	load(t, s, orders, 200, func() {
 		once.Do(func() { server.Stop(t); server.Start(t) })
 	})
+
 	if n := written(t, s, "acct_a"); n != orders {
 		t.Errorf("%d holds for %d orders", n, orders)
 	}
@@ -211,23 +254,30 @@ func TestADatabaseOutOfReachIsUnavailable(t *testing.T) {
 	s, p := behind(t)
 	addAccount(t, s, "acct_a", 1, 0, 100)
 	p.Down()
+
 	ctx, done := context.WithTimeout(t.Context(), time.Minute)
 	defer done()
+
 	if err := s.Ping(ctx); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("ping: %v", err)
 	}
+
 	if _, err := s.Balance(ctx, "acct_a"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("a read: %v", err)
 	}
+
 	for way, put := range ways {
 		if err := put(ctx, s, "task_"+way); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("a %s: %v", way, err)
 		}
 	}
+
 	p.Up()
+
 	if n := written(t, s, "acct_a"); n != 0 {
 		t.Errorf("%d holds", n)
 	}
+
 	if s, err := Open(ctx, Options{Database: "postgres://unireel@127.0.0.1:1/unireel?sslmode=disable", Now: time.Now, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("opening one that is not there: %v %v", s, err)
 	}

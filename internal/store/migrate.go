@@ -27,6 +27,7 @@ func Migrate(ctx context.Context, o Options) (from, to int64, err error) {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+
 	return migrate(ctx, db, d)
 }
 
@@ -35,21 +36,27 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) (from, to int64, err er
 	if err != nil {
 		return 0, 0, err
 	}
+
 	if from, err = schemaVersion(ctx, db, d); err != nil {
 		return 0, 0, err
 	}
+
 	to = newest(steps)
 	if from > to {
 		return from, to, tooNew(from, to)
 	}
+
 	if _, err := steps.Up(ctx); err != nil {
 		what := "cannot migrate the database"
+
 		var said *pgconn.PgError
 		if errors.As(err, &said) && said.Code == "42501" {
 			what += "; its owner can let this role do so with GRANT CREATE ON SCHEMA public TO ..."
 		}
+
 		return from, to, &tersely{what, explain(err)}
 	}
+
 	return from, to, nil
 }
 
@@ -60,10 +67,12 @@ func checkSchema(ctx context.Context, db *sql.DB, d dialect) error {
 	if err != nil {
 		return err
 	}
+
 	have, err := schemaVersion(ctx, db, d)
 	if err != nil {
 		return err
 	}
+
 	switch want := newest(steps); {
 	case have > want:
 		return tooNew(have, want)
@@ -72,6 +81,7 @@ func checkSchema(ctx context.Context, db *sql.DB, d dialect) error {
 	case have < want:
 		return fmt.Errorf("the database has schema %d, this program needs %d: stop older servers or see that they are gone, then run `unireel migrate`", have, want)
 	}
+
 	return nil
 }
 
@@ -86,9 +96,11 @@ func schemaVersion(ctx context.Context, db *sql.DB, d dialect) (version int64, e
 	if err = db.QueryRowContext(ctx, d.versions).Scan(&tables); err == nil && tables > 0 {
 		err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&version)
 	}
+
 	if err != nil {
 		return 0, fmt.Errorf("read schema version: %w", explain(err))
 	}
+
 	return version, nil
 }
 
@@ -97,18 +109,23 @@ func migrationsOf(db *sql.DB, d dialect) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	options := []goose.ProviderOption{goose.WithSlog(slog.New(slog.DiscardHandler))}
+
 	if d.goose == goose.DialectPostgres {
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 10)) // each second
 		if err != nil {
 			return nil, fmt.Errorf("prepare the migration lock: %w", err)
 		}
+
 		options = append(options, goose.WithSessionLocker(locker))
 	}
+
 	steps, err := goose.NewProvider(d.goose, db, only{sub, "." + d.name + ".sql"}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}
+
 	return steps, nil
 }
 
@@ -125,11 +142,14 @@ type only struct {
 
 func (o only) ReadDir(name string) ([]fs.DirEntry, error) {
 	all, err := fs.ReadDir(o.FS, name)
+
 	var list []fs.DirEntry
+
 	for _, e := range all {
 		if strings.HasSuffix(e.Name(), o.suffix) {
 			list = append(list, e)
 		}
 	}
+
 	return list, err
 }

@@ -20,11 +20,13 @@ func eachEmpty(t *testing.T, f func(t *testing.T, at storetest.Place)) {
 // edit runs a statement on the place's database as it is.
 func edit(t testing.TB, at storetest.Place, text string) {
 	t.Helper()
+
 	db, _, err := options(at).connect(t.Context())
 	if err == nil {
 		_, err = db.ExecContext(t.Context(), text)
 		err = errors.Join(err, db.Close())
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,11 +35,14 @@ func edit(t testing.TB, at storetest.Place, text string) {
 // openFails opens a store that must be refused, and returns why.
 func openFails(t testing.TB, at storetest.Place) string {
 	t.Helper()
+
 	s, err := Open(t.Context(), options(at))
 	if err == nil {
 		_ = s.Close()
+
 		t.Fatal("it was opened")
 	}
+
 	return err.Error()
 }
 
@@ -47,15 +52,19 @@ func TestMigrateIsIdempotent(t *testing.T) {
 		if err != nil || from != 0 || to < 1 {
 			t.Fatalf("from %d to %d, %v", from, to, err)
 		}
+
 		again, same, err := Migrate(t.Context(), options(at))
 		if err != nil || again != to || same != to {
 			t.Fatalf("the second time from %d to %d, %v", again, same, err)
 		}
+
 		s := openAt(t, at)
 		addAccount(t, s, "acct_a", 1, 0, 100)
+
 		if _, _, err := Migrate(t.Context(), options(at)); err != nil {
 			t.Errorf("beside an open store: %v", err)
 		}
+
 		if b, err := s.Balance(t.Context(), "acct_a"); err != nil || b.Granted != 100 {
 			t.Errorf("%+v, %v", b, err)
 		}
@@ -65,6 +74,7 @@ func TestMigrateIsIdempotent(t *testing.T) {
 // Replicas are often started together, each by a script that migrates first.
 func TestMigratesAtOnceAreSafe(t *testing.T) {
 	at := storetest.Place{Database: storetest.Database(t)}
+
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
@@ -73,6 +83,7 @@ func TestMigratesAtOnceAreSafe(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
 	addAccount(t, openAt(t, at), "acct_a", 1, 0, 100)
 }
@@ -82,10 +93,13 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 		if _, _, err := Migrate(t.Context(), options(at)); err != nil {
 			t.Fatal(err)
 		}
+
 		edit(t, at, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, "+map[bool]string{true: "1", false: "true"}[at.Database == ""]+")")
+
 		if why := openFails(t, at); !strings.Contains(why, "9999") || !strings.Contains(why, "newer") {
 			t.Errorf("it says %q", why)
 		}
+
 		if from, _, err := Migrate(t.Context(), options(at)); err == nil || from != 9999 {
 			t.Errorf("it was migrated from %d: %v", from, err)
 		}
@@ -99,10 +113,13 @@ func TestAPostgresWithoutOurTablesIsRefused(t *testing.T) {
 	if why := openFails(t, at); !strings.Contains(why, "unireel migrate") {
 		t.Errorf("an empty database: it says %q", why)
 	}
+
 	if _, _, err := Migrate(t.Context(), options(at)); err != nil {
 		t.Fatal(err)
 	}
+
 	edit(t, at, "DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)")
+
 	if why := openFails(t, at); !strings.Contains(why, "unireel migrate") {
 		t.Errorf("an older schema: it says %q", why)
 	}
@@ -122,10 +139,12 @@ func TestAnErrorNamesNoPassword(t *testing.T) {
 		"mysql://unireel:hunter2@127.0.0.1/unireel",
 	} {
 		why := openFails(t, storetest.Place{Database: dsn})
+
 		_, _, err := Migrate(t.Context(), options(storetest.Place{Database: dsn}))
 		if err == nil {
 			t.Fatalf("%s was migrated", dsn)
 		}
+
 		if strings.Contains(why+err.Error(), "hunter2") {
 			t.Errorf("the password is in %q or %q", why, err)
 		}

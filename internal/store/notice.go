@@ -40,6 +40,7 @@ type notices struct {
 func startNotices(ctx context.Context, db *sql.DB, replica string, log *slog.Logger) *notices {
 	n := &notices{db: db, replica: replica, log: log, bell: make(chan struct{}, 1), closing: make(chan struct{})}
 	n.running.Go(func() { n.run(ctx) })
+
 	return n
 }
 
@@ -54,11 +55,13 @@ func (n *notices) add(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
+
 	n.mu.Lock()
 	if room := noticeKept - len(n.waiting); room > 0 {
 		n.waiting = append(n.waiting, changes[:min(room, len(changes))]...)
 	}
 	n.mu.Unlock()
+
 	select {
 	case n.bell <- struct{}{}:
 	default:
@@ -74,7 +77,9 @@ func (n *notices) run(ctx context.Context) {
 			n.send(ctx)
 			return
 		}
+
 		n.send(ctx)
+
 		select {
 		case <-time.After(noticeEvery):
 		case <-n.closing:
@@ -87,11 +92,14 @@ func (n *notices) send(ctx context.Context) {
 	changes := n.waiting
 	n.waiting = nil
 	n.mu.Unlock()
+
 	if len(changes) == 0 {
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
+
 	if _, err := n.db.ExecContext(ctx, "SELECT pg_notify($1, x) FROM unnest($2::text[]) AS x", channel, payloads(n.replica, changes)); err != nil {
 		n.log.Warn("cannot tell the other replicas of changes; they look each few seconds", "error", explain(err))
 	}
@@ -100,22 +108,28 @@ func (n *notices) send(ctx context.Context) {
 // payloads writes changes as lines behind the sender's name, in as many payloads
 // as are needed.
 func payloads(replica string, changes []Change) []string {
-	var list []string
-	var b strings.Builder
+	var (
+		list []string
+		b    strings.Builder
+	)
 	for _, c := range changes {
 		if b.Len() > noticeBytes {
 			list = append(list, b.String())
 			b.Reset()
 		}
+
 		if b.Len() == 0 {
 			b.WriteString(replica)
 		}
+
 		if c.Freed != "" {
 			b.WriteString("\n" + c.Freed)
 			continue
 		}
+
 		b.WriteString("\n" + c.Task + " " + c.Account + " " + string(c.State))
 	}
+
 	return append(list, b.String())
 }
 
@@ -130,6 +144,7 @@ func readPayload(text string) (replica string, changes []Change) {
 			changes = append(changes, Change{Freed: line})
 		}
 	}
+
 	return replica, changes
 }
 
@@ -139,14 +154,18 @@ func listen(ctx context.Context, h *hub, replica string, o Options) {
 	for ctx.Err() == nil {
 		err := hear(ctx, h, replica, o)
 		h.setDeaf(true)
+
 		if ctx.Err() != nil {
 			return
 		}
+
 		o.Log.Warn("cannot hear of other replicas' changes; looking each second", "error", explain(err))
+
 		select {
 		case <-ctx.Done():
 		case <-time.After(deafEvery):
 		}
+
 		h.wakeAll()
 	}
 }
@@ -157,9 +176,13 @@ func hear(ctx context.Context, h *hub, replica string, o Options) error {
 	if err != nil {
 		return err
 	}
+
 	delete(config.RuntimeParams, "statement_timeout")
+
 	dialling, cancel := context.WithTimeout(ctx, connectTime)
+
 	defer cancel()
+
 	conn, err := pgx.ConnectConfig(dialling, config)
 	if err != nil {
 		return err
@@ -167,17 +190,23 @@ func hear(ctx context.Context, h *hub, replica string, o Options) error {
 	defer func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
+
 		_ = conn.Close(ending)
 	}()
+
 	if _, err := conn.Exec(dialling, "LISTEN "+channel); err != nil {
 		return err
 	}
+
 	h.wakeAll() // what came between the last look and now
 	h.setDeaf(false)
+
 	for {
 		waiting, done := context.WithTimeout(ctx, listenPing)
 		n, err := conn.WaitForNotification(waiting)
+
 		done()
+
 		switch {
 		case err == nil:
 			if from, changes := readPayload(n.Payload); from != replica {
@@ -190,7 +219,9 @@ func hear(ctx context.Context, h *hub, replica string, o Options) error {
 		default: // silence: is the connection still there?
 			asking, done := context.WithTimeout(ctx, connectTime)
 			err := conn.Ping(asking)
+
 			done()
+
 			if err != nil {
 				return err
 			}

@@ -42,6 +42,7 @@ func hotStatements(t *testing.T) []string {
 	_, _ = tx.Claim(ctx, Claim{})
 	_, _ = tx.SaveTask(ctx, task.Task{}, task.Task{})
 	_ = tx.together(ctx, turnBy(task.Task{}, 1, 0, 0))
+
 	return append(seen.texts, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1",
 		"SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1")
 }
@@ -49,24 +50,31 @@ func hotStatements(t *testing.T) []string {
 // No statement on the path of a task reads a whole table.
 func TestTheHotStatementsScanNothing(t *testing.T) {
 	s := openAt(t, storetest.File(t))
+
 	ctx := t.Context()
 	for _, text := range hotStatements(t) {
 		args := make([]any, strings.Count(text, "$"))
+
 		rows, err := s.reads.QueryContext(ctx, "EXPLAIN QUERY PLAN "+sqlite.spell(text), args...)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
+
 		for rows.Next() {
-			var a, b, c int
-			var detail string
+			var (
+				a, b, c int
+				detail  string
+			)
 			if err := rows.Scan(&a, &b, &c, &detail); err != nil {
 				t.Fatal(err)
 			}
+
 			if strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "CONSTANT ROW") || strings.Contains(detail, "TEMP B-TREE") {
 				t.Errorf("%s\n\t%s", text, detail)
 			}
 		}
+
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			t.Error(err)
 		}

@@ -43,6 +43,7 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 		c := creation(fmt.Sprintf("task_9999999%d", n), fmt.Sprintf("acct_%d", n), fmt.Sprintf("new_%d", n), task.Queued)
 		c.Task.Lane = "lane_1"
 		_, err := s.Create(ctx, c)
+
 		return err
 	},
 	"claim": func(ctx context.Context, s *Store, n int) error {
@@ -51,7 +52,9 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 			if err != nil {
 				return err
 			}
+
 			_, err = tx.Claim(ctx, Claim{Lane: fmt.Sprintf("lane_%d", n), Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 1})
+
 			return err
 		})
 	},
@@ -61,8 +64,13 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 			if err != nil {
 				return err
 			}
-			end := task.Step{At: 1, Edit: func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }, Entries: [2]string{"e1" + tk.ID, "e2" + tk.ID}}
+
+			end := task.Step{At: 1, Edit: func(t *task.Task) {
+				t.State = task.Failed
+				t.Error = &task.Error{Code: "x"}
+			}, Entries: [2]string{"e1" + tk.ID, "e2" + tk.ID}}
 			_, err = task.Advance(ctx, tx, tk, end)
+
 			return err
 		})
 	},
@@ -71,11 +79,13 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 		_, err2 := s.Artifacts(ctx, fmt.Sprintf("task_0000000%d", n))
 		_, err3 := s.Events(ctx, fmt.Sprintf("task_0000000%d", n), 0, 10)
 		_, _, err4 := s.Request(ctx, fmt.Sprintf("task_0000000%d", n))
+
 		return errors.Join(err, err2, err3, err4)
 	},
 	"a page of tasks": func(ctx context.Context, s *Store, n int) error {
 		_, _, err := s.Tasks(ctx, Filter{Account: fmt.Sprintf("acct_%d", n), Limit: 20})
 		_, _, err2 := s.Tasks(ctx, Filter{Account: fmt.Sprintf("acct_%d", n), After: "task_00050000", Ascending: true, Limit: 20})
+
 		return errors.Join(err, err2)
 	},
 	"a day's usage": func(ctx context.Context, s *Store, n int) error {
@@ -85,16 +95,19 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 	"a page of the ledger": func(ctx context.Context, s *Store, n int) error {
 		_, err := s.Entries(ctx, fmt.Sprintf("acct_%d", n), "", 20)
 		_, err2 := s.EntriesOf(ctx, fmt.Sprintf("task_0000000%d", n))
+
 		return errors.Join(err, err2)
 	},
 	"a page of files": func(ctx context.Context, s *Store, n int) error {
 		_, _, err := s.Files(ctx, fmt.Sprintf("acct_%d", n), "", 20)
 		_, err2 := s.FileOf(ctx, fmt.Sprintf("acct_%d", n), fmt.Sprintf("file_0000000%d", n))
+
 		return errors.Join(err, err2)
 	},
 	"a key": func(ctx context.Context, s *Store, n int) error {
 		_, err := s.KeyByHash(ctx, fmt.Sprintf("hash_%d", n))
 		_, err2 := s.Idempotency(ctx, fmt.Sprintf("acct_%d", n), fmt.Sprintf("key_task_0000000%d", n), 1)
+
 		return errors.Join(err, err2)
 	},
 	"the queue": func(ctx context.Context, s *Store, n int) error {
@@ -102,11 +115,13 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 		_, err2 := s.QueuedOf(ctx, fmt.Sprintf("lane_%d", n), fmt.Sprintf("acct_%d", n), "", 50)
 		_, err3 := s.Paces(ctx, "model_1", 50)
 		_, err4 := s.QueuedFirst(ctx, fmt.Sprintf("lane_%d", n), 1, 50)
+
 		return errors.Join(err, err2, err3, err4)
 	},
 	"a page of the unfinished": func(ctx context.Context, s *Store, _ int) error {
 		_, err := s.Unfinished(ctx, task.Running, "", 50)
 		_, err2 := s.Unfinished(ctx, task.Preparing, "", 50)
+
 		return errors.Join(err, err2)
 	},
 	"the sweeps": func(ctx context.Context, s *Store, _ int) error {
@@ -114,10 +129,12 @@ var paths = map[string]func(ctx context.Context, s *Store, n int) error{
 		_, err2 := s.Sweepable(ctx, 1, 50)
 		_, err3 := s.ExpiredFiles(ctx, 1, 50)
 		_, err4 := s.AttemptsSince(ctx, "up", "", 1<<40)
+
 		return errors.Join(err, err2, err3, err4, s.Write(ctx, func(tx *Tx) error {
 			_, err := tx.DeleteIdempotency(ctx, 1, 50)
 			_, err2 := tx.DeleteAttempts(ctx, 0, 50)
 			_, err3 := tx.Thin(ctx, -1, 50)
+
 			return errors.Join(err, err2, err3)
 		}))
 	},
@@ -131,12 +148,15 @@ type effort struct{ scanned, found int64 }
 // it counts a connection's work at its end at the latest.
 func worked(t *testing.T, s *Store) map[string]effort {
 	t.Helper()
+
 	deadline := time.After(soon)
+
 	for others := int64(1); others > 0; {
 		text := "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 		if err := s.writes.QueryRowContext(t.Context(), text).Scan(&others); err != nil {
 			t.Fatal(err)
 		}
+
 		select {
 		case <-deadline:
 			t.Fatal("connections of a closed store stay open")
@@ -147,24 +167,33 @@ func worked(t *testing.T, s *Store) map[string]effort {
 	if _, err := s.writes.ExecContext(t.Context(), "SELECT pg_stat_force_next_flush()"); err != nil {
 		t.Fatal(err)
 	}
+
 	rows, err := s.writes.QueryContext(t.Context(), `SELECT t.relname, t.seq_tup_read, COALESCE((SELECT SUM(i.idx_tup_read) FROM pg_stat_user_indexes AS i WHERE i.relid = t.relid), 0)
 		FROM pg_stat_user_tables AS t JOIN pg_class AS c ON c.oid = t.relid WHERE c.reltuples > 10000`)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = rows.Close() }()
+
 	all := map[string]effort{}
+
 	for rows.Next() {
-		var name string
-		var w effort
+		var (
+			name string
+			w    effort
+		)
 		if err := rows.Scan(&name, &w.scanned, &w.found); err != nil {
 			t.Fatal(err)
 		}
+
 		all[name] = w
 	}
+
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+
 	return all
 }
 
@@ -174,45 +203,59 @@ func worked(t *testing.T, s *Store) map[string]effort {
 func TestTheHotPathsReadLittle(t *testing.T) {
 	at := storetest.Place{Database: storetest.Migrated(t, migrated)}
 	o := options(at)
-	o.Quiet, o.Writers, o.Readers = true, 1, 1
+	o.Quiet = true
+	o.Writers = 1
+	o.Readers = 1
+
 	counter, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = counter.Close() }()
+
 	counter.reads.SetMaxIdleConns(0)
+
 	for _, text := range filling {
 		if _, err := counter.writes.ExecContext(t.Context(), text); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
+
 	const times = 9
+
 	before := worked(t, counter)
 	if len(before) < 8 {
 		t.Fatalf("only %d tables are large: %v", len(before), before)
 	}
+
 	for name, do := range paths {
 		s, err := Open(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for n := range times {
 			if err := do(t.Context(), s, n); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+
 		after := worked(t, counter)
 		for table, now := range after {
 			if n := now.scanned - before[table].scanned; n > 0 {
 				t.Errorf("%s reads %s whole: %d rows for one", name, table, n/times)
 			}
+
 			if n := now.found - before[table].found; n > times*500 {
 				t.Errorf("%s reads %d rows of %s for one", name, n/times, table)
 			}
 		}
+
 		before = after
 	}
 }

@@ -37,7 +37,9 @@ func deadRow() *sql.Row {
 	if err != nil {
 		panic(err)
 	}
+
 	_ = db.Close()
+
 	return db.QueryRow("SELECT 1")
 }
 

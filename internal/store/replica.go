@@ -32,8 +32,10 @@ func (tx *Tx) Beat(ctx context.Context, r Replica, now, believed int64) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = tx.changed(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET serves = excluded.serves, expires = excluded.expires",
 		r.ID, r.Name, strings.Join(r.Serves, "|"), now+believed)
+
 	return err
 }
 
@@ -43,8 +45,10 @@ func (tx *Tx) Leave(ctx context.Context, id string) error {
 	if err != nil || n == 0 {
 		return err
 	}
+
 	tx.announce(id)
 	_, err = tx.changed(ctx, "UPDATE task SET worker = '' WHERE state = 'preparing' AND worker = $1", id)
+
 	return err
 }
 
@@ -54,12 +58,15 @@ func (r Reader) Replicas(ctx context.Context, now int64) ([]Replica, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return collect(ctx, r.q, func(s scanner) (p Replica, err error) {
 		var serves string
 		if err := s.Scan(&p.ID, &p.Name, &serves); err != nil {
 			return p, err
 		}
+
 		p.Serves = strings.Split(serves, "|")
+
 		return p, nil
 	}, "SELECT id, name, serves FROM replica WHERE expires > $1 ORDER BY id", now)
 }
@@ -73,9 +80,11 @@ func (tx *Tx) DeleteReplicas(ctx context.Context, now, dead int64) error {
 	if err == nil {
 		_, err = tx.changed(ctx, "DELETE FROM replica WHERE expires < $1", now-dead)
 	}
+
 	if err == nil {
 		_, err = tx.changed(ctx, "DELETE FROM mark WHERE at < $1", now-max(dead, marksKept))
 	}
+
 	return err
 }
 
@@ -85,6 +94,7 @@ func (r Reader) Leases(ctx context.Context, now int64) ([]Lease, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return collect(ctx, r.q, func(s scanner) (l Lease, err error) {
 		return l, s.Scan(append(l.fields(), &l.Left)...)
 	}, "SELECT "+upstreamColumns+", CASE WHEN owner <> '' AND expires > $1 THEN expires - $1 ELSE 0 END FROM upstream ORDER BY id", now)
@@ -97,11 +107,14 @@ func (tx *Tx) RenewLease(ctx context.Context, l Lease, now, expires int64) error
 	if err != nil {
 		return err
 	}
+
 	now, expires = at, at+expires-now
+
 	n, err := tx.changed(ctx, "UPDATE upstream SET expires = $5 WHERE id = $1 AND owner = $2 AND fence = $3 AND expires > $4", l.ID, l.Owner, l.Fence, now, expires)
 	if err == nil && n == 0 {
 		return fmt.Errorf("lease of %s: %w", l.ID, ErrNotOwner)
 	}
+
 	return err
 }
 
@@ -112,6 +125,7 @@ func (tx *Tx) DropLease(ctx context.Context, id, owner string, fence int64) erro
 	if err == nil && n > 0 {
 		tx.announce(id)
 	}
+
 	return err
 }
 
@@ -133,8 +147,10 @@ func (tx *Tx) TakePreparing(ctx context.Context, id, replica string, now int64) 
 	if err != nil {
 		return false, err
 	}
+
 	n, err := tx.changed(ctx, `UPDATE task SET worker = $2 WHERE id = $1 AND state = 'preparing'
 		AND (worker = '' OR worker = $2 OR worker NOT IN (SELECT id FROM replica WHERE expires > $3))`, id, replica, now)
+
 	return n == 1, err
 }
 
@@ -145,6 +161,7 @@ func (r Reader) Unprepared(ctx context.Context, replica string, now int64, limit
 	if err != nil {
 		return nil, err
 	}
+
 	return collect(ctx, r.q, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
 		"SELECT id FROM task WHERE state = 'preparing' AND (worker = $1 OR worker NOT IN (SELECT id FROM replica WHERE expires > $2)) ORDER BY id LIMIT $3", replica, now, limit)
 }

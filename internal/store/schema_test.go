@@ -19,27 +19,35 @@ type schema map[string][]string
 // gather runs queries whose rows are a name and what is true of it.
 func gather(t *testing.T, db *sql.DB, queries ...string) schema {
 	t.Helper()
+
 	found := schema{}
+
 	for _, text := range queries {
 		rows, err := db.QueryContext(t.Context(), text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
+
 		for rows.Next() {
 			var name, said string
 			if err := rows.Scan(&name, &said); err != nil {
 				t.Fatal(err)
 			}
+
 			found[name] = append(found[name], plainly(said))
 		}
+
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
+
 		_ = rows.Close()
 	}
+
 	for name := range found {
 		slices.Sort(found[name])
 	}
+
 	return found
 }
 
@@ -53,6 +61,7 @@ var (
 func plainly(text string) string {
 	text = casts.ReplaceAllString(text, "")
 	text = anyOf.ReplaceAllString(text, "IN ($1)")
+
 	return strings.Join(strings.Fields(marks.Replace(text)), " ")
 }
 
@@ -82,21 +91,27 @@ const fullChecks = `SELECT conrelid::regclass::text, pg_get_constraintdef(oid) F
 // keeps them nowhere else. Ours have no parentheses inside.
 func liteChecks(t *testing.T, db *sql.DB, into schema) {
 	t.Helper()
+
 	rows, err := db.QueryContext(t.Context(), "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite%'")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = rows.Close() }()
+
 	for rows.Next() {
 		var name, text string
 		if err := rows.Scan(&name, &text); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, check := range regexp.MustCompile(`CHECK \([^)]*\)`).FindAllString(text, -1) {
 			into[name] = append(into[name], plainly(check))
 		}
+
 		slices.Sort(into[name])
 	}
+
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +124,12 @@ func TestBothDatabasesHaveTheSameSchema(t *testing.T) {
 	full := openAt(t, storetest.Place{Database: storetest.Migrated(t, migrated)})
 	want := gather(t, lite.reads, liteColumns, liteIndexes)
 	liteChecks(t, lite.reads, want)
+
 	got := gather(t, full.reads, fullColumns, fullIndexes, fullChecks)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the schemas (-sqlite +postgres):\n%s", diff)
 	}
+
 	if len(want) < 10 || len(want["balance"]) < 6 || !slices.ContainsFunc(want["task"], func(s string) bool { return strings.Contains(s, "where") }) {
 		t.Errorf("the test sees too little: %v", want)
 	}
@@ -122,6 +139,7 @@ func TestBothDatabasesHaveTheSameSchema(t *testing.T) {
 // has to say so: a database sorts as its people do.
 func TestTextIsComparedByItsBytes(t *testing.T) {
 	s := openAt(t, storetest.Place{Database: storetest.Migrated(t, migrated)})
+
 	found := gather(t, s.reads, `SELECT table_name || '.' || column_name, COALESCE(collation_name, 'the default') FROM information_schema.columns
 		WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`)
 	for column, collation := range found {

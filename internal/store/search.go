@@ -22,8 +22,11 @@ type Search struct {
 // others behind the page. It reads back as far as it must: it is for an operator,
 // not for the path of a task.
 func (r Reader) Search(ctx context.Context, f Search) (list []task.Task, more bool, err error) {
-	var where []string
-	var args []any
+	var (
+		where []string
+		args  []any
+	)
+
 	is := func(text, value string) {
 		if value != "" {
 			args = append(args, value)
@@ -35,14 +38,18 @@ func (r Reader) Search(ctx context.Context, f Search) (list []task.Task, more bo
 	is("(model = ? OR resolved = ?)", f.Model)
 	is("(upstream = ? OR SUBSTR(upstream, 1, LENGTH(?) + 1) = ? || '@')", f.Upstream) // each replica's own renderer has its name and an @
 	is("id < ?", f.After)
+
 	text := "SELECT " + taskColumns + " FROM task"
 	if len(where) > 0 {
 		text += " WHERE " + strings.Join(where, " AND ")
 	}
+
 	args = append(args, f.Limit+1)
+
 	list, err = collect(ctx, r.q, scanTask, fmt.Sprintf("%s ORDER BY id DESC LIMIT $%d", text, len(args)), args...)
 	if more = len(list) > f.Limit; more {
 		list = list[:f.Limit]
 	}
+
 	return list, more, err
 }

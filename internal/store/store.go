@@ -48,14 +48,17 @@ func (o Options) connect(ctx context.Context) (*sql.DB, dialect, error) {
 		db, err := openSQLite(o.Path, 1, false)
 		return db, sqlite, err
 	}
+
 	writers := o.Writers
 	if writers == 0 {
 		writers = 16
 	}
+
 	db, err := openPostgres(ctx, o.Database, writers)
 	if o.Quiet {
 		return db, postgres.givenClock(), err
 	}
+
 	return db, postgres, err
 }
 
@@ -65,9 +68,11 @@ func (o Options) readers(ctx context.Context) (*sql.DB, error) {
 	if n == 0 {
 		n = 8
 	}
+
 	if o.Database == "" {
 		return openSQLite(o.Path, n, true)
 	}
+
 	return openPostgres(ctx, o.Database, n)
 }
 
@@ -99,18 +104,22 @@ func Open(ctx context.Context, o Options) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if o.Database == "" {
 		_, _, err = migrate(ctx, writes, d)
 	} else {
 		err = checkSchema(ctx, writes, d)
 	}
+
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
+
 	reads, err := o.readers(ctx)
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
+
 	s = &Store{hub: newHub(), reads: reads, writes: writes}
 	if o.Database == "" {
 		s.Reader = Reader{q: newPool(reads, &d), d: &d}
@@ -119,9 +128,11 @@ func Open(ctx context.Context, o Options) (s *Store, err error) {
 		s.Reader = Reader{q: plain{reads}, d: &d}
 		s.writer = startCommits(ctx, writes, &d, s.hub, o)
 	}
+
 	if err != nil {
 		return nil, errors.Join(err, reads.Close(), writes.Close())
 	}
+
 	return s, nil
 }
 
@@ -181,6 +192,7 @@ func (tx *Tx) changed(ctx context.Context, text string, args ...any) (int64, err
 	if err != nil {
 		return 0, err
 	}
+
 	return result.RowsAffected()
 }
 
@@ -198,20 +210,26 @@ func (p *pool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	p.mu.RLock()
 	stmt := p.stmts[text]
 	p.mu.RUnlock()
+
 	if stmt != nil {
 		return stmt, nil
 	}
+
 	stmt, err := p.db.PrepareContext(ctx, p.d.spell(text))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
+
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	if old := p.stmts[text]; old != nil {
 		_ = stmt.Close()
 		return old, nil
 	}
+
 	p.stmts[text] = stmt
+
 	return stmt, nil
 }
 
@@ -220,6 +238,7 @@ func (p *pool) query(ctx context.Context, text string, args ...any) (*sql.Rows, 
 	if err != nil {
 		return nil, err
 	}
+
 	return stmt.QueryContext(ctx, args...)
 }
 
@@ -228,6 +247,7 @@ func (p *pool) row(ctx context.Context, text string, args ...any) *sql.Row {
 	if err != nil {
 		return p.db.QueryRowContext(ctx, text, args...)
 	}
+
 	return stmt.QueryRowContext(ctx, args...)
 }
 
@@ -242,14 +262,18 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 		return nil, explain(err)
 	}
 	defer func() { _ = rows.Close() }()
+
 	var list []T
+
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
 			return nil, explain(err)
 		}
+
 		list = append(list, item)
 	}
+
 	return list, explain(rows.Err())
 }
 
@@ -262,6 +286,7 @@ func one[T any](ctx context.Context, q querier, scan func(scanner) (T, error), t
 	if errors.Is(err, sql.ErrNoRows) {
 		return item, ErrNotFound
 	}
+
 	return item, explain(err)
 }
 

@@ -15,6 +15,7 @@ import (
 
 func write(t testing.TB, s *Store, f func(*Tx) error) {
 	t.Helper()
+
 	if err := s.Write(context.Background(), f); err != nil {
 		t.Fatal(err)
 	}
@@ -28,13 +29,16 @@ func addAccount(t testing.TB, s *Store, id string, weight, limit int64, grant mo
 		if ok, err := tx.InsertAccount(ctx, account.Account{ID: id, Name: id, Weight: weight, Cap: limit}); err != nil || !ok {
 			return fmt.Errorf("insert account: %v %w", ok, err)
 		}
+
 		b, err := tx.LockBalance(ctx, id)
 		if err != nil {
 			return err
 		}
+
 		if b, err = credit.Grant(b, grant); err != nil {
 			return err
 		}
+
 		return tx.SaveBalance(ctx, id, b, credit.Entry{ID: "entry_" + id, Account: id, Kind: credit.KindGrant, Amount: grant, Ref: "start"})
 	})
 }
@@ -45,25 +49,31 @@ func hold(ctx context.Context, tx *Tx, id, acct, lane string, state task.State) 
 	if err != nil {
 		return err
 	}
+
 	if b, err = credit.Hold(b, 5); err != nil {
 		return err
 	}
+
 	if err := tx.SaveBalance(ctx, acct, b, credit.Entry{ID: "hold_" + id, Account: acct, Task: id, Kind: credit.KindHold, Amount: 5}); err != nil {
 		return err
 	}
+
 	t := task.Task{ID: id, Account: acct, Version: 1, State: state, Model: "m", Resolved: "m", Seconds: 5, Hold: 5, UnitPrice: 1, Billing: "output"}
 	if state == task.Queued {
 		t.Lane = lane
 	}
+
 	return tx.InsertTask(ctx, t, []byte("{}"))
 }
 
 func noFindings(t testing.TB, s *Store) {
 	t.Helper()
+
 	findings, err := s.Audit(context.Background(), 10)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, f := range findings {
 		t.Errorf("audit: %s: %s", f.Check, f.Detail)
 	}
@@ -74,20 +84,35 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 		addAccount(t, s, "acct_a", 1, 0, 100)
 		ctx := t.Context()
 		write(t, s, func(tx *Tx) error { return hold(ctx, tx, "task_1", "acct_a", "lane", task.Queued) })
+
 		var fence int64
+
 		write(t, s, func(tx *Tx) (err error) { fence, err = tx.TakeLease(ctx, "up", "me", 5, 1000); return err })
+
 		var tk task.Task
+
 		write(t, s, func(tx *Tx) (err error) {
 			tk, err = tx.Claim(ctx, Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 10})
 			return err
 		})
+
 		if tk.State != task.Submitting || tk.Attempt != 1 || tk.Version != 2 {
 			t.Fatalf("claimed %+v", tk)
 		}
+
 		steps := []task.Step{
-			{At: 20, Edit: func(t *task.Task) { t.State, t.Ticket = task.Running, "T" }},
-			{At: 30, Edit: func(t *task.Task) { t.State, t.Result = task.Collecting, "{}" }},
-			{At: 40, Edit: func(t *task.Task) { t.State, t.Progress = task.Completed, 100 }, Used: 3, Entries: [2]string{"e1", "e2"}},
+			{At: 20, Edit: func(t *task.Task) {
+				t.State = task.Running
+				t.Ticket = "T"
+			}},
+			{At: 30, Edit: func(t *task.Task) {
+				t.State = task.Collecting
+				t.Result = "{}"
+			}},
+			{At: 40, Edit: func(t *task.Task) {
+				t.State = task.Completed
+				t.Progress = 100
+			}, Used: 3, Entries: [2]string{"e1", "e2"}},
 		}
 		for i, step := range steps {
 			write(t, s, func(tx *Tx) (err error) {
@@ -96,26 +121,36 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 						return err
 					}
 				}
+
 				next, err := task.Advance(ctx, tx, tk, step)
 				if err == nil {
 					tk = next
 				}
+
 				return err
 			})
 		}
+
 		b, err := s.Balance(ctx, "acct_a")
 		if err != nil || b != (credit.Balance{Granted: 100, Spent: 3}) {
 			t.Fatalf("balance %+v, %v", b, err)
 		}
+
 		if events, err := s.Events(ctx, tk.ID, 0, 10); err != nil || len(events) != 5 {
 			t.Fatalf("events %v, %v", events, err)
 		}
+
 		if err := s.Write(ctx, func(tx *Tx) error {
-			_, err := task.Advance(ctx, tx, task.Task{ID: tk.ID, Account: tk.Account, Version: 2, State: task.Collecting, Lane: tk.Lane}, task.Step{Edit: func(t *task.Task) { t.State, t.Error = task.Failed, &task.Error{Code: "x"} }})
+			_, err := task.Advance(ctx, tx, task.Task{ID: tk.ID, Account: tk.Account, Version: 2, State: task.Collecting, Lane: tk.Lane}, task.Step{Edit: func(t *task.Task) {
+				t.State = task.Failed
+				t.Error = &task.Error{Code: "x"}
+			}})
+
 			return err
 		}); err == nil {
 			t.Fatal("a step from a stale version was written")
 		}
+
 		noFindings(t, s)
 	})
 }
@@ -123,7 +158,9 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 func TestAFailedMemberRollsBackAlone(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
+
 		boom := errors.New("boom")
+
 		var wg sync.WaitGroup
 		for i := range 60 {
 			wg.Go(func() {
@@ -131,9 +168,11 @@ func TestAFailedMemberRollsBackAlone(t *testing.T) {
 					if err := hold(context.Background(), tx, fmt.Sprintf("task_%02d", i), "acct_a", "lane", task.Queued); err != nil {
 						return err
 					}
+
 					if i%3 == 0 {
 						return boom
 					}
+
 					return nil
 				})
 				if (i%3 == 0) != errors.Is(err, boom) {
@@ -141,11 +180,14 @@ func TestAFailedMemberRollsBackAlone(t *testing.T) {
 				}
 			})
 		}
+
 		wg.Wait()
+
 		b, err := s.Balance(t.Context(), "acct_a")
 		if err != nil || b.Held != 40*5 {
 			t.Fatalf("held %d, %v; want %d", b.Held, err, 40*5)
 		}
+
 		noFindings(t, s)
 	})
 }
@@ -159,16 +201,20 @@ func TestAPanicRollsBackAndIsRaisedAtTheCaller(t *testing.T) {
 					t.Errorf("recovered %v", r)
 				}
 			}()
+
 			_ = s.Write(t.Context(), func(tx *Tx) error {
 				if err := hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued); err != nil {
 					return err
 				}
+
 				panic("ouch")
 			})
 		}()
+
 		if _, err := s.Task(t.Context(), "task_1"); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("the panicked write left a row: %v", err)
 		}
+
 		write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_2", "acct_a", "lane", task.Queued) })
 		noFindings(t, s)
 	})
@@ -178,22 +224,28 @@ func TestEffectsComeAfterTheCommitAndOnlyThen(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
 		hears(t, s, true) // until then everybody is woken now and then
+
 		changed, stop := s.WatchTask("task_1")
 		defer stop()
+
 		ran := false
 		_ = s.Write(t.Context(), func(tx *Tx) error {
 			tx.AfterCommit(func() { ran = true })
 			_ = hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued)
+
 			return errors.New("no")
 		})
+
 		select {
 		case <-changed:
 			t.Fatal("told of a change that was rolled back")
 		default:
 		}
+
 		if ran {
 			t.Fatal("an effect of a write that was rolled back ran")
 		}
+
 		write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued) })
 		<-changed
 	})
@@ -203,6 +255,7 @@ func TestACancelledCallerIsNotWritten(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
+
 		err := s.Write(ctx, func(*Tx) error { t.Error("the closure of a cancelled caller ran"); return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)

@@ -21,14 +21,18 @@ const taskMarks = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 
 	"$27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38"
 
 func scanTask(s scanner) (task.Task, error) {
-	var t task.Task
-	var metadata, warnings, failure string
+	var (
+		t                           task.Task
+		metadata, warnings, failure string
+	)
+
 	err := s.Scan(&t.ID, &t.Account, &t.Key, &t.Version, &t.State, &t.Object, &t.Model, &t.Resolved, &t.Prompt, &t.Size, &t.Seconds, &t.Preview, &metadata, &warnings,
 		&t.Hold, &t.UnitPrice, &t.Billing, &t.Billed, &t.Cost, &t.Lane, &t.Attempt, &t.Upstream, &t.Ticket, &t.Result, &t.Progress, &t.Retries,
 		&t.CreatedAt, &t.QueuedAt, &t.SubmittedAt, &t.StartedAt, &t.RenderedAt, &t.CompletedAt, &t.ExpiresAt, &t.StartBy, &t.SweptAt, &t.CancelRequestedAt, &t.HiddenAt, &failure)
 	if err != nil {
 		return t, err
 	}
+
 	return t, errors.Join(parse(metadata, &t.Metadata), parse(warnings, &t.Warnings), parse(failure, &t.Error))
 }
 
@@ -36,6 +40,7 @@ func parse(text string, into any) error {
 	if text == "" {
 		return nil
 	}
+
 	return json.Unmarshal([]byte(text), into)
 }
 
@@ -43,7 +48,9 @@ func compose(empty bool, v any) (string, error) {
 	if empty {
 		return "", nil
 	}
+
 	text, err := json.Marshal(v)
+
 	return string(text), err
 }
 
@@ -51,10 +58,12 @@ func taskValues(t task.Task) ([]any, error) {
 	metadata, err1 := compose(len(t.Metadata) == 0, t.Metadata)
 	warnings, err2 := compose(len(t.Warnings) == 0, t.Warnings)
 	failure, err3 := compose(t.Error == nil, t.Error)
+
 	preview := 0
 	if t.Preview {
 		preview = 1
 	}
+
 	return []any{
 		t.ID, t.Account, t.Key, t.Version, string(t.State), t.Object, t.Model, t.Resolved, t.Prompt, t.Size, t.Seconds, preview, metadata, warnings,
 		int64(t.Hold), int64(t.UnitPrice), t.Billing, t.Billed, int64(t.Cost), t.Lane, t.Attempt, t.Upstream, t.Ticket, t.Result, t.Progress, t.Retries,
@@ -69,12 +78,15 @@ func (tx *Tx) InsertTask(ctx context.Context, t task.Task, request []byte) error
 	if err != nil {
 		return err
 	}
+
 	var all []statement
 	if t.State == task.Queued {
 		all = tx.joinBy(t)
 	}
+
 	event, change := tx.eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: t.CreatedAt})
 	tx.events = append(tx.events, change)
+
 	return tx.together(ctx, append(all,
 		statement{"INSERT INTO task (" + taskColumns + ") VALUES (" + taskMarks + ")", values, 1},
 		statement{"INSERT INTO request (task, body, prepared) VALUES ($1, $2, '')", []any{t.ID, string(request)}, 1},
@@ -85,10 +97,12 @@ func (tx *Tx) InsertTask(ctx context.Context, t task.Task, request []byte) error
 // if its version still is was's.
 func (tx *Tx) SaveTask(ctx context.Context, was, t task.Task) (bool, error) {
 	warnings, err1 := compose(len(t.Warnings) == 0, t.Warnings)
+
 	failure, err2 := compose(t.Error == nil, t.Error)
 	if err := errors.Join(err1, err2); err != nil {
 		return false, err
 	}
+
 	counts, err := tx.exchange(ctx, append(tx.lockTurn(was, t), statement{`UPDATE task SET version = $3, state = $4, warnings = $5, billed = $6, cost = $7, lane = $8, attempt = $9, upstream = $10,
 		ticket = $11, result = $12, progress = $13, retries = $14, queued_at = $15, submitted_at = $16, started_at = $17, rendered_at = $18,
 		completed_at = $19, expires_at = $20, swept_at = $21, cancel_requested_at = $22, hidden_at = $23, error = $24
@@ -97,6 +111,7 @@ func (tx *Tx) SaveTask(ctx context.Context, was, t task.Task) (bool, error) {
 		t.Ticket, t.Result, t.Progress, t.Retries, t.QueuedAt, t.SubmittedAt, t.StartedAt, t.RenderedAt,
 		t.CompletedAt, t.ExpiresAt, t.SweptAt, t.CancelRequestedAt, t.HiddenAt, failure,
 	}, anyRows}))
+
 	return err == nil && counts[len(counts)-1] == 1, err
 }
 
@@ -107,11 +122,14 @@ func (tx *Tx) Record(ctx context.Context, c task.Consequence) error {
 	if err != nil {
 		return err
 	}
+
 	if c.Balance != nil {
 		all = slices.Concat(all, saveBalance(c.Task.Account, *c.Balance, c.Entries), tx.settleBudgets(c.Task))
 	}
+
 	event, change := tx.eventBy(c.Event)
 	tx.events = append(tx.events, change)
+
 	return tx.together(ctx, slices.Concat(append(all, event), tx.told(c.Was, c.Task, c.Event.At)))
 }
 
@@ -149,41 +167,52 @@ type ObjectIn struct {
 
 // where is the filter as a condition, but for where its page starts.
 func (f Filter) where() (where []string, args []any) {
-	where, args = []string{"account = $1", "hidden_at = 0"}, []any{f.Account}
+	where = []string{"account = $1", "hidden_at = 0"}
+	args = []any{f.Account}
 	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
 	are := func(o ObjectIn) string {
 		return "(object = " + mark(o.Object) + " AND state = " + mark(string(o.State)) + ")"
 	}
+
 	if f.ID != "" {
 		where = append(where, "id = "+mark(f.ID))
 	}
+
 	if len(f.States) > 0 {
 		marks := make([]string, len(f.States))
 		for i, s := range f.States {
 			marks[i] = mark(string(s))
 		}
+
 		in := "state IN (" + strings.Join(marks, ", ") + ")"
 		if f.Besides != (ObjectIn{}) {
 			in = "(" + in + " OR " + are(f.Besides) + ")"
 		}
+
 		where = append(where, in)
 	}
+
 	if f.Without != (ObjectIn{}) {
 		where = append(where, "NOT "+are(f.Without))
 	}
+
 	if f.Model != "" {
 		m := mark(f.Model)
 		where = append(where, "(model = "+m+" OR resolved = "+m+")")
 	}
+
 	if f.Key != "" {
 		where = append(where, "api_key = "+mark(f.Key))
 	}
+
 	if f.From > 0 {
 		where = append(where, "id >= "+mark(madeAt(f.From)))
 	}
+
 	if f.Until > 0 {
 		where = append(where, "id < "+mark(madeAt(f.Until)))
 	}
+
 	return where, args
 }
 
@@ -191,7 +220,9 @@ func (f Filter) where() (where []string, args []any) {
 // later: an id begins with the time of its making.
 func madeAt(millis int64) string {
 	var id ulid.ULID
+
 	_ = id.SetTime(uint64(millis)) // fails in the year 10889
+
 	return "task_" + id.String()
 }
 
@@ -199,30 +230,39 @@ func madeAt(millis int64) string {
 // are others behind the page.
 func (r Reader) Tasks(ctx context.Context, f Filter) (list []task.Task, more bool, err error) {
 	where, args := f.where()
-	order, beyond := "DESC", "<"
+	order := "DESC"
+	beyond := "<"
+
 	if f.Ascending {
-		order, beyond = "ASC", ">"
+		order = "ASC"
+		beyond = ">"
 	}
+
 	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
 	if f.After != "" {
 		where = append(where, "id "+beyond+" "+mark(f.After))
 	}
+
 	text := "SELECT " + taskColumns + " FROM task WHERE " + strings.Join(where, " AND ") + " ORDER BY id " + order + " LIMIT " + mark(f.Limit+1)
 	if f.Skip > 0 {
 		text += " OFFSET " + mark(f.Skip)
 	}
+
 	if list, err = collect(ctx, r.q, scanTask, text, args...); err != nil {
 		return nil, false, err
 	}
+
 	if more = len(list) > f.Limit; more {
 		list = list[:f.Limit]
 	}
+
 	return list, more, nil
 }
 
 // CountTasks is how many tasks a list would have in all, whatever its page.
 func (r Reader) CountTasks(ctx context.Context, f Filter) (int64, error) {
 	where, args := f.where()
+
 	return one(ctx, r.q, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
 		"SELECT COUNT(*) FROM task WHERE "+strings.Join(where, " AND "), args...)
 }
@@ -260,13 +300,16 @@ func (r Reader) CountStates(ctx context.Context) (map[task.State]int64, error) {
 		state task.State
 		n     int64
 	}
+
 	list, err := collect(ctx, r.q, func(s scanner) (c count, err error) { return c, s.Scan(&c.state, &c.n) },
 		`SELECT state, COUNT(*) FROM task WHERE state IN ('preparing', 'submitting', 'running', 'collecting') GROUP BY state
 		UNION ALL SELECT 'queued', COALESCE(SUM(queued), 0) FROM turn`)
+
 	counts := map[task.State]int64{}
 	for _, c := range list {
 		counts[c.state] = c.n
 	}
+
 	return counts, err
 }
 
@@ -275,6 +318,7 @@ func (r Reader) CountStates(ctx context.Context) (map[task.State]int64, error) {
 func (r Reader) Request(ctx context.Context, task string) (body, prepared []byte, err error) {
 	pair, err := one(ctx, r.q, func(s scanner) (p [2]string, err error) { return p, s.Scan(&p[0], &p[1]) },
 		"SELECT body, prepared FROM request WHERE task = $1", task)
+
 	return []byte(pair[0]), []byte(pair[1]), err
 }
 
@@ -314,8 +358,10 @@ func (tx *Tx) InsertArtifact(ctx context.Context, a task.Artifact) error {
 	if a.Sound {
 		sound = 1
 	}
+
 	_, err := tx.changed(ctx, "INSERT INTO artifact ("+artifactColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (task, kind) DO NOTHING",
 		a.Task, string(a.Kind), a.Blob, a.Type, a.Bytes, a.SHA256, a.Width, a.Height, a.Millis, sound)
+
 	return err
 }
 

@@ -15,6 +15,7 @@ func (tx *Tx) Thin(ctx context.Context, before int64, limit int) (int, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
+
 	marks, args := tx.list(ids)
 	for _, text := range []string{
 		"DELETE FROM event WHERE task IN (" + marks + ") AND seq < (SELECT MAX(last.seq) FROM event last WHERE last.task = event.task)",
@@ -27,6 +28,7 @@ func (tx *Tx) Thin(ctx context.Context, before int64, limit int) (int, error) {
 			return 0, err
 		}
 	}
+
 	return len(ids), nil
 }
 
@@ -35,8 +37,10 @@ func (r Reader) list(ids []string) (marks string, args []any) {
 	if r.d.arrays {
 		return "SELECT unnest($1::text[])", []any{ids}
 	}
+
 	for _, id := range ids {
 		args = append(args, id)
 	}
+
 	return strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", "), args
 }

@@ -12,18 +12,23 @@ import (
 // password; a role without rights leaves nothing half-made.
 func TestAWrongDatabaseIsSaidInOneLine(t *testing.T) {
 	good := storetest.Database(t)
+
 	db, _, err := Options{Database: good}.connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = db.Close() }()
+
 	address := func(edit func(*url.URL)) string {
 		u, err := url.Parse(good)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		u.User = url.UserPassword(u.User.Username(), "a-secret-word")
 		edit(u)
+
 		return u.String()
 	}
 	for want, dsn := range map[string]string{
@@ -42,10 +47,12 @@ func TestAWrongDatabaseIsSaidInOneLine(t *testing.T) {
 			t.Errorf("%s: migrated", want)
 			continue
 		}
+
 		if said := err.Error(); !strings.Contains(said, want) || strings.Contains(said, "\n") || strings.Contains(said, "a-secret-word") {
 			t.Errorf("%s: it says %q", want, said)
 		}
 	}
+
 	var tables int
 	if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'").Scan(&tables); err != nil || tables != 0 {
 		t.Errorf("%d tables are left, %v", tables, err)

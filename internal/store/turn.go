@@ -54,7 +54,9 @@ func turnBy(t task.Task, queued, running, rank int64) []statement {
 
 // moveTurn keeps the account's turns true for a step of one of its tasks.
 func (tx *Tx) moveTurn(was, t task.Task) ([]statement, error) {
-	from, to := was.State, t.State
+	from := was.State
+
+	to := t.State
 	switch {
 	case from == task.Queued && to == task.Queued && was.Lane != t.Lane:
 		return append(turnBy(was, -1, 0, 0), tx.joinBy(t)...), nil
@@ -71,6 +73,7 @@ func (tx *Tx) moveTurn(was, t task.Task) ([]statement, error) {
 	case from == task.Queued:
 		return nil, fmt.Errorf("task %s: only a claim makes a queued task %s", t.ID, to)
 	}
+
 	return nil, nil
 }
 
@@ -82,7 +85,9 @@ func (tx *Tx) ChangeAccount(ctx context.Context, id string, edit func(*account.A
 	if err != nil {
 		return a, err
 	}
+
 	edit(&a)
+
 	if err := tx.together(ctx, []statement{
 		{"UPDATE account SET weight = $2, cap = $3 WHERE id = $1", []any{id, a.Weight, a.Cap}, 1},
 		{"SELECT 1 FROM turn WHERE account = $1 ORDER BY lane" + tx.d.forUpdate, []any{id}, anyRows},
@@ -92,7 +97,9 @@ func (tx *Tx) ChangeAccount(ctx context.Context, id string, edit func(*account.A
 	}); err != nil {
 		return a, fmt.Errorf("change account %s: %w", id, err)
 	}
+
 	tx.events = append(tx.events, Change{}) // a turn may be ready now: everybody looks
+
 	return a, nil
 }
 
@@ -103,6 +110,7 @@ func (tx *Tx) lockTurn(was, t task.Task) []statement {
 	if tx.d.forUpdate == "" || same || was.State == task.Preparing && t.State != task.Queued {
 		return nil
 	}
+
 	return []statement{{"SELECT 1 FROM turn WHERE lane IN ($1, $2) AND account = $3 ORDER BY lane" + tx.d.forUpdate, []any{was.Lane, t.Lane, t.Account}, anyRows}}
 }
 
@@ -127,16 +135,22 @@ func (tx *Tx) Claim(ctx context.Context, c Claim) (task.Task, error) {
 	if err := tx.Holds(ctx, c.Upstream, c.Owner, c.Fence, c.At); err != nil {
 		return task.Task{}, err
 	}
+
 	for {
-		var account string
-		var rank int64
+		var (
+			account string
+			rank    int64
+		)
+
 		err := tx.q.row(ctx, "SELECT account, rank FROM turn WHERE lane = $1 AND ready = 1 ORDER BY rank, account LIMIT 1"+tx.d.skipLocked, c.Lane).Scan(&account, &rank)
 		if errors.Is(err, sql.ErrNoRows) {
 			return task.Task{}, tx.nothingReady(ctx, c.Lane)
 		}
+
 		if err != nil {
 			return task.Task{}, fmt.Errorf("next turn: %w", err)
 		}
+
 		t, err := one(ctx, tx.q, scanTask, `UPDATE task SET state = 'submitting', attempt = attempt + 1, version = version + 1, upstream = $3, submitted_at = $4, ticket = '', result = ''
 			WHERE id = (SELECT id FROM task WHERE lane = $1 AND account = $2 AND state = 'queued' ORDER BY id LIMIT 1) AND state = 'queued'
 			RETURNING `+taskColumns, c.Lane, account, c.Upstream, c.At)
@@ -146,11 +160,14 @@ func (tx *Tx) Claim(ctx context.Context, c Claim) (task.Task, error) {
 			if _, err := tx.changed(ctx, "UPDATE turn SET queued = 0, ready = 0 WHERE lane = $1 AND account = $2", c.Lane, account); err != nil {
 				return task.Task{}, err
 			}
+
 			continue
 		}
+
 		if err != nil {
 			return task.Task{}, fmt.Errorf("claim: %w", err)
 		}
+
 		return t, tx.claimed(ctx, t, c, rank)
 	}
 }
@@ -165,6 +182,7 @@ func (tx *Tx) nothingReady(ctx context.Context, lane string) error {
 	if tx.d.skipLocked == "" {
 		return ErrNotFound
 	}
+
 	n, err := one(ctx, tx.q, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
 		"SELECT COUNT(*) FROM (SELECT 1 FROM turn WHERE lane = $1 AND ready = 1 LIMIT 1) AS taken", lane)
 	switch {
@@ -173,6 +191,7 @@ func (tx *Tx) nothingReady(ctx context.Context, lane string) error {
 	case n > 0:
 		return ErrBusy
 	}
+
 	return ErrNotFound
 }
 
@@ -180,6 +199,7 @@ func (tx *Tx) claimed(ctx context.Context, t task.Task, c Claim, rank int64) err
 	event, change := tx.eventBy(task.Event{Task: t.ID, Account: t.Account, Seq: t.Version, State: t.State, At: c.At, Note: "claimed for " + c.Upstream})
 	tx.events = append(tx.events, change)
 	attempt := attemptBy(Attempt{Task: t.ID, N: t.Attempt, Upstream: c.Upstream, SupplierAccount: c.SupplierAccount, Model: c.Model, SentAt: c.At})
+
 	return tx.together(ctx, append(turnBy(t, -1, 1, t.Seconds*rankScale),
 		statement{"UPDATE lane SET v = $2 WHERE id = $1 AND v < $2", []any{c.Lane, rank}, anyRows}, attempt, event))
 }
@@ -238,19 +258,24 @@ func (r Reader) QueuedFirst(ctx context.Context, lane string, turns, each int) (
 		account string
 		Waiting
 	}
+
 	most := turns*each + 1
 	rows, err := collect(ctx, r.q, func(s scanner) (w row, err error) { return w, s.Scan(&w.account, &w.Task, &w.Seconds) },
 		r.d.queuedFirst, lane, each, most)
+
 	found := make(map[string][]Waiting, turns)
 	for _, w := range rows {
 		found[w.account] = append(found[w.account], w.Waiting)
 	}
+
 	for _, list := range found {
 		slices.SortFunc(list, func(a, b Waiting) int { return strings.Compare(a.Task, b.Task) })
 	}
+
 	if n := len(rows); n == most {
 		delete(found, rows[n-1].account) // it may have been cut
 	}
+
 	return found, err
 }
 

@@ -25,17 +25,22 @@ func TestAnEarlierReleasesDumpIsTakenOver(t *testing.T) {
 		"postgres": {Database: storetest.Database(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o.Now, o.Log = time.Now, slog.New(slog.DiscardHandler)
+			o.Now = time.Now
+			o.Log = slog.New(slog.DiscardHandler)
 			restore(t, o, filepath.Join("testdata", "schema1."+name+".sql"))
+
 			from, to, err := Migrate(t.Context(), o)
 			if err != nil || from != 1 || to <= 1 {
 				t.Fatalf("migrated from %d to %d: %v", from, to, err)
 			}
+
 			s, err := Open(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			defer func() { _ = s.Close() }()
+
 			checkTakenOver(t, s)
 		})
 	}
@@ -43,19 +48,23 @@ func TestAnEarlierReleasesDumpIsTakenOver(t *testing.T) {
 
 func restore(t *testing.T, o Options, path string) {
 	t.Helper()
+
 	dump, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	db, _, err := o.connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if o.Database == "" {
 		_, err = db.ExecContext(t.Context(), string(dump))
 	} else {
 		err = simply(t.Context(), db, string(dump))
 	}
+
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -67,44 +76,55 @@ func simply(ctx context.Context, db *sql.DB, text string) error {
 	if err != nil {
 		return err
 	}
+
 	err = onConn(conn, func(c *pgx.Conn) error {
 		_, err := c.PgConn().Exec(ctx, text).ReadAll()
 		return err
 	})
+
 	return errors.Join(err, conn.Close())
 }
 
 func checkTakenOver(t *testing.T, s *Store) {
 	t.Helper()
+
 	ctx := t.Context()
 	if found, err := s.Audit(ctx, 10); err != nil || len(found) > 0 {
 		t.Errorf("the ledger after it: %v, %v", found, err)
 	}
+
 	accounts, err := s.Accounts(ctx)
 	if err != nil || len(accounts) != 2 {
 		t.Fatalf("accounts: %v, %v", accounts, err)
 	}
+
 	list, _, err := s.Tasks(ctx, Filter{Account: accounts[0].ID, Limit: 100})
+
 	counts := map[task.State]int{}
 	for _, one := range list {
 		counts[one.State]++
 	}
+
 	if err != nil || counts[task.Completed] != 1 || counts[task.Failed] != 1 || counts[task.Cancelled] != 1 || counts[task.Queued] != 2 || counts[task.Running] != 2 {
 		t.Errorf("tasks: %v, %v", counts, err) // one more was completed, and deleted by its owner
 	}
+
 	for _, one := range list {
 		if body, _, err := s.Request(ctx, one.ID); err != nil || len(body) == 0 {
 			t.Errorf("request of %s: %q, %v", one.ID, body, err)
 		}
+
 		if one.State == task.Completed {
 			if video, err := s.Artifact(ctx, one.ID, task.Video); err != nil || video.Blob == "" {
 				t.Errorf("video of %s: %+v, %v", one.ID, video, err)
 			}
 		}
 	}
+
 	if files, _, err := s.Files(ctx, accounts[0].ID, "", 10); err != nil || len(files) != 1 {
 		t.Errorf("files: %v, %v", files, err)
 	}
+
 	if keys, err := s.Keys(ctx, accounts[0].ID); err != nil || len(keys) != 1 {
 		t.Errorf("keys: %v, %v", keys, err)
 	}

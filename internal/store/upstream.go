@@ -57,20 +57,26 @@ func (tx *Tx) TakeLease(ctx context.Context, id, owner string, now, expires int6
 	if err := tx.EnsureUpstream(ctx, id); err != nil {
 		return 0, err
 	}
+
 	at, err := tx.clock(ctx, now)
 	if err != nil {
 		return 0, err
 	}
+
 	now, expires = at, at+expires-now
+
 	n, err := tx.changed(ctx, `UPDATE upstream SET fence = fence + CASE WHEN owner = $2 AND expires > $3 THEN 0 ELSE 1 END, owner = $2, expires = $4
 		WHERE id = $1 AND (owner = $2 OR expires < $3)`, id, owner, now, expires)
 	if err != nil {
 		return 0, err
 	}
+
 	if n == 0 {
 		return 0, ErrNotOwner
 	}
+
 	u, err := tx.Upstream(ctx, id)
+
 	return u.Fence, err
 }
 
@@ -92,15 +98,19 @@ func (tx *Tx) VoidLease(ctx context.Context, id string) error {
 // transaction.
 func (tx *Tx) Holds(ctx context.Context, id, owner string, fence, now int64) error {
 	var at int64 // asked for in the same exchange, and after the row is locked
+
 	clock := cmp.Or(tx.d.clock, "0")
+
 	u, err := one(ctx, tx.q, func(s scanner) (u Upstream, err error) { return u, s.Scan(&u.Owner, &u.Fence, &u.Expires, &at) },
 		"SELECT owner, fence, expires, "+clock+" FROM upstream WHERE id = $1"+tx.d.forShare, id)
 	if err != nil {
 		return fmt.Errorf("lease of %s: %w", id, err)
 	}
+
 	if u.Owner != owner || u.Fence != fence || u.Expires <= cmp.Or(at, now) {
 		return fmt.Errorf("lease of %s: %w", id, ErrNotOwner)
 	}
+
 	return nil
 }
 
@@ -118,6 +128,7 @@ func (tx *Tx) SetWish(ctx context.Context, id string, wish Wish) error {
 	if err == nil && n == 0 {
 		return fmt.Errorf("upstream %s: %w", id, ErrNotFound)
 	}
+
 	return err
 }
 
@@ -126,6 +137,7 @@ func (tx *Tx) SetWish(ctx context.Context, id string, wish Wish) error {
 func (tx *Tx) SetUp(ctx context.Context, id, setup string) (bool, error) {
 	n, err := tx.changed(ctx, "INSERT INTO upstream ("+upstreamColumns+`) VALUES ($1, '', 0, 0, 0, '', '', '', $2)
 		ON CONFLICT (id) DO UPDATE SET wish = '', parked_until = 0, parked_why = '', key_id = '', setup = excluded.setup WHERE upstream.setup = ''`, id, setup)
+
 	return n == 1, err
 }
 
@@ -134,6 +146,7 @@ func (tx *Tx) SetUp(ctx context.Context, id, setup string) (bool, error) {
 func (tx *Tx) Forget(ctx context.Context, id string) (bool, error) {
 	n, err := tx.changed(ctx, `UPDATE upstream SET setup = '' WHERE id = $1 AND wish = 'removed'
 		AND NOT EXISTS (SELECT 1 FROM task WHERE upstream = $1 AND state IN ('submitting', 'running', 'collecting'))`, id)
+
 	return n == 1, err
 }
 
@@ -181,6 +194,7 @@ func (tx *Tx) SaveAttempt(ctx context.Context, a Attempt) error {
 	if err == nil && n != 1 {
 		return fmt.Errorf("attempt %d of %s: %w", a.N, a.Task, ErrNotFound)
 	}
+
 	return err
 }
 

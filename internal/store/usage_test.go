@@ -20,6 +20,7 @@ type ended struct {
 
 func TestUsageSumsUpWhatEnded(t *testing.T) {
 	const day = dayMillis
+
 	tasks := []ended{
 		{"acct_a", "m1", "k1", task.Completed, 10 * day, 2},
 		{"acct_a", "m1", "k1", task.Completed, 11*day - 1, 3},
@@ -30,10 +31,13 @@ func TestUsageSumsUpWhatEnded(t *testing.T) {
 		{"acct_b", "m1", "k3", task.Completed, 10 * day, 100},
 	}
 	all := func(f UsageFilter) UsageFilter {
-		f.Account, f.Limit = "acct_a", 100
+		f.Account = "acct_a"
+
+		f.Limit = 100
 		if f.Until == 0 {
 			f.Until = 100 * day
 		}
+
 		return f
 	}
 	cases := map[string]struct {
@@ -48,26 +52,36 @@ func TestUsageSumsUpWhatEnded(t *testing.T) {
 		"of one key":       {all(UsageFilter{Key: "k2"}), []Usage{{Failed: 1}}},
 		"of one model":     {all(UsageFilter{Model: "m2", ByKey: true}), []Usage{{Key: "k1", Completed: 1, Cancelled: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
 	}
+
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		for _, a := range []string{"acct_a", "acct_b"} {
 			addAccount(t, s, a, 1, 0, 1000)
 		}
+
 		for i, e := range tasks {
 			c := creation(fmt.Sprintf("task_%d", i), e.account, fmt.Sprintf("i%d", i), e.state)
-			c.Task.Resolved, c.Task.Key, c.Task.CompletedAt, c.Task.Cost, c.Task.Seconds = e.model, e.key, e.at, e.cost, 5
+			c.Task.Resolved = e.model
+			c.Task.Key = e.key
+			c.Task.CompletedAt = e.at
+			c.Task.Cost = e.cost
+
+			c.Task.Seconds = 5
 			if e.state == task.Completed {
 				c.Task.Billed = 5_000
 			}
+
 			if _, err := s.Create(ctx, c); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		for name, c := range cases {
 			got, err := s.Usage(ctx, c.filter)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("%s: %s", name, diff)
 			}

@@ -44,12 +44,15 @@ func (w *work) finish(err error) {
 	if w.err == nil {
 		w.err = err
 	}
+
 	if w.err == nil && w.panicked == nil && w.tx != nil {
 		w.hub.publish(w.tx.events)
+
 		for _, f := range w.tx.after {
 			f()
 		}
 	}
+
 	close(w.done)
 }
 
@@ -79,17 +82,21 @@ func startWriter(ctx context.Context, db *sql.DB, d *dialect, h *hub, o Options)
 	if err != nil {
 		return nil, fmt.Errorf("open the writing connection: %w", explain(err))
 	}
+
 	w := &writer{
 		customers: make(chan *work, queueLength), background: make(chan *work, queueLength), closing: make(chan struct{}), over: make(chan struct{}),
 		conn: conn, stmts: map[string]*sql.Stmt{}, now: o.Now, log: o.Log, hub: h, dialect: d, walPath: o.Path + "-wal",
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
+
 	checkpoints, err := openSQLite(o.Path, 1, false)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+
 	w.ended.Go(w.run)
 	w.ended.Go(func() { w.checkpoint(checkpoints) })
+
 	return w, nil
 }
 
@@ -98,6 +105,7 @@ func (w *writer) write(ctx context.Context, f func(*Tx) error, background bool) 
 	if background {
 		queue = w.background
 	}
+
 	m := &work{ctx: ctx, f: f, done: make(chan struct{}), hub: w.hub}
 	select {
 	case queue <- m:
@@ -106,22 +114,27 @@ func (w *writer) write(ctx context.Context, f func(*Tx) error, background bool) 
 	case <-w.closing:
 		return ErrClosed
 	}
+
 	select {
 	case <-m.done:
 	case <-ctx.Done():
 		if m.abandon() {
 			return ctx.Err()
 		}
+
 		<-m.done
 	case <-w.over: // it came into the queue as the writer ended
 		if m.abandon() {
 			return ErrClosed
 		}
+
 		<-m.done
 	}
+
 	if m.panicked != nil {
 		panic(m.panicked)
 	}
+
 	return m.err
 }
 
@@ -135,9 +148,11 @@ func (w *writer) stop() {
 	w.ended.Wait()
 	close(w.over)
 	w.cancel()
+
 	for _, stmt := range w.stmts {
 		_ = stmt.Close()
 	}
+
 	_ = w.conn.Close()
 }
 
@@ -147,7 +162,9 @@ func (w *writer) run() {
 		if group == nil {
 			return
 		}
+
 		w.commit(group)
+
 		if w.walFull.Swap(false) {
 			if _, err := w.conn.ExecContext(w.ctx, "PRAGMA wal_checkpoint(RESTART)"); err != nil {
 				w.log.Warn("checkpoint", "error", err)
@@ -175,7 +192,9 @@ func (w *writer) gather() []*work {
 			}
 		}
 	}
+
 	runtime.Gosched() // those woken by the last commit may add theirs
+
 	group := []*work{first}
 	for len(group) < groupMost-min(len(w.background), groupBackground) {
 		select {
@@ -184,8 +203,10 @@ func (w *writer) gather() []*work {
 			continue
 		default:
 		}
+
 		break
 	}
+
 	for len(group) < groupMost {
 		select {
 		case next := <-w.background:
@@ -193,8 +214,10 @@ func (w *writer) gather() []*work {
 			continue
 		default:
 		}
+
 		break
 	}
+
 	return group
 }
 
@@ -204,7 +227,9 @@ var errEnded = errors.New("the database ended the transaction")
 // the whole away, each member is run again alone.
 func (w *writer) commit(group []*work) {
 	var members, rest []*work
+
 	deadline := w.now().Add(groupTime)
+
 	err := w.do("BEGIN IMMEDIATE")
 	if err == nil {
 		for i, m := range group {
@@ -212,10 +237,12 @@ func (w *writer) commit(group []*work) {
 				rest = group[i:]
 				break
 			}
+
 			if !m.start() {
 				m.finish(context.Cause(m.ctx))
 				continue
 			}
+
 			members = append(members, m)
 			if err = w.savepoint(m); err != nil {
 				rest = group[i+1:]
@@ -223,22 +250,27 @@ func (w *writer) commit(group []*work) {
 			}
 		}
 	}
+
 	if err == nil {
 		if err = w.do("COMMIT"); err == nil || !errors.Is(err, errEnded) {
 			w.answer(members, err)
+
 			if len(rest) > 0 {
 				w.commit(rest)
 			}
+
 			return
 		}
 	} else if len(members) == 0 {
 		w.answer(group, err)
 		return
 	}
+
 	_ = w.do("ROLLBACK")
 	for _, m := range members {
 		w.alone(m)
 	}
+
 	if len(rest) > 0 {
 		w.commit(rest)
 	}
@@ -250,8 +282,10 @@ func (w *writer) answer(members []*work, err error) {
 		_ = w.do("ROLLBACK")
 		err = fmt.Errorf("commit: %w", explain(err))
 	}
+
 	w.groups.Add(1)
 	w.writes.Add(int64(len(members)))
+
 	for _, m := range members {
 		m.finish(err)
 	}
@@ -263,19 +297,25 @@ func (w *writer) savepoint(m *work) error {
 	if err := w.do("SAVEPOINT member"); err != nil {
 		return fmt.Errorf("%w: %w", errEnded, err)
 	}
+
 	w.call(m)
+
 	if m.err == nil && m.panicked == nil {
 		if err := w.do("RELEASE member"); err != nil {
 			return fmt.Errorf("%w: %w", errEnded, err)
 		}
+
 		return nil
 	}
+
 	if err := w.do("ROLLBACK TO member"); err != nil {
 		return fmt.Errorf("%w: %w", errEnded, err)
 	}
+
 	if err := w.do("RELEASE member"); err != nil {
 		return fmt.Errorf("%w: %w", errEnded, err)
 	}
+
 	return nil
 }
 
@@ -285,20 +325,28 @@ func (w *writer) alone(m *work) {
 		m.finish(fmt.Errorf("begin: %w", explain(err)))
 		return
 	}
+
 	w.call(m)
+
 	if m.err != nil || m.panicked != nil {
 		_ = w.do("ROLLBACK")
+
 		m.finish(nil)
+
 		return
 	}
+
 	w.answer([]*work{m}, w.do("COMMIT"))
 }
 
 // call runs the closure with a new Tx and keeps its error or panic.
 func (w *writer) call(m *work) {
-	m.err, m.panicked = nil, nil
+	m.err = nil
+	m.panicked = nil
+
 	m.tx = &Tx{Reader: Reader{q: statements{w}, d: w.dialect}}
 	defer func() { m.panicked = recover() }()
+
 	if m.err = m.f(m.tx); m.err != nil {
 		m.err = explain(m.err)
 	}
@@ -310,7 +358,9 @@ func (w *writer) do(text string) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = stmt.ExecContext(w.ctx)
+
 	return err
 }
 
@@ -318,10 +368,12 @@ func (w *writer) prepared(text string) (*sql.Stmt, error) {
 	if stmt := w.stmts[text]; stmt != nil {
 		return stmt, nil
 	}
+
 	stmt, err := w.conn.PrepareContext(w.ctx, w.dialect.spell(text))
 	if err == nil {
 		w.stmts[text] = stmt
 	}
+
 	return stmt, err
 }
 
@@ -334,6 +386,7 @@ func (s statements) query(_ context.Context, text string, args ...any) (*sql.Row
 	if err != nil {
 		return nil, err
 	}
+
 	return stmt.QueryContext(s.w.ctx, args...)
 }
 
@@ -342,6 +395,7 @@ func (s statements) row(_ context.Context, text string, args ...any) *sql.Row {
 	if err != nil {
 		return s.w.conn.QueryRowContext(s.w.ctx, text, args...)
 	}
+
 	return stmt.QueryRowContext(s.w.ctx, args...)
 }
 
@@ -350,6 +404,7 @@ func (s statements) exec(_ context.Context, text string, args ...any) (sql.Resul
 	if err != nil {
 		return nil, err
 	}
+
 	return stmt.ExecContext(s.w.ctx, args...)
 }
 
@@ -358,21 +413,26 @@ func (s statements) exec(_ context.Context, text string, args ...any) (sql.Resul
 // stand aside when the log grows all the same.
 func (w *writer) checkpoint(db *sql.DB) {
 	defer func() { _ = db.Close() }()
+
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-w.closing:
 			return
 		case <-tick.C:
 		}
+
 		info, err := os.Stat(w.walPath)
 		if err != nil || info.Size() < walSoft {
 			continue
 		}
+
 		if _, err := db.ExecContext(w.ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 			w.log.Warn("checkpoint", "error", err)
 		}
+
 		if info.Size() > walHard {
 			w.walFull.Store(true)
 		}

@@ -56,40 +56,53 @@ type Step struct {
 func Advance(ctx context.Context, tx Tx, t Task, step Step) (Task, error) {
 	next := t
 	step.Edit(&next)
+
 	if err := lawful(t, next); err != nil {
 		return t, err
 	}
+
 	next.Version = t.Version + 1
+
 	var balance *credit.Balance
+
 	if next.State.Final() && !t.State.Final() {
 		next.CompletedAt = step.At
 		if next.Hold != 0 {
 			next.Cost, _ = divide(next, step)
+
 			b, err := tx.LockBalance(ctx, t.Account)
 			if err != nil {
 				return t, fmt.Errorf("balance of %s: %w", t.Account, err)
 			}
+
 			balance = &b
 		}
 	}
+
 	saved, err := tx.SaveTask(ctx, t, next)
 	if err != nil {
 		return t, fmt.Errorf("save %s: %w", t.ID, err)
 	}
+
 	if !saved {
 		return t, fmt.Errorf("%s at version %d: %w", t.ID, t.Version, ErrStale)
 	}
+
 	c := Consequence{Was: t, Task: next, Event: Event{Task: t.ID, Account: t.Account, Seq: next.Version, State: next.State, Note: step.Note, At: step.At}}
 	if balance != nil {
 		settled, entries, err := settle(*balance, next, step)
 		if err != nil {
 			return t, fmt.Errorf("settle %s: %w", t.ID, err)
 		}
-		c.Balance, c.Entries = &settled, entries
+
+		c.Balance = &settled
+		c.Entries = entries
 	}
+
 	if err := tx.Record(ctx, c); err != nil {
 		return t, fmt.Errorf("record %s of %s: %w", next.State, t.ID, err)
 	}
+
 	return next, nil
 }
 
@@ -99,20 +112,25 @@ func lawful(t, next Task) error {
 	if next.State != t.State && !t.State.MayBecome(next.State) {
 		return fmt.Errorf("task %s: %s may not become %s", t.ID, t.State, next.State)
 	}
+
 	if next.Progress < t.Progress {
 		return fmt.Errorf("task %s: progress %d may not fall to %d", t.ID, t.Progress, next.Progress)
 	}
+
 	if (next.Progress >= 100) != (next.State == Completed) {
 		return fmt.Errorf("task %s: progress %d while %s", t.ID, next.Progress, next.State)
 	}
+
 	if (next.Error != nil) != (next.State == Failed) {
 		return fmt.Errorf("task %s: %s and an error do not go together (error %v)", t.ID, next.State, next.Error)
 	}
+
 	same := next.ID == t.ID && next.Account == t.Account && next.Hold == t.Hold && next.UnitPrice == t.UnitPrice &&
 		next.Billing == t.Billing && next.CreatedAt == t.CreatedAt && next.Resolved == t.Resolved
 	if !same {
 		return fmt.Errorf("task %s: a step may not change its owner, model or price", t.ID)
 	}
+
 	return nil
 }
 
@@ -123,7 +141,9 @@ func divide(t Task, step Step) (capture, release money.Amount) {
 	if t.State != Completed {
 		used = 0
 	}
+
 	capture, release, _ = credit.Settle(t.Hold, used)
+
 	return capture, release
 }
 
@@ -131,7 +151,9 @@ func divide(t Task, step Step) (capture, release money.Amount) {
 // hold that is not nothing.
 func settle(b credit.Balance, t Task, step Step) (credit.Balance, []credit.Entry, error) {
 	capture, release := divide(t, step)
+
 	var entries []credit.Entry
+
 	for i, part := range []struct {
 		kind   credit.Kind
 		amount money.Amount
@@ -140,11 +162,14 @@ func settle(b credit.Balance, t Task, step Step) (credit.Balance, []credit.Entry
 		if part.amount == 0 {
 			continue
 		}
+
 		var err error
 		if b, err = part.apply(b, part.amount); err != nil {
 			return b, nil, err
 		}
+
 		entries = append(entries, credit.Entry{ID: step.Entries[i], Account: t.Account, Task: t.ID, Kind: part.kind, Amount: part.amount, At: step.At})
 	}
+
 	return b, entries, nil
 }

@@ -26,7 +26,9 @@ func (l *ledger) SaveTask(_ context.Context, was, next Task) (bool, error) {
 	if l.saved.Version != was.Version {
 		return false, nil
 	}
+
 	l.saved = next
+
 	return true, nil
 }
 
@@ -34,10 +36,14 @@ func (l *ledger) Record(_ context.Context, c Consequence) error {
 	if c.Was.State != c.Task.State {
 		l.turns = append(l.turns, [2]State{c.Was.State, c.Task.State})
 	}
+
 	if c.Balance != nil {
-		l.balance, l.entries = *c.Balance, append(l.entries, c.Entries...)
+		l.balance = *c.Balance
+		l.entries = append(l.entries, c.Entries...)
 	}
+
 	l.events = append(l.events, c.Event)
+
 	return nil
 }
 
@@ -49,29 +55,37 @@ func TestAdvanceKeepsTheLaw(t *testing.T) {
 		hold := money.Amount(rapid.Int64Range(0, 1000).Draw(t, "hold"))
 		task := Task{ID: "task_1", Account: "acct_1", Version: 1, State: rapid.SampledFrom([]State{Preparing, Queued}).Draw(t, "first"), Hold: hold}
 		l := &ledger{saved: task, balance: credit.Balance{Granted: 1000, Held: hold}}
+
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			to := rapid.SampledFrom(States()).Draw(t, "to")
 			progress := rapid.Int64Range(0, 100).Draw(t, "progress")
 			used := money.Amount(rapid.Int64Range(0, 2000).Draw(t, "used"))
 			next, err := Advance(t.Context(), l, task, Step{At: 7, Entries: [2]string{"a", "b"}, Used: used, Edit: func(n *Task) {
-				n.State, n.Progress = to, progress
+				n.State = to
+
+				n.Progress = progress
 				if to == Failed {
 					n.Error = &Error{Code: "x"}
 				}
 			}})
+
 			lawful := (to == task.State || task.State.MayBecome(to)) && progress >= task.Progress && (progress == 100) == (to == Completed) &&
 				(to == Failed || task.Error == nil)
 			if (err == nil) != lawful {
 				t.Fatalf("%s -> %s at %d%%: %v", task.State, to, progress, err)
 			}
+
 			if err != nil {
 				continue
 			}
+
 			if next.Version != task.Version+1 || l.events[len(l.events)-1].Seq != next.Version || l.saved.Version != next.Version {
 				t.Fatalf("version %d, event %+v", next.Version, l.events[len(l.events)-1])
 			}
+
 			task = next
 		}
+
 		checkSettled(t, l, task, hold)
 	})
 }
@@ -81,6 +95,7 @@ func checkSettled(t *rapid.T, l *ledger, task Task, hold money.Amount) {
 	for _, e := range l.entries {
 		settled += e.Amount
 	}
+
 	switch {
 	case !task.State.Final() && (len(l.entries) > 0 || l.balance.Held != hold):
 		t.Fatalf("settled while %s: %+v", task.State, l.entries)
@@ -95,10 +110,12 @@ func checkSettled(t *rapid.T, l *ledger, task Task, hold money.Amount) {
 
 func TestAdvanceRefusesAStaleTask(t *testing.T) {
 	l := &ledger{saved: Task{ID: "task_1", Version: 5, State: Queued}}
+
 	_, err := Advance(t.Context(), l, Task{ID: "task_1", Version: 4, State: Queued}, Step{Edit: func(n *Task) { n.State = Cancelled }})
 	if !errors.Is(err, ErrStale) {
 		t.Fatalf("got %v", err)
 	}
+
 	if len(l.events) != 0 {
 		t.Fatal("an event of a step that was not written")
 	}

@@ -59,12 +59,14 @@ func New(o Options) *Courier {
 	if o.LookEvery <= 0 {
 		o.LookEvery = time.Second
 	}
+
 	c := &Courier{Options: o, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "unireel_webhook_tries_total", Help: "Tries to deliver an event to a customer's endpoint, by outcome: delivered, again, failed.",
 	}, []string{"outcome"})}
 	if o.Registry != nil {
 		o.Registry.MustRegister(c.outcomes)
 	}
+
 	return c
 }
 
@@ -73,17 +75,24 @@ func New(o Options) *Courier {
 func (c *Courier) Run(ctx context.Context) error {
 	changes, stop := c.Store.WatchAll(256)
 	defer stop()
+
 	sending, hurry := context.WithCancel(context.WithoutCancel(ctx))
 	defer hurry()
+
 	pools := []*pool{
 		{c: c, each: healthyEach, most: healthyAtOnce, sending: sending},
 		{c: c, each: doubtfulEach, most: doubtfulAtOnce, sending: sending, doubtful: true},
 	}
+
 	var all sync.WaitGroup
+
 	for _, p := range pools {
-		p.bell, p.busy = make(chan struct{}, 1), map[string]int{}
+		p.bell = make(chan struct{}, 1)
+		p.busy = map[string]int{}
+
 		all.Go(func() { p.run(ctx) })
 	}
+
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -91,12 +100,16 @@ func (c *Courier) Run(ctx context.Context) error {
 			for len(changes) > 0 { // of many at once one look tells
 				<-changes
 			}
+
 			pools[0].ring()
 			wait(ctx, ringEvery)
 		}
 	}
+
 	defer time.AfterFunc(graceTime, hurry).Stop()
+
 	all.Wait()
+
 	return nil
 }
 
@@ -125,12 +138,15 @@ func (p *pool) ring() {
 // run looks for what is due when it is rung, and now and then.
 func (p *pool) run(ctx context.Context) {
 	defer p.sent.Wait()
+
 	tick := time.NewTicker(p.c.LookEvery)
 	defer tick.Stop()
+
 	for {
 		if err := p.look(ctx); err != nil && ctx.Err() == nil {
 			p.c.Log.Warn("cannot look for webhooks to deliver", "error", err)
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -145,30 +161,37 @@ func (p *pool) look(ctx context.Context) error {
 	if p.room("") == 0 {
 		return nil
 	}
+
 	due, err := p.c.Store.DueEndpoints(ctx, p.c.millis(), p.doubtful, lookMost)
 	if err != nil {
 		return err
 	}
+
 	for _, e := range due {
 		room := p.room(e.ID)
 		if room == 0 || ctx.Err() != nil {
 			continue
 		}
+
 		var list []store.Delivery
+
 		if err := p.c.Store.WriteBackground(ctx, func(tx *store.Tx) (err error) {
 			list, err = tx.ClaimDeliveries(ctx, e.ID, p.c.millis(), room)
 			return err
 		}); err != nil {
 			return err
 		}
+
 		for _, d := range list {
 			p.take(e.ID)
 			p.sent.Go(func() {
 				defer p.give(e.ID)
+
 				p.c.deliver(p.sending, e, d)
 			})
 		}
 	}
+
 	return nil
 }
 
@@ -176,16 +199,19 @@ func (p *pool) look(ctx context.Context) error {
 func (p *pool) room(endpoint string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	room := p.most - p.n
 	if endpoint != "" {
 		room = min(room, p.each-p.busy[endpoint])
 	}
+
 	return room
 }
 
 func (p *pool) take(endpoint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.n++
 	p.busy[endpoint]++
 }
@@ -194,10 +220,12 @@ func (p *pool) take(endpoint string) {
 func (p *pool) give(endpoint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.n--
 	if p.busy[endpoint]--; p.busy[endpoint] == 0 {
 		delete(p.busy, endpoint)
 	}
+
 	p.ring()
 }
 
@@ -205,6 +233,7 @@ func (p *pool) give(endpoint string) {
 func wait(ctx context.Context, t time.Duration) {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
+
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
@@ -221,6 +250,7 @@ func pauseAfter(tries int64) time.Duration {
 		time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour,
 	}
 	pause := pauses[min(max(tries, 1), int64(len(pauses)))-1]
+
 	return pause*4/5 + rand.N(pause*2/5)
 }
 
@@ -230,5 +260,6 @@ func parkedFor(failures int64) time.Duration {
 	if failures < patience {
 		return 0
 	}
+
 	return min(longest, first<<min(failures-patience, 10))
 }

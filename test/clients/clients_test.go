@@ -38,13 +38,16 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
+
 		binary = filepath.Join(dir, "unireel")
 		build := exec.Command("go", "build", "-o", binary, "../../cmd/unireel")
+
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot build the program:", err)
 			return 1
 		}
+
 		return m.Run()
 	}())
 }
@@ -54,19 +57,24 @@ func TestClients(t *testing.T) {
 	if err != nil {
 		t.Fatal("node is missing; install it and the clients with: scripts/setup test")
 	}
+
 	here, err := os.ReadFile("node_modules/.unireel-lock")
+
 	lock, lockErr := os.ReadFile("package-lock.json")
 	if err != nil || lockErr != nil || !bytes.Equal(here, lock) {
 		t.Fatal("the clients are missing or not those of package-lock.json; install them with: scripts/setup test")
 	}
+
 	files, err := filepath.Glob("*.mjs")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, file := range files {
 		if file == "world.mjs" {
 			continue
 		}
+
 		t.Run(strings.TrimSuffix(file, ".mjs"), func(t *testing.T) {
 			t.Parallel()
 			storetest.Each(t, migrate, func(t *testing.T, at storetest.Place) {
@@ -85,10 +93,12 @@ func TestClients(t *testing.T) {
 // migrate is `unireel migrate`.
 func migrate(ctx context.Context, database string) error {
 	cmd := exec.CommandContext(ctx, binary, "migrate")
+
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(binary), "UNIREEL_DATABASE=" + database}
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("unireel migrate: %w\n%s", err, said)
 	}
+
 	return nil
 }
 
@@ -96,36 +106,48 @@ func migrate(ctx context.Context, database string) error {
 // it listens.
 func begin(t *testing.T, env []string, args ...string) string {
 	t.Helper()
+
 	cmd := exec.Command(binary, args...)
+
 	cmd.Env = append(plain(t), env...)
 	said := &record{found: make(chan string, 1)}
-	cmd.Stdout, cmd.Stderr = said, said
+	cmd.Stdout = said
+
+	cmd.Stderr = said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
+
 		select {
 		case <-ended:
 		case <-time.After(30 * time.Second):
 			_ = cmd.Process.Kill()
+
 			t.Errorf("unireel %s did not stop in time", args[0])
 		}
+
 		if t.Failed() {
 			t.Logf("unireel %s said:\n%s", args[0], said)
 		}
 	})
+
 	select {
 	case found := <-said.found:
 		return found
 	case err := <-ended:
 		ended <- err
+
 		t.Fatalf("unireel %s ended: %v", args[0], err)
 	case <-time.After(time.Minute):
 		t.Fatalf("unireel %s did not say where it listens", args[0])
 	}
+
 	return ""
 }
 
@@ -146,31 +168,39 @@ type record struct {
 func (r *record) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	r.text.Write(p)
+
 	if where := address.FindSubmatch(r.text.Bytes()); where != nil {
 		select {
 		case r.found <- string(where[1]):
 		default:
 		}
 	}
+
 	return len(p), nil
 }
 
 func (r *record) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	return r.text.String()
 }
 
 // tell runs a file and reports each of its tests as one of Go's.
 func tell(t *testing.T, node, file, url string) {
 	t.Helper()
+
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+
 	cmd := exec.CommandContext(ctx, node, "--test-reporter=tap", file)
+
 	cmd.Env = append(plain(t), "UNIREEL_URL="+url, "UNIREEL_API_KEY="+apiKey)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
+
 	all := verdicts(string(out))
 	for _, v := range all {
 		t.Run(v.test, func(t *testing.T) {
@@ -179,6 +209,7 @@ func tell(t *testing.T, node, file, url string) {
 			}
 		})
 	}
+
 	if !t.Failed() && (err != nil || len(all) == 0) {
 		t.Errorf("node %s: %v\n%s", file, err, out)
 	}
@@ -196,19 +227,23 @@ var judged = regexp.MustCompile(`(?m)^(not )?ok \d+ - (.*)$`)
 
 func verdicts(tap string) []verdict {
 	var all []verdict
+
 	lines := judged.FindAllStringSubmatchIndex(tap, -1)
 	for i, at := range lines {
 		end := len(tap)
 		if i+1 < len(lines) {
 			end = lines[i+1][0]
 		}
+
 		all = append(all, verdict{tap[at[4]:at[5]], at[2] < 0, tap[at[0]:end]})
 	}
+
 	return all
 }
 
 func TestVerdicts(t *testing.T) {
 	got := verdicts("TAP version 13\n# Subtest: one\n    not ok 1 - inside\nok 1 - one\n  ---\n  ...\nnot ok 2 - two\n  error: 'x'\n1..2\n")
+
 	want := []verdict{{"one", true, "ok 1 - one\n  ---\n  ...\n"}, {"two", false, "not ok 2 - two\n  error: 'x'\n1..2\n"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

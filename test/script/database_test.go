@@ -23,19 +23,23 @@ var databases = []string{"sqlite", "postgres"}
 // configured is the environment of a server on a new database of a kind.
 func configured(t *testing.T, database string) []string {
 	t.Helper()
+
 	if database == "sqlite" {
 		return nil
 	}
+
 	return []string{"UNIREEL_DATABASE=" + storetest.Migrated(t, migrate)}
 }
 
 // migrate is `unireel migrate`.
 func migrate(ctx context.Context, database string) error {
 	cmd := exec.CommandContext(ctx, binary, "migrate")
+
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(binary), "UNIREEL_DATABASE=" + database}
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("unireel migrate: %w\n%s", err, said)
 	}
+
 	return nil
 }
 
@@ -45,8 +49,10 @@ func blankCmd(ts *testscript.TestScript, _ bool, _ []string) {
 	dsn, drop, err := storetest.Make(nil)
 	ts.Check(err)
 	ts.Defer(func() { _ = drop() })
+
 	u, err := url.Parse(dsn)
 	ts.Check(err)
+
 	u.User = url.UserPassword(u.User.Username(), "a-secret-word")
 	ts.Setenv("UNIREEL_DATABASE", u.String())
 }
@@ -54,15 +60,22 @@ func blankCmd(ts *testscript.TestScript, _ bool, _ []string) {
 // elapseCmd is: elapse TASK: the task's retention is over, for no test waits for
 // days. No server may be running.
 func elapseCmd(ts *testscript.TestScript, _ bool, args []string) {
-	driver, source := "sqlite", filepath.Join(ts.Getenv("UNIREEL_DATA"), "unireel.db")
+	driver := "sqlite"
+
+	source := filepath.Join(ts.Getenv("UNIREEL_DATA"), "unireel.db")
 	if dsn := ts.Getenv("UNIREEL_DATABASE"); dsn != "" {
-		driver, source = "pgx", dsn
+		driver = "pgx"
+		source = dsn
 	}
+
 	db, err := sql.Open(driver, source)
 	ts.Check(err)
+
 	defer func() { _ = db.Close() }()
+
 	done, err := db.Exec("UPDATE task SET expires_at = 1 WHERE id = $1", args[0])
 	ts.Check(err)
+
 	if n, err := done.RowsAffected(); err != nil || n != 1 {
 		ts.Fatalf("%d tasks are %s (%v)", n, args[0], err)
 	}

@@ -14,12 +14,15 @@ import (
 // is what follows them.
 func formBody(ts *testscript.TestScript, args []string) (body, contentType string, rest []string) {
 	var b bytes.Buffer
+
 	form := multipart.NewWriter(&b)
+
 	for len(args) > 1 && args[0] == "-F" {
 		name, value, ok := strings.Cut(args[1], "=")
 		if !ok {
 			ts.Fatalf("-F takes name=value or name=@FILE")
 		}
+
 		if file, ok := strings.CutPrefix(value, "@"); ok {
 			w, err := form.CreateFormFile(name, filepath.Base(file))
 			ts.Check(err)
@@ -28,8 +31,11 @@ func formBody(ts *testscript.TestScript, args []string) (body, contentType strin
 		} else {
 			ts.Check(form.WriteField(name, value))
 		}
+
 		args = args[2:]
 	}
+
 	ts.Check(form.Close())
+
 	return b.String(), form.FormDataContentType(), args
 }

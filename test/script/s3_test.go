@@ -25,11 +25,14 @@ func s3Cmd(ts *testscript.TestScript, _ bool, args []string) {
 		startS3(ts)
 		return
 	}
+
 	found, ok := s3Servers.Load(ts.Name())
 	if !ok {
 		ts.Fatalf("no S3 server was started")
 	}
+
 	server := found.(*s3test.Server)
+
 	switch args[0] {
 	case "stop":
 		server.Stop()
@@ -38,8 +41,10 @@ func s3Cmd(ts *testscript.TestScript, _ bool, args []string) {
 	case "count":
 		want, err := strconv.Atoi(args[1])
 		ts.Check(err)
+
 		var files []string
 		defer func() { ts.Logf("the bucket has %v", files) }()
+
 		await(ts, running(ts, nil), "server", func() bool {
 			files, err = server.Files(server.Bucket)
 			// A file may go while they are listed.
@@ -57,6 +62,7 @@ func startS3(ts *testscript.TestScript) {
 	// The first one on a machine is built, which takes minutes.
 	ctx, done := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer done()
+
 	server, err := s3test.Launch(ctx, folder)
 	ts.Check(err)
 	ts.Defer(server.Stop)
@@ -72,9 +78,12 @@ func startS3(ts *testscript.TestScript) {
 func saysCmd(ts *testscript.TestScript, _ bool, args []string) {
 	name := "server"
 	if args[0] == "listener" {
-		name, args = args[0], args[1:]
+		name = args[0]
+		args = args[1:]
 	}
+
 	line := regexp.MustCompile(strings.Join(args, " "))
+
 	await(ts, running(ts, []string{name}), name, func() bool { return line.MatchString(ts.ReadFile(name + ".log")) })
 }
 

@@ -43,26 +43,33 @@ const atOnce = "5"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+
 	given := false
+
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+
 	if !given {
 		if err := flag.Set("test.parallel", atOnce); err != nil {
 			panic(err)
 		}
 	}
+
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "unireel-script-*")
 		if err != nil {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
+
 		binary = filepath.Join(dir, "unireel")
 		build := exec.Command("go", "build", "-tags", "failpoint", "-o", binary, "../../cmd/unireel")
+
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot build the program:", err)
 			return 1
 		}
+
 		return m.Run()
 	}())
 }
@@ -75,6 +82,7 @@ func TestScripts(t *testing.T) {
 			t.Fatalf("%s is missing; install it with: apt-get install ffmpeg", tool)
 		}
 	}
+
 	for _, database := range databases {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
@@ -93,23 +101,29 @@ func scripts(t *testing.T, database string) {
 			env.Setenv("UNIREEL_ADDR", "127.0.0.1:0")
 			env.Setenv("UNIREEL_BOOTSTRAP_KEY", apiKey)
 			env.Setenv("KEY", apiKey)
+
 			page, err := filepath.Abs("../../internal/cli/testdata/demo")
 			env.Setenv("PAGE", page) // the bodies of the seed page
+
 			if err != nil || database == "sqlite" {
 				return err
 			}
+
 			dsn, drop, err := storetest.Make(migrate)
 			if err != nil {
 				return err
 			}
+
 			env.Defer(func() { _ = drop() }) // the servers that use it are gone by then or lose it now
 			env.Setenv("UNIREEL_DATABASE", dsn)
+
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "sqlite" && name != "postgres" {
 				return false, fmt.Errorf("no database is called %q", name)
 			}
+
 			return name == database, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -136,16 +150,20 @@ var processes sync.Map
 func start(ts *testscript.TestScript, name string, args ...string) *process {
 	log, err := os.OpenFile(ts.MkAbs(name+".log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	ts.Check(err)
+
 	cmd := exec.Command(binary, args...)
 	if kib := ts.Getenv("FILEBOUND"); kib != "" { // no file may grow beyond it
 		cmd = exec.Command("bash", append([]string{"-c", `ulimit -f "$0" && exec "$@"`, kib, binary}, args...)...)
 	}
+
 	cmd.Dir = ts.Getenv("WORK")
+
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "UNIREEL_") && !strings.HasPrefix(v, "DASHSCOPE_") && !strings.HasPrefix(v, "HOME=") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
+
 	for _, v := range []string{
 		"HOME", "UNIREEL_DATA", "UNIREEL_ADDR", "UNIREEL_BOOTSTRAP_KEY", "UNIREEL_BOOTSTRAP_CREDIT", "UNIREEL_FETCH_MAP", "UNIREEL_FETCH_ALLOW",
 		"UNIREEL_FAILPOINT", "UNIREEL_DATABASE", "DASHSCOPE_API_KEY", "UNIREEL_DASHSCOPE_BASE_URL", "UNIREEL_RETENTION", "UNIREEL_FFMPEG",
@@ -154,15 +172,21 @@ func start(ts *testscript.TestScript, name string, args ...string) *process {
 			cmd.Env = append(cmd.Env, v+"="+value)
 		}
 	}
-	cmd.Stdout, cmd.Stderr = log, log
+
+	cmd.Stdout = log
+	cmd.Stderr = log
 	ts.Check(cmd.Start())
+
 	p := &process{cmd: cmd, done: make(chan struct{}), log: log}
 	go func() { p.err = cmd.Wait(); _ = log.Close(); close(p.done) }()
+
 	processes.Store(ts.Getenv("WORK")+" "+name, p)
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
+
 		<-p.done
 	})
+
 	return p
 }
 
@@ -171,34 +195,46 @@ func start(ts *testscript.TestScript, name string, args ...string) *process {
 func serverCmd(ts *testscript.TestScript, neg bool, args []string) {
 	profile := filepath.Join(ts.Getenv("UNIREEL_DATA"), "profile.json")
 	p := start(ts, "server", append([]string{"serve"}, args...)...)
+
 	if neg {
 		select {
 		case <-p.done:
 		case <-time.After(20 * time.Second):
 			ts.Fatalf("the server did not refuse to start")
 		}
+
 		text := ts.ReadFile("server.log")
+
 		_, _ = io.WriteString(ts.Stderr(), text)
 		if p.err == nil {
 			ts.Fatalf("the server ended without an error")
 		}
+
 		return
 	}
+
 	await(ts, p, "server", func() bool {
 		text, err := os.ReadFile(profile)
+
 		var seen struct{ URL string }
+
 		if !strings.Contains(ts.ReadFile("server.log"), " listens on ") { // until then the profile is an earlier server's
 			return false
 		}
+
 		if err != nil || json.Unmarshal(text, &seen) != nil || seen.URL == "" {
 			return false
 		}
+
 		resp, err := http.Get(seen.URL + "/readyz")
 		if err != nil {
 			return false
 		}
+
 		_ = resp.Body.Close()
+
 		ts.Setenv("URL", seen.URL)
+
 		return resp.StatusCode == http.StatusOK
 	})
 }
@@ -208,9 +244,11 @@ func serverCmd(ts *testscript.TestScript, neg bool, args []string) {
 func simCmd(ts *testscript.TestScript, _ bool, args []string) {
 	p := start(ts, "sim", append([]string{"sim", "dashscope", "--addr", "127.0.0.1:0"}, args...)...)
 	address := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
+
 	await(ts, p, "sim", func() bool {
 		found := address.FindString(ts.ReadFile("sim.log"))
 		ts.Setenv("SIM", found)
+
 		return found != ""
 	})
 }
@@ -219,6 +257,7 @@ func simCmd(ts *testscript.TestScript, _ bool, args []string) {
 // gives up when the process ends.
 func await(ts *testscript.TestScript, p *process, name string, ready func() bool) {
 	deadline := time.After(150 * time.Second) // a killed server's claim of a delivery lasts a minute
+
 	for !ready() {
 		select {
 		case <-p.done:
@@ -235,10 +274,12 @@ func running(ts *testscript.TestScript, args []string) *process {
 	if len(args) > 0 {
 		name = args[0]
 	}
+
 	p, ok := processes.Load(ts.Getenv("WORK") + " " + name)
 	if !ok {
 		ts.Fatalf("no %s was started", name)
 	}
+
 	return p.(*process)
 }
 
@@ -246,11 +287,13 @@ func running(ts *testscript.TestScript, args []string) *process {
 func haltCmd(ts *testscript.TestScript, _ bool, args []string) {
 	p := running(ts, args)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
 		ts.Fatalf("it did not stop in time")
 	}
+
 	if p.err != nil {
 		ts.Fatalf("it stopped with %v\n%s", p.err, ts.ReadFile("server.log"))
 	}
@@ -271,6 +314,7 @@ func diedCmd(ts *testscript.TestScript, _ bool, args []string) {
 	case <-time.After(120 * time.Second):
 		ts.Fatalf("it did not die at its fail point\n%s", ts.ReadFile("server.log"))
 	}
+
 	if p.cmd.ProcessState.ExitCode() != -1 {
 		ts.Fatalf("it ended with %v instead of being killed\n%s", p.err, ts.ReadFile("server.log"))
 	}
@@ -282,46 +326,64 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: http STATUS METHOD PATH [BODY | @FILE] [Header:value ...]")
 	}
+
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	body, headers := "", args[3:]
+
+	body := ""
+
+	headers := args[3:]
 	if len(headers) > 0 && (strings.HasPrefix(headers[0], "{") || strings.HasPrefix(headers[0], "@") || headers[0] == "-") {
-		body, headers = headers[0], headers[1:]
+		body = headers[0]
+		headers = headers[1:]
 	}
+
 	if file, ok := strings.CutPrefix(body, "@"); ok {
 		body = ts.ReadFile(file)
 	}
+
 	contentType := "application/json"
 	if len(headers) > 0 && headers[0] == "-F" {
 		body, contentType, headers = formBody(ts, headers)
 	}
+
 	url := args[2]
 	if strings.HasPrefix(url, "/") {
 		url = ts.Getenv("URL") + url
 	}
+
 	ctx, done := context.WithTimeout(context.Background(), 90*time.Second)
 	defer done()
+
 	req, err := http.NewRequestWithContext(ctx, args[1], url, strings.NewReader(body))
 	ts.Check(err)
+
 	if key := ts.Getenv("KEY"); key != "" && !strings.Contains(url, "signature=") {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
+
 	if body != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ":")
 		req.Header.Set(name, strings.TrimSpace(value))
 	}
+
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
+
 	defer func() { _ = resp.Body.Close() }()
+
 	text, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+
 	if kind := resp.Header.Get("Content-Type"); strings.Contains(kind, "json") || strings.HasPrefix(kind, "text/") {
 		_, _ = ts.Stdout().Write(text)
 	}
+
 	_ = resp.Header.Write(ts.Stderr())
 	if resp.StatusCode != want {
 		ts.Fatalf("%s %s answered %s, want %d\n%s", args[1], args[2], resp.Status, want, text)
@@ -336,16 +398,21 @@ func rawCmd(ts *testscript.TestScript, _ bool, args []string) {
 	head = strings.ReplaceAll(strings.ReplaceAll(head, "$KEY", ts.Getenv("KEY")), "\n", "\r\n")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(ts.Getenv("URL"), "http://"))
 	ts.Check(err)
+
 	defer func() { _ = conn.Close() }()
+
 	ts.Check(conn.SetDeadline(time.Now().Add(20 * time.Second)))
 	_, err = io.WriteString(conn, head+"\r\n\r\n"+body)
 	ts.Check(err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	ts.Check(err)
+
 	defer func() { _ = resp.Body.Close() }()
+
 	text, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+
 	_, _ = ts.Stdout().Write(text)
 	if got := strconv.Itoa(resp.StatusCode); got != args[0] {
 		ts.Fatalf("it answered %s, want %s\n%s", resp.Status, args[0], text)
@@ -357,19 +424,23 @@ func goneCmd(ts *testscript.TestScript, _ bool, args []string) {
 	await(ts, running(ts, nil), "server", func() bool {
 		found, err := filepath.Glob(filepath.Join(args[0], "*"))
 		ts.Check(err)
+
 		return len(found) == 0
 	})
 }
 
 // exitsCmd is: exits CODE PROGRAM [ARGUMENT ...].
 func exitsCmd(ts *testscript.TestScript, _ bool, args []string) {
-	code, err := 0, ts.Exec(args[1], args[2:]...)
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+
 	var ended *exec.ExitError
 	if errors.As(err, &ended) {
 		code = ended.ExitCode()
 	} else {
 		ts.Check(err)
 	}
+
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
@@ -378,9 +449,11 @@ func exitsCmd(ts *testscript.TestScript, _ bool, args []string) {
 // at finds a value in the last answer: "error.errors.0.param".
 func at(ts *testscript.TestScript, path string) string {
 	var v any
+
 	d := json.NewDecoder(strings.NewReader(ts.ReadFile("answer")))
 	d.UseNumber()
 	ts.Check(d.Decode(&v))
+
 	for part := range strings.SplitSeq(path, ".") {
 		switch node := v.(type) {
 		case map[string]any:
@@ -390,15 +463,18 @@ func at(ts *testscript.TestScript, path string) string {
 				v = len(node)
 				continue
 			}
+
 			i, err := strconv.Atoi(part)
 			if err != nil || i >= len(node) {
 				return ""
 			}
+
 			v = node[i]
 		default:
 			return ""
 		}
 	}
+
 	switch node := v.(type) {
 	case nil:
 		return "null"
@@ -407,6 +483,7 @@ func at(ts *testscript.TestScript, path string) string {
 	case map[string]any, []any:
 		text, err := json.Marshal(node)
 		ts.Check(err)
+
 		return string(text)
 	default:
 		return fmt.Sprint(node)
@@ -418,6 +495,7 @@ func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json PATH REGEXP")
 	}
+
 	got := at(ts, args[0])
 	if regexp.MustCompile("^(?s:"+args[1]+")$").MatchString(got) == neg {
 		ts.Fatalf("%s is %q, want %s%s\n%s", args[0], got, map[bool]string{true: "not "}[neg], args[1], ts.ReadFile("answer"))
@@ -430,6 +508,7 @@ func keepCmd(ts *testscript.TestScript, _ bool, args []string) {
 	if got == "" || got == "null" {
 		ts.Fatalf("the answer has no %s\n%s", args[1], ts.ReadFile("answer"))
 	}
+
 	ts.Setenv(args[0], got)
 }
 
@@ -437,8 +516,10 @@ func keepCmd(ts *testscript.TestScript, _ bool, args []string) {
 // to be so; the answer is the last one.
 func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 	deadline := time.Now().Add(170 * time.Second)
+
 	for {
 		httpCmd(ts, false, []string{"200", "GET", "/v1/videos/" + args[1] + "?wait=30"})
+
 		switch got := at(ts, "status"); got {
 		case args[0]:
 			return
@@ -455,9 +536,12 @@ func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 // probeCmd is: probe FILE WIDTH HEIGHT SECONDS SOUND, by ffprobe.
 func probeCmd(ts *testscript.TestScript, _ bool, args []string) {
 	var out bytes.Buffer
+
 	cmd := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_type,codec_name,width,height,nb_read_frames,r_frame_rate", "-of", "json", ts.MkAbs(args[0]))
-	cmd.Stdout, cmd.Stderr = &out, ts.Stderr()
+	cmd.Stdout = &out
+	cmd.Stderr = ts.Stderr()
 	ts.Check(cmd.Run())
+
 	var seen struct {
 		Streams []struct {
 			Type   string `json:"codec_type"`
@@ -469,9 +553,12 @@ func probeCmd(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Check(json.Unmarshal(out.Bytes(), &seen))
-	video, sound := "", "silent"
+
+	video := ""
+	sound := "silent"
 	seconds, err := strconv.Atoi(args[3])
 	ts.Check(err)
+
 	for _, s := range seen.Streams {
 		frames, _ := strconv.Atoi(s.Frames)
 		switch s.Type {
@@ -479,11 +566,13 @@ func probeCmd(ts *testscript.TestScript, _ bool, args []string) {
 			if frames < seconds*30-1 || frames > seconds*30+1 || s.Rate != "30/1" {
 				ts.Fatalf("%d frames at %s, want %d +-1 at 30/1", frames, s.Rate, seconds*30)
 			}
+
 			video = fmt.Sprintf("%s %d*%d", s.Codec, s.Width, s.Height)
 		case "audio":
 			sound = s.Codec
 		}
 	}
+
 	if want := "h264 " + args[1] + "*" + args[2]; video != want || sound != args[4] {
 		ts.Fatalf("it is %s with %s, want %s with %s", video, sound, want, args[4])
 	}

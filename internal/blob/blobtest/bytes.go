@@ -14,6 +14,7 @@ import (
 
 func put(t *testing.T, s blob.Store, key, data string) {
 	t.Helper()
+
 	if _, err := s.Put(t.Context(), key, strings.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
@@ -21,39 +22,50 @@ func put(t *testing.T, s blob.Store, key, data string) {
 
 func openBlob(t *testing.T, s blob.Store, key string) blob.Reader {
 	t.Helper()
+
 	r, err := s.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return r
 }
 
 func read(t *testing.T, s blob.Store, key string) []byte {
 	t.Helper()
+
 	r := openBlob(t, s, key)
 	defer r.Close()
+
 	data, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if r.Size() != int64(len(data)) {
 		t.Fatalf("%s: size %d, %d bytes", key, r.Size(), len(data))
 	}
+
 	return data
 }
 
 func keys(t *testing.T, s blob.Store) []string {
 	t.Helper()
+
 	var all []string
+
 	if err := s.List(t.Context(), func(i blob.Info) bool { all = append(all, i.Key); return true }); err != nil {
 		t.Fatal(err)
 	}
+
 	slices.Sort(all)
+
 	return all
 }
 
 func nothing(t *testing.T, s blob.Store) {
 	t.Helper()
+
 	if left := keys(t, s); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -67,10 +79,12 @@ func sum(data []byte) string {
 // noise is n bytes that differ with seed.
 func noise(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
+
 	data := make([]byte, n)
 	for i := range data {
 		data[i] = byte(r.Uint32())
 	}
+
 	return data
 }
 
@@ -81,6 +95,7 @@ func (pattern) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = byte(i * 7)
 	}
+
 	return len(p), nil
 }
 
@@ -95,9 +110,11 @@ type counting struct {
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	before := c.read
+
 	c.read += int64(n)
 	if before < c.at && c.read >= c.at {
 		c.do()
 	}
+
 	return n, err
 }

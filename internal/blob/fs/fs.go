@@ -54,18 +54,22 @@ func Open(folder string, now func() time.Time, options ...Option) (*Store, error
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make blob folder: %w", err)
 	}
+
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, fmt.Errorf("open blob folder: %w", err)
 	}
+
 	s := &Store{root: root, now: now, writer: func(w io.Writer) io.Writer { return w }, link: root.Link}
 	for _, o := range options {
 		o(s)
 	}
+
 	if err := errors.Join(root.RemoveAll(incoming), root.Mkdir(incoming, 0o700)); err != nil {
 		root.Close()
 		return nil, fmt.Errorf("clear half-written blobs: %w", err)
 	}
+
 	return s, nil
 }
 
@@ -78,13 +82,16 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (blob.Info, er
 	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
 	}
+
 	if _, err := s.root.Lstat(key); err == nil {
 		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, blob.ErrExists)
 	}
+
 	info, err := s.put(ctx, key, r)
 	if err != nil {
 		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, full(err))
 	}
+
 	return info, nil
 }
 
@@ -97,16 +104,21 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader) (info blob.Inf
 			err = gone
 		}
 	}()
+
 	if info, err = s.write(ctx, temp, r); err != nil {
 		return blob.Info{}, err
 	}
+
 	if err := s.name(temp, key); err != nil {
 		return blob.Info{}, err
 	}
+
 	if err := s.syncFolders(key); err != nil {
 		return blob.Info{}, errors.Join(err, s.root.Remove(key))
 	}
+
 	info.Key = key
+
 	return info, nil
 }
 
@@ -116,21 +128,27 @@ func (s *Store) write(ctx context.Context, temp string, r io.Reader) (blob.Info,
 	if err != nil {
 		return blob.Info{}, err
 	}
+
 	hash := sha256.New()
+
 	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(s.writer(f), hash)}, onlyReader{ctx, r}, make([]byte, chunk))
 	if err == nil {
 		err = f.Sync()
 	}
+
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
+
 	now := s.now()
 	if err == nil {
 		err = s.root.Chtimes(temp, now, now)
 	}
+
 	if err != nil {
 		return blob.Info{}, err
 	}
+
 	return blob.Info{Bytes: n, SHA256: hex.EncodeToString(hash.Sum(nil)), ModTime: now}, nil
 }
 
@@ -147,10 +165,12 @@ func (s *Store) name(temp, key string) error {
 		} else if errors.Is(err, fs.ErrExist) {
 			continue // it was there, and was gone when it was looked at
 		}
+
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
+
 	return err
 }
 
@@ -161,6 +181,7 @@ func (s *Store) throughBlob(key string) bool {
 			return !info.IsDir()
 		}
 	}
+
 	return false
 }
 
@@ -172,6 +193,7 @@ func (s *Store) place(temp, key string) error {
 	case errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EMLINK):
 		return s.rename(temp, key)
 	}
+
 	return err
 }
 
@@ -180,9 +202,11 @@ func (s *Store) place(temp, key string) error {
 func (s *Store) rename(temp, key string) error {
 	s.naming.Lock()
 	defer s.naming.Unlock()
+
 	if _, err := s.root.Lstat(key); err == nil {
 		return blob.ErrExists
 	}
+
 	return s.root.Rename(temp, key)
 }
 
@@ -194,9 +218,11 @@ func (s *Store) syncFolders(key string) error {
 		if err != nil {
 			return err
 		}
+
 		if err := errors.Join(f.Sync(), f.Close()); err != nil {
 			return err
 		}
+
 		if folder == "." {
 			return nil
 		}
@@ -208,18 +234,22 @@ func (s *Store) Open(_ context.Context, key string) (blob.Reader, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return nil, err
 	}
+
 	f, err := s.root.Open(key)
 	if err != nil {
 		return nil, missing("open", key, err)
 	}
+
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fs.ErrNotExist
 	}
+
 	if err != nil {
 		f.Close()
 		return nil, missing("open", key, err)
 	}
+
 	return &reader{f, info.Size()}, nil
 }
 
@@ -228,13 +258,16 @@ func (s *Store) Stat(_ context.Context, key string) (blob.Info, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
 	}
+
 	info, err := s.root.Lstat(key)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fs.ErrNotExist
 	}
+
 	if err != nil {
 		return blob.Info{}, missing("stat", key, err)
 	}
+
 	return blob.Info{Key: key, Bytes: info.Size(), ModTime: info.ModTime()}, nil
 }
 
@@ -244,16 +277,20 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		if errors.Is(err, blob.ErrNotFound) {
 			return nil
 		}
+
 		return err
 	}
+
 	if err := s.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete blob %s: %w", key, err)
 	}
+
 	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
 		if !s.removed(folder) {
 			break // not empty
 		}
 	}
+
 	return nil
 }
 
@@ -274,10 +311,12 @@ func (s *Store) walk(ctx context.Context, folder string, visit func(blob.Info) b
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil // a Delete was faster
 	}
+
 	if err != nil {
 		return false, fmt.Errorf("list blobs: %w", err)
 	}
 	defer f.Close()
+
 	for {
 		entries, err := f.ReadDir(512)
 		for _, e := range entries {
@@ -285,9 +324,11 @@ func (s *Store) walk(ctx context.Context, folder string, visit func(blob.Info) b
 				return false, err
 			}
 		}
+
 		if errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) {
 			return true, nil
 		}
+
 		if err != nil {
 			return false, fmt.Errorf("list blobs: %w", err)
 		}
@@ -298,19 +339,24 @@ func (s *Store) visit(ctx context.Context, name string, e fs.DirEntry, visit fun
 	if err := ctx.Err(); err != nil {
 		return false, fmt.Errorf("list blobs: %w", err)
 	}
+
 	if !blob.IsKey(name) {
 		return true, nil // incoming, and what others put into the folder
 	}
+
 	if e.IsDir() {
 		return s.walk(ctx, name, visit)
 	}
+
 	info, err := s.Stat(ctx, name)
 	if errors.Is(err, blob.ErrNotFound) {
 		return true, nil
 	}
+
 	if err != nil {
 		return false, err
 	}
+
 	return visit(info), nil
 }
 
@@ -319,6 +365,7 @@ func full(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
 		return fmt.Errorf("%w: %w", blob.ErrFull, err)
 	}
+
 	return err
 }
 
@@ -326,6 +373,7 @@ func missing(verb, key string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		err = blob.ErrNotFound
 	}
+
 	return fmt.Errorf("%s blob %s: %w", verb, key, err)
 }
 
@@ -348,6 +396,7 @@ func (o onlyReader) Read(p []byte) (int, error) {
 	if err := o.ctx.Err(); err != nil {
 		return 0, context.Cause(o.ctx)
 	}
+
 	return o.r.Read(p)
 }
 

@@ -16,11 +16,14 @@ import (
 
 func open(t *testing.T, folder string, options ...Option) *Store {
 	t.Helper()
+
 	s, err := Open(folder, time.Now, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { s.Close() })
+
 	return s
 }
 
@@ -32,6 +35,7 @@ func TestContractWithoutLinks(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		s := open(t, t.TempDir())
 		s.link = func(string, string) error { return &os.LinkError{Op: "linkat", Err: syscall.EPERM} }
+
 		return s
 	})
 }
@@ -47,9 +51,12 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	if len(p) > d.room {
 		n, _ := d.w.Write(p[:d.room])
 		d.room = 0
+
 		return n, &os.PathError{Op: "write", Err: d.err}
 	}
+
 	d.room -= len(p)
+
 	return d.w.Write(p)
 }
 
@@ -57,16 +64,20 @@ func TestFullDisk(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		folder := t.TempDir()
 		s := open(t, folder, Writer(func(w io.Writer) io.Writer { return &fullDisk{w, 300_000, cause} }))
+
 		_, err := s.Put(t.Context(), "x/large", strings.NewReader(strings.Repeat("x", 1<<20)))
 		if !errors.Is(err, blob.ErrFull) {
 			t.Errorf("%v: got %v", cause, err)
 		}
+
 		if _, err := s.Stat(t.Context(), "x/large"); !errors.Is(err, blob.ErrNotFound) {
 			t.Errorf("stat: %v", err)
 		}
+
 		if left, _ := os.ReadDir(filepath.Join(folder, incoming)); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
+
 		if _, err := s.Put(t.Context(), "x/small", strings.NewReader("fits")); err != nil {
 			t.Errorf("a small one: %v", err)
 		}
@@ -75,6 +86,7 @@ func TestFullDisk(t *testing.T) {
 
 func TestOtherWriteErrorsAreNotFull(t *testing.T) {
 	s := open(t, t.TempDir(), Writer(func(w io.Writer) io.Writer { return &fullDisk{w, 10, syscall.EIO} }))
+
 	_, err := s.Put(t.Context(), "x", strings.NewReader(strings.Repeat("x", 100)))
 	if !errors.Is(err, syscall.EIO) || errors.Is(err, blob.ErrFull) {
 		t.Fatalf("got %v", err)
@@ -83,19 +95,24 @@ func TestOtherWriteErrorsAreNotFull(t *testing.T) {
 
 func TestOpenClearsWhatACrashLeft(t *testing.T) {
 	folder := t.TempDir()
+
 	s := open(t, folder)
 	if _, err := s.Put(t.Context(), "x/whole", strings.NewReader("whole")); err != nil {
 		t.Fatal(err)
 	}
+
 	half := filepath.Join(folder, incoming, "half")
 	if err := os.WriteFile(half, []byte("ha"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Close()
+
 	s = open(t, folder)
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the half-written file is there: %v", err)
 	}
+
 	if _, err := s.Stat(t.Context(), "x/whole"); err != nil {
 		t.Error(err)
 	}
@@ -103,15 +120,18 @@ func TestOpenClearsWhatACrashLeft(t *testing.T) {
 
 func TestTimeIsTheClocks(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 	s, err := Open(t.TempDir(), func() time.Time { return at })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	put, err := s.Put(t.Context(), "x/y", strings.NewReader("z"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	stat, err := s.Stat(t.Context(), "x/y")
 	if err != nil || !stat.ModTime.Equal(at) || !put.ModTime.Equal(at) {
 		t.Fatalf("put %v, stat %v, %v", put.ModTime, stat.ModTime, err)
@@ -119,14 +139,18 @@ func TestTimeIsTheClocks(t *testing.T) {
 }
 
 func TestLinksOutOfTheFolderAreNotFollowed(t *testing.T) {
-	folder, outside := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	folder := t.TempDir()
+
+	outside := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	s := open(t, folder)
 	if err := os.Symlink(outside, filepath.Join(folder, "link")); err != nil {
 		t.Fatal(err)
 	}
+
 	if r, err := s.Open(t.Context(), "link"); err == nil {
 		r.Close()
 		t.Fatal("a link out of the folder was read")
@@ -135,13 +159,16 @@ func TestLinksOutOfTheFolderAreNotFollowed(t *testing.T) {
 
 func TestDeleteLeavesNoEmptyFolders(t *testing.T) {
 	folder := t.TempDir()
+
 	s := open(t, folder)
 	if _, err := s.Put(t.Context(), "a/b/c", strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := s.Delete(t.Context(), "a/b/c"); err != nil {
 		t.Fatal(err)
 	}
+
 	if left, _ := os.ReadDir(folder); len(left) != 1 || left[0].Name() != incoming {
 		t.Fatalf("left behind: %v", left)
 	}
@@ -152,6 +179,7 @@ func TestABlobIsNoFolder(t *testing.T) {
 	if _, err := s.Put(t.Context(), "a", strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, err := s.Put(t.Context(), "a/b", strings.NewReader("y")); !errors.Is(err, blob.ErrBadKey) {
 		t.Fatalf("got %v", err)
 	}

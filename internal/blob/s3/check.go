@@ -17,15 +17,19 @@ import (
 func (s *Store) check(ctx context.Context) error {
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	for object := range s.core.ListObjectsIter(timed, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, Recursive: true, MaxKeys: 1}) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+
 		if object.Err != nil {
 			return diagnose(object.Err)
 		}
+
 		break
 	}
+
 	return s.probe(timed)
 }
 
@@ -34,10 +38,12 @@ func (s *Store) check(ctx context.Context) error {
 // nothing of.
 func (s *Store) probe(ctx context.Context) (err error) {
 	key := ".probe-" + rand.Text()
+
 	err = s.writeProbe(ctx, key, true)
 	if code(err) == "NotImplemented" {
 		err = s.writeProbe(ctx, key, false)
 	}
+
 	if err != nil {
 		return fmt.Errorf("write to the bucket: %w", diagnose(err))
 	}
@@ -46,7 +52,9 @@ func (s *Store) probe(ctx context.Context) (err error) {
 			err = errors.Join(err, fmt.Errorf("delete from the bucket: %w", diagnose(gone)))
 		}
 	}()
+
 	s.atomic = code(s.writeProbe(ctx, key, true)) == minio.PreconditionFailed
+
 	return nil
 }
 
@@ -55,8 +63,10 @@ func (s *Store) writeProbe(ctx context.Context, key string, once bool) error {
 	if once {
 		o.SetMatchETagExcept("*")
 	}
+
 	data := []byte("unireel")
 	sum := sha256.Sum256(data)
 	_, err := s.core.PutObject(ctx, s.bucket, s.object(key), bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), o)
+
 	return err
 }

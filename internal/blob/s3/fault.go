@@ -24,12 +24,14 @@ var (
 func code(err error) string {
 	var answer minio.ErrorResponse
 	errors.As(err, &answer)
+
 	return answer.Code
 }
 
 func status(err error) int {
 	var answer minio.ErrorResponse
 	errors.As(err, &answer)
+
 	return answer.StatusCode
 }
 
@@ -42,12 +44,14 @@ func explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
+
 	switch code(err) {
 	case minio.NoSuchKey:
 		return blob.ErrNotFound
 	case "QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientCapacity", "XAmzStorageFull":
 		return fmt.Errorf("%w: %w", blob.ErrFull, err)
 	}
+
 	switch status(err) {
 	case http.StatusInsufficientStorage:
 		return fmt.Errorf("%w: %w", blob.ErrFull, err)
@@ -56,6 +60,7 @@ func explain(ctx context.Context, err error) error {
 			return blob.ErrNotFound
 		}
 	}
+
 	return fmt.Errorf("%w: %w", blob.ErrUnavailable, err)
 }
 
@@ -63,6 +68,7 @@ func explain(ctx context.Context, err error) error {
 // opened.
 func diagnose(err error) error {
 	kind := error(nil)
+
 	switch code(err) {
 	case minio.NoSuchBucket, "InvalidBucketName":
 		kind = ErrNoBucket
@@ -77,8 +83,10 @@ func diagnose(err error) error {
 			kind = ErrUnreachable
 		}
 	}
+
 	if kind == nil {
 		return err
 	}
+
 	return fmt.Errorf("%w: %w", kind, err)
 }

@@ -45,19 +45,26 @@ func TestAStoreThatHangsIsGivenUp(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				begun := time.Now()
+
 				if err := call(t.Context(), s); !errors.Is(err, blob.ErrUnavailable) {
 					t.Errorf("got %v", err)
 				}
+
 				if took := time.Since(begun); took > 2*patience {
 					t.Errorf("it took %s", took)
 				}
+
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
+
 				begun = time.Now()
+
 				if err := call(ctx, s); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, blob.ErrUnavailable) {
 					t.Errorf("with a caller who gives up: %v", err)
 				}
+
 				if took := time.Since(begun); took > 2*time.Second {
 					t.Errorf("its caller gave up, and it took %s", took)
 				}
@@ -70,22 +77,28 @@ func TestAStoreThatHangsIsGivenUp(t *testing.T) {
 // If-None-Match: this process still replaces nothing.
 func TestAServerWithoutConditionsIsFoundOut(t *testing.T) {
 	server := s3test.Start(t)
+
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
+
 	o := options(server, "")
 	o.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.Header.Get("If-None-Match") != "" {
 			if r.Body != nil {
 				_, _ = io.Copy(io.Discard, r.Body)
 			}
+
 			return refused(r, http.StatusNotImplemented, "NotImplemented"), nil
 		}
+
 		return transport.RoundTrip(r)
 	})
+
 	s := open(t, o)
 	if s.atomic {
 		t.Fatal("it is taken for one that knows conditions")
 	}
+
 	for _, n := range []int{100, partSize + 100} {
 		for _, want := range []error{nil, blob.ErrExists} {
 			if _, err := s.Put(t.Context(), fmt.Sprintf("x/%d", n), bytes.NewReader(noise(n))); !errors.Is(err, want) {

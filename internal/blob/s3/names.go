@@ -15,16 +15,20 @@ type names struct {
 func (n *names) hold(ctx context.Context, key string) (release func(), err error) {
 	for {
 		n.mu.Lock()
+
 		busy, ok := n.held[key]
 		if !ok {
 			if n.held == nil {
 				n.held = map[string]chan struct{}{}
 			}
+
 			n.held[key] = make(chan struct{})
 			n.mu.Unlock()
+
 			return func() { n.release(key) }, nil
 		}
 		n.mu.Unlock()
+
 		select {
 		case <-busy:
 		case <-ctx.Done():
@@ -36,6 +40,7 @@ func (n *names) hold(ctx context.Context, key string) (release func(), err error
 func (n *names) release(key string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+
 	close(n.held[key])
 	delete(n.held, key)
 }

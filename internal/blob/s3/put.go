@@ -36,6 +36,7 @@ func noted(object minio.ObjectInfo, name string) string {
 			return value
 		}
 	}
+
 	return ""
 }
 
@@ -62,23 +63,28 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (blob.Info, er
 	case !errors.Is(explain(ctx, err), blob.ErrNotFound):
 		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, explain(ctx, err))
 	}
+
 	u := &upload{s: s, key: key, word: rand.Text(), r: r, sum: sha256.New()}
 	if err := u.run(ctx); err != nil {
 		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, err)
 	}
+
 	return blob.Info{Key: key, Bytes: u.n, SHA256: hex.EncodeToString(u.sum.Sum(nil)), ModTime: s.now()}, nil
 }
 
 func (u *upload) run(ctx context.Context) error {
 	part := u.s.parts.Get().(*[]byte)
 	defer u.s.parts.Put(part)
+
 	n, end, err := u.fill(ctx, *part)
 	if err != nil {
 		return err
 	}
+
 	if end {
 		return u.whole(ctx, (*part)[:n])
 	}
+
 	return u.inParts(ctx, *part)
 }
 
@@ -88,14 +94,18 @@ func (u *upload) fill(ctx context.Context, part []byte) (n int, end bool, err er
 		if ctx.Err() != nil {
 			return n, false, context.Cause(ctx)
 		}
+
 		more, err := u.r.Read(part[n:])
+
 		n += more
 		if end = errors.Is(err, io.EOF); err != nil && !end {
 			return n, false, err
 		}
 	}
+
 	u.sum.Write(part[:n])
 	u.n += int64(n)
+
 	return n, end, nil
 }
 
@@ -104,11 +114,14 @@ func (u *upload) fill(ctx context.Context, part []byte) (n int, end bool, err er
 func (u *upload) whole(ctx context.Context, data []byte) error {
 	sum := hex.EncodeToString(u.sum.Sum(nil))
 	o := u.options(map[string]string{noteSum: sum}, data)
+
 	return u.name(ctx, func(ctx context.Context, once bool) error {
 		if once {
 			o.SetMatchETagExcept("*")
 		}
+
 		_, err := u.s.core.PutObject(ctx, u.s.bucket, u.s.object(u.key), bytes.NewReader(data), int64(len(data)), "", sum, o)
+
 		return err
 	})
 }
@@ -126,18 +139,23 @@ func (u *upload) inParts(ctx context.Context, first []byte) (err error) {
 			err = errors.Join(err, u.abort(ctx, id))
 		}
 	}()
+
 	second := u.s.parts.Get().(*[]byte)
 	defer u.s.parts.Put(second)
+
 	parts, err := u.send(ctx, id, first, *second)
 	if err != nil {
 		return err
 	}
+
 	return u.name(ctx, func(ctx context.Context, once bool) error {
 		var o minio.PutObjectOptions
 		if once {
 			o.SetMatchETagExcept("*")
 		}
+
 		_, err := u.s.core.CompleteMultipartUpload(ctx, u.s.bucket, u.s.object(u.key), id, parts, o)
+
 		return err
 	})
 }
@@ -145,6 +163,7 @@ func (u *upload) inParts(ctx context.Context, first []byte) (err error) {
 func (u *upload) begin(ctx context.Context, data []byte) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	return u.s.core.NewMultipartUpload(ctx, u.s.bucket, u.s.object(u.key), u.options(nil, data))
 }
 
@@ -152,42 +171,58 @@ func (u *upload) begin(ctx context.Context, data []byte) (id string, err error) 
 func (u *upload) send(ctx context.Context, id string, now, next []byte) ([]minio.CompletePart, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+
 	var parts []minio.CompletePart
 	for n, end := len(now), false; n > 0; {
 		if len(parts) == maxParts {
 			return nil, fmt.Errorf("it has more than the %d GiB that the store takes", int64(maxParts)*partSize>>30)
 		}
-		var part minio.ObjectPart
-		var failed error
-		sent, number, data := make(chan struct{}), len(parts)+1, now[:n]
+
+		var (
+			part   minio.ObjectPart
+			failed error
+		)
+
+		sent := make(chan struct{})
+		number := len(parts) + 1
+		data := now[:n]
+
 		go func() {
 			defer close(sent)
+
 			if part, failed = u.part(ctx, id, number, data); failed != nil {
 				stop(failed) // so that no more is read for nothing
 			}
 		}()
+
 		var unread error
 		if n = 0; !end {
 			if n, end, unread = u.fill(ctx, next); unread != nil {
 				stop(unread)
 			}
 		}
+
 		<-sent // its bytes are in use until then
+
 		if failed != nil || unread != nil {
 			return nil, context.Cause(ctx) // whichever was first
 		}
+
 		parts = append(parts, minio.CompletePart{PartNumber: part.PartNumber, ETag: part.ETag})
 		now, next = next, now
 	}
+
 	return parts, nil
 }
 
 func (u *upload) part(ctx context.Context, id string, number int, data []byte) (minio.ObjectPart, error) {
 	timed, cancel := context.WithTimeout(ctx, moving)
 	defer cancel()
+
 	sum := sha256.Sum256(data)
 	part, err := u.s.core.PutObjectPart(timed, u.s.bucket, u.s.object(u.key), id, number, bytes.NewReader(data), int64(len(data)),
 		minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), DisableContentSha256: true})
+
 	return part, explain(ctx, err)
 }
 
@@ -195,10 +230,12 @@ func (u *upload) part(ctx context.Context, id string, number int, data []byte) (
 func (u *upload) abort(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
+
 	err := u.s.core.AbortMultipartUpload(ctx, u.s.bucket, u.s.object(u.key), id)
 	if err == nil || code(err) == minio.NoSuchUpload {
 		return nil
 	}
+
 	return fmt.Errorf("give up its parts, which go by themselves after a day: %w", err)
 }
 
@@ -210,17 +247,20 @@ func (u *upload) name(ctx context.Context, request func(ctx context.Context, onc
 		return err
 	}
 	defer release()
+
 	if !u.s.atomic {
 		if _, err := u.s.stat(ctx, u.key); err == nil {
 			return blob.ErrExists
 		}
 	}
+
 	for range conflicts {
 		err = u.ask(ctx, request)
 		if refused := status(err); refused != http.StatusConflict && refused != http.StatusPreconditionFailed {
 			break
 		}
 	}
+
 	return err
 }
 
@@ -230,6 +270,7 @@ func (u *upload) name(ctx context.Context, request func(ctx context.Context, onc
 func (u *upload) ask(ctx context.Context, request func(ctx context.Context, once bool) error) error {
 	timed, cancel := context.WithTimeout(ctx, moving)
 	defer cancel()
+
 	err := request(timed, u.s.atomic)
 	if err == nil {
 		return nil
@@ -242,6 +283,7 @@ func (u *upload) ask(ctx context.Context, request func(ctx context.Context, once
 	case missed == nil:
 		return blob.ErrExists
 	}
+
 	return explain(ctx, err)
 }
 
@@ -250,6 +292,7 @@ func (u *upload) options(notes map[string]string, data []byte) minio.PutObjectOp
 	for name, value := range notes {
 		o.UserMetadata[name] = value
 	}
+
 	return o
 }
 
@@ -262,5 +305,6 @@ func mediaType(data []byte) string {
 			return kind
 		}
 	}
+
 	return "application/octet-stream"
 }

@@ -26,19 +26,23 @@ type wire struct {
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.n.Add(1)
+
 	if w.do == nil {
 		return w.next.RoundTrip(r)
 	}
+
 	return w.do(r, w.next)
 }
 
 func wired(t *testing.T, server *s3test.Server) (*Store, *wire) {
 	t.Helper()
+
 	transport := newTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	w := &wire{next: transport}
 	o := options(server, "wired")
 	o.Transport = w
+
 	return open(t, o), w
 }
 
@@ -53,6 +57,7 @@ func noise(n int) []byte {
 	for i := range data {
 		data[i] = byte(i * i >> 3)
 	}
+
 	return data
 }
 
@@ -62,20 +67,27 @@ var sizes = []int{0, 1, partSize - 1, partSize, partSize + 1, 2 * partSize, 2*pa
 func TestEverySizeComesBack(t *testing.T) {
 	server := s3test.Start(t)
 	s, _ := wired(t, server)
+
 	for i, n := range sizes {
-		key, data := fmt.Sprintf("size/%d", i), noise(n)
+		key := fmt.Sprintf("size/%d", i)
+		data := noise(n)
+
 		put, err := s.Put(t.Context(), key, bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		r, err := s.Open(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || r.Size() != int64(n) {
 			t.Errorf("%d bytes: got %d, %v", n, len(got), err)
 		}
+
 		r.Close()
+
 		stat, err := s.Stat(t.Context(), key)
 		if err != nil || stat.Bytes != int64(n) || (n < partSize) != (stat.SHA256 == put.SHA256) {
 			t.Errorf("%d bytes: stat says %+v, %v", n, stat, err)
@@ -88,22 +100,28 @@ func TestEverySizeComesBack(t *testing.T) {
 func TestALostAnswerIsNoLoss(t *testing.T) {
 	server := s3test.Start(t)
 	s, w := wired(t, server)
+
 	for _, n := range []int{1000, partSize + 1000} {
 		lost := 0
 		w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
 			if isLast(r) && lost == 0 && err == nil {
 				lost++
+
 				resp.Body.Close()
+
 				return nil, errors.New("the answer was lost")
 			}
+
 			return resp, err
 		}
 		key := fmt.Sprintf("lost/%d", n)
+
 		info, err := s.Put(t.Context(), key, bytes.NewReader(noise(n)))
 		if err != nil || info.Bytes != int64(n) || lost != 1 {
 			t.Fatalf("%d bytes, %d lost: %+v, %v", n, lost, info, err)
 		}
+
 		if _, err := s.Put(t.Context(), key, strings.NewReader("other")); !errors.Is(err, blob.ErrExists) {
 			t.Errorf("another one: %v", err)
 		}
@@ -116,28 +134,35 @@ func TestALostAnswerIsNoLoss(t *testing.T) {
 func TestWhatBreaksLeavesNothing(t *testing.T) {
 	server := s3test.Start(t)
 	s, w := wired(t, server)
+
 	for _, n := range []int{1000, 2*partSize + 1000} {
 		for at := int32(1); ; at++ {
 			if at > 20 {
 				t.Fatal("no Put goes through")
 			}
+
 			w.n.Store(0)
 			w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if w.n.Load() == at {
 					return refused(r, http.StatusBadRequest, "BadRequest"), nil // which nobody repeats
 				}
+
 				return next.RoundTrip(r)
 			}
 			_, err := s.Put(t.Context(), "broken/one", bytes.NewReader(noise(n)))
 			w.do = nil
+
 			if err == nil {
 				break
 			}
+
 			if !errors.Is(err, blob.ErrUnavailable) {
 				t.Errorf("request %d: %v", at, err)
 			}
+
 			nothingLeft(t, server)
 		}
+
 		if err := s.Delete(t.Context(), "broken/one"); err != nil {
 			t.Fatal(err)
 		}
@@ -146,6 +171,7 @@ func TestWhatBreaksLeavesNothing(t *testing.T) {
 
 func nothingLeft(t *testing.T, server *s3test.Server) {
 	t.Helper()
+
 	left, err := server.Files(server.Bucket)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -154,6 +180,7 @@ func nothingLeft(t *testing.T, server *s3test.Server) {
 
 func TestAStoreThatIsFullSaysSo(t *testing.T) {
 	server := s3test.Start(t)
+
 	s, w := wired(t, server)
 	for _, c := range []struct {
 		status int
@@ -171,12 +198,15 @@ func TestAStoreThatIsFullSaysSo(t *testing.T) {
 			if !isLast(r) {
 				return next.RoundTrip(r)
 			}
+
 			return refused(r, c.status, c.code), nil
 		}
+
 		for _, n := range []int{10, partSize + 10} {
 			if _, err := s.Put(t.Context(), "full/one", bytes.NewReader(noise(n))); !errors.Is(err, c.want) {
 				t.Errorf("%d %s: got %v", c.status, c.code, err)
 			}
+
 			nothingLeft(t, server)
 		}
 	}
@@ -188,6 +218,7 @@ func refused(r *http.Request, status int, code string) *http.Response {
 	if code == "" {
 		body = ""
 	}
+
 	return &http.Response{StatusCode: status, Status: fmt.Sprint(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
@@ -201,15 +232,19 @@ func TestOtherBytesAreNotTaken(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
+
 			data[len(data)/2] ^= 1
 			r.Body = io.NopCloser(bytes.NewReader(data))
 		}
+
 		return next.RoundTrip(r)
 	}
+
 	for _, n := range []int{1000, partSize + 1000} {
 		if _, err := s.Put(t.Context(), "changed/one", bytes.NewReader(noise(n))); !errors.Is(err, blob.ErrUnavailable) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
+
 		nothingLeft(t, server)
 	}
 }
@@ -218,9 +253,11 @@ func TestOtherBytesAreNotTaken(t *testing.T) {
 func TestACancelledPutLeavesNothing(t *testing.T) {
 	server := s3test.Start(t)
 	s, _ := wired(t, server)
+
 	data := noise(3 * partSize)
 	for _, at := range []int{0, partSize / 2, partSize, partSize + 1, 2*partSize + partSize/2} {
 		ctx, cancel := context.WithCancel(t.Context())
+
 		r := io.MultiReader(bytes.NewReader(data[:at]), readerFunc(func(p []byte) (int, error) {
 			cancel()
 			return copy(p, "more"), nil
@@ -228,6 +265,7 @@ func TestACancelledPutLeavesNothing(t *testing.T) {
 		if _, err := s.Put(ctx, "cancelled/one", r); !errors.Is(err, context.Canceled) {
 			t.Errorf("at %d: %v", at, err)
 		}
+
 		nothingLeft(t, server)
 	}
 }
@@ -241,30 +279,38 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestAReaderIsAsIfItWereInMemory(t *testing.T) {
 	server := s3test.Start(t)
 	s, _ := wired(t, server)
+
 	data := noise(3 << 20)
 	if _, err := s.Put(t.Context(), "read/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
+
 	rapid.Check(t, func(t *rapid.T) {
 		r, err := s.Open(context.Background(), "read/one")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
+
 		want := bytes.NewReader(data)
+
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "seek") {
 				offset := rapid.Int64Range(-1<<20, 4<<20).Draw(t, "offset")
 				whence := rapid.IntRange(io.SeekStart, io.SeekEnd).Draw(t, "whence")
 				got, err := r.Seek(offset, whence)
+
 				at, failed := want.Seek(offset, whence)
 				if got != at || (err == nil) != (failed == nil) {
 					t.Fatalf("seek %d from %d: %d, %v; want %d, %v", offset, whence, got, err, at, failed)
 				}
+
 				continue
 			}
+
 			n := rapid.Int64Range(0, 2<<20).Draw(t, "bytes")
 			got, err := io.ReadAll(io.LimitReader(r, n))
+
 			mem, _ := io.ReadAll(io.LimitReader(want, n))
 			if err != nil || !bytes.Equal(got, mem) {
 				t.Fatalf("read %d: %d bytes, %v; want %d", n, len(got), err, len(mem))

@@ -30,6 +30,7 @@ func (c *counted) on(w *wire) {
 			c.asked++
 			c.bytes += resp.ContentLength
 		}
+
 		return resp, err
 	}
 }
@@ -39,10 +40,12 @@ func (c *counted) on(w *wire) {
 func TestServingARangeMovesLittle(t *testing.T) {
 	server := s3test.Start(t)
 	s, w := wired(t, server)
+
 	data := noise(40 << 20)
 	if _, err := s.Put(t.Context(), "large/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, c := range []struct {
 		name, header string
 		want         []byte
@@ -56,29 +59,37 @@ func TestServingARangeMovesLittle(t *testing.T) {
 	} {
 		var seen counted
 		seen.on(w)
+
 		r, err := s.Open(t.Context(), "large/one")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		req := httptest.NewRequest(http.MethodGet, "/", nil)
 		if c.header != "" {
 			req.Header.Set("Range", c.header)
 		}
+
 		answer := httptest.NewRecorder()
 		http.ServeContent(answer, req, "x.mp4", time.Time{}, r)
 		r.Close()
+
 		if !bytes.Equal(answer.Body.Bytes(), c.want) || seen.asked > c.asks || seen.bytes > c.moves {
 			t.Errorf("%s: %d bytes by %d requests that move %d", c.name, answer.Body.Len(), seen.asked, seen.bytes)
 		}
 	}
+
 	var head counted
 	head.on(w)
+
 	r, err := s.Open(t.Context(), "large/one")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
+
 	http.ServeContent(httptest.NewRecorder(), httptest.NewRequest(http.MethodHead, "/", nil), "x.mp4", time.Time{}, r)
+
 	if head.asked != 0 {
 		t.Errorf("HEAD asks for bytes %d times", head.asked)
 	}
@@ -88,10 +99,12 @@ func TestServingARangeMovesLittle(t *testing.T) {
 func TestAReaderGoesOnWhereItBroke(t *testing.T) {
 	server := s3test.Start(t)
 	s, w := wired(t, server)
+
 	data := noise(5 << 20)
 	if _, err := s.Put(t.Context(), "cut/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
+
 	cuts := 0
 	w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
@@ -102,13 +115,16 @@ func TestAReaderGoesOnWhereItBroke(t *testing.T) {
 				io.Closer
 			}{io.MultiReader(io.LimitReader(resp.Body, 300_000), iotest.ErrReader(io.ErrUnexpectedEOF)), resp.Body}
 		}
+
 		return resp, err
 	}
+
 	r, err := s.Open(t.Context(), "cut/one")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
+
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || cuts != 4 {
 		t.Fatalf("%d bytes after %d cuts, %v", len(got), cuts, err)
 	}
@@ -119,20 +135,25 @@ func TestAnotherBlobUnderTheKeyIsNotRead(t *testing.T) {
 	s, _ := wired(t, server)
 	put := func(text string) {
 		t.Helper()
+
 		if _, err := s.Put(t.Context(), "again/one", strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put("first")
+
 	r, err := s.Open(t.Context(), "again/one")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
+
 	if err := s.Delete(t.Context(), "again/one"); err != nil {
 		t.Fatal(err)
 	}
+
 	put("other")
+
 	if got, err := io.ReadAll(r); !errors.Is(err, blob.ErrNotFound) || len(got) > 0 {
 		t.Fatalf("got %q, %v", got, err)
 	}
@@ -142,16 +163,20 @@ func TestAnotherBlobUnderTheKeyIsNotRead(t *testing.T) {
 // back: nothing has to be opened anew.
 func TestAnOutage(t *testing.T) {
 	server := s3test.Start(t)
+
 	s := open(t, options(server, ""))
 	if _, err := s.Put(t.Context(), "out/one", strings.NewReader("bytes")); err != nil {
 		t.Fatal(err)
 	}
+
 	r, err := s.Open(t.Context(), "out/one")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
+
 	server.Stop()
+
 	var all sync.WaitGroup
 	for what, call := range map[string]func() error{
 		"put":    func() error { _, err := s.Put(t.Context(), "out/two", strings.NewReader("bytes")); return err },
@@ -167,13 +192,17 @@ func TestAnOutage(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
+
 	if err := server.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	if got, err := io.ReadAll(r); err != nil || string(got) != "bytes" {
 		t.Errorf("the reader: %q, %v", got, err)
 	}
+
 	if _, err := s.Put(t.Context(), "out/two", strings.NewReader("bytes")); err != nil {
 		t.Error(err)
 	}
@@ -181,42 +210,53 @@ func TestAnOutage(t *testing.T) {
 
 func TestASignedLink(t *testing.T) {
 	server := s3test.Start(t)
+
 	o := options(server, "links")
 	if link, err := open(t, o).URL(t.Context(), "task_1/1-a.mp4", time.Minute); link != "" || err != nil {
 		t.Fatalf("not asked for: %q, %v", link, err)
 	}
+
 	o.Presign = true
 	s := open(t, o)
+
 	film := append([]byte("\x00\x00\x00\x18ftypmp42"), noise(1000)...)
 	for key, want := range map[string]string{"task_1/1-a.mp4": "video/mp4", "file_1/blob_2": "video/mp4", "file_2/page": "application/octet-stream"} {
 		data := film
 		if key == "file_2/page" {
 			data = []byte("<html><script>alert(1)</script>")
 		}
+
 		if _, err := s.Put(t.Context(), key, bytes.NewReader(data)); err != nil {
 			t.Fatal(err)
 		}
+
 		link, err := s.URL(t.Context(), key, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		status, got, body := fetch(t, link, "bytes=2-5")
 		if status != http.StatusPartialContent || !bytes.Equal(body, data[2:6]) {
 			t.Errorf("%s: %d, %d bytes", key, status, len(body))
 		}
+
 		name := strings.SplitN(key, "/", 2)[0]
 		if got.Get("Content-Type") != want || !strings.Contains(got.Get("Content-Disposition"), name) || got.Get("Cache-Control") != "private, max-age=60" {
 			t.Errorf("%s: %v", key, got)
 		}
+
 		u, err := url.Parse(link)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		q := u.Query()
 		if strings.Contains(link, server.SecretKey) || q.Get("X-Amz-Expires") != "60" {
 			t.Errorf("the link is %s", link)
 		}
+
 		q.Set("X-Amz-Expires", "6000")
+
 		u.RawQuery = q.Encode()
 		if status, _, _ := fetch(t, u.String(), ""); status != http.StatusForbidden {
 			t.Errorf("a link that was made longer: %d", status)
@@ -226,20 +266,25 @@ func TestASignedLink(t *testing.T) {
 
 func fetch(t *testing.T, link, part string) (status int, header http.Header, body []byte) {
 	t.Helper()
+
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if part != "" {
 		req.Header.Set("Range", part)
 	}
+
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+
 	if body, err = io.ReadAll(resp.Body); err != nil {
 		t.Fatal(err)
 	}
+
 	return resp.StatusCode, resp.Header, body
 }

@@ -92,12 +92,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+
 	if err := s.giveUp(ctx); err != nil {
 		return nil, errors.Join(diagnose(err), s.Close())
 	}
+
 	return s, nil
 }
 
@@ -105,20 +108,27 @@ func prepare(o Options) (*Store, error) {
 	if o.Endpoint == "" {
 		o.Endpoint = Amazon
 	}
+
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
 		return nil, fmt.Errorf("%w: %q is not http(s)://host[:port]", ErrUnreachable, o.Endpoint)
 	}
+
 	s := &Store{bucket: o.Bucket, presign: o.Presign, now: o.Now, idle: func() {}}
 	if o.Prefix != "" {
 		s.prefix = o.Prefix + "/"
 	}
+
 	s.parts.New = func() any { b := make([]byte, partSize); return &b }
+
 	if o.Transport == nil {
 		t := newTransport()
-		o.Transport, s.idle = t, t.CloseIdleConnections
+		o.Transport = t
+		s.idle = t.CloseIdleConnections
 	}
+
 	lookup := map[Addressing]minio.BucketLookupType{Path: minio.BucketLookupPath, Host: minio.BucketLookupDNS}[o.Addressing]
+
 	core, err := minio.NewCore(u.Host, &minio.Options{
 		Creds: credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""), Secure: u.Scheme == "https", Region: o.Region,
 		BucketLookup: lookup, Transport: o.Transport, MaxRetries: retries,
@@ -126,7 +136,9 @@ func prepare(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
+
 	s.core = *core
+
 	return s, nil
 }
 
@@ -145,16 +157,19 @@ func (s *Store) Stat(ctx context.Context, key string) (blob.Info, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
 	}
+
 	object, err := s.stat(ctx, key)
 	if err != nil {
 		return blob.Info{}, fmt.Errorf("stat blob %s: %w", key, explain(ctx, err))
 	}
+
 	return blob.Info{Key: key, Bytes: object.Size, SHA256: noted(object, noteSum), ModTime: object.LastModified}, nil
 }
 
 func (s *Store) stat(ctx context.Context, key string) (minio.ObjectInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	return s.core.StatObject(ctx, s.bucket, s.object(key), minio.StatObjectOptions{})
 }
 
@@ -163,15 +178,18 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := blob.CheckKey(key); err != nil {
 		return err
 	}
+
 	if err := explain(ctx, s.remove(ctx, key)); err != nil && !errors.Is(err, blob.ErrNotFound) {
 		return fmt.Errorf("delete blob %s: %w", key, err)
 	}
+
 	return nil
 }
 
 func (s *Store) remove(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	return s.core.RemoveObject(ctx, s.bucket, s.object(key), minio.RemoveObjectOptions{})
 }
 
@@ -181,9 +199,12 @@ func (s *Store) URL(ctx context.Context, key string, valid time.Duration) (strin
 	if err := blob.CheckKey(key); err != nil || !s.presign {
 		return "", err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+
 	owner, _, _ := strings.Cut(key, "/")
+
 	answer := url.Values{
 		"response-content-disposition": {mime.FormatMediaType("inline", map[string]string{"filename": owner + path.Ext(key)})},
 		"response-cache-control":       {fmt.Sprintf("private, max-age=%d", int(valid.Seconds()))},
@@ -191,9 +212,11 @@ func (s *Store) URL(ctx context.Context, key string, valid time.Duration) (strin
 	if kind := kinds[path.Ext(key)]; kind != "" {
 		answer.Set("response-content-type", kind)
 	}
+
 	u, err := s.core.PresignedGetObject(ctx, s.bucket, s.object(key), valid, answer)
 	if err != nil {
 		return "", fmt.Errorf("link to blob %s: %w", key, explain(ctx, err))
 	}
+
 	return u.String(), nil
 }

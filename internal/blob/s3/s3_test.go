@@ -19,22 +19,28 @@ func options(server *s3test.Server, prefix string) Options {
 
 func open(t *testing.T, o Options) *Store {
 	t.Helper()
+
 	s, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { s.Close() })
+
 	return s
 }
 
 func TestContract(t *testing.T) {
 	server := s3test.Start(t)
+
 	var stores atomic.Int32
+
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		s := open(t, options(server, fmt.Sprintf("store/%d", stores.Add(1))))
 		if !s.atomic {
 			t.Error("the server is taken for one that replaces objects")
 		}
+
 		return s
 	})
 }
@@ -42,10 +48,13 @@ func TestContract(t *testing.T) {
 // TestContractWithoutConditions is for servers that know no If-None-Match.
 func TestContractWithoutConditions(t *testing.T) {
 	server := s3test.Start(t)
+
 	var stores atomic.Int32
+
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		s := open(t, options(server, fmt.Sprintf("store/%d", stores.Add(1))))
 		s.atomic = false
+
 		return s
 	})
 }

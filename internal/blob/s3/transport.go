@@ -15,6 +15,7 @@ const stalled = 2 * time.Minute
 // slowly.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -22,6 +23,7 @@ func newTransport() *http.Transport {
 			if err != nil {
 				return nil, err
 			}
+
 			return moved{conn}, nil
 		},
 		ForceAttemptHTTP2:     false, // one connection for all would share one window
@@ -41,6 +43,7 @@ func (m moved) Read(p []byte) (int, error) {
 	if err := m.SetReadDeadline(time.Now().Add(stalled)); err != nil {
 		return 0, err
 	}
+
 	return m.Conn.Read(p)
 }
 
@@ -48,5 +51,6 @@ func (m moved) Write(p []byte) (int, error) {
 	if err := m.SetDeadline(time.Now().Add(stalled)); err != nil {
 		return 0, err
 	}
+
 	return m.Conn.Write(p)
 }

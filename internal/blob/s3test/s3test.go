@@ -46,11 +46,14 @@ type process struct {
 // first call on a machine builds the server, which takes minutes.
 func Start(t testing.TB) *Server {
 	t.Helper()
+
 	s, err := Launch(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(s.Stop)
+
 	return s
 }
 
@@ -61,6 +64,7 @@ func Launch(ctx context.Context, folder string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Server{AccessKey: "unireel-test", SecretKey: "unireel-test-secret-0123", Bucket: "films", folder: folder, program: program}
 	if err := s.MakeBucket(s.Bucket); err != nil {
 		return nil, err
@@ -70,10 +74,12 @@ func Launch(ctx context.Context, folder string) (*Server, error) {
 		if s.Endpoint, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
+
 		if err = s.Run(ctx); err == nil {
 			return s, nil
 		}
 	}
+
 	return nil, err
 }
 
@@ -83,14 +89,19 @@ func build(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	var out, said bytes.Buffer
+
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "scripts", "go"), strings.Fields(Tool)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, &out, &said
+	cmd.Dir = root
+	cmd.Stdout = &out
+	cmd.Stderr = &said
 	// The tests' own flags (-race, -cover, tags) are not the server's.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("the S3 server of the tests is not here (%w); get it with: scripts/go %s\n%s", err, Tool, said.Bytes())
 	}
+
 	return strings.TrimSpace(out.String()), nil
 }
 
@@ -100,20 +111,24 @@ func repository() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	for ; folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
 		if _, err := os.Stat(filepath.Join(folder, "tools", "versitygw", "go.mod")); err == nil {
 			return folder, nil
 		}
 	}
+
 	return "", fmt.Errorf("no tools/versitygw/go.mod above the folder of the test")
 }
 
 func freeAddress(ctx context.Context) (string, error) {
 	var c net.ListenConfig
+
 	l, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
+
 	return "http://" + l.Addr().String(), l.Close()
 }
 
@@ -125,14 +140,17 @@ func (s *Server) MakeBucket(name string) error {
 // Files are the files below a bucket, unfinished uploads among them.
 func (s *Server) Files(bucket string) ([]string, error) {
 	var found []string
+
 	root := filepath.Join(s.folder, "buckets", bucket)
 	err := filepath.WalkDir(root, func(name string, entry os.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			name, err = filepath.Rel(root, name)
 			found = append(found, filepath.ToSlash(name))
 		}
+
 		return err
 	})
+
 	return found, err
 }
 
@@ -144,7 +162,10 @@ func (s *Server) Run(ctx context.Context) error {
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.program, "--port", address, "--region", Region, "--keep-alive", "--quiet",
 		"posix", filepath.Join(s.folder, "buckets"))
 	p.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Stdout = p.out
+
+	p.cmd.Stderr = p.out
+
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start the S3 server: %w", err)
 	}
@@ -152,15 +173,20 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = p.cmd.Wait()
 		close(p.done)
 	}()
+
 	s.process = p
+
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
+
 	late := time.After(30 * time.Second)
+
 	var dialer net.Dialer
 	for {
 		if conn, err := dialer.DialContext(ctx, "tcp", address); err == nil {
 			return conn.Close()
 		}
+
 		select {
 		case <-again.C:
 		case <-p.done:

@@ -8,6 +8,7 @@ func TestKindsAreWholeAndNamedOnce(t *testing.T) {
 		if k.Name == "" || seen[k.Name] || k.New == nil || k.Traits.PollEvery[0] <= 0 || k.Traits.PollEvery[1] < k.Traits.PollEvery[0] {
 			t.Errorf("kind %+v is not whole, or its name stands twice", k)
 		}
+
 		seen[k.Name] = true
 	}
 }

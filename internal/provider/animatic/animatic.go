@@ -93,19 +93,24 @@ func open(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), 2*checkTime)
 	defer cancel()
+
 	t, err := findTools(o.Settings)
 	if err != nil {
 		return nil, err
 	}
+
 	if err := empty(o.Folder); err != nil {
 		return nil, err
 	}
+
 	l, err := findLetters(ctx, o.Settings)
 	if err != nil {
 		return nil, err
 	}
+
 	s := &studio{
 		tools: t, letters: l, folder: o.Folder, now: o.Now, log: o.Log, timeout: timeout,
 		waiting: make(chan *render, mostWaiting), renders: map[provider.Ticket]*render{},
@@ -113,28 +118,35 @@ func open(o provider.Options) (provider.Provider, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	for range parallel {
 		s.workers.Go(s.work)
 	}
+
 	return s, nil
 }
 
 func readSettings(settings map[string]string) (parallel int, timeout time.Duration, err error) {
-	parallel, timeout = max(1, runtime.NumCPU()/2), renderTime
+	parallel = max(1, runtime.NumCPU()/2)
+	timeout = renderTime
+
 	if v := settings["parallel"]; v != "" {
 		if parallel, err = strconv.Atoi(v); err != nil || parallel < 1 || parallel > 256 {
 			return 0, 0, fmt.Errorf("animatic's setting parallel is %q: give a number from 1 to 256", v)
 		}
 	}
+
 	if v := settings["timeout"]; v != "" {
 		if timeout, err = time.ParseDuration(v); err != nil || timeout <= 0 {
 			return 0, 0, fmt.Errorf("animatic's setting timeout is %q: give a time such as 10m", v)
 		}
 	}
+
 	return parallel, timeout, nil
 }
 
@@ -143,18 +155,22 @@ func empty(folder string) error {
 	if folder == "" {
 		return errors.New("animatic was given no folder to write to")
 	}
+
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
+
 	list, err := os.ReadDir(folder)
 	if err != nil {
 		return fmt.Errorf("empty folder: %w", err)
 	}
+
 	for _, e := range list {
 		if err := os.RemoveAll(filepath.Join(folder, e.Name())); err != nil {
 			return fmt.Errorf("empty folder: %w", err)
 		}
 	}
+
 	return nil
 }
 
@@ -163,22 +179,28 @@ func (s *studio) Submit(ctx context.Context, o provider.Order) (provider.Ticket,
 	if err := ctx.Err(); err != nil {
 		return "", busy(provider.Passing, err)
 	}
+
 	if f := refuse(o); f != nil {
 		return "", f
 	}
+
 	if err := provider.May(ctx); err != nil { // nobody would ask for the film
 		return "", busy(provider.Passing, err)
 	}
+
 	id := rand.Text()
 	r := &render{ticket: provider.Ticket(fmt.Sprintf("%s.%d.%s", o.Task, o.Attempt, id)), order: o, folder: filepath.Join(s.folder, id)}
 	r.ctx, r.cancel = context.WithCancelCause(s.ctx)
 	r.report = provider.Report{Phase: provider.Waiting, Progress: 0}
+
 	s.sweep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.closed {
 		return "", busy(provider.Passing, errClosed)
 	}
+
 	select {
 	case s.waiting <- r:
 		s.renders[r.ticket] = r
@@ -200,13 +222,16 @@ func (s *studio) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 	if err := ctx.Err(); err != nil {
 		return provider.Report{}, busy(provider.Passing, err)
 	}
+
 	s.sweep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	r := s.renders[t]
 	if r == nil {
 		return provider.Report{Phase: provider.Unknown, Progress: -1}, nil
 	}
+
 	return r.report, nil
 }
 
@@ -218,12 +243,15 @@ func (s *studio) Open(ctx context.Context, result provider.Result) (io.ReadClose
 	if err := ctx.Err(); err != nil {
 		return nil, busy(provider.Passing, err)
 	}
+
 	s.mu.Lock()
+
 	path := ""
 	if ticket, ours := strings.CutPrefix(result.URL, scheme); ours && s.renders[provider.Ticket(ticket)] != nil {
 		path = s.renders[provider.Ticket(ticket)].film
 	}
 	s.mu.Unlock()
+
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &provider.Failure{
@@ -231,6 +259,7 @@ func (s *studio) Open(ctx context.Context, result provider.Result) (io.ReadClose
 			Fault: fault.New(fault.CodeResultLost, "", "The preview's file is not there any more. Create the task again.").Because(err),
 		}
 	}
+
 	return f, nil
 }
 
@@ -240,14 +269,19 @@ func (s *studio) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, busy(provider.Passing, err)
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	r := s.renders[t]
 	if r == nil || !r.ended.IsZero() {
 		return r != nil && r.report.Phase == provider.Stopped, nil
 	}
+
 	r.cancel(errCancelled)
-	r.ended, r.report = s.now(), provider.Report{Phase: provider.Stopped, Progress: -1}
+	r.ended = s.now()
+	r.report = provider.Report{Phase: provider.Stopped, Progress: -1}
+
 	return true, nil
 }
 
@@ -258,11 +292,13 @@ func (s *studio) Close() error {
 		s.mu.Unlock()
 		return nil
 	}
+
 	s.closed = true
 	clear(s.renders)
 	s.mu.Unlock()
 	s.end(errClosed)
 	s.workers.Wait()
+
 	return errors.Join(s.letters.close(), empty(s.folder))
 }
 
@@ -270,14 +306,18 @@ func (s *studio) Close() error {
 func (s *studio) sweep() {
 	now := s.now()
 	s.mu.Lock()
+
 	var old []string
+
 	for t, r := range s.renders {
 		if !r.ended.IsZero() && now.Sub(r.ended) > keepFor {
 			delete(s.renders, t)
+
 			old = append(old, r.folder)
 		}
 	}
 	s.mu.Unlock()
+
 	for _, folder := range old {
 		_ = os.RemoveAll(folder)
 	}
@@ -288,7 +328,9 @@ func seedOf(o provider.Order) uint64 {
 	if o.Seed >= 0 {
 		return uint64(o.Seed)
 	}
+
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%s.%d", o.Task, o.Attempt)
+
 	return h.Sum64()
 }

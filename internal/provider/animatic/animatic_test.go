@@ -27,22 +27,27 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+
 	goleak.VerifyTestMain(m)
 }
 
 // newStudio is a provider with a folder of its own, closed with the test.
 func newStudio(t testing.TB, settings map[string]string) *studio {
 	t.Helper()
+
 	p, err := Kind().New(provider.Options{Folder: t.TempDir(), Now: time.Now, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := p.(*studio)
+
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	return s
 }
 
@@ -75,87 +80,112 @@ func fromFile(kind, param, path string) provider.Reference {
 // image1 is a picture of one colour with a lighter disc, so that it has a shape.
 func image1(t testing.TB, param string, c color.RGBA, w, h int) provider.Reference {
 	t.Helper()
+
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
 		for x := range w {
 			p := c
 			if dx, dy := x-w/2, y-h/2; dx*dx+dy*dy < h*h/20 {
-				p.R, p.G, p.B = p.R+30, p.G+30, p.B+30
+				p.R = p.R + 30
+				p.G = p.G + 30
+				p.B = p.B + 30
 			}
+
 			m.SetRGBA(x, y, p)
 		}
 	}
+
 	var b bytes.Buffer
 	if err := png.Encode(&b, m); err != nil {
 		t.Fatal(err)
 	}
+
 	return fromBytes("image", param, "picture.png", b.Bytes())
 }
 
 // ffmpeg runs ffmpeg for a test's own material or to look at a film.
 func ffmpeg(t testing.TB, args ...string) []byte {
 	t.Helper()
+
 	var said bytes.Buffer
+
 	cmd := exec.Command("ffmpeg", append([]string{"-hide_banner", "-nostdin", "-loglevel", "error", "-y"}, args...)...)
 	cmd.Stderr = &said
+
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("ffmpeg %v: %v: %s", args, err, said.String())
 	}
+
 	return out
 }
 
 // await polls a ticket to its end; progress must not fall.
 func await(t testing.TB, s *studio, ticket provider.Ticket) provider.Report {
 	t.Helper()
+
 	before := 0
+
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
 		r, err := s.Poll(t.Context(), ticket)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		switch r.Phase {
 		case provider.Waiting, provider.Rendering:
 			if r.Progress < before || r.Progress > 99 {
 				t.Fatalf("progress went from %d to %d", before, r.Progress)
 			}
+
 			before = r.Progress
+
 			<-time.After(20 * time.Millisecond)
 		default:
 			return r
 		}
 	}
+
 	t.Fatal("the render did not end")
+
 	return provider.Report{}
 }
 
 // film renders an order and gives the file's path.
 func shoot(t testing.TB, s *studio, o provider.Order) string {
 	t.Helper()
+
 	ticket, err := s.Submit(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r := await(t, s, ticket)
 	if r.Phase != provider.Rendered {
 		t.Fatalf("got %s: %v", r.Phase, r.Failure)
 	}
+
 	in, err := s.Open(t.Context(), *r.Result)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	defer func() { _ = in.Close() }()
+
 	b, err := io.ReadAll(in)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	path := filepath.Join(t.TempDir(), "film.mp4")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if dir := os.Getenv("ANIMATIC_KEEP"); dir != "" {
 		_ = os.WriteFile(filepath.Join(dir, filepath.Base(t.Name())+".mp4"), b, 0o600)
 	}
+
 	return path
 }
 
@@ -179,14 +209,17 @@ type probed struct {
 
 func probe(t testing.TB, path string) probed {
 	t.Helper()
+
 	out, err := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json", path).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var p probed
 	if err := json.Unmarshal(out, &p); err != nil {
 		t.Fatal(err)
 	}
+
 	return p
 }
 
@@ -194,28 +227,35 @@ func probe(t testing.TB, path string) probed {
 func isFilm(t testing.TB, path string, o provider.Order) {
 	t.Helper()
 	p := probe(t, path)
+
 	want := 1
 	if o.Sound {
 		want = 2
 	}
+
 	if len(p.Streams) != want {
 		t.Fatalf("%d streams, want %d", len(p.Streams), want)
 	}
+
 	v := p.Streams[0]
+
 	got := fmt.Sprint(v.Codec, v.Profile, v.PixFmt, v.W, v.H, v.Rate, v.Frames)
 	if want := fmt.Sprint("h264", "High", "yuv420p", o.Width, o.Height, "30/1", strconv.Itoa(o.Seconds*rate)); got != want {
 		t.Errorf("video is %s, want %s", got, want)
 	}
+
 	if o.Sound {
 		a := p.Streams[1]
 		if got, want := fmt.Sprint(a.Codec, a.Hertz, a.Channels), fmt.Sprint("aac", "48000", 2); got != want {
 			t.Errorf("sound is %s, want %s", got, want)
 		}
 	}
+
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if moov, mdat := bytes.Index(b, []byte("moov")), bytes.Index(b, []byte("mdat")); moov < 0 || moov > mdat {
 		t.Errorf("moov at %d, mdat at %d: it does not start fast", moov, mdat)
 	}
@@ -231,17 +271,25 @@ func TestTwoPicturesBecomeAFilm(t *testing.T) {
 func BenchmarkFiveSeconds720p(b *testing.B) {
 	s := newStudio(b, nil)
 	o := order(b)
-	o.Width, o.Height, o.Seconds, o.Sound, o.ShotType = 1280, 720, 5, true, "multi"
+	o.Width = 1280
+	o.Height = 720
+	o.Seconds = 5
+	o.Sound = true
+	o.ShotType = "multi"
+
 	for b.Loop() {
 		before := ownCPU(b)
 		spent := s.tools.spent.Load()
+
 		ticket, err := s.Submit(b.Context(), o)
 		if err != nil {
 			b.Fatal(err)
 		}
+
 		if r := await(b, s, ticket); r.Phase != provider.Rendered {
 			b.Fatal(r.Failure)
 		}
+
 		b.ReportMetric(time.Duration(s.tools.spent.Load()-spent).Seconds(), "children-cpu-s")
 		b.ReportMetric((ownCPU(b) - before).Seconds(), "own-cpu-s")
 	}

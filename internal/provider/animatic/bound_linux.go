@@ -26,11 +26,13 @@ func bound(pid int) error {
 		if err := unix.Prlimit(pid, resource, nil, &had); err != nil {
 			return fmt.Errorf("read limit of resource %d: %w", resource, err)
 		}
+
 		most = min(most, had.Cur, had.Max)
 		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: most, Max: most}, nil); err != nil {
 			return fmt.Errorf("limit resource %d: %w", resource, err)
 		}
 	}
+
 	return nil
 }
 
@@ -41,6 +43,7 @@ func widen(pipe any) {
 	if !ok {
 		return
 	}
+
 	if raw, err := f.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
 	}

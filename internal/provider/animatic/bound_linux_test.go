@@ -14,14 +14,18 @@ func TestATighterLimitStays(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+
 	const tight = 1 << 20
 	if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: tight, Max: tight}, nil); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := bound(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
+
 	for resource, want := range map[int]uint64{unix.RLIMIT_FSIZE: tight, unix.RLIMIT_AS: mostMemory, unix.RLIMIT_CORE: 0} {
 		var got unix.Rlimit
 		if err := unix.Prlimit(cmd.Process.Pid, resource, nil, &got); err != nil || got.Cur != want || got.Max != want {

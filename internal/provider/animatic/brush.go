@@ -42,30 +42,43 @@ func (b box) half() box { return box{b.x / 2, b.y / 2, b.w / 2, b.h / 2} }
 func (f *frame) whole() box { return box{0, 0, float64(f.y.w), float64(f.y.h)} }
 
 func (b *brush) drawPlane(d, s plane, from, to box, soft bool) {
-	x0, x1 := max(0, int(math.Floor(to.x))), min(d.w, int(math.Ceil(to.x+to.w)))
-	y0, y1 := max(0, int(math.Floor(to.y))), min(d.h, int(math.Ceil(to.y+to.h)))
+	x0 := max(0, int(math.Floor(to.x)))
+	x1 := min(d.w, int(math.Ceil(to.x+to.w)))
+	y0 := max(0, int(math.Floor(to.y)))
+
+	y1 := min(d.h, int(math.Ceil(to.y+to.h)))
 	if x0 >= x1 || y0 >= y1 || to.w <= 0 || to.h <= 0 {
 		return
 	}
+
 	n := x1 - x0
 	b.reserve(n)
+
 	for i := range n {
 		at, share := between(span{from.x, from.w}, span{to.x, to.w}, x0+i, s.w)
 		b.columns[i] = column{at, uint16(256 - share), uint16(share)}
 	}
+
 	line := make([]byte, n)
+
 	for y := y0; y < y1; y++ {
 		row, low := between(span{from.y, from.h}, span{to.y, to.h}, y, s.h)
-		upper, lower := b.row(s, int(row), -1), b.row(s, min(int(row)+1, s.h-1), int(row))
+		upper := b.row(s, int(row), -1)
+		lower := b.row(s, min(int(row)+1, s.h-1), int(row))
+
 		out := d.pix[y*d.w+x0 : y*d.w+x1]
 		if covered := cover(to.y, to.h, y); covered < 256 {
 			mix(line, upper, lower, low, rounding(y, soft))
+
 			for i, v := range line {
 				out[i] = lerp(out[i], v, covered)
 			}
+
 			continue
 		}
-		left, right := out[0], out[n-1]
+
+		left := out[0]
+		right := out[n-1]
 		mix(out, upper, lower, low, rounding(y, soft))
 		out[0] = lerp(left, out[0], cover(to.x, to.w, x0))
 		out[n-1] = lerp(right, out[n-1], cover(to.x, to.w, x1-1))
@@ -76,12 +89,16 @@ func (b *brush) reserve(n int) {
 	words := (n + 3) / 4
 	if cap(b.columns) < 4*words {
 		b.columns = make([]column, 4*words)
-		b.rows[0].words, b.rows[1].words = make([]uint64, words), make([]uint64, words)
+		b.rows[0].words = make([]uint64, words)
+		b.rows[1].words = make([]uint64, words)
 	}
+
 	b.columns = b.columns[:4*words]
 	clear(b.columns[n:]) // what fills the last word up is drawn nowhere
+
 	for i := range b.rows {
-		b.rows[i].index, b.rows[i].words = -1, b.rows[i].words[:words]
+		b.rows[i].index = -1
+		b.rows[i].words = b.rows[i].words[:words]
 	}
 }
 
@@ -94,6 +111,7 @@ func between(from, to span, i, limit int) (at, share int32) {
 	pos := from.start + (float64(i)+0.5-to.start)*from.length/to.length - 0.5
 	pos = math.Max(0, math.Min(pos, float64(limit-1)))
 	at = int32(min(int(pos), max(0, limit-2)))
+
 	return at, int32((pos - float64(at)) * 256)
 }
 
@@ -101,34 +119,43 @@ func between(from, to span, i, limit int) (at, share int32) {
 // the next target row mostly needs it again. The row keep is not overwritten.
 func (b *brush) row(s plane, r, keep int) []uint64 {
 	slot := 0
+
 	for i := range b.rows {
 		if b.rows[i].index == r {
 			return b.rows[i].words
 		}
+
 		if b.rows[i].index == keep && keep >= 0 {
 			slot = 1 - i
 		}
 	}
+
 	if keep < 0 && b.rows[0].index == r+1 {
 		slot = 1
 	}
+
 	b.rows[slot].index = r
 	out := b.rows[slot].words
+
 	src := s.pix[r*s.w : (r+1)*s.w]
 	if len(src) == 1 {
 		src = []byte{src[0], src[0]}
 	}
+
 	columns := b.columns[:4*len(out)]
 	for i := range out {
 		c := columns[4*i : 4*i+4 : 4*i+4]
 		out[i] = c[0].of(src) | c[1].of(src)<<16 | c[2].of(src)<<32 | c[3].of(src)<<48
 	}
+
 	return out
 }
 
 // of is the column's value in half steps.
 func (c column) of(src []byte) uint64 {
-	left, right := uint32(src[c.at]), uint32(src[c.at+1])
+	left := uint32(src[c.at])
+	right := uint32(src[c.at+1])
+
 	return uint64(left*uint32(c.left)+right*uint32(c.right)+64) >> 7
 }
 
@@ -141,7 +168,9 @@ func rounding(y int, soft bool) uint64 {
 	if !soft {
 		return 0x0080_0080_0080_0080
 	}
+
 	r := bayer[y&3]
+
 	return 0x0008_0008_0008_0008 + r[0]<<4 + r[1]<<20 + r[2]<<36 + r[3]<<52
 }
 
@@ -149,15 +178,18 @@ func rounding(y int, soft bool) uint64 {
 func mix(out []byte, upper, lower []uint64, low int32, round uint64) {
 	down := uint64(low+1) >> 1
 	up := 128 - down
+
 	lower = lower[:len(upper)]
 	for i, u := range upper {
 		v := (u*up + lower[i]*down + round) >> 8 & 0x00ff_00ff_00ff_00ff
 		v = (v | v>>8) & 0x0000_ffff_0000_ffff
+
 		four := uint32(v | v>>16)
 		if at := 4 * i; at+4 <= len(out) {
 			binary.LittleEndian.PutUint32(out[at:], four)
 			continue
 		}
+
 		for j := 4 * i; j < len(out); j++ {
 			out[j] = byte(four >> (8 * (j - 4*i)))
 		}

@@ -14,6 +14,7 @@ func exactly(s plane, from, to box, x, y int) float64 {
 		pos := start + (float64(i)+0.5-target)*length/size - 0.5
 		pos = math.Max(0, math.Min(pos, float64(limit-1)))
 		low := min(int(pos), max(0, limit-2))
+
 		return low, pos - float64(low)
 	}
 	col, across := at(from.x, from.w, to.x, to.w, x, s.w)
@@ -21,6 +22,7 @@ func exactly(s plane, from, to box, x, y int) float64 {
 	value := func(r, c int) float64 { return float64(s.pix[min(r, s.h-1)*s.w+min(c, s.w-1)]) }
 	upper := value(row, col)*(1-across) + value(row, col+1)*across
 	lower := value(row+1, col)*(1-across) + value(row+1, col+1)*across
+
 	return upper*(1-down) + lower*down
 }
 
@@ -38,12 +40,15 @@ func TestTheBrushDrawsWhatLiesThere(t *testing.T) {
 		to := box{x: -over.Draw(t, "left"), y: -over.Draw(t, "up")}
 		to.w, to.h = float64(d.w)-to.x+over.Draw(t, "right"), float64(d.h)-to.y+over.Draw(t, "down")
 		soft := rapid.Bool().Draw(t, "soft")
+
 		var b brush
 		b.drawPlane(d, s, from, to, soft)
+
 		most := 2.5
 		if soft {
 			most++
 		}
+
 		for i, got := range d.pix {
 			if want := exactly(s, from, to, i%d.w, i/d.w); math.Abs(float64(got)-want) > most {
 				t.Fatalf("sample %d,%d is %d, want %.2f", i%d.w, i/d.w, got, want)
@@ -55,12 +60,17 @@ func TestTheBrushDrawsWhatLiesThere(t *testing.T) {
 // What is of one tone stays so, to the last step.
 func TestTheBrushKeepsATone(t *testing.T) {
 	var b brush
+
 	for tone := range 256 {
-		s, d := plane{w: 7, h: 5, pix: make([]byte, 35)}, plane{w: 18, h: 11, pix: make([]byte, 18*11)}
+		s := plane{w: 7, h: 5, pix: make([]byte, 35)}
+
+		d := plane{w: 18, h: 11, pix: make([]byte, 18*11)}
 		for i := range s.pix {
 			s.pix[i] = byte(tone)
 		}
+
 		b.drawPlane(d, s, box{w: 7, h: 5}, box{x: -0.7, y: -0.3, w: 19.4, h: 12.1}, tone%2 == 0)
+
 		for i, got := range d.pix {
 			if int(got) != tone {
 				t.Fatalf("tone %d became %d at %d", tone, got, i)

@@ -24,25 +24,34 @@ type light struct {
 // newCard picks a palette: three near hues on a deep or a pale ground.
 func newCard(rng *rand.Rand, hue float64, dark bool, film box, b *brush) *card {
 	c := &card{brush: b, small: newFrame(int(film.w)/groundStep, int(film.h)/groundStep)}
-	value, rich := 0.16, 0.75
+	value := 0.16
+	rich := 0.75
+
 	if !dark {
-		value, rich = 0.93, 0.10
+		value = 0.93
+		rich = 0.10
 	}
 	// Deep grounds from teal over blue and violet to wine: no hue turns to mud there.
 	_, part := math.Modf(hue)
 	hue = 0.5 + 0.44*part
+
 	c.deep = colour(hue, rich, value)
 	for i := range c.lights {
-		v, r := 0.30+0.14*rng.Float64(), 0.68
+		v := 0.30 + 0.14*rng.Float64()
+		r := 0.68
+
 		if !dark {
-			v, r = 0.97, 0.16+0.12*rng.Float64()
+			v = 0.97
+			r = 0.16 + 0.12*rng.Float64()
 		}
+
 		c.lights[i] = light{
 			tone: colour(hue+[]float64{0.09, -0.12, 0.16}[i]+0.05*rng.Float64(), r, v),
 			x:    0.15 + 0.7*rng.Float64(), y: 0.15 + 0.7*rng.Float64(), size: 0.4 + 0.25*rng.Float64(),
 			dx: 0.1 + 0.15*rng.Float64(), dy: 0.1 + 0.15*rng.Float64(), speed: 0.5 + 0.5*rng.Float64(), u: 6 * rng.Float64(),
 		}
 	}
+
 	return c
 }
 
@@ -52,6 +61,7 @@ func colour(hue, rich, value float64) tone {
 		k := math.Mod(shift+hue*6+12, 6)
 		return 255 * value * (1 - rich*math.Max(0, math.Min(1, math.Min(k, 4-k))))
 	}
+
 	return toneOf(part(5), part(3), part(1))
 }
 
@@ -63,6 +73,7 @@ func (c *card) draw(onto *frame, n int) error {
 	c.paint(c.small.u, seconds, func(t tone) float64 { return float64(t.u) })
 	c.paint(c.small.v, seconds, func(t tone) float64 { return float64(t.v) })
 	c.brush.draw(onto, c.small, c.small.whole(), onto.whole(), true)
+
 	return nil
 }
 
@@ -70,17 +81,21 @@ func (c *card) paint(p plane, seconds float64, part func(tone) float64) {
 	shape := float64(p.w) / float64(p.h)
 	for y := range p.h {
 		for x := range p.w {
-			u, v := (float64(x)+0.5)/float64(p.w), (float64(y)+0.5)/float64(p.h)
+			u := (float64(x) + 0.5) / float64(p.w)
+			v := (float64(y) + 0.5) / float64(p.h)
+
 			value := part(c.deep)
 			for _, l := range c.lights {
 				lx := l.x + l.dx*math.Sin(l.u+l.speed*seconds)
 				ly := l.y + l.dy*math.Cos(1.3*l.u+l.speed*seconds)
+
 				d := ((u-lx)*(u-lx)*shape + (v-ly)*(v-ly)/shape) / (l.size * l.size)
 				if d < 1 {
 					k := (1 - d) * (1 - d)
 					value += (part(l.tone) - value) * k
 				}
 			}
+
 			p.pix[y*p.w+x] = byte(value + 0.5)
 		}
 	}

@@ -25,16 +25,20 @@ func Check(ctx context.Context, settings map[string]string) error {
 	if err != nil {
 		return err
 	}
+
 	l, fontErr := findLetters(ctx, settings)
 	if fontErr == nil {
 		fontErr = l.close()
 	}
+
 	return errors.Join(t.checkEncoders(ctx), fontErr)
 }
 
 func findTools(settings map[string]string) (*tools, error) {
 	t := &tools{}
+
 	var missing error
+
 	for _, p := range []struct {
 		name string
 		path *string
@@ -43,14 +47,18 @@ func findTools(settings map[string]string) (*tools, error) {
 		if name == "" {
 			name = p.name
 		}
+
 		found, err := exec.LookPath(name)
 		if err != nil {
 			missing = errors.Join(missing, fmt.Errorf("%s was not found (looked for %q), and previews are made with it: install it with `%s`", p.name, name, install("ffmpeg")))
 			continue
 		}
+
 		*p.path = found
 	}
+
 	t.nice, _ = exec.LookPath("nice")
+
 	return t, missing
 }
 
@@ -60,8 +68,10 @@ func install(what string) string {
 		if what == "fonts-noto-cjk" {
 			what = "--cask font-noto-sans-cjk"
 		}
+
 		return "brew install " + what
 	}
+
 	return "apt-get install " + what
 }
 
@@ -69,16 +79,20 @@ func install(what string) string {
 func (t *tools) checkEncoders(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTime, errSlow)
 	defer cancel()
+
 	out := &limited{limit: 1 << 20}
 	if err := t.run(ctx, call{program: t.ffmpeg, out: out, args: []string{"-hide_banner", "-nostdin", "-encoders"}}); err != nil {
 		return fmt.Errorf("%s does not run (%w): install it with `%s`", t.ffmpeg, err, install("ffmpeg"))
 	}
+
 	var missing error
+
 	for _, name := range []string{"libx264", "aac"} {
 		if !bytes.Contains(out.kept, []byte(" "+name+" ")) {
 			missing = errors.Join(missing, fmt.Errorf("%s has no encoder %s: install a full build with `%s`", t.ffmpeg, name, install("ffmpeg")))
 		}
 	}
+
 	return missing
 }
 
@@ -107,25 +121,32 @@ func findLetters(ctx context.Context, settings map[string]string) (*letters, err
 		if home, err := os.UserHomeDir(); err == nil {
 			candidates = append(candidates[:len(candidates):len(candidates)], filepath.Join(home, "Library/Fonts/NotoSansCJK-Regular.ttc"))
 		}
+
 		if path := matchFont(ctx); path != "" {
 			candidates = append([]string{path}, candidates...)
 		}
 	}
+
 	var tried error
+
 	for _, path := range candidates {
 		l, err := openLetters(path)
 		if err == nil && l.clean(specimen) == specimen {
 			return l, nil
 		}
+
 		if err == nil {
 			_ = l.close()
 			err = fmt.Errorf("font %s has no Chinese characters", path)
 		}
+
 		tried = errors.Join(tried, err)
 	}
+
 	if path := settings["font"]; path != "" {
 		return nil, fmt.Errorf("the font %q cannot be used (%w): name another, or install one with `%s`", path, tried, install("fonts-noto-cjk"))
 	}
+
 	return nil, fmt.Errorf("no font with Chinese characters was found, and captions are written with it: install one with `%s`", install("fonts-noto-cjk"))
 }
 
@@ -133,9 +154,11 @@ func findLetters(ctx context.Context, settings map[string]string) (*letters, err
 func matchFont(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+
 	out, err := exec.CommandContext(ctx, "fc-match", "--format=%{file}", "Noto Sans CJK SC:lang=zh-cn").Output()
 	if err != nil {
 		return ""
 	}
+
 	return strings.TrimSpace(string(out))
 }

@@ -36,24 +36,35 @@ const shortest = 10
 // open starts the decoder.
 func (c *clip) open(start int) error {
 	ctx, cancel := context.WithCancel(c.ctx)
-	w, h := c.kept.y.w, c.kept.y.h
+	w := c.kept.y.w
+	h := c.kept.y.h
+
 	args := quiet()
 	if start > 0 {
 		args = append(args, "-ss", strconv.FormatFloat(float64(start)/rate, 'f', 3, 64))
 	}
+
 	cmd, said := c.tools.command(ctx, c.tools.ffmpeg, append(args, "-i", c.media.path, "-map", "0:v:0", "-an", "-sn",
 		"-vf", fmt.Sprintf("fps=%d,scale=%d:%d:flags=bicubic:out_color_matrix=bt709:out_range=tv,format=yuv420p", rate, w, h),
 		"-t", strconv.FormatFloat(float64(c.frames+rate)/rate, 'f', 3, 64), "-f", "rawvideo", "pipe:1"))
+
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		cancel()
 		return fmt.Errorf("open clip: %w", err)
 	}
+
 	if err := c.tools.begin(cmd); err != nil {
 		cancel()
 		return err
 	}
-	c.cmd, c.said, c.out, c.cancel, c.read = cmd, said, out, cancel, 0
+
+	c.cmd = cmd
+	c.said = said
+	c.out = out
+	c.cancel = cancel
+	c.read = 0
+
 	return nil
 }
 
@@ -62,6 +73,7 @@ func (c *clip) close() {
 	if c.cmd == nil {
 		return
 	}
+
 	c.cancel()
 	_ = c.tools.wait(c.ctx, c.cmd, c.said)
 	c.cmd = nil
@@ -73,15 +85,20 @@ func (c *clip) draw(onto *frame, n int) error {
 			return err
 		}
 	}
+
 	if err := c.next(n); err != nil {
 		return err
 	}
+
 	u := float64(n) / float64(max(1, c.frames-1))
+
 	var ground *frame
 	if !c.way.at(u, c.kept.whole(), c.film).covers(c.film) {
 		ground = groundOf(c.kept, c.film)
 	}
+
 	c.brush.place(onto, c.kept, ground, c.way, u)
+
 	return nil
 }
 
@@ -91,30 +108,40 @@ func (c *clip) next(n int) error {
 		if c.cmd == nil {
 			return nil
 		}
+
 		_, err := io.ReadFull(c.out, c.kept.raw)
 		if err == nil {
 			c.read++
 			return nil
 		}
+
 		if c.ctx.Err() != nil {
 			return context.Cause(c.ctx)
 		}
-		read, said := c.read, c.said
+
+		read := c.read
+		said := c.said
 		c.close()
+
 		if n == 0 && read == 0 && c.start == 0 {
 			return unreadable(c.media, errors.New(said.String()))
 		}
+
 		if n > 0 && read < shortest {
 			return nil
 		}
+
 		if err := c.open(0); err != nil {
 			return err
 		}
+
 		c.start = 0
 	}
+
 	if c.read == 0 {
 		return unreadable(c.media, errors.New("no frame can be decoded"))
 	}
+
 	return nil
 }
 
@@ -124,5 +151,6 @@ func (m media) after(start, frames int) int {
 	if start+frames+shortest > all {
 		return 0
 	}
+
 	return start + frames
 }

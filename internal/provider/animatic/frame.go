@@ -29,13 +29,17 @@ const (
 
 // newFrame makes a frame of w x h samples. Odd sizes have one more chroma sample.
 func newFrame(w, h int) *frame {
-	cw, ch := (w+1)/2, (h+1)/2
+	cw := (w + 1) / 2
+	ch := (h + 1) / 2
 	raw := make([]byte, w*h+2*cw*ch)
+
 	return frameOf(w, h, raw)
 }
 
 func frameOf(w, h int, raw []byte) *frame {
-	cw, ch := (w+1)/2, (h+1)/2
+	cw := (w + 1) / 2
+	ch := (h + 1) / 2
+
 	return &frame{
 		y:   plane{w, h, raw[:w*h]},
 		u:   plane{cw, ch, raw[w*h : w*h+cw*ch]},
@@ -49,7 +53,9 @@ func (f *frame) copyFrom(src *frame) { copy(f.raw, src.raw) }
 // blend moves f towards other: 0 leaves it, 256 makes it the other.
 func (f *frame) blend(other *frame, share int) {
 	k := int32(share)
-	dst, src := f.raw, other.raw[:len(f.raw)]
+	dst := f.raw
+
+	src := other.raw[:len(f.raw)]
 	for i, d := range dst {
 		dst[i] = byte((int32(d)<<8 + (int32(src[i])-int32(d))*k + 128) >> 8)
 	}
@@ -59,18 +65,23 @@ func (f *frame) blend(other *frame, share int) {
 // how ffmpeg's scdet measures; every fourth row is looked at.
 func (f *frame) distance(other *frame) float64 {
 	var sum, n int
+
 	for row := 0; row < f.y.h; row += 4 {
 		a := f.y.pix[row*f.y.w : (row+1)*f.y.w]
+
 		b := other.y.pix[row*f.y.w : (row+1)*f.y.w]
 		for i, p := range a {
 			d := int(p) - int(b[i])
 			if d < 0 {
 				d = -d
 			}
+
 			sum += d
 		}
+
 		n += len(a)
 	}
+
 	return float64(sum) / float64(n) * 100 / 256
 }
 
@@ -81,6 +92,7 @@ func (f *frame) light() float64 {
 		sum += int(f.y.pix[i])
 		n++
 	}
+
 	return float64(sum) / float64(n)
 }
 
@@ -90,6 +102,7 @@ type tone struct{ y, u, v byte }
 // toneOf turns full-range RGB into BT.709 limited range.
 func toneOf(r, g, b float64) tone {
 	luma := 0.2126*r + 0.7152*g + 0.0722*b
+
 	return tone{
 		y: clampByte(16 + luma*219/255),
 		u: clampByte(128 + (b-luma)/1.8556*224/255),
@@ -106,9 +119,12 @@ const paper = 244
 
 // frameOfPicture flattens a picture onto paper and converts it.
 func frameOfPicture(m *image.NRGBA) *frame {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
+	w := m.Rect.Dx()
+	h := m.Rect.Dy()
 	f := newFrame(w, h)
-	sumU, sumV := make([]int32, f.u.w), make([]int32, f.u.w)
+	sumU := make([]int32, f.u.w)
+
+	sumV := make([]int32, f.u.w)
 	for row := range h {
 		line := m.Pix[row*m.Stride : row*m.Stride+4*w]
 		for x := range w {
@@ -121,16 +137,20 @@ func frameOfPicture(m *image.NRGBA) *frame {
 			sumU[x/2] += -6596*r - 22189*g + 28784*b
 			sumV[x/2] += 28784*r - 26145*g - 2639*b
 		}
+
 		if row%2 == 0 && row != h-1 {
 			continue
 		}
+
 		rows := int32(1 + row%2)
 		for x := range sumU {
 			n := rows * int32(min(2, w-2*x))
 			f.u.pix[row/2*f.u.w+x] = byte((sumU[x]/n + 128<<16 + 1<<15) >> 16)
 			f.v.pix[row/2*f.v.w+x] = byte((sumV[x]/n + 128<<16 + 1<<15) >> 16)
-			sumU[x], sumV[x] = 0, 0
+			sumU[x] = 0
+			sumV[x] = 0
 		}
 	}
+
 	return f
 }

@@ -24,31 +24,38 @@ func (f *film) join(n int) error {
 	if n == 0 {
 		return nil
 	}
+
 	d := f.canvas.distance(f.last)
 	if !f.several() {
 		if d > glide {
 			f.last.blend(f.canvas, int(256*glide/d))
 			f.canvas.copyFrom(f.last)
 		}
+
 		return nil
 	}
+
 	for i, s := range f.shots {
 		if s.from != n || i == 0 {
 			continue
 		}
+
 		if min(d, abs(d-f.moved)) >= sureCut {
 			f.cuts++
 		}
+
 		if f.back == nil && s.source != f.shots[i-1].source {
 			f.back = newFrame(f.order.Width, f.order.Height)
 			f.back.copyFrom(f.last)
 		}
+
 		if i == len(f.shots)-1 && f.cuts < fewest {
 			if err := f.openSlate(i, n, s.to-s.from); err != nil {
 				return err
 			}
 		}
 	}
+
 	switch {
 	case n < f.slate.until && f.slate.back != nil:
 		f.canvas.copyFrom(f.slate.back)
@@ -56,7 +63,9 @@ func (f *film) join(n int) error {
 		f.canvas.fill(f.slate.tone)
 		f.slate.layer.lay(f.canvas, 256)
 	}
+
 	f.moved = f.canvas.distance(f.last)
+
 	return nil
 }
 
@@ -67,17 +76,24 @@ func (f *film) openSlate(shot, n, frames int) error {
 		f.slate = slate{until: n + max(2, min(backFor, frames/3)), back: b}
 		return nil
 	}
+
 	const ink, paper = 24, 226
-	a, b := f.last.light(), f.canvas.light()
+
+	a := f.last.light()
+	b := f.canvas.light()
+
 	tone := byte(ink)
 	if min(abs(a-paper), abs(b-paper)) > min(abs(a-ink), abs(b-ink)) {
 		tone = paper
 	}
+
 	layer, err := f.words.number(shot+1, tone == ink)
 	if err != nil {
 		return err
 	}
+
 	f.slate = slate{until: n + max(2, min(slateFor, frames/3)), tone: tone, layer: layer}
+
 	return nil
 }
 
@@ -85,8 +101,10 @@ func (f *frame) fill(luma byte) {
 	for i := range f.y.pix {
 		f.y.pix[i] = luma
 	}
+
 	for i := range f.u.pix {
-		f.u.pix[i], f.v.pix[i] = neutral, neutral
+		f.u.pix[i] = neutral
+		f.v.pix[i] = neutral
 	}
 }
 

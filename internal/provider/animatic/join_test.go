@@ -9,6 +9,7 @@ func TestASlateLooksBackWhereThatIsACut(t *testing.T) {
 	f.last.fill(100)
 	f.canvas.fill(110)
 	f.back.fill(220)
+
 	if err := f.openSlate(1, 5, 30); err != nil || f.slate.back != f.back || f.slate.until != 15 {
 		t.Errorf("slate %+v, %v", f.slate, err)
 	}

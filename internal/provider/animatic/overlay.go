@@ -11,8 +11,11 @@ type overlay struct {
 // newOverlay makes a clear layer; it widens to even borders and stays in the film.
 func newOverlay(r image.Rectangle, film box) *overlay {
 	r = r.Intersect(image.Rect(0, 0, int(film.w), int(film.h)))
-	x, y := r.Min.X&^1, r.Min.Y&^1
-	w, h := (r.Max.X-x+1)&^1, (r.Max.Y-y+1)&^1
+	x := r.Min.X &^ 1
+	y := r.Min.Y &^ 1
+	w := (r.Max.X - x + 1) &^ 1
+	h := (r.Max.Y - y + 1) &^ 1
+
 	return &overlay{x: x, y: y, w: w, h: h, luma: make([]byte, w*h), alpha: make([]byte, w*h)}
 }
 
@@ -30,6 +33,7 @@ func (o *overlay) add(i, a int, luma byte) {
 	if a == 0 {
 		return
 	}
+
 	o.luma[i] = byte((int(o.luma[i])*(255-a) + int(luma)*a) / 255)
 	o.alpha[i] = byte(a + int(o.alpha[i])*(255-a)/255)
 }
@@ -38,6 +42,7 @@ func (o *overlay) add(i, a int, luma byte) {
 func (o *overlay) scrim(share int) {
 	for y := range o.h {
 		u := float64(y) / float64(o.h)
+
 		a := int(u * u * (3 - 2*u) * float64(share))
 		for x := range o.w {
 			o.add(y*o.w+x, min(255, a), black)
@@ -51,14 +56,18 @@ func (o *overlay) lay(f *frame, share int) {
 	if k == 0 {
 		return
 	}
+
 	for y := range o.h {
-		alpha, luma := o.alpha[y*o.w:(y+1)*o.w], o.luma[y*o.w:(y+1)*o.w]
+		alpha := o.alpha[y*o.w : (y+1)*o.w]
+		luma := o.luma[y*o.w : (y+1)*o.w]
+
 		row := f.y.pix[(o.y+y)*f.y.w+o.x:][:o.w]
 		for x, a := range alpha {
 			if a != 0 {
 				row[x] = byte(int32(row[x]) - (int32(row[x])*int32(a)*k/255-int32(luma[x])*k)>>8)
 			}
 		}
+
 		if y&1 == 0 {
 			at := (o.y+y)/2*f.u.w + o.x/2
 			fadeChroma(f.u.pix[at:at+o.w/2], alpha, k)

@@ -29,34 +29,44 @@ func plan(rng *rand.Rand, n, frames int, several bool) []shot {
 	if !several {
 		return single(n, frames)
 	}
+
 	seconds := float64(frames) / rate
 	each := max((3+n-1)/n, int(math.Round(seconds/(1.9*float64(n)))))
 	each = min(each, max(1, mostShots/n))
 	shots := make([]shot, 0, n*each)
 	first := framing(rng.IntN(2)) * side
+
 	for turn := range n {
-		start, end := turn*frames/n, (turn+1)*frames/n
+		start := turn * frames / n
+		end := (turn + 1) * frames / n
+
 		for i := range each {
 			// The first shot of a turn establishes: it is the longest.
 			at := start
+
 			if i > 0 {
 				u := float64(i) / float64(each)
 				at += int(float64(end-start) * (u + 0.12*(1-u)*(0.7+0.6*rng.Float64())))
 			}
+
 			how := []framing{wide, near, side}[i%3]
 			if i == 0 {
 				how = (first + framing(turn%2)*side) % (2 * side)
 			}
+
 			shots = append(shots, shot{from: at, source: turn, how: how})
 		}
 	}
+
 	finish(shots, frames)
+
 	return shots
 }
 
 // single fades from turn to turn.
 func single(n, frames int) []shot {
 	shots := make([]shot, n)
+
 	fade := min(slowFade, frames/n*2/3)
 	for i := range shots {
 		shots[i] = shot{from: i * frames / n, source: i, how: []framing{wide, side}[i%2]}
@@ -65,7 +75,9 @@ func single(n, frames int) []shot {
 			shots[i].from -= fade / 2
 		}
 	}
+
 	finish(shots, frames)
+
 	return shots
 }
 
@@ -73,6 +85,7 @@ func single(n, frames int) []shot {
 // away from a third of the film, where its thumbnail is taken.
 func finish(shots []shot, frames int) {
 	still := frames / 3
+
 	for i := 1; i < len(shots); i++ {
 		s := &shots[i]
 		if s.from <= still+2 && s.from+s.fade+10 > still && len(shots) < frames/15 {
@@ -85,6 +98,7 @@ func finish(shots []shot, frames int) {
 			}
 		}
 	}
+
 	for i := range shots {
 		shots[i].to = frames
 		if i+1 < len(shots) {

@@ -61,6 +61,7 @@ func (t *tools) measure(ctx context.Context, kind, param, path string) (media, e
 	if kind == "image" {
 		return measurePicture(m)
 	}
+
 	return t.measureStream(ctx, m)
 }
 
@@ -70,17 +71,24 @@ func measurePicture(m media) (media, error) {
 		return m, fmt.Errorf("open picture: %w", err)
 	}
 	defer func() { _ = f.Close() }()
+
 	c, format, err := image.DecodeConfig(f)
 	if err != nil {
 		return m, badReference(m.param, "The picture cannot be read. Send a PNG, JPEG, BMP or WEBP picture.", err)
 	}
+
 	if c.Width < 1 || c.Height < 1 || c.Width > mostSide || c.Height > mostSide {
 		return m, tooLarge(m.param, c.Width, c.Height)
 	}
-	m.reader, m.w, m.h = readers[format], c.Width, c.Height
+
+	m.reader = readers[format]
+	m.w = c.Width
+
+	m.h = c.Height
 	if m.reader == "" {
 		return m, badReference(m.param, "The picture is of a format that is not taken. Send a PNG, JPEG, BMP or WEBP picture.", nil)
 	}
+
 	return m, nil
 }
 
@@ -110,7 +118,9 @@ type seen struct {
 func (t *tools) measureStream(ctx context.Context, m media) (media, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, errSlow)
 	defer cancel()
+
 	out := &limited{limit: mostProbeText}
+
 	err := t.run(ctx, call{program: t.ffprobe, out: out, args: []string{
 		"-hide_banner", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-format_whitelist", containers,
 		"-max_pixels", strconv.Itoa(mostSide * mostSide), "-show_entries",
@@ -120,13 +130,16 @@ func (t *tools) measureStream(ctx context.Context, m media) (media, error) {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {
 		return m, context.Cause(ctx)
 	}
+
 	var s seen
 	if err == nil {
 		err = json.Unmarshal(out.kept, &s)
 	}
+
 	if err != nil {
 		return m, unreadable(m, err)
 	}
+
 	return m.with(s)
 }
 
@@ -134,16 +147,19 @@ func unreadable(m media, err error) *provider.Failure {
 	if m.kind == "audio" {
 		return badReference(m.param, "The sound cannot be read. Send an MP3, WAV, AAC or M4A file.", err)
 	}
+
 	return badReference(m.param, "The video cannot be read. Send an MP4 or MOV file whose video plays.", err)
 }
 
 // with takes over what ffprobe saw.
 func (m media) with(s seen) (media, error) {
 	seconds, _ := strconv.ParseFloat(s.Format.Duration, 64)
+
 	m.length = time.Duration(seconds * float64(time.Second))
 	if m.length > mostLength || m.length < 0 {
 		return m, badReference(m.param, "It is longer than two hours. Send a shorter one.", nil)
 	}
+
 	for _, v := range s.Streams {
 		switch {
 		case v.Type == "audio":
@@ -152,6 +168,7 @@ func (m media) with(s seen) (media, error) {
 			if v.Width < 1 || v.Height < 1 || v.Width > mostSide || v.Height > mostSide {
 				return m, tooLarge(m.param, v.Width, v.Height)
 			}
+
 			m.w, m.h = shown(v.Width, v.Height, v.Shape)
 			for _, side := range v.SideData {
 				if int(side.Rotation)%180 != 0 {
@@ -160,9 +177,11 @@ func (m media) with(s seen) (media, error) {
 			}
 		}
 	}
+
 	if m.kind == "audio" && !m.sound || m.kind == "video" && m.w == 0 {
 		return m, unreadable(m, errors.New("no stream of its kind"))
 	}
+
 	return m, nil
 }
 
@@ -170,9 +189,11 @@ func (m media) with(s seen) (media, error) {
 func shown(w, h int, shape string) (int, int) {
 	across, down, ok := strings.Cut(shape, ":")
 	a, errA := strconv.Atoi(across)
+
 	d, errD := strconv.Atoi(down)
 	if !ok || errA != nil || errD != nil || a < 1 || d < 1 || a > 10*d || d > 10*a {
 		return w, h
 	}
+
 	return max(1, w*a/d), h
 }

@@ -36,6 +36,7 @@ func (t *tools) command(ctx context.Context, program string, args []string) (*ex
 	if t.nice != "" {
 		argv = append([]string{t.nice, "-n", "10"}, argv...)
 	}
+
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = []string{"LC_ALL=C", "AV_LOG_FORCE_NOCOLOR=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -43,11 +44,13 @@ func (t *tools) command(ctx context.Context, program string, args []string) (*ex
 		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
+
 		return nil
 	}
 	cmd.WaitDelay = grace
 	said := &tail{}
 	cmd.Stderr = said
+
 	return cmd, said
 }
 
@@ -56,14 +59,18 @@ func (t *tools) begin(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+
 	if err := bound(cmd.Process.Pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 		_ = cmd.Cancel()
 		_ = cmd.Wait()
+
 		return fmt.Errorf("bound %s: %w", cmd.Path, err)
 	}
+
 	if t.started != nil {
 		t.started(cmd.Process.Pid)
 	}
+
 	return nil
 }
 
@@ -73,22 +80,27 @@ func (t *tools) wait(ctx context.Context, cmd *exec.Cmd, said *tail) error {
 	if state := cmd.ProcessState; state != nil {
 		t.spent.Add(int64(state.UserTime() + state.SystemTime()))
 	}
+
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+
 	if err != nil {
 		return &toolError{err: err, said: said.String()}
 	}
+
 	return nil
 }
 
 // run runs a program to its end.
 func (t *tools) run(ctx context.Context, c call) error {
 	cmd, said := t.command(ctx, c.program, c.args)
+
 	cmd.Stdout = c.out
 	if err := t.begin(cmd); err != nil {
 		return err
 	}
+
 	return t.wait(ctx, cmd, said)
 }
 
@@ -111,6 +123,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	if over := len(t.kept) - tailBytes; over > 0 {
 		t.kept = append(t.kept[:0], t.kept[over:]...)
 	}
+
 	return len(p), nil
 }
 
@@ -126,6 +139,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	if len(l.kept)+len(p) > l.limit {
 		return 0, fmt.Errorf("keep output: over %d bytes", l.limit)
 	}
+
 	l.kept = append(l.kept, p...)
+
 	return len(p), nil
 }

@@ -24,8 +24,10 @@ func TestContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		refused := order(t)
 		refused.References = []provider.Reference{fromBytes("image", "images[0]", "a.png", []byte("no picture"))}
+
 		return providertest.Harness{
 			Provider: p, Order: small(order(t)), Unknown: "task_none.1.AAAA", Refused: &refused,
 			Next: func(*testing.T) { <-time.After(20 * time.Millisecond) },
@@ -39,26 +41,32 @@ func TestCancelKillsAndTidies(t *testing.T) {
 	s.tools.started = func(pid int) { pids <- pid }
 	o := order(t)
 	o.Seconds = 10
+
 	ticket, err := s.Submit(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	encoder := <-pids // the pictures are decoded when they are first seen: this one encodes
 	// A stopped process never ends by itself: only the kill can end it.
 	if err := syscall.Kill(encoder, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+
 	if stopped, err := s.Cancel(t.Context(), ticket); !stopped || err != nil {
 		t.Fatalf("Cancel = %v, %v", stopped, err)
 	}
 	// The only worker takes the next order when it is done with the first.
 	shoot(t, s, small(order(t)))
+
 	if err := syscall.Kill(encoder, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("process %d is still there: %v", encoder, err)
 	}
+
 	if list, _ := os.ReadDir(s.folder); len(list) != 1 {
 		t.Errorf("%d folders are left, want the second film's only", len(list))
 	}
+
 	if r, _ := s.Poll(t.Context(), ticket); r.Phase != provider.Stopped {
 		t.Errorf("it ended %s", r.Phase)
 	}
@@ -70,38 +78,50 @@ func TestOnlySoManyAtOnce(t *testing.T) {
 	o := order(t)
 	o.References[0].Open = func(ctx context.Context) (io.ReadCloser, error) {
 		entered <- struct{}{}
+
 		<-ctx.Done()
+
 		return nil, ctx.Err()
 	}
+
 	var tickets []provider.Ticket
+
 	submit := func() error {
 		ticket, err := s.Submit(t.Context(), o)
 		tickets = append(tickets, ticket)
+
 		return err
 	}
 	for range 2 {
 		if err := submit(); err != nil {
 			t.Fatal(err)
 		}
+
 		<-entered
 	}
+
 	for range mostWaiting {
 		if err := submit(); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	var f *provider.Failure
 	if _, err := s.Submit(t.Context(), o); !errors.As(err, &f) || f.Class != provider.Throttled || f.Taken != provider.NotTaken {
 		t.Errorf("one too many: %v", err)
 	}
+
 	count := map[provider.Phase]int{}
+
 	for _, ticket := range tickets {
 		r, err := s.Poll(t.Context(), ticket)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		count[r.Phase]++
 	}
+
 	if count[provider.Rendering] != 2 || count[provider.Waiting] != mostWaiting || len(entered) != 0 {
 		t.Errorf("got %v, %d more entered", count, len(entered))
 	}
@@ -112,19 +132,23 @@ func bomb() []byte {
 	head := []byte("IHDR\x00\x00\xff\xff\x00\x00\xff\xff\x08\x06\x00\x00\x00")
 	sum := crc32.ChecksumIEEE(head)
 	b := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), head...)
+
 	return append(b, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
 }
 
 func TestBadReferencesSayWhich(t *testing.T) {
 	s := newStudio(t, nil)
+
 	good, err := image1(t, "", color.RGBA{9, 9, 9, 255}, 200, 200).Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	whole, err := io.ReadAll(good)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, c := range []struct {
 		name, kind string
 		bytes      []byte
@@ -141,29 +165,37 @@ func TestBadReferencesSayWhich(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			o := small(order(t))
 			param := "images[1]"
+
 			bad := fromBytes(c.kind, param, "x", c.bytes)
 			if c.kind == "audio" {
-				o.Sound, o.Audio = true, &bad
+				o.Sound = true
+				o.Audio = &bad
 			} else {
 				o.References[1] = bad
 			}
+
 			ticket, err := s.Submit(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			r := await(t, s, ticket)
 			if r.Phase != provider.Broken || r.Failure.Fault.Code != fault.CodeBadReference || r.Failure.Fault.Param != param || r.Failure.Class != provider.Refused {
 				t.Errorf("got %s, %v", r.Phase, r.Failure)
 			}
+
 			if said := r.Failure.Fault.Detail; strings.Contains(said, s.folder) || !strings.HasSuffix(said, ".") {
 				t.Errorf("it says %q", said)
 			}
 		})
 	}
+
 	if list, _ := os.ReadDir(s.folder); len(list) != 0 {
 		t.Errorf("%d folders are left behind", len(list))
 	}
+
 	o := order(t)
+
 	o.References[0].Open = nil
 	if _, err := s.Submit(t.Context(), o); provider.FailureOf(err).Fault.Code != fault.CodeUnreachable {
 		t.Errorf("a reference that we have no copy of: %v", err)
@@ -177,23 +209,30 @@ func TestHostilePrompts(t *testing.T) {
 		strings.Repeat("长", 1500), strings.Repeat("w", 1500), strings.Repeat("\u0301", 1500), "", "\xff\xfe",
 	} {
 		o := small(order(t))
-		o.Prompt, o.Seconds = prompt, 1
+		o.Prompt = prompt
+
+		o.Seconds = 1
 		if i%2 == 1 {
-			o.Mode, o.References = provider.T2V, nil
+			o.Mode = provider.T2V
+			o.References = nil
 		}
+
 		isFilm(t, shoot(t, s, o), o)
 	}
 }
 
 func TestMissingFfmpegIsSaidClearly(t *testing.T) {
 	settings := map[string]string{"ffmpeg": "/nowhere/ffmpeg"}
+
 	_, err := Kind().New(provider.Options{Folder: t.TempDir(), Settings: settings})
 	if err == nil || !strings.Contains(err.Error(), install("ffmpeg")) {
 		t.Errorf("New says %v", err)
 	}
+
 	if err := Check(t.Context(), settings); err == nil || !strings.Contains(err.Error(), install("ffmpeg")) {
 		t.Errorf("Check says %v", err)
 	}
+
 	if err := Check(t.Context(), map[string]string{"font": "/nowhere.ttc"}); err == nil || !strings.Contains(err.Error(), install("fonts-noto-cjk")) {
 		t.Errorf("Check says %v", err)
 	}
@@ -205,18 +244,23 @@ func TestOldFilmsAreSwept(t *testing.T) {
 	s.now = func() time.Time { return now }
 	o := small(order(t))
 	o.Seconds = 1
+
 	ticket, err := s.Submit(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r := await(t, s, ticket)
 	now = now.Add(keepFor + time.Second)
+
 	if again, _ := s.Poll(t.Context(), ticket); again.Phase != provider.Unknown {
 		t.Errorf("after an hour it is %s", again.Phase)
 	}
+
 	if list, _ := os.ReadDir(s.folder); len(list) != 0 {
 		t.Errorf("%d folders are left", len(list))
 	}
+
 	if _, err := s.Open(t.Context(), *r.Result); provider.FailureOf(err).Class != provider.Gone {
 		t.Errorf("Open says %v", err)
 	}

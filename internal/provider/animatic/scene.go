@@ -21,6 +21,7 @@ func (s *still) close() {}
 func (s *still) draw(onto *frame, n int) error {
 	u := float64(n) / float64(max(1, s.frames-1))
 	s.brush.place(onto, s.picture, s.ground, s.way, u)
+
 	return nil
 }
 
@@ -28,6 +29,7 @@ func (s *still) draw(onto *frame, n int) error {
 // leaves some of the film free.
 func (b *brush) place(onto, source, ground *frame, way move, u float64) {
 	film := onto.whole()
+
 	to := way.at(u, source.whole(), film)
 	if !to.covers(film) {
 		// The ground goes the other way, slower: it lies farther off.
@@ -36,6 +38,7 @@ func (b *brush) place(onto, source, ground *frame, way move, u float64) {
 		b.draw(onto, ground, box{far.w * k / 2, far.h * k / 2, far.w * (1 - k), far.h * (1 - k)}, film, true)
 		b.shade(onto, to)
 	}
+
 	b.draw(onto, source, source.whole(), to, false)
 }
 
@@ -43,21 +46,25 @@ func (b *brush) place(onto, source, ground *frame, way move, u float64) {
 func (b *brush) shade(onto *frame, to box) {
 	reach := int(0.03 * float64(min(onto.y.w, onto.y.h)))
 	w := onto.y.w
+
 	for d := range reach {
 		k := int32(80 * (reach - d) * (reach - d) / (reach * reach))
 		for _, y := range []int{int(to.y) - d, int(to.y+to.h) + d} {
 			if to.h >= float64(onto.y.h) || y < 0 || y >= onto.y.h {
 				continue
 			}
+
 			row := onto.y.pix[y*w : (y+1)*w]
 			for i, v := range row {
 				row[i] = lerp(v, black, k)
 			}
 		}
+
 		for _, x := range []int{int(to.x) - d, int(to.x+to.w) + d} {
 			if to.w >= float64(w) || x < 0 || x >= w {
 				continue
 			}
+
 			for i := x; i < len(onto.y.pix); i += w {
 				onto.y.pix[i] = lerp(onto.y.pix[i], black, k)
 			}
@@ -77,33 +84,41 @@ func groundOf(source *frame, film box) *frame {
 	shrink(g.y, source.y, to)
 	shrink(g.u, source.u, to.half())
 	shrink(g.v, source.v, to.half())
+
 	reach := max(2, g.y.w/26)
 	for range 3 {
 		blur(g.y, reach)
 		blur(g.u, max(1, reach/2))
 		blur(g.v, max(1, reach/2))
 	}
+
 	for i, v := range g.y.pix {
 		g.y.pix[i] = byte(black + (int(v)-black)*150/256)
 	}
+
 	return g
 }
 
 // shrink draws a plane much smaller: each sample is the mean of what it covers.
 func shrink(d, s plane, to box) {
-	sx, sy := float64(s.w)/to.w, float64(s.h)/to.h
+	sx := float64(s.w) / to.w
+
+	sy := float64(s.h) / to.h
 	for y := range d.h {
 		y0 := min(s.h-1, max(0, int((float64(y)-to.y)*sy)))
+
 		y1 := min(s.h, max(y0+1, int((float64(y+1)-to.y)*sy)))
 		for x := range d.w {
 			x0 := min(s.w-1, max(0, int((float64(x)-to.x)*sx)))
 			x1 := min(s.w, max(x0+1, int((float64(x+1)-to.x)*sx)))
 			sum := 0
+
 			for row := y0; row < y1; row++ {
 				for _, v := range s.pix[row*s.w+x0 : row*s.w+x1] {
 					sum += int(v)
 				}
 			}
+
 			d.pix[y*d.w+x] = byte(sum / ((y1 - y0) * (x1 - x0)))
 		}
 	}
@@ -115,6 +130,7 @@ func blur(p plane, reach int) {
 	for y := range p.h {
 		blurLine(p.pix[y*p.w:], line[:p.w], 1, reach)
 	}
+
 	for x := range p.w {
 		blurLine(p.pix[x:], line[:p.h], p.w, reach)
 	}
@@ -125,10 +141,12 @@ func blurLine(pix, line []byte, step, reach int) {
 	for i := range line {
 		line[i] = pix[i*step]
 	}
+
 	sum := int(line[0]) * reach
 	for i := range reach {
 		sum += int(line[min(i, n-1)])
 	}
+
 	for i := range n {
 		sum += int(line[min(i+reach, n-1)])
 		pix[i*step] = byte(sum / (2*reach + 1))

@@ -35,24 +35,30 @@ func openLetters(path string) (_ *letters, err error) {
 			_ = file.Close()
 		}
 	}()
+
 	collection, err := opentype.ParseCollectionReaderAt(file)
 	if err != nil {
 		return nil, fmt.Errorf("parse font %s: %w", path, err)
 	}
+
 	l := &letters{file: file}
+
 	for i := range collection.NumFonts() {
 		f, err := collection.Font(i)
 		if err != nil {
 			continue
 		}
+
 		name, _ := f.Name(nil, sfnt.NameIDFull)
 		if l.font == nil || strings.Contains(name, " SC") && !strings.Contains(name, "Mono") {
 			l.font = f
 		}
 	}
+
 	if l.font == nil {
 		return nil, fmt.Errorf("parse font %s: it holds no font", path)
 	}
+
 	return l, nil
 }
 
@@ -65,9 +71,13 @@ func (l *letters) has(buffer *sfnt.Buffer, r rune) bool {
 // clean leaves what can be drawn: one space for any space, nothing for control
 // characters and for what the font lacks (it would show an empty box).
 func (l *letters) clean(s string) string {
-	var buffer sfnt.Buffer
-	var out strings.Builder
+	var (
+		buffer sfnt.Buffer
+		out    strings.Builder
+	)
+
 	gap := false
+
 	for _, r := range s {
 		switch {
 		case unicode.IsSpace(r):
@@ -77,10 +87,13 @@ func (l *letters) clean(s string) string {
 			if gap && out.Len() > 0 {
 				out.WriteByte(' ')
 			}
+
 			gap = false
+
 			out.WriteRune(r)
 		}
 	}
+
 	return out.String()
 }
 
@@ -90,6 +103,7 @@ func (l *letters) face(size float64) (font.Face, error) {
 	if err != nil {
 		return nil, fmt.Errorf("size font: %w", err)
 	}
+
 	return f, nil
 }
 
@@ -100,42 +114,59 @@ const mostLines = 60
 // anywhere.
 func wrap(face font.Face, s string, width int) []string {
 	var lines []string
-	line, state := "", -1
+
+	line := ""
+	state := -1
 	flush := func() {
 		if t := strings.TrimSpace(line); t != "" {
 			lines = append(lines, t)
 		}
+
 		line = ""
 	}
 	wideAs := func(t string) bool { return font.MeasureString(face, strings.TrimRight(t, " ")).Ceil() > width }
+
 	for s != "" && len(lines) < mostLines {
 		var piece string
+
 		piece, s, _, state = uniseg.FirstLineSegmentInString(s, state)
 		if line != "" && wideAs(line+piece) {
 			flush()
 		}
+
 		for wideAs(piece) && len(lines) < mostLines {
 			head, rest := cutAt(face, piece, width)
 			line = head
+
 			flush()
+
 			piece = rest
 		}
+
 		line += piece
 	}
+
 	flush()
+
 	return lines[:min(len(lines), mostLines)]
 }
 
 // cutAt takes as many whole characters as fit, at least one.
 func cutAt(face font.Face, s string, width int) (head, rest string) {
-	rest, state := s, -1
+	rest = s
+
+	state := -1
 	for rest != "" {
 		c, after, _, next := uniseg.FirstGraphemeClusterInString(rest, state)
 		if head != "" && font.MeasureString(face, head+c).Ceil() > width {
 			break
 		}
-		head, rest, state = head+c, after, next
+
+		head = head + c
+		rest = after
+		state = next
 	}
+
 	return head, rest
 }
 
@@ -148,15 +179,19 @@ func pages(face font.Face, lines []string, each, most, width int) [][]string {
 		list = append(list, append([]string(nil), lines[:n]...))
 		lines = lines[n:]
 	}
+
 	if len(lines) > 0 && len(list) > 0 {
 		last := list[len(list)-1]
+
 		end := &last[len(last)-1]
 		for *end != "" && font.MeasureString(face, *end+"…").Ceil() > width {
 			r := []rune(*end)
 			*end = string(r[:len(r)-1])
 		}
+
 		*end = strings.TrimRight(*end, " ,.;:，。；：、") + "…"
 	}
+
 	return list
 }
 
@@ -166,13 +201,16 @@ func paginate(face font.Face, s string, each, most, width int) [][]string {
 	var list [][]string
 	for rest, state := s, -1; rest != "" && len(list) <= most; {
 		var sentence string
+
 		sentence, rest, state = uniseg.FirstSentenceInString(rest, state)
 		lines := balanced(face, sentence, width)
 		list = append(list, pages(face, lines, each, mostLines, width)...)
 	}
+
 	if len(list) > most {
 		return pages(face, wrap(face, s, width), each, most, width)
 	}
+
 	return list
 }
 
@@ -184,8 +222,10 @@ func balanced(face font.Face, s string, width int) []string {
 		if len(tried) > len(lines) {
 			break
 		}
+
 		lines = tried
 	}
+
 	return lines
 }
 
@@ -193,6 +233,7 @@ func balanced(face font.Face, s string, width int) []string {
 // line to line; all in pixels.
 func ink(mask *image.Alpha, face font.Face, lines []string, at image.Point, step int) {
 	d := font.Drawer{Dst: mask, Src: image.Opaque, Face: face}
+
 	ascent := face.Metrics().Ascent.Ceil()
 	for i, line := range lines {
 		d.Dot = fixed.P(at.X, at.Y+i*step+ascent)
@@ -207,5 +248,6 @@ func spaced(mask *image.Alpha, face font.Face, s string, at image.Point, room in
 		d.DrawString(string(r))
 		d.Dot.X += fixed.I(room)
 	}
+
 	return d.Dot.X.Ceil() - at.X - room
 }

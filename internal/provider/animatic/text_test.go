@@ -16,15 +16,19 @@ import (
 
 func face(t testing.TB) (*letters, font.Face) {
 	t.Helper()
+
 	l, err := findLetters(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = l.close() })
+
 	f, err := l.face(30)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return l, f
 }
 
@@ -33,6 +37,7 @@ func TestChineseIsDrawnAndIsNoBox(t *testing.T) {
 	draw := func(s string) []byte {
 		m := image.NewAlpha(image.Rect(0, 0, 200, 50))
 		ink(m, f, []string{s}, image.Point{}, 40)
+
 		return m.Pix
 	}
 	inked := func(pix []byte) (n int) {
@@ -41,12 +46,16 @@ func TestChineseIsDrawnAndIsNoBox(t *testing.T) {
 				n++
 			}
 		}
+
 		return n
 	}
-	a, b := draw("永生成"), draw("视频图")
+	a := draw("永生成")
+
+	b := draw("视频图")
 	if inked(a) < 200 || inked(b) < 200 {
 		t.Errorf("ink on %d and %d pixels", inked(a), inked(b))
 	}
+
 	if slices.Equal(a, b) {
 		t.Error("different characters look the same: boxes")
 	}
@@ -62,27 +71,35 @@ func TestWhatTheFontLacksIsLeftOut(t *testing.T) {
 // An idle process does not hold a font of some 20 MB.
 func TestNewHoldsNoFontInMemory(t *testing.T) {
 	l, _ := face(t)
+
 	info, err := l.file.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if info.Size() < 8<<20 {
 		t.Fatalf("the font is %d bytes: too small to tell", info.Size())
 	}
+
 	inUse := func() int64 {
 		var m runtime.MemStats
+
 		runtime.GC()
 		runtime.ReadMemStats(&m)
+
 		return int64(m.HeapAlloc)
 	}
 	before := inUse()
+
 	s := newStudio(t, map[string]string{"font": l.file.Name()})
 	if held := inUse() - before; held > info.Size()/4 {
 		t.Errorf("after New %d bytes of memory are held, with a font of %d", held, info.Size())
 	}
+
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, err := s.letters.file.Stat(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after Close the font's file is still open: %v", err)
 	}
@@ -93,15 +110,18 @@ func TestLinesFit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := l.clean(strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"猫", "，", "word ", "a", "。", "“", " ", strings.Repeat("w", 40)}), 0, 60).Draw(t, "s"), ""))
 		width := rapid.IntRange(60, 400).Draw(t, "width")
+
 		lines := wrap(f, s, width)
 		for _, line := range lines {
 			if font.MeasureString(f, line).Ceil() > width {
 				t.Fatalf("%q is wider than %d", line, width)
 			}
 		}
+
 		if squeeze := strings.NewReplacer(" ", ""); len(lines) < mostLines && squeeze.Replace(strings.Join(lines, "")) != squeeze.Replace(s) {
 			t.Fatalf("%q became %q", s, lines)
 		}
+
 		if list := paginate(f, s, 2, 3, width); len(list) > 3 {
 			t.Fatalf("%d pages", len(list))
 		}
@@ -111,6 +131,7 @@ func TestLinesFit(t *testing.T) {
 func TestALongPromptEndsWithAnEllipsis(t *testing.T) {
 	_, f := face(t)
 	list := paginate(f, strings.Repeat("很长的一句话，", 100), 2, 2, 400)
+
 	last := list[len(list)-1]
 	if len(list) != 2 || !strings.HasSuffix(last[len(last)-1], "…") {
 		t.Errorf("got %q", list)

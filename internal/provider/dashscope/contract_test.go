@@ -32,12 +32,14 @@ func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 9, 0, 0, 0, tim
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	return c.at
 }
 
 func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.at = c.at.Add(d)
 }
 
@@ -53,7 +55,9 @@ var mine = dashscopesim.Key{Secret: secret, ID: "42677", Account: "studio"}
 
 func simulate(t *testing.T, change func(*dashscopesim.Options)) supplier {
 	t.Helper()
+
 	clock := newClock()
+
 	o := dashscopesim.Options{
 		Keys: []dashscopesim.Key{mine}, Now: clock.now,
 		Limits: dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: 5, Queries: dashscopesim.Unlimited},
@@ -61,21 +65,26 @@ func simulate(t *testing.T, change func(*dashscopesim.Options)) supplier {
 	if change != nil {
 		change(&o)
 	}
+
 	sim := dashscopesim.New(o)
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
+
 	return supplier{Sim: sim, dashscope: connect(t, server.URL, secret, clock.now), clock: clock, address: server.URL}
 }
 
 // connect makes a provider that reaches loopback only.
 func connect(t testing.TB, address, key string, now func() time.Time) *dashscope {
 	t.Helper()
+
 	client, submit := provider.NewClients((&net.Dialer{Timeout: 5 * time.Second}).DialContext)
 	t.Cleanup(client.CloseIdleConnections)
+
 	p, err := New(provider.Options{Upstream: "test", BaseURL: address, Secret: key, Client: client, Submit: submit, Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return p.(*dashscope)
 }
 
@@ -112,10 +121,12 @@ func contract(t *testing.T, order, refused provider.Order) {
 				s.Inject(f)
 			}
 		}
+
 		return providertest.Harness{
 			At: func(t *testing.T, address string) provider.Provider {
 				p := connect(t, address, secret, time.Now)
 				p.submitTimeout = 300 * time.Millisecond
+
 				return p
 			},
 			Provider: s.dashscope, Order: order, Secret: secret, Refused: &refused,
@@ -129,6 +140,7 @@ func contract(t *testing.T, order, refused provider.Order) {
 			},
 			Stall: func(t *testing.T) {
 				release := make(chan struct{})
+
 				t.Cleanup(func() { close(release) })
 				forEach(func(c dashscopesim.Call) dashscopesim.Fault { return dashscopesim.Hang(c, release) })
 			},
@@ -136,10 +148,12 @@ func contract(t *testing.T, order, refused provider.Order) {
 				if !strings.HasPrefix(address, "oss://") {
 					t.Fatalf("address %q", address)
 				}
+
 				b, err := s.Kept(address)
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				return b
 			},
 		}

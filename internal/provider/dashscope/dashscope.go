@@ -61,6 +61,7 @@ func readSettings(given map[string]string) (settings, error) {
 			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
 		},
 	}.Read(given)
+
 	return s, err
 }
 
@@ -85,15 +86,22 @@ func New(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
+
 	if o.Secret == "" {
 		return nil, fmt.Errorf("upstream %s: dashscope wants an API key", o.Upstream)
 	}
 	// Some write the API path behind the host, as the supplier's SDKs do.
 	o.BaseURL = strings.TrimSuffix(strings.TrimRight(o.BaseURL, "/"), "/api/v1")
+
 	talk, err := provider.NewTalk(o, "dashscope", "https://dashscope-intl.aliyuncs.com")
 	if err != nil {
 		return nil, err
 	}
-	talk.Silence, talk.Signed, talk.Complain, talk.Judge = s.silenceTimeout, true, readError, told
+
+	talk.Silence = s.silenceTimeout
+	talk.Signed = true
+	talk.Complain = readError
+	talk.Judge = told
+
 	return &dashscope{settings: s, talk: talk}, nil
 }

@@ -15,16 +15,20 @@ func (d *dashscope) request(ctx context.Context, method, path string, body []byt
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
+
 	r, err := d.talk.Request(ctx, method, path, reader)
 	if err != nil {
 		return nil, err
 	}
+
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+
 	if d.workspace != "" {
 		r.Header.Set("X-DashScope-WorkSpace", d.workspace)
 	}
+
 	return r, nil
 }
 
@@ -32,10 +36,12 @@ func (d *dashscope) request(ctx context.Context, method, path string, body []byt
 func (d *dashscope) ask(ctx context.Context, method, path string) (provider.Answer, *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, d.queryTimeout)
 	defer cancel()
+
 	r, err := d.request(ctx, method, path, nil)
 	if err != nil {
 		return provider.Answer{}, d.broken(provider.Answer{}, err)
 	}
+
 	return d.talk.Ask(r)
 }
 

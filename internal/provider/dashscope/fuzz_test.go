@@ -13,6 +13,7 @@ func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
 		f.Add(providertest.Recorded(f, name))
 	}
+
 	f.Add([]byte(`{"output":{"task_id":1e99,"task_status":[]},"usage":{"duration":"NaN"}}`))
 	f.Add([]byte("<Error><Code>a</Code></Error>"))
 }
@@ -34,10 +35,12 @@ func FuzzPollAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		r := d.result(a)
 		if u := r.Usage; u != nil && (u.Billed < 0 || u.Input < 0 || u.Output < 0 || u.Billed > 2*86400_000) {
 			t.Fatalf("%q bills %+v", b, *u)
 		}
+
 		if v := judge(0, string(a.Output.Code), string(a.Output.Message)); v.sentence == "" || v.fault == "" {
 			t.Fatalf("%q has no verdict", b)
 		}
@@ -51,6 +54,7 @@ func FuzzList(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		for _, r := range *p.Data {
 			if one := foundOf(r); one.Ticket == "" || one.Phase == "" || one.MadeAt.UnixMilli() <= 0 {
 				t.Fatalf("%q found %+v", b, one)
@@ -67,6 +71,7 @@ func FuzzErrorBody(f *testing.F) {
 		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
 			t.Fatalf("%q became %v", b, failure)
 		}
+
 		if c, own := readError(b); own && c.Code == "" {
 			t.Fatalf("%q was read without a code", b)
 		}

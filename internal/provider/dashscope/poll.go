@@ -34,17 +34,21 @@ func (d *dashscope) Poll(ctx context.Context, t provider.Ticket) (provider.Repor
 	if f != nil {
 		return provider.Report{}, f
 	}
+
 	a, err := readAnswer(x.Body)
 	if err != nil {
 		return provider.Report{}, d.broken(x, err)
 	}
+
 	if a.Output.TaskID != text(t) {
 		return provider.Report{}, d.broken(x, errors.New("the answer is about another task"))
 	}
+
 	phase, known := phases[a.Output.Status]
 	if !known {
 		return provider.Report{}, d.broken(x, fmt.Errorf("unknown task_status %q", a.Output.Status))
 	}
+
 	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(a.Output.OrigPrompt)}
 	switch phase {
 	case provider.Rendered:
@@ -56,6 +60,7 @@ func (d *dashscope) Poll(ctx context.Context, t provider.Ticket) (provider.Repor
 		c := provider.Complaint{Code: string(a.Output.Code), Message: string(a.Output.Message), RequestID: string(either(a.RequestID, text(x.RequestID)))}
 		report.Failure = d.talk.Failure(d.talk.Judge(0, c), c, fmt.Errorf("task failed: %s", c.Message))
 	}
+
 	return report, nil
 }
 
@@ -67,23 +72,28 @@ func (d *dashscope) result(a answer) *provider.Result {
 			r.URL = string(one.VideoURL)
 		}
 	}
+
 	end, ok := readTime(a.Output.EndTime)
 	if begin, told := readTime(a.Output.SubmitTime); ok && told && end.After(begin) {
 		r.Took = end.Sub(begin).Milliseconds()
 	}
+
 	if !ok {
 		end = d.talk.Now()
 	}
+
 	r.ExpiresAt = end.Add(resultLife).UnixMilli()
 	if u, err := url.Parse(r.URL); err == nil {
 		if seconds, err := strconv.ParseInt(u.Query().Get("Expires"), 10, 64); err == nil && seconds > 0 && seconds < 1<<40 {
 			r.ExpiresAt = seconds * 1000
 		}
 	}
+
 	if a.Usage != nil {
 		r.Size = strings.ReplaceAll(strings.ToLower(string(a.Usage.Size)), "x", "*")
 		r.Usage = billed(*a.Usage)
 	}
+
 	return r
 }
 
@@ -92,10 +102,12 @@ func (d *dashscope) result(a answer) *provider.Result {
 func billed(u usage) *provider.Usage {
 	all, told := u.Duration.Millis()
 	in, _ := u.Input.Millis()
+
 	out, toldOut := u.Output.Millis()
 	if !told && !toldOut {
 		out, toldOut = u.Clip.Millis()
 	}
+
 	switch {
 	case told && !toldOut:
 		out = max(all-in, 0)
@@ -104,6 +116,7 @@ func billed(u usage) *provider.Usage {
 	case !told:
 		return nil
 	}
+
 	return &provider.Usage{Billed: all, Input: in, Output: out}
 }
 

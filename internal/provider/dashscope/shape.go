@@ -41,6 +41,7 @@ func shapeOf(model string) shape {
 			return s
 		}
 	}
+
 	return shape{}
 }
 
@@ -57,22 +58,28 @@ func (s shape) fill(c *creation, o provider.Order) {
 	if s.silent {
 		c.Parameters.Audio = &o.Sound
 	}
+
 	for _, ref := range o.References {
 		kind := "reference_" + kindOf(ref)
 		if o.Mode == provider.I2V {
 			kind = "first_frame"
 		}
+
 		c.Input.Media = append(c.Input.Media, medium{kind, ref.URL})
 	}
+
 	if o.Mode != provider.I2V { // the first frame has its own format, and keeps it
 		c.Parameters.Format = formatOf(o.Width, o.Height)
 	}
+
 	if o.Mode == provider.R2V {
 		c.Input.Prompt = retold(o)
 	}
+
 	if o.Audio == nil {
 		return
 	}
+
 	if kind := s.guide[o.Mode]; kind != "" {
 		c.Input.Media = append(c.Input.Media, medium{kind, o.Audio.URL})
 	} else {
@@ -93,6 +100,7 @@ func (*dashscope) Repeated(o provider.Order) string {
 	case o.Mode == provider.R2V:
 		return retold(o)
 	}
+
 	return o.Prompt
 }
 
@@ -108,18 +116,23 @@ func retold(o provider.Order) string {
 	if strings.ContainsFunc(o.Prompt, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
 		words = map[string]string{"image": "图", "video": "视频"}
 	}
+
 	var names []string
+
 	count := map[string]int{}
+
 	for _, ref := range o.References {
 		kind := kindOf(ref)
 		count[kind]++
 		names = append(names, words[kind]+strconv.Itoa(count[kind]))
 	}
+
 	return character.ReplaceAllStringFunc(o.Prompt, func(said string) string {
 		n, err := strconv.Atoi(said[len("character"):])
 		if err != nil || n < 1 || n > len(names) {
 			return said
 		}
+
 		return names[n-1]
 	})
 }
@@ -132,12 +145,14 @@ func kindOf(ref provider.Reference) string {
 	case strings.HasPrefix(ref.Type, "video/"):
 		return "video"
 	}
+
 	link, _, _ := strings.Cut(ref.URL, "?")
 	for _, name := range []string{ref.Name, link} {
 		if end := strings.ToLower(path.Ext(name)); end == ".mp4" || end == ".mov" {
 			return "video"
 		}
 	}
+
 	return "image"
 }
 
@@ -162,11 +177,15 @@ var formats = []struct {
 
 // formatOf is the format that a size comes nearest to: 1104*832 is 4:3.
 func formatOf(width, height int) string {
-	best, nearest := "", math.Inf(1)
+	best := ""
+
+	nearest := math.Inf(1)
 	for _, f := range formats {
 		if d := math.Abs(math.Log(float64(width) * f.height / (float64(height) * f.width))); d < nearest {
-			best, nearest = f.name, d
+			best = f.name
+			nearest = d
 		}
 	}
+
 	return best
 }

@@ -55,10 +55,12 @@ func TestTheBodiesDoNotMix(t *testing.T) {
 		if f != nil {
 			t.Fatal(f)
 		}
+
 		if c.Parameters.Size != "" || c.Parameters.ShotType != "" || c.Input.ImageURL != "" || c.Input.ReferenceURLs != nil || c.Parameters.Resolution == "" {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
+
 	for name, o := range orders {
 		if c, _ := creationOf(o); c.Input.Media != nil || c.Parameters.Format != "" || c.Parameters.ShotType == "" {
 			t.Errorf("%s: %+v", name, c)
@@ -85,12 +87,14 @@ func FuzzRetold(f *testing.F) {
 	f.Add("让character2走向character99999999999999999999", "video", "video")
 	f.Fuzz(func(t *testing.T, prompt, first, second string) {
 		o := provider.Order{Prompt: prompt, References: []provider.Reference{{Kind: first}, {Kind: second}}}
+
 		got := retold(o)
 		for _, m := range character.FindAllString(got, -1) {
 			if n := strings.TrimLeft(m[len("character"):], "0"); n == "1" || n == "2" {
 				t.Fatalf("%q became %q", prompt, got)
 			}
 		}
+
 		if !character.MatchString(prompt) && got != prompt {
 			t.Fatalf("%q became %q", prompt, got)
 		}
@@ -99,12 +103,15 @@ func FuzzRetold(f *testing.F) {
 
 func TestMediaThatCannotBeSent(t *testing.T) {
 	d := connect(t, "http://127.0.0.1:1", secret, time.Now)
+
 	for name := range mediaOrders {
 		o := mediaOrders[name]
 		if len(o.References) == 0 {
 			continue
 		}
+
 		o.References = append([]provider.Reference{{Kind: "image", Param: "images[0]"}}, o.References[1:]...)
+
 		_, err := d.Submit(t.Context(), o)
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Param != "images[0]" {
 			t.Errorf("%s: %+v", name, f)

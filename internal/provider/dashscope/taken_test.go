@@ -44,18 +44,23 @@ func TestWhetherAnOrderWasTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, nil)
 			s.Inject(c.fault)
+
 			if !c.request { // no answer may come: where one must, it is waited for
 				s.submitTimeout = 300 * time.Millisecond
 			}
+
 			_, err := s.Submit(t.Context(), small())
+
 			f := providertest.FailureOf(t, err, secret)
 			if f.Taken != c.taken || (f.RequestID != "") != c.request {
 				t.Errorf("taken %d, request id %q: %v; want %d, %v", f.Taken, f.RequestID, f, c.taken, c.request)
 			}
+
 			made := s.Submissions()
 			if exists := slices.ContainsFunc(made, func(m dashscopesim.Submission) bool { return m.Accepted }); exists != c.exists || len(made) > 1 {
 				t.Errorf("the supplier saw %+v", made)
 			}
+
 			if c.exists && c.request {
 				list, err := s.Find(t.Context(), small().Model, s.clock.now().Add(-5*time.Second))
 				if err != nil || len(list) != 1 || list[0].RequestID != f.RequestID {
@@ -73,6 +78,7 @@ func TestAnswersThatOnlyLookBroken(t *testing.T) {
 	} {
 		s := simulate(t, func(o *dashscopesim.Options) { o.Zip = true })
 		s.Inject(fault)
+
 		ticket, err := s.Submit(t.Context(), small())
 		if err != nil || s.Status(string(ticket)) == "UNKNOWN" {
 			t.Errorf("%s: %q, %v", name, ticket, err)
@@ -83,8 +89,10 @@ func TestAnswersThatOnlyLookBroken(t *testing.T) {
 func TestNoConnectionIsNotTaken(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") }))
 	defer plain.Close()
+
 	for name, address := range map[string]string{"refused": closed.URL, "not TLS": "https" + plain.URL[len("http"):]} {
 		_, err := connect(t, address, secret, time.Now).Submit(t.Context(), small())
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Passing {
@@ -97,13 +105,16 @@ func TestNoConnectionIsNotTaken(t *testing.T) {
 func TestAGuardKeepsTheOrderBack(t *testing.T) {
 	s := simulate(t, nil)
 	lost := errors.New("the lease is lost")
+
 	_, err := s.Submit(provider.WithGuard(t.Context(), func() error { return lost }), small())
 	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken {
 		t.Errorf("taken %d: %v; want not taken", f.Taken, f)
 	}
+
 	if made := s.Submissions(); len(made) > 0 {
 		t.Errorf("it arrived: %+v", made)
 	}
+
 	if _, err := s.Submit(provider.WithGuard(t.Context(), func() error { return nil }), small()); err != nil {
 		t.Errorf("a guard that agrees: %v", err)
 	}
@@ -117,6 +128,7 @@ func TestAnEndBeforeTheFirstByteIsNotTaken(t *testing.T) {
 		return nil, errors.New("too late")
 	}
 	_, s.talk.Submit = provider.NewClients(dial)
+
 	_, err := s.Submit(ctx, small())
 	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken {
 		t.Errorf("taken %d: %v", f.Taken, f)
@@ -130,6 +142,7 @@ func TestRetryAfter(t *testing.T) {
 		s.clock.now().Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
 	} {
 		s.Inject(dashscopesim.Slower(dashscopesim.Poll, header))
+
 		_, err := s.Poll(t.Context(), "t-1")
 		if f := providertest.FailureOf(t, err, secret); f.After != want || f.Class != provider.Throttled {
 			t.Errorf("Retry-After %q: %s, %s; want %s", header, f.After, f.Class, want)

@@ -21,25 +21,31 @@ func (d *dashscope) Upload(ctx context.Context, model, name string, size int64, 
 	if f != nil {
 		return "", f
 	}
+
 	p, err := readPolicy(x.Body)
 	if err != nil {
 		return "", d.broken(x, err)
 	}
+
 	if most := p.MaxMB.Whole() << 20; most > 0 && size > most {
 		return "", &provider.Failure{
 			Taken: provider.NotTaken, Class: provider.Refused, RequestID: x.RequestID, Err: errors.New("over max_file_size_mb"),
 			Fault: fault.New(fault.CodeBadReference, "", fmt.Sprintf("The file has %d bytes; the supplier takes at most %d. Send a smaller one.", size, most)),
 		}
 	}
+
 	host, err := d.storeHost(string(p.Host))
 	if err != nil {
 		return "", d.broken(x, err)
 	}
+
 	key := string(p.Folder) + "/" + provider.SafeName(name)
+
 	p.Host = text(host)
 	if f := d.post(ctx, p, key, size, r); f != nil {
 		return "", f
 	}
+
 	return "oss://" + key, nil
 }
 
@@ -49,6 +55,7 @@ func (d *dashscope) storeHost(host string) (string, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(d.talk.Origin, "https:"))) {
 		return "", errors.New("the policy's upload_host is not an https address")
 	}
+
 	return u.String(), nil
 }
 
@@ -57,6 +64,7 @@ func (d *dashscope) storeHost(host string) (string, error) {
 func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, file io.Reader) *provider.Failure {
 	ctx, cancel := context.WithTimeout(ctx, d.uploadTimeout)
 	defer cancel()
+
 	form := &provider.Form{}
 	for _, field := range [][2]string{
 		{"OSSAccessKeyId", string(p.AccessKey)},
@@ -69,17 +77,22 @@ func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, 
 	} {
 		form.Field(field[0], field[1])
 	}
+
 	form.File("file", key[strings.LastIndexByte(key, '/')+1:], "", size, io.NopCloser(file)) // whose Close is the caller's
+
 	body, length, kind, err := form.Body()
 	if err != nil {
 		return d.broken(provider.Answer{}, err)
 	}
+
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(p.Host), body)
 	if err != nil {
 		return d.broken(provider.Answer{}, err)
 	}
+
 	r.ContentLength = length
 	r.Header.Set("Content-Type", kind)
+
 	x, f := d.talk.Ask(r)
 	if f == nil || x.Status == 0 {
 		return f
@@ -88,10 +101,12 @@ func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, 
 	// store is asked again with a new policy.
 	c, _ := readError(x.Body)
 	f = d.broken(x, fmt.Errorf("upload: status %d: %s", x.Status, c.Message))
+
 	f.Code = d.talk.Clean(c.Code)
 	if f.Code == "EntityTooLarge" {
 		f.Class = provider.Refused
 		f.Fault = fault.New(fault.CodeBadReference, "", "The file is larger than the supplier takes. Send a smaller one.")
 	}
+
 	return f
 }

@@ -127,11 +127,13 @@ func judge(status int, code, message string) verdict {
 	if v, ok := verdictOf(code, message); ok {
 		return v
 	}
+
 	if dot := strings.IndexByte(code, '.'); dot > 0 {
 		if v, ok := verdictOf(code[:dot]+".*", message); ok {
 			return v
 		}
 	}
+
 	return byStatus(status)
 }
 
@@ -141,6 +143,7 @@ func verdictOf(code, message string) (verdict, bool) {
 			return v, true
 		}
 	}
+
 	return verdict{}, false
 }
 
@@ -148,16 +151,19 @@ func verdictOf(code, message string) (verdict, bool) {
 // unknown code may be submitted again: failed tasks are not billed.
 func byStatus(status int) verdict {
 	v := provider.ByStatus(status)
+
 	said := sentenceSupplier
 	if v.Class == provider.Refused {
 		said = sentenceRefused
 	}
+
 	return verdict{status: status, class: v.Class, fault: v.Fault, sentence: said}
 }
 
 // told is the verdict on a complaint in the terms of all suppliers.
 func told(status int, c provider.Complaint) provider.Verdict {
 	v := judge(status, c.Code, c.Message)
+
 	return provider.Verdict{
 		Class: v.class, ModelOnly: v.mark == modelOnly, Unsure: v.mark == unsure, Fault: v.fault, Says: v.sentence, Hint: hints[c.Code],
 	}

@@ -126,14 +126,17 @@ func TestEveryErrorOfACreate(t *testing.T) {
 		s.Inject(dashscopesim.Refuse(dashscopesim.Submit, e.status, e.code, e.message))
 		_, err := s.Submit(t.Context(), small())
 		f := providertest.FailureOf(t, err, secret)
+
 		want := provider.NotTaken
 		if e.unsure {
 			want = provider.Unsure
 		}
+
 		if f.Class != e.class || f.Fault.Code != e.fault || f.Taken != want || f.Code != e.code || f.RequestID == "" {
 			t.Errorf("%d %s %q: class %s, fault %s, taken %d, code %s, request %q; want %s, %s, %d", e.status, e.code, e.message,
 				f.Class, f.Fault.Code, f.Taken, f.Code, f.RequestID, e.class, e.fault, want)
 		}
+
 		if !strings.Contains(f.Error(), e.message) || strings.Contains(f.Fault.Error(), e.message) {
 			t.Errorf("%s: the supplier's text belongs in the log alone: log %q, customer %q", e.code, f.Error(), f.Fault.Error())
 		}
@@ -142,10 +145,12 @@ func TestEveryErrorOfACreate(t *testing.T) {
 
 func TestEveryErrorOfATask(t *testing.T) {
 	s := simulate(t, func(o *dashscopesim.Options) { o.Limits.InProgress = dashscopesim.Unlimited })
+
 	for _, e := range documented {
 		if e.code == "SomethingNew" {
 			continue
 		}
+
 		f := s.broken(t, e.code, e.message)
 		if f.Class != e.class || f.Fault.Code != e.fault || f.Code != e.code {
 			t.Errorf("%s %q in a task: class %s, fault %s, code %s; want %s, %s", e.code, e.message, f.Class, f.Fault.Code, f.Code, e.class, e.fault)
@@ -155,9 +160,11 @@ func TestEveryErrorOfATask(t *testing.T) {
 
 func TestWhichErrorsAreAboutTheModelOnly(t *testing.T) {
 	s := simulate(t, nil)
+
 	for _, e := range documented {
 		want := e.code == "ModelNotFound" || e.code == "Model.AccessDenied" || e.message == "Model not exist."
 		s.Inject(dashscopesim.Refuse(dashscopesim.Submit, e.status, e.code, e.message))
+
 		_, err := s.Submit(t.Context(), small())
 		if f := providertest.FailureOf(t, err, secret); f.ModelOnly != want || want && f.Class != locked {
 			t.Errorf("%s %q: of the model only is %v, class %s", e.code, e.message, f.ModelOnly, f.Class)
@@ -187,18 +194,22 @@ func TestEveryRowIsReached(t *testing.T) {
 	for _, e := range documented {
 		reached[judge(e.status, e.code, e.message)] = true
 	}
+
 	for _, message := range []string{"inappropriate content", "IP infringement", "must contain words", "size is not match"} {
 		reached[judge(0, "", message)] = true
 	}
+
 	for i, v := range verdicts {
 		if !reached[v] {
 			t.Errorf("row %d %s %q is reached by nothing", i, v.code, v.says)
 		}
+
 		if v.status != 0 && !slices.ContainsFunc(documented, func(e said) bool {
 			return e.status == v.status && judge(e.status, e.code, e.message) == v
 		}) {
 			t.Errorf("row %d %s: status %d is not the documented one", i, v.code, v.status)
 		}
+
 		if !strings.HasSuffix(v.sentence, ".") || v.fault.Kind() == fault.Internal {
 			t.Errorf("row %d %s: sentence %q, fault %s", i, v.code, v.sentence, v.fault)
 		}
@@ -209,21 +220,26 @@ func TestEveryRowIsReached(t *testing.T) {
 func (s supplier) broken(t *testing.T, code, message string) *provider.Failure {
 	t.Helper()
 	s.Inject(dashscopesim.FailTask(code, message))
+
 	ticket, err := s.Submit(t.Context(), small())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.clock.pass(10 * time.Second)
+
 	report, err := s.Poll(t.Context(), ticket)
 	if err != nil || report.Phase != provider.Broken || report.Failure == nil || report.Failure.Fault == nil {
 		t.Fatalf("Poll = %+v, %v; want broken", report, err)
 	}
+
 	return report.Failure
 }
 
 func TestTheKeyIsNeverSaid(t *testing.T) {
 	s := simulate(t, nil)
 	s.Inject(dashscopesim.Refuse(dashscopesim.Poll, http.StatusUnauthorized, secret, "Incorrect key "+secret+"\nset another"))
+
 	_, err := s.Poll(context.Background(), "x")
 	if f := providertest.FailureOf(t, err, secret); strings.Contains(f.Error(), "\n") {
 		t.Errorf("a line break reached the log: %q", f.Error())
@@ -236,6 +252,7 @@ func TestAWrongKeyIsExplainedToTheOperator(t *testing.T) {
 	s := simulate(t, nil)
 	s.dashscope.talk.Auth = "Bearer sk-of-another-region"
 	_, err := s.Submit(t.Context(), small())
+
 	f := providertest.FailureOf(t, err, secret)
 	if f.Class != provider.Locked || !strings.Contains(f.Err.Error(), "own region") || strings.Contains(f.Fault.Detail, "region") {
 		t.Errorf("%+v, fault %+v", f, f.Fault)

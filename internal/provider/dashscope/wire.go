@@ -115,10 +115,12 @@ func readError(b []byte) (provider.Complaint, bool) {
 		Msg       text `json:"msg"`
 		RequestID text `json:"request_id"`
 	}
+
 	var wire struct {
 		flat
 		Error json.RawMessage `json:"error"`
 	}
+
 	if trimmed := bytes.TrimSpace(b); bytes.HasPrefix(trimmed, []byte("<")) {
 		var oss struct {
 			XMLName   xml.Name `xml:"Error"`
@@ -129,11 +131,14 @@ func readError(b []byte) (provider.Complaint, bool) {
 		if err := xml.Unmarshal(trimmed, &oss); err != nil || oss.Code == "" {
 			return provider.Complaint{}, false
 		}
+
 		return provider.Complaint{Code: oss.Code, Message: oss.Message, RequestID: oss.RequestID}, true
 	}
+
 	if err := json.Unmarshal(b, &wire); err != nil {
 		return provider.Complaint{}, false
 	}
+
 	f := wire.flat
 	if bytes.HasPrefix(bytes.TrimSpace(wire.Error), []byte("{")) {
 		var inner flat
@@ -142,10 +147,12 @@ func readError(b []byte) (provider.Complaint, bool) {
 			f = inner
 		}
 	}
+
 	code := either(f.Code, f.Type)
 	if code == "" {
 		return provider.Complaint{}, false
 	}
+
 	return provider.Complaint{Code: string(code), Message: string(either(f.Message, f.Msg)), RequestID: string(f.RequestID)}, true
 }
 
@@ -153,6 +160,7 @@ func either(a, b text) text {
 	if a != "" {
 		return a
 	}
+
 	return b
 }
 
@@ -162,9 +170,11 @@ func readAnswer(b []byte) (answer, error) {
 	if err := json.Unmarshal(b, &a); err != nil {
 		return answer{}, fmt.Errorf("read answer: %w", err)
 	}
+
 	if a.Output.TaskID == "" || a.Output.Status == "" {
 		return answer{}, errors.New("read answer: no task_id or no task_status")
 	}
+
 	return a, nil
 }
 
@@ -174,14 +184,17 @@ func readPage(b []byte) (page, error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return page{}, fmt.Errorf("read list: %w", err)
 	}
+
 	if p.Data == nil {
 		return page{}, errors.New("read list: no data")
 	}
+
 	for i, r := range *p.Data {
 		if r.TaskID == "" || r.Created.Whole() <= 0 {
 			return page{}, fmt.Errorf("read list: entry %d has no task_id or no gmt_create", i)
 		}
 	}
+
 	return p, nil
 }
 
@@ -195,13 +208,16 @@ func readPolicy(b []byte) (policy, error) {
 	if err := json.Unmarshal(b, &wire); err != nil {
 		return policy{}, fmt.Errorf("read policy: %w", err)
 	}
+
 	p := wire.Data
 	if p == nil {
 		p = wire.Output
 	}
+
 	if p == nil || p.Policy == "" || p.Signature == "" || p.Folder == "" || p.Host == "" || p.AccessKey == "" {
 		return policy{}, errors.New("read policy: a field is missing")
 	}
+
 	return *p, nil
 }
 

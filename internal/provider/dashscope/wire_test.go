@@ -57,35 +57,47 @@ var orders = map[string]provider.Order{
 func TestOrdersOnTheWire(t *testing.T) {
 	all := maps.Clone(orders)
 	maps.Copy(all, mediaOrders)
+
 	for name, o := range all {
 		t.Run(name, func(t *testing.T) {
-			var got []byte
-			var header http.Header
+			var (
+				got    []byte
+				header http.Header
+			)
+
 			address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 				var body json.RawMessage
 				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 					t.Error(err)
 				}
-				got, header = body, r.Header
+
+				got = body
+				header = r.Header
+
 				w.Write(providertest.Recorded(t, "create.json"))
 			})
+
 			ticket, err := connect(t, address, secret, time.Now).Submit(t.Context(), o)
 			if err != nil || ticket != "0385dc79-5ff8-4d82-bcb6-000000000001" {
 				t.Fatalf("Submit = %q, %v", ticket, err)
 			}
+
 			path := filepath.Join("testdata", "order-"+name+".json")
 			if *update {
 				if err := os.WriteFile(path, append(got, '\n'), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			if diff := cmp.Diff(strings.TrimSpace(string(providertest.Recorded(t, "order-"+name+".json"))), string(got)); diff != "" {
 				t.Errorf("sent (-want +got):\n%s", diff)
 			}
+
 			resolve := ""
 			if strings.Contains(string(got), "oss://") {
 				resolve = "enable"
 			}
+
 			want := map[string]string{
 				"Authorization": "Bearer " + secret, "X-DashScope-Async": "enable", "Content-Type": "application/json",
 				"X-DashScope-OssResourceResolve": resolve, "Idempotency-Key": "", "X-DashScope-WorkSpace": "",
@@ -101,18 +113,24 @@ func TestOrdersOnTheWire(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	var path, workspace string
+
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
-		path, workspace = r.URL.Path, r.Header.Get("X-DashScope-WorkSpace")
+		path = r.URL.Path
+		workspace = r.Header.Get("X-DashScope-WorkSpace")
+
 		w.Write(providertest.Recorded(t, "create.json"))
 	})
 	d := connect(t, address, secret, time.Now)
+
 	var err error
 	if d.settings, err = readSettings(map[string]string{"workspace": "ws-1", "create_path": "/wan/create", "submit_timeout": "5s"}); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, err := d.Submit(t.Context(), small()); err != nil || path != "/wan/create" || workspace != "ws-1" {
 		t.Errorf("path %q, workspace %q, %v", path, workspace, err)
 	}
+
 	for key, value := range map[string]string{"worksapce": "x", "create_path": "wan", "query_timeout": "5"} {
 		if _, err := readSettings(map[string]string{key: value}); err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("setting %s = %q: %v; want an error that names it", key, value, err)
@@ -122,15 +140,19 @@ func TestSettings(t *testing.T) {
 
 func TestOrdersThatCannotBeSent(t *testing.T) {
 	d := connect(t, "http://127.0.0.1:1", secret, time.Now)
-	missing, empty := small(), small()
+	missing := small()
+	empty := small()
 	missing.References[0].URL = ""
-	empty.Mode, empty.References = provider.I2V, nil
+	empty.Mode = provider.I2V
+
+	empty.References = nil
 	for name, c := range map[string]struct {
 		order provider.Order
 		code  fault.Code
 		param string
 	}{"reference without an address": {missing, fault.CodeUnreachable, "images[0]"}, "picture to video without one": {empty, fault.CodeRefused, "image"}} {
 		_, err := d.Submit(t.Context(), c.order)
+
 		f := providertest.FailureOf(t, err, secret)
 		if f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
@@ -167,10 +189,12 @@ func TestPollsOnTheWire(t *testing.T) {
 		}},
 	} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) })
+
 		got, err := connect(t, address, secret, func() time.Time { return now }).Poll(t.Context(), "t-1")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -180,6 +204,7 @@ func TestPollsOnTheWire(t *testing.T) {
 func TestFailedPollsOnTheWire(t *testing.T) {
 	for name, want := range map[string]fault.Code{"failed.json": fault.CodeRefused, "failed-bare.json": fault.CodeSupplier} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) })
+
 		got, err := connect(t, address, secret, time.Now).Poll(t.Context(), "t-1")
 		if err != nil || got.Phase != provider.Broken || got.Failure == nil || got.Failure.Fault.Code != want || got.Failure.RequestID == "" {
 			t.Errorf("%s: %+v, %v; want %s", name, got, err, want)
@@ -215,6 +240,7 @@ func TestErrorBodies(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, own, want)
 		}
 	}
+
 	for _, body := range []string{"", "null", "{}", `{"message":"no code"}`, `{"error":"text"}`, "<html><body>502</body></html>", "[]", `"code"`} {
 		if got, own := readError([]byte(body)); own {
 			t.Errorf("%q was read as %+v", body, got)
@@ -225,6 +251,7 @@ func TestErrorBodies(t *testing.T) {
 func recorded(t *testing.T, answer http.HandlerFunc) string {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
+
 	return server.URL
 }
 
@@ -236,14 +263,17 @@ func TestTheSuppliersWordsCanBeKept(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 	})
 	d := connect(t, address, secret, time.Now)
+
 	_, err := d.Submit(t.Context(), orders["t2v"])
 	if f := providertest.FailureOf(t, err, secret); f.RequestID != "a\uFFFDb" {
 		t.Errorf("request id %q", f.RequestID)
 	}
+
 	a, err := readAnswer([]byte(`{"request_id":"r\u0000","output":{"task_id":"a\u0000b","task_status":"FAILED","message":"\u0000"}}`))
 	if err != nil || a.Output.TaskID != "ab" || a.RequestID != "r" || a.Output.Message != "" {
 		t.Errorf("%+v, %v", a, err)
 	}
+
 	e, own := readError([]byte(`{"code":"X\u0000","message":"m","request_id":"r\u0000"}`))
 	if !own || e.RequestID != "r" || e.Code != "X" {
 		t.Errorf("%+v, %v", e, own)

@@ -18,6 +18,7 @@ func (f *fal) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+
 	a, no := f.ask(ctx, http.MethodPut, ours.cancel)
 	switch readCancel(a.Body) {
 	case "ALREADY_COMPLETED", "NOT_FOUND":
@@ -26,12 +27,14 @@ func (f *fal) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 		report, err := f.Poll(ctx, t)
 		return err == nil && (report.Phase == provider.Stopped || report.Phase == provider.Unknown), err
 	}
+
 	switch {
 	case nobody(a):
 		return false, nil
 	case no == nil:
 		no = f.talk.Broken(a, errors.New("the answer to a cancel says nothing that is known"))
 	}
+
 	return false, no
 }
 
@@ -43,5 +46,6 @@ func readCancel(b []byte) string {
 	if json.Unmarshal(b, &c) != nil {
 		return ""
 	}
+
 	return string(c.Status)
 }

@@ -26,12 +26,16 @@ type sorted struct {
 // videos alone and calls them @Video1, @Video2, ... (the models' own pages).
 func sortReferences(o provider.Order, flash bool) (sorted, *provider.Failure) {
 	var s sorted
-	videos, kinds := 0, make([]string, len(o.References))
+
+	videos := 0
+
+	kinds := make([]string, len(o.References))
 	for i, ref := range o.References {
 		if kinds[i] = kindOf(ref); kinds[i] == "video" {
 			videos++
 		}
 	}
+
 	for i, ref := range o.References {
 		switch {
 		case ref.URL == "":
@@ -40,10 +44,12 @@ func sortReferences(o provider.Order, flash bool) (sorted, *provider.Failure) {
 			return s, impossible(ref.Param, "This supplier has to be told whether this reference is a picture or a video. Say its type.")
 		case kinds[i] == "video":
 			s.videos = append(s.videos, ref.URL)
+
 			form := "@Video%d"
 			if flash {
 				form = "Character%d"
 			}
+
 			s.names = append(s.names, fmt.Sprintf(form, len(s.videos)))
 		case !flash:
 			return s, impossible(ref.Param, "This supplier's model takes videos as references only. Ask for a flash model to use pictures.")
@@ -52,6 +58,7 @@ func sortReferences(o provider.Order, flash bool) (sorted, *provider.Failure) {
 			s.names = append(s.names, fmt.Sprintf("Character%d", videos+len(s.images)))
 		}
 	}
+
 	return s, nil
 }
 
@@ -61,11 +68,13 @@ func kindOf(ref provider.Reference) string {
 	if ref.Kind != "" {
 		return ref.Kind
 	}
+
 	if u, err := url.Parse(ref.URL); err == nil {
 		if kind, _, _ := strings.Cut(provider.TypeOf(u.Path), "/"); kind == "image" || kind == "video" {
 			return kind
 		}
 	}
+
 	return ""
 }
 
@@ -77,6 +86,7 @@ func (s sorted) prompt(ours string) string {
 		if err != nil || n < 1 || n > len(s.names) {
 			return name
 		}
+
 		return s.names[n-1]
 	})
 }

@@ -29,11 +29,13 @@ type supplier struct {
 
 func simulate(t *testing.T) supplier {
 	t.Helper()
+
 	clock := providertest.NewClock()
 	o := falsim.Options{Keys: []string{secret}}
 	o.Now = clock.Now
 	sim := falsim.New(o)
 	front := providertest.Serve(t, sim)
+
 	return supplier{fal: connect(t, front.URL, clock.Now, nil), Front: front, sim: sim, clock: clock}
 }
 
@@ -42,10 +44,12 @@ func connect(t testing.TB, address string, now func() time.Time, settings map[st
 	t.Helper()
 	o := providertest.Options(t, address, secret, now)
 	o.Settings = settings
+
 	p, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return p.(*fal)
 }
 
@@ -62,6 +66,7 @@ func TestContract(t *testing.T) {
 		s := simulate(t)
 		refused := small()
 		refused.Prompt = strings.Repeat("long ", 200)
+
 		return providertest.Harness{
 			At: func(t *testing.T, address string) provider.Provider {
 				return connect(t, address, time.Now, map[string]string{"submit_timeout": "300ms"})
@@ -79,6 +84,7 @@ func TestContract(t *testing.T) {
 				if !ok {
 					t.Fatalf("nothing was uploaded to %q", address)
 				}
+
 				return b
 			},
 		}

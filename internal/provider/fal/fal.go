@@ -56,7 +56,9 @@ func readSettings(given map[string]string) (settings, error) {
 		if !web(value) {
 			return fmt.Errorf("want an address like %s", homeStore)
 		}
+
 		s.store = strings.TrimRight(value, "/")
+
 		return nil
 	}
 	err := provider.Settings{
@@ -67,6 +69,7 @@ func readSettings(given map[string]string) (settings, error) {
 			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
 		},
 	}.Read(given)
+
 	return s, err
 }
 
@@ -89,24 +92,33 @@ func New(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
+
 	if o.Secret == "" {
 		return nil, fmt.Errorf("upstream %s: fal wants an API key", o.Upstream)
 	}
+
 	if o.BaseURL == "" {
 		o.BaseURL = home
 	}
+
 	talk, err := provider.NewTalk(o, "fal", home)
 	if err != nil {
 		return nil, err
 	}
-	talk.Auth, talk.IDHeader = "Key "+o.Secret, "X-Fal-Request-Id"
-	talk.Silence, talk.Complain, talk.Judge = s.silenceTimeout, readComplaint, judge
+
+	talk.Auth = "Key " + o.Secret
+	talk.IDHeader = "X-Fal-Request-Id"
+	talk.Silence = s.silenceTimeout
+	talk.Complain = readComplaint
+
+	talk.Judge = judge
 	switch {
 	case s.store == "" && talk.Origin == home:
 		s.store = homeStore
 	case s.store == "":
 		s.store = talk.Origin
 	}
+
 	return &fal{settings: s, talk: talk}, nil
 }
 
@@ -119,10 +131,12 @@ func (f *fal) Open(ctx context.Context, r provider.Result) (io.ReadCloser, error
 func (f *fal) ask(ctx context.Context, method, path string) (provider.Answer, *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, f.queryTimeout)
 	defer cancel()
+
 	r, err := f.talk.Request(ctx, method, path, nil)
 	if err != nil {
 		return provider.Answer{}, f.talk.Broken(provider.Answer{}, err)
 	}
+
 	return f.talk.Ask(r)
 }
 

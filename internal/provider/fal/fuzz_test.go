@@ -14,6 +14,7 @@ func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
 		f.Add(providertest.Recorded(f, name))
 	}
+
 	f.Add([]byte(`{"status":[],"request_id":1e99,"detail":[{"type":{},"msg":"","loc":{}}],"video":{"url":1}}`))
 }
 
@@ -26,14 +27,17 @@ func FuzzQueued(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		kept, err := p.ticketOf(q)
 		if err != nil {
 			return
 		}
+
 		back, ok := readTicket(kept)
 		if !ok || back.id != string(q.ID) {
 			t.Fatalf("%q became the ticket %q, read as %+v", b, kept, back)
 		}
+
 		for _, path := range []string{back.status, back.response, back.cancel} {
 			r, err := http.NewRequest(http.MethodGet, home+path, nil)
 			if err == nil && !strings.EqualFold(r.URL.Host, "queue.fal.run") {
@@ -68,6 +72,7 @@ func FuzzErrorBody(f *testing.F) {
 		if own && c.Code == "" && c.Message == "" {
 			t.Fatalf("%q was read as nothing", b)
 		}
+
 		if v := judge(422, c); v.Fault == "" {
 			t.Fatalf("%q has no verdict", b)
 		}
@@ -97,10 +102,12 @@ func FuzzCharacters(f *testing.F) {
 		for i := range 5 {
 			o.References = append(o.References, provider.Reference{Kind: map[bool]string{true: "video", false: "image"}[kinds>>i&1 == 1], URL: "https://x.org"})
 		}
+
 		s, no := sortReferences(o, true)
 		if no != nil || len(s.names) != 5 || len(s.videos)+len(s.images) != 5 {
 			t.Fatalf("%+v, %v", s, no)
 		}
+
 		if got := s.prompt(prompt); len(got) > len(prompt) {
 			t.Fatalf("%q grew to %q: it could pass the supplier's bound", prompt, got)
 		}

@@ -17,20 +17,25 @@ func (f *fal) Poll(ctx context.Context, t provider.Ticket) (provider.Report, err
 	if !ok {
 		return told(provider.Unknown), nil
 	}
+
 	a, no := f.ask(ctx, http.MethodGet, ours.status)
 	if nobody(a) {
 		return told(provider.Unknown), nil
 	}
+
 	if no != nil {
 		return provider.Report{}, no
 	}
+
 	s, err := readStanding(a.Body)
 	if err != nil {
 		return provider.Report{}, f.talk.Broken(a, err)
 	}
+
 	if s.ID != "" && string(s.ID) != ours.id {
 		return provider.Report{}, f.talk.Broken(a, errors.New("the answer is about another request"))
 	}
+
 	switch {
 	case s.Status == "IN_QUEUE":
 		return told(provider.Waiting), nil
@@ -41,6 +46,7 @@ func (f *fal) Poll(ctx context.Context, t provider.Ticket) (provider.Report, err
 	case s.Status == "COMPLETED", s.Status == "FAILED", s.Status == "ERROR":
 		return f.outcome(ctx, ours)
 	}
+
 	return provider.Report{}, f.talk.Broken(a, fmt.Errorf("unknown status %q", s.Status))
 }
 
@@ -54,11 +60,15 @@ func (f *fal) outcome(ctx context.Context, ours ticket) (provider.Report, error)
 		if err != nil {
 			return provider.Report{}, f.talk.Broken(a, err)
 		}
+
 		report := told(provider.Rendered)
 		report.Result = &provider.Result{URL: address}
+
 		return report, nil
 	}
+
 	c, own := readComplaint(a.Body)
+
 	_, known := verdicts[c.Code]
 	switch {
 	case own && c.Code == kindCancelled:
@@ -70,8 +80,10 @@ func (f *fal) outcome(ctx context.Context, ours ticket) (provider.Report, error)
 	case strings.Contains(strings.ToLower(c.Message), "still in progress"):
 		return told(provider.Rendering), nil
 	}
+
 	report := told(provider.Broken)
 	report.Failure = no
+
 	return report, nil
 }
 
@@ -82,6 +94,7 @@ func ofModel(status int, c provider.Complaint) bool {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return true
 	}
+
 	return status >= http.StatusInternalServerError && c.Code != ""
 }
 

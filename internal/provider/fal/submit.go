@@ -18,42 +18,53 @@ import (
 func (f *fal) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.submitTimeout)
 	defer cancel()
+
 	order, no := creationOf(o)
 	if no != nil {
 		return "", no
 	}
+
 	body, err := provider.EncodeJSON(order)
 	if err != nil {
 		return "", f.unsent(err)
 	}
+
 	r, err := f.talk.Request(ctx, http.MethodPost, "/"+o.Model, bytes.NewReader(body))
 	if err != nil {
 		return "", f.unsent(err)
 	}
+
 	r.Header.Set("Content-Type", "application/json")
+
 	a, no := f.talk.Order(r)
 	if no != nil {
 		c, _ := readComplaint(a.Body)
 		no.Fault.Param = blame(o, no, c.Param)
+
 		return "", no
 	}
+
 	q, err := readQueued(a.Body)
 	if err != nil {
 		return "", f.talk.Broken(a, err)
 	}
+
 	if a.RequestID == "" {
 		a.RequestID = f.talk.Clean(string(q.ID))
 	}
+
 	t, err := f.ticketOf(q)
 	if err != nil {
 		return "", f.talk.Broken(a, err)
 	}
+
 	return t, nil
 }
 
 func (f *fal) unsent(err error) *provider.Failure {
 	no := f.talk.Broken(provider.Answer{}, err)
 	no.Taken = provider.NotTaken
+
 	return no
 }
 
@@ -62,6 +73,7 @@ func (f *fal) unsent(err error) *provider.Failure {
 func impossible(param, sentence string) *provider.Failure {
 	no := provider.Unsent(fault.CodeRefused, param, errors.New("the supplier has no word for a part of the order"))
 	no.Fault.Detail = sentence
+
 	return no
 }
 
@@ -73,14 +85,18 @@ func blame(o provider.Order, no *provider.Failure, where string) string {
 	if no.Fault.Code != fault.CodeUnreachable && no.Fault.Code != fault.CodeBadReference {
 		return ""
 	}
+
 	seen := map[string]int{}
+
 	for _, ref := range o.References {
 		kind := kindOf(ref)
 		if where == fmt.Sprintf("body.%s_urls.%d", kind, seen[kind]) || len(o.References) == 1 {
 			return ref.Param
 		}
+
 		seen[kind]++
 	}
+
 	return ""
 }
 
@@ -93,6 +109,7 @@ var shapes = map[string][2]string{
 // creationOf says an order in the supplier's words.
 func creationOf(o provider.Order) (creation, *provider.Failure) {
 	flash := strings.HasSuffix(o.Model, "/flash")
+
 	shape, known := shapes[o.Size]
 	switch {
 	case o.Mode != provider.R2V:
@@ -106,10 +123,12 @@ func creationOf(o provider.Order) (creation, *provider.Failure) {
 	case !flash && !o.Sound:
 		return creation{}, impossible("model", "This supplier's model always makes sound. Ask for a flash model to get a silent video.")
 	}
+
 	refs, no := sortReferences(o, flash)
 	if no != nil {
 		return creation{}, no
 	}
+
 	c := creation{
 		Prompt: refs.prompt(o.Prompt), VideoURLs: refs.videos, ImageURLs: refs.images,
 		Shape: shape[0], Resolution: shape[1], Duration: strconv.Itoa(o.Seconds),
@@ -118,8 +137,10 @@ func creationOf(o provider.Order) (creation, *provider.Failure) {
 	if flash {
 		c.EnableAudio = &o.Sound
 	}
+
 	if o.Seed >= 0 {
 		c.Seed = &o.Seed
 	}
+
 	return c, nil
 }

@@ -28,12 +28,15 @@ func (f *fal) ticketOf(q queued) (provider.Ticket, error) {
 		if !ok {
 			return "", fmt.Errorf("the answer's address %s is not below the base URL %s: the order may run, but cannot be followed", address, f.talk.Origin)
 		}
+
 		parts = append(parts, path)
 	}
+
 	whole := strings.Join(parts, " ")
 	if len(strings.Fields(whole)) != len(parts) || len(whole) > maxTicket {
 		return "", errors.New("the answer's request_id or addresses cannot be kept")
 	}
+
 	return provider.Ticket(whole), nil
 }
 
@@ -44,17 +47,21 @@ func (f *fal) path(address string) (string, bool) {
 	if err != nil || u.User != nil || u.Opaque != "" || !f.talk.Ours(u) {
 		return "", false
 	}
+
 	origin, err := url.Parse(f.talk.Origin)
 	if err != nil {
 		return "", false
 	}
+
 	path, ok := strings.CutPrefix(u.EscapedPath(), origin.EscapedPath())
 	if !ok || !strings.HasPrefix(path, "/") {
 		return "", false
 	}
+
 	if u.RawQuery != "" {
 		path += "?" + u.RawQuery
 	}
+
 	return path, true
 }
 
@@ -64,10 +71,12 @@ func readTicket(t provider.Ticket) (ticket, bool) {
 	if len(parts) != 4 || parts[0] == "" {
 		return ticket{}, false
 	}
+
 	for _, path := range parts[1:] {
 		if !strings.HasPrefix(path, "/") {
 			return ticket{}, false
 		}
 	}
+
 	return ticket{parts[0], parts[1], parts[2], parts[3]}, true
 }

@@ -72,6 +72,7 @@ func late(code string) bool { return strings.HasSuffix(code, "_timeout") }
 func judge(status int, c provider.Complaint) provider.Verdict {
 	v := meant(status, c)
 	v.Unsure = late(c.Code)
+
 	return v
 }
 
@@ -79,11 +80,14 @@ func meant(status int, c provider.Complaint) provider.Verdict {
 	if v, known := verdicts[c.Code]; known {
 		return v
 	}
+
 	message := strings.ToLower(c.Message)
 	if strings.Contains(message, "exhausted balance") || strings.Contains(message, "user is locked") {
 		return shut
 	}
+
 	v := provider.ByStatus(status)
 	v.ModelOnly = status == http.StatusNotFound
+
 	return v
 }

@@ -55,6 +55,7 @@ func TestErrorsOfAnOrder(t *testing.T) {
 			w.Write([]byte(c.body))
 		})
 		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
+
 		f := providertest.FailureOf(t, err, secret)
 		if f.Class != c.want.Class || f.ModelOnly != c.want.ModelOnly || f.Fault.Code != c.want.Fault || f.Fault.Param != c.param || f.Taken != c.taken || f.RequestID != "x-1" || f.After != 3*time.Second {
 			t.Errorf("%d %s: %v, taken %d, fault %+v; want %+v, taken %d", c.status, c.body, f, f.Taken, f.Fault, c.want, c.taken)
@@ -81,6 +82,7 @@ func TestErrorsOfAnOutcome(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", response, report, err, want)
 		}
 	}
+
 	for response, want := range map[string]provider.Class{
 		`401 {"detail":"no key"}`: provider.Locked, `403 {"detail":"forbidden","error_type":"something_new"}`: provider.Locked,
 		`429 {"detail":"slow down"}`: provider.Throttled, `500 {"detail":"oops"}`: provider.Passing, `502 <html>`: provider.Passing,
@@ -90,6 +92,7 @@ func TestErrorsOfAnOutcome(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %s", response, report, err, want)
 		}
 	}
+
 	for status, want := range map[string]provider.Class{`401 {"detail":"no key"}`: provider.Locked, `429 {"detail":"slow down"}`: provider.Throttled, `500 {"detail":"oops"}`: provider.Passing} {
 		if _, err := answers(t, status, "").Poll(t.Context(), asked); providertest.FailureOf(t, err, secret).Class != want {
 			t.Errorf("%s: %v", status, err)

@@ -55,13 +55,16 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 		Detail json.RawMessage `json:"detail"`
 		Kind   provider.Text   `json:"error_type"`
 	}
+
 	list := bytes.TrimSpace(b)
 	if !bytes.HasPrefix(list, []byte("[")) {
 		if err := json.Unmarshal(b, &e); err != nil {
 			return provider.Complaint{}, false
 		}
+
 		list = e.Detail
 	}
+
 	var details []struct {
 		Message provider.Text `json:"msg"`
 		Kind    provider.Text `json:"type"`
@@ -72,10 +75,14 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 		if first.Kind == "" && first.Message == "" {
 			return provider.Complaint{}, false
 		}
+
 		return provider.Complaint{Code: string(first.Kind), Message: string(first.Message), Param: first.Where.String()}, true
 	}
+
 	var sentence provider.Text
+
 	_ = json.Unmarshal(list, &sentence) // what is no text stays ""
+
 	return provider.Complaint{Code: string(e.Kind), Message: string(sentence)}, sentence != "" || e.Kind != ""
 }
 
@@ -88,18 +95,22 @@ func (p *places) UnmarshalJSON(b []byte) error {
 	if json.Unmarshal(b, &list) == nil {
 		*p = list
 	}
+
 	return nil
 }
 
 // String writes ["body", "image_urls", 0] as "body.image_urls.0".
 func (p places) String() string {
 	var s []byte
+
 	for i, one := range p {
 		if i > 0 {
 			s = append(s, '.')
 		}
+
 		s = append(s, one...)
 	}
+
 	return string(s)
 }
 
@@ -108,9 +119,11 @@ func readQueued(b []byte) (queued, error) {
 	if err := json.Unmarshal(b, &q); err != nil {
 		return queued{}, fmt.Errorf("read answer: %w", err)
 	}
+
 	if q.ID == "" || q.Status == "" || q.Response == "" || q.Cancel == "" {
 		return queued{}, errors.New("read answer: no request_id or one of its addresses is missing")
 	}
+
 	return q, nil
 }
 
@@ -119,9 +132,11 @@ func readStanding(b []byte) (standing, error) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return standing{}, fmt.Errorf("read status: %w", err)
 	}
+
 	if s.Status == "" {
 		return standing{}, errors.New("read status: none is told")
 	}
+
 	return s, nil
 }
 
@@ -130,9 +145,11 @@ func readResponse(b []byte) (string, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return "", fmt.Errorf("read response: %w", err)
 	}
+
 	if r.Video.URL == "" {
 		return "", errors.New("read response: no video")
 	}
+
 	return string(r.Video.URL), nil
 }
 
@@ -145,8 +162,10 @@ func readPlace(b []byte) (put, get string, err error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return "", "", fmt.Errorf("read upload: %w", err)
 	}
+
 	if !web(string(p.Put)) || !web(string(p.Get)) {
 		return "", "", errors.New("read upload: an address is missing")
 	}
+
 	return string(p.Put), string(p.Get), nil
 }

@@ -51,22 +51,30 @@ var orders = map[string]provider.Order{
 func TestOrdersOnTheWire(t *testing.T) {
 	for name, o := range orders {
 		t.Run(name, func(t *testing.T) {
-			var got []byte
-			var request *http.Request
+			var (
+				got     []byte
+				request *http.Request
+			)
+
 			address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 				var body json.RawMessage
 				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 					t.Error(err)
 				}
-				got, request = body, r
+
+				got = body
+				request = r
 				w.Write(queuedAt(t, "http://"+r.Host))
 			})
 			ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), o)
+
 			at := "/wan/v2.6/requests/" + given
 			if want := strings.Join([]string{given, at + "/status", at, at + "/cancel"}, " "); err != nil || string(ticket) != want {
 				t.Fatalf("Submit = %q, %v; want %q", ticket, err, want)
 			}
+
 			providertest.Golden(t, *update, "order-"+name+".json", got)
+
 			if request.URL.Path != "/"+o.Model || request.Header.Get("Authorization") != "Key "+secret || request.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s with %v", request.URL, request.Header)
 			}
@@ -82,6 +90,7 @@ func TestCharacters(t *testing.T) {
 		for _, k := range list {
 			refs = append(refs, provider.Reference{Kind: map[rune]string{'v': "video", 'i': "image"}[k], URL: "https://x.org/" + string(k)})
 		}
+
 		return refs
 	}
 	for _, c := range []struct {
@@ -101,6 +110,7 @@ func TestCharacters(t *testing.T) {
 		if no != nil {
 			t.Fatal(no)
 		}
+
 		if got := s.prompt(c.prompt); got != c.want {
 			t.Errorf("%s: %q became %q, want %q", c.refs, c.prompt, got, c.want)
 		}
@@ -116,6 +126,7 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: %q, want %q", address, got, want)
 		}
 	}
+
 	_, no := sortReferences(provider.Order{References: []provider.Reference{{URL: "https://x.org/a", Param: "references[0]"}}}, true)
 	if no == nil || no.Fault.Param != "references[0]" {
 		t.Errorf("of an unknown kind: %+v", no)
@@ -125,6 +136,7 @@ func TestKinds(t *testing.T) {
 // What the supplier has no word for is refused before it is asked.
 func TestOrdersThatCannotBeSent(t *testing.T) {
 	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
+
 	for name, c := range map[string]struct {
 		change func(*provider.Order)
 		code   fault.Code
@@ -134,14 +146,18 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 		"a guide audio": {func(o *provider.Order) {
 			o.Audio = &provider.Reference{Param: "extra_body.audio", URL: "https://x.org/a.mp3"}
 		}, fault.CodeRefused, "extra_body.audio"},
-		"a size without a shape":         {func(o *provider.Order) { o.Size = "640*360" }, fault.CodeRefused, "size"},
-		"another mode":                   {func(o *provider.Order) { o.Mode = provider.I2V }, fault.CodeRefused, "model"},
-		"a silent one of the other":      {func(o *provider.Order) { o.Model, o.Sound = "wan/v2.6/reference-to-video", false }, fault.CodeRefused, "model"},
+		"a size without a shape": {func(o *provider.Order) { o.Size = "640*360" }, fault.CodeRefused, "size"},
+		"another mode":           {func(o *provider.Order) { o.Mode = provider.I2V }, fault.CodeRefused, "model"},
+		"a silent one of the other": {func(o *provider.Order) {
+			o.Model = "wan/v2.6/reference-to-video"
+			o.Sound = false
+		}, fault.CodeRefused, "model"},
 		"a picture for the other":        {func(o *provider.Order) { o.Model = "wan/v2.6/reference-to-video" }, fault.CodeRefused, "images[0]"},
 		"a reference without an address": {func(o *provider.Order) { o.References[0].URL = "" }, fault.CodeUnreachable, "images[0]"},
 	} {
 		o := small()
 		c.change(&o)
+
 		_, err := f.Submit(t.Context(), o)
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
@@ -153,22 +169,26 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 func TestForeignAddressesAreNotFollowed(t *testing.T) {
 	for _, origin := range []string{"https://queue.fal.run", "http://127.0.0.1:1", "//evil.example.com", ""} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(queuedAt(t, origin)) })
+
 		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.RequestID != given || !strings.Contains(f.Error(), "base URL") {
 			t.Errorf("%q: %v, request %q", origin, f, f.RequestID)
 		}
 	}
+
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Write(bytes.ReplaceAll(queuedAt(t, "http://"+r.Host), []byte(given), []byte("a b")))
 	})
 	if _, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); providertest.FailureOf(t, err, secret).Taken != provider.Unsure {
 		t.Errorf("an id with a space: %v", err)
 	}
+
 	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
 	for _, ticket := range []provider.Ticket{"", "r-1", "r-1 /a /b", "r-1 http://evil.example.com/a /b /c", "r-1 /a /b /c /d", " /a /b /c"} {
 		if report, err := f.Poll(t.Context(), ticket); err != nil || report.Phase != provider.Unknown {
 			t.Errorf("%q: %+v, %v", ticket, report, err)
 		}
+
 		if stopped, err := f.Cancel(t.Context(), ticket); err != nil || stopped {
 			t.Errorf("%q: cancelled %v, %v", ticket, stopped, err)
 		}
@@ -207,13 +227,17 @@ func answers(t *testing.T, status, response string) *fal {
 		if strings.HasSuffix(r.URL.Path, "/status") {
 			said = status
 		}
+
 		code, body, _ := strings.Cut(said, " ")
 		w.WriteHeader(int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'))
+
 		if strings.HasSuffix(body, ".json") {
 			body = string(providertest.Recorded(t, body))
 		}
+
 		w.Write([]byte(body))
 	})
+
 	return connect(t, address, time.Now, nil)
 }
 
@@ -237,6 +261,7 @@ func TestPollsOnTheWire(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s, %s: %v", c.status, c.response, err)
 		}
+
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s, %s (-want +got):\n%s", c.status, c.response, diff)
 		}
@@ -292,10 +317,12 @@ func TestCancels(t *testing.T) {
 				w.Write(providertest.Recorded(t, c.then))
 			}
 		})
+
 		got, err := connect(t, address, time.Now, nil).Cancel(t.Context(), asked)
 		if got != c.want || (err != nil) != c.fails {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
+
 		if err != nil {
 			providertest.FailureOf(t, err, secret)
 		}
@@ -304,28 +331,36 @@ func TestCancels(t *testing.T) {
 
 func TestUploadsOnTheWire(t *testing.T) {
 	var kept string
+
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			b := new(bytes.Buffer)
 			b.ReadFrom(r.Body)
+
 			kept = r.Header.Get("Content-Type") + " " + b.String()
 			if r.Header.Get("Authorization") != "" {
 				t.Error("the key went to the store")
 			}
+
 			return
 		}
+
 		var body map[string]string
+
 		_ = json.NewDecoder(r.Body).Decode(&body)
 		if r.URL.String() != "/storage/upload/initiate?storage_type=fal-cdn-v3" || r.Header.Get("Authorization") != "Key "+secret || body["file_name"] != "one.png" || body["content_type"] != "image/png" {
 			t.Errorf("%s %v", r.URL, body)
 		}
+
 		w.Write(bytes.ReplaceAll(providertest.Recorded(t, "place.json"), []byte("https://v3b.fal.media"), []byte("http://"+r.Host)))
 	})
 	f := connect(t, "http://127.0.0.1:1", time.Now, map[string]string{"storage_url": address + "/"})
+
 	got, err := f.Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
 	if err != nil || got != address+"/files/b/koala/one.png" || kept != "image/png abc" {
 		t.Errorf("Upload = %q, %v, kept %q", got, err, kept)
 	}
+
 	for body, want := range map[string]provider.Class{
 		`200 {}`: provider.Passing, `200 {"upload_url":"file:///a","file_url":"https://x.org/b"}`: provider.Passing,
 		`401 {"detail":"no"}`: provider.Locked, `500 <html>`: provider.Passing,
@@ -335,6 +370,7 @@ func TestUploadsOnTheWire(t *testing.T) {
 			w.WriteHeader(int(code[0]-'0')*100 + int(code[2]-'0'))
 			w.Write([]byte(said))
 		})
+
 		_, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
 		if f := providertest.FailureOf(t, err, secret); f.Class != want {
 			t.Errorf("%s: %v, want %s", body, f, want)
@@ -355,6 +391,7 @@ func TestWhereUploadsGo(t *testing.T) {
 		if c.store != "" {
 			o.Settings = map[string]string{"storage_url": c.store}
 		}
+
 		p, err := New(o)
 		if (err != nil) != (c.want == "") || err == nil && p.(*fal).store != c.want {
 			t.Errorf("%+v: %v", c, err)
@@ -365,6 +402,7 @@ func TestWhereUploadsGo(t *testing.T) {
 func recorded(t *testing.T, answer http.HandlerFunc) string {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
+
 	return server.URL
 }
 

@@ -28,15 +28,18 @@ type server struct {
 
 func simulate(t testing.TB, set map[string]string, keys ...string) server {
 	t.Helper()
+
 	clock := providertest.NewClock()
 	o := openaisim.Options{Keys: keys}
 	o.Now = clock.Now
 	sim := openaisim.New(o)
 	front := providertest.Serve(t, sim)
+
 	key := ""
 	if len(keys) > 0 {
 		key = keys[0]
 	}
+
 	return server{openai: connect(t, front.URL, key, clock, set), Front: front, sim: sim, clock: clock}
 }
 
@@ -44,10 +47,12 @@ func connect(t testing.TB, address, key string, clock *providertest.Clock, set m
 	t.Helper()
 	options := providertest.Options(t, address, key, clock.Now)
 	options.Settings = set
+
 	p, err := New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return p.(*openai)
 }
 
@@ -71,6 +76,7 @@ func TestContract(t *testing.T) {
 				s := simulate(t, c.set, c.keys...)
 				refused := small()
 				refused.Size = "333*192"
+
 				return providertest.Harness{
 					At: func(t *testing.T, address string) provider.Provider {
 						return connect(t, address, s.talk.Secret, s.clock, map[string]string{"submit_timeout": "300ms"})

@@ -12,23 +12,29 @@ func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
 		f.Add(providertest.Recorded(f, name))
 	}
+
 	f.Add([]byte(`{"id":1e99,"status":[],"error":{"code":{}},"expires_at":"NaN","detail":[{"loc":[1]}]}`))
 }
 
 func FuzzVideo(f *testing.F) {
 	seeds(f, "queued.json", "in_progress.json", "processing.json", "completed.json", "completed-vllm.json", "completed-url.json", "deleted.json", "cancelled.json")
+
 	p := &openai{talk: &provider.Talk{Origin: "http://127.0.0.1:1"}}
+
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := readVideo(b)
 		if err != nil {
 			return
 		}
+
 		if r := p.result(v); r.URL == "" || r.ExpiresAt < 0 || r.Took < 0 {
 			t.Fatalf("%q became %+v", b, r)
 		}
+
 		if n := progressOf(v.Progress); n < -1 || n > 99 {
 			t.Fatalf("%q has progress %d", b, n)
 		}
+
 		if j := judge(0, v.complaint()); j.Fault == "" {
 			t.Fatalf("%q has no verdict", b)
 		}
@@ -40,15 +46,19 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add([]byte(`{"object":"error","message":"m","type":"t","code":400}`))
 	f.Add([]byte(`{"detail":[{"type":"t","loc":["body","seconds"],"msg":"m"}]}`))
 	seeds(f)
+
 	talk := &provider.Talk{Secret: secret, Complain: readComplaint, Judge: judge}
+
 	f.Fuzz(func(t *testing.T, b []byte) {
 		failure := talk.Refusal(provider.Answer{Status: http.StatusBadRequest, Body: b})
 		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
 			t.Fatalf("%q became %v", b, failure)
 		}
+
 		if c, own := readComplaint(b); own && c.Code == "" && c.Message == "" {
 			t.Fatalf("%q says nothing and counts as the server's own", b)
 		}
+
 		if paramOf(orders["i2v"], failure.Fault.Param) != "" && failure.Class != provider.Refused {
 			t.Fatalf("%q blames a field without refusing", b)
 		}

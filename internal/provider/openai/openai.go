@@ -60,11 +60,16 @@ func New(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
+
 	talk, err := provider.NewTalk(o, "openai", "http://gpu-1:30000")
 	if err != nil {
 		return nil, err
 	}
-	talk.Silence, talk.Complain, talk.Judge = s.silenceTimeout, readComplaint, judge
+
+	talk.Silence = s.silenceTimeout
+	talk.Complain = readComplaint
+	talk.Judge = judge
+
 	return &openai{settings: s, talk: talk}, nil
 }
 
@@ -77,5 +82,6 @@ func (p *openai) Open(ctx context.Context, r provider.Result) (io.ReadCloser, er
 func noPicture() *provider.Failure {
 	f := provider.Unsent(fault.CodeRefused, "image", errPictures)
 	f.Fault.Detail = "A video from a picture wants exactly one picture. Send one."
+
 	return f
 }

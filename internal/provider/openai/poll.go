@@ -39,24 +39,30 @@ func (p *openai) path(t provider.Ticket) string {
 func (p *openai) ask(ctx context.Context, method string, t provider.Ticket) (*video, provider.Answer, *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, p.queryTimeout)
 	defer cancel()
+
 	r, err := p.talk.Request(ctx, method, p.path(t), nil)
 	if err != nil {
 		return nil, provider.Answer{}, p.talk.Broken(provider.Answer{}, err)
 	}
+
 	a, f := p.talk.Ask(r)
 	if f != nil {
 		if _, own := readComplaint(a.Body); own && a.Status == http.StatusNotFound {
 			return nil, a, nil
 		}
+
 		return nil, a, f
 	}
+
 	v, err := readVideo(a.Body)
 	if err != nil {
 		return nil, a, p.talk.Broken(a, err)
 	}
+
 	if v.ID != text(t) {
 		return nil, a, p.talk.Broken(a, errors.New("the answer is about another video"))
 	}
+
 	return &v, a, nil
 }
 
@@ -66,16 +72,20 @@ func (p *openai) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 	if f != nil {
 		return provider.Report{}, f
 	}
+
 	if v == nil {
 		if p.gone(t) {
 			return provider.Report{Phase: provider.Stopped, Progress: -1}, nil
 		}
+
 		return provider.Report{Phase: provider.Unknown, Progress: -1}, nil
 	}
+
 	phase, known := phases[v.Status]
 	if !known {
 		return provider.Report{}, p.talk.Broken(a, fmt.Errorf("unknown status %q", v.Status))
 	}
+
 	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(v.Prompt)}
 	switch phase {
 	case provider.Rendering:
@@ -88,11 +98,13 @@ func (p *openai) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 			report.Phase = provider.Stopped
 			break
 		}
+
 		judged := judge(0, c)
 		judged.Param = "" // the order that the server's field belongs to is not here
 		report.Failure = p.talk.Failure(judged, c, fmt.Errorf("video failed: %s", c.Message))
 		report.Failure.RequestID = a.RequestID
 	}
+
 	return report, nil
 }
 
@@ -102,6 +114,7 @@ func progressOf(t text) int {
 	if n <= 0 {
 		return -1
 	}
+
 	return int(n)
 }
 
@@ -118,13 +131,16 @@ func (p *openai) result(v video) *provider.Result {
 			break
 		}
 	}
+
 	const latest = 1 << 40 // seconds: beyond it a number is no time
 	if at := v.ExpiresAt.Whole(); at > 0 && at < latest {
 		r.ExpiresAt = at * 1000
 	}
+
 	if begin, end := v.CreatedAt.Whole(), v.CompletedAt.Whole(); begin > 0 && end > begin && end < latest {
 		r.Took = (end - begin) * 1000
 	}
+
 	return r
 }
 
@@ -136,9 +152,11 @@ func (p *openai) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 	if f != nil {
 		return false, f
 	}
+
 	if v == nil {
 		return p.gone(t), nil
 	}
+
 	switch phases[v.Status] {
 	case provider.Waiting, provider.Rendering:
 	case provider.Stopped:
@@ -146,6 +164,7 @@ func (p *openai) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 	default:
 		return false, nil
 	}
+
 	v, a, f := p.ask(ctx, http.MethodDelete, t)
 	if f != nil {
 		return p.deletedAnyhow(t, a, f)
@@ -154,7 +173,9 @@ func (p *openai) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 	if v == nil || v.Deleted == "false" || v.Deleted == "" && phases[v.Status] == provider.Rendered {
 		return false, nil
 	}
+
 	p.remember(t)
+
 	return true, nil
 }
 
@@ -166,7 +187,9 @@ func (p *openai) deletedAnyhow(t provider.Ticket, a provider.Answer, f *provider
 		if len(a.Body) > 0 {
 			return false, f
 		}
+
 		p.remember(t)
+
 		return true, nil
 	case http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return false, nil
@@ -181,6 +204,7 @@ const mostDeleted = 1000
 func (p *openai) remember(t provider.Ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.deleted = append(p.deleted, t)
 	if len(p.deleted) > mostDeleted {
 		p.deleted = slices.Delete(p.deleted, 0, len(p.deleted)-mostDeleted)
@@ -190,5 +214,6 @@ func (p *openai) remember(t provider.Ticket) {
 func (p *openai) gone(t provider.Ticket) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	return slices.Contains(p.deleted, t)
 }

@@ -26,7 +26,10 @@ func readSettings(given map[string]string) (settings, error) {
 		videosPath: "/v1/videos", fields: map[string]string{},
 		submitTimeout: 80 * time.Second, queryTimeout: 15 * time.Second, silenceTimeout: 60 * time.Second,
 	}
-	body, reference, rest := "", "", map[string]string{}
+	body := ""
+	reference := ""
+	rest := map[string]string{}
+
 	for name, value := range given {
 		field, fixed := strings.CutPrefix(name, "field.")
 		switch {
@@ -38,6 +41,7 @@ func readSettings(given map[string]string) (settings, error) {
 			s.fields[field] = value
 		}
 	}
+
 	err := provider.Settings{
 		Kind: "openai",
 		Words: map[string]func(string) error{
@@ -46,7 +50,9 @@ func readSettings(given map[string]string) (settings, error) {
 		},
 		Times: map[string]*time.Duration{"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout, "silence_timeout": &s.silenceTimeout},
 	}.Read(rest)
-	s.json, s.asURL = body == "json", reference == "reference_url"
+	s.json = body == "json"
+	s.asURL = reference == "reference_url"
+
 	return s, err
 }
 
@@ -62,5 +68,6 @@ func ours(name string) bool {
 		"seed", "negative_prompt", "shot_type", "enable_prompt_expansion", "watermark":
 		return true
 	}
+
 	return false
 }

@@ -33,23 +33,28 @@ const maxInline = 15 << 20
 func (p *openai) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.submitTimeout)
 	defer cancel()
+
 	if o.Mode == provider.I2V && len(o.References) != 1 {
 		return "", noPicture()
 	}
+
 	r, f := p.creation(ctx, o)
 	if f != nil {
 		f.Taken = provider.NotTaken
 		return "", f
 	}
+
 	a, f := p.talk.Order(r)
 	if f != nil {
 		f.Fault.Param = paramOf(o, f.Fault.Param)
 		return "", f
 	}
+
 	v, err := readVideo(a.Body)
 	if err != nil {
 		return "", p.talk.Broken(a, err)
 	}
+
 	return provider.Ticket(v.ID), nil
 }
 
@@ -59,17 +64,21 @@ func (p *openai) creation(ctx context.Context, o provider.Order) (*http.Request,
 	if p.json {
 		say = p.object
 	}
+
 	body, length, kind, f := say(ctx, o)
 	if f != nil {
 		return nil, f
 	}
+
 	r, err := p.talk.Request(ctx, http.MethodPost, p.videosPath, body)
 	if err != nil {
 		_ = body.Close() // files that were only read
 		return nil, p.talk.Broken(provider.Answer{}, err)
 	}
+
 	r.ContentLength = length
 	r.Header.Set("Content-Type", kind)
+
 	return r, nil
 }
 
@@ -91,21 +100,27 @@ func (p *openai) fieldsOf(o provider.Order) []field {
 	if o.Seed >= 0 {
 		list = append(list, field{"seed", o.Seed})
 	}
+
 	if o.NegativePrompt != "" {
 		list = append(list, field{"negative_prompt", o.NegativePrompt})
 	}
+
 	if o.ShotType == "multi" { // one shot is what every server makes
 		list = append(list, field{"shot_type", o.ShotType})
 	}
+
 	if o.PromptExpansion != nil {
 		list = append(list, field{"enable_prompt_expansion", *o.PromptExpansion})
 	}
+
 	if o.Watermark != nil {
 		list = append(list, field{"watermark", *o.Watermark})
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
 		list = append(list, field{name, p.fields[name]})
 	}
+
 	return list
 }
 
@@ -115,6 +130,7 @@ func literal(value string) any {
 	if json.Valid([]byte(value)) {
 		return json.RawMessage(value)
 	}
+
 	return value
 }
 
@@ -125,25 +141,30 @@ func (p *openai) form(ctx context.Context, o provider.Order) (io.ReadCloser, int
 	for _, f := range p.fieldsOf(o) {
 		form.Field(f.name, fmt.Sprint(f.value))
 	}
+
 	for _, ref := range o.References {
 		if f := p.attach(ctx, form, ref); f != nil {
 			_ = form.Close() // files that were only read
 			return nil, 0, "", f
 		}
 	}
+
 	if o.Audio != nil {
 		address, f := p.inline(ctx, *o.Audio)
 		if f != nil {
 			_ = form.Close()
 			return nil, 0, "", f
 		}
+
 		form.Field("audio_reference", audioReference(address))
 	}
+
 	body, length, kind, err := form.Body()
 	if err != nil {
 		_ = form.Close()
 		return nil, 0, "", p.talk.Broken(provider.Answer{}, err)
 	}
+
 	return body, length, kind, nil
 }
 
@@ -153,18 +174,23 @@ func (p *openai) attach(ctx context.Context, form *provider.Form, ref provider.R
 		form.Field("reference_url", ref.URL)
 		return nil
 	}
+
 	if ref.Open == nil {
 		return provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
 	}
+
 	file, err := ref.Open(ctx)
 	if err != nil {
 		return p.talk.Broken(provider.Answer{}, fmt.Errorf("open %s: %w", ref.Param, err))
 	}
+
 	size := ref.Bytes
 	if size <= 0 {
 		size = -1
 	}
+
 	form.File("input_reference", ref.Name, ref.Type, size, file)
+
 	return nil
 }
 
@@ -174,6 +200,7 @@ func audioReference(address string) string {
 	if err != nil {
 		return "" // a map of strings encodes
 	}
+
 	return string(b)
 }
 
@@ -183,25 +210,31 @@ func (p *openai) object(ctx context.Context, o provider.Order) (io.ReadCloser, i
 	for _, f := range p.fieldsOf(o) {
 		body[f.name] = f.value
 	}
+
 	for name, value := range p.fields {
 		body[name] = literal(value)
 	}
+
 	var list []any
+
 	for _, ref := range o.References {
 		address, f := p.inline(ctx, ref)
 		if f != nil {
 			return nil, 0, "", f
 		}
+
 		if p.asURL {
 			list = append(list, address)
 		} else {
 			list = append(list, map[string]string{"image_url": address})
 		}
 	}
+
 	field := "input_reference"
 	if p.asURL {
 		field = "reference_url"
 	}
+
 	switch len(list) {
 	case 0:
 	case 1:
@@ -209,17 +242,21 @@ func (p *openai) object(ctx context.Context, o provider.Order) (io.ReadCloser, i
 	default:
 		body[field] = list
 	}
+
 	if o.Audio != nil {
 		address, f := p.inline(ctx, *o.Audio)
 		if f != nil {
 			return nil, 0, "", f
 		}
+
 		body["audio_reference"] = map[string]string{"audio_url": address}
 	}
+
 	b, err := provider.EncodeJSON(body)
 	if err != nil {
 		return nil, 0, "", p.talk.Broken(provider.Answer{}, err)
 	}
+
 	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), "application/json", nil
 }
 
@@ -229,25 +266,31 @@ func (p *openai) inline(ctx context.Context, ref provider.Reference) (string, *p
 	if ref.URL != "" {
 		return ref.URL, nil
 	}
+
 	if ref.Open == nil {
 		return "", provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
 	}
+
 	file, err := ref.Open(ctx)
 	if err != nil {
 		return "", p.talk.Broken(provider.Answer{}, fmt.Errorf("open %s: %w", ref.Param, err))
 	}
 	defer file.Close()
+
 	b, err := io.ReadAll(io.LimitReader(file, maxInline+1))
 	if err != nil {
 		return "", p.talk.Broken(provider.Answer{}, fmt.Errorf("read %s: %w", ref.Param, err))
 	}
+
 	if len(b) > maxInline {
 		return "", provider.Unsent(fault.CodeBadReference, ref.Param, errLarge)
 	}
+
 	kind := ref.Type
 	if kind == "" {
 		kind = "application/octet-stream"
 	}
+
 	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b), nil
 }
 
@@ -268,5 +311,6 @@ func paramOf(o provider.Order, theirs string) string {
 			return o.References[0].Param
 		}
 	}
+
 	return ""
 }

@@ -20,6 +20,7 @@ import (
 // What servers of this API answer to an order, and what each must mean to us.
 func TestEveryErrorOfACreate(t *testing.T) {
 	picture := orders["i2v"]
+
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -63,6 +64,7 @@ func TestEveryErrorOfACreate(t *testing.T) {
 			s := simulate(t, nil)
 			s.Say(c.status, "application/json", c.body)
 			_, err := s.Submit(t.Context(), picture)
+
 			f := providertest.FailureOf(t, err, secret)
 			if f.Class != c.class || f.Fault.Code != c.fault || f.Fault.Param != c.param || f.Taken != c.taken || f.ModelOnly != c.model {
 				t.Errorf("class %s, fault %s %q, taken %d, model only %v: %v", f.Class, f.Fault.Code, f.Fault.Param, f.Taken, f.ModelOnly, f)
@@ -85,6 +87,7 @@ func TestEveryErrorOfAVideo(t *testing.T) {
 	} {
 		s := simulate(t, nil)
 		s.Say(200, "application/json", `{"id":"v","status":"failed","error":`+body+`}`)
+
 		report, err := s.Poll(t.Context(), "v")
 		if err != nil || report.Phase != provider.Broken || report.Failure == nil || report.Failure.Class != c.class || report.Failure.Fault.Code != c.fault {
 			t.Errorf("%s: %+v, %v", body, report, err)
@@ -99,6 +102,7 @@ func TestPollsThatAreNotAnswered(t *testing.T) {
 	} {
 		s := simulate(t, nil)
 		s.Say(status, "application/json", body)
+
 		if report, err := s.Poll(t.Context(), "v"); err == nil {
 			t.Errorf("%d %s: %+v", status, body, report)
 		}
@@ -132,10 +136,12 @@ func TestCancels(t *testing.T) {
 				if r.Method == http.MethodDelete {
 					say = c.del
 				}
+
 				status, body, _ := strings.Cut(say, " ")
 				w.WriteHeader(map[string]int{"200": 200, "204": 204, "400": 400, "404": 404, "405": 405, "500": 500, "502": 502}[status])
 				w.Write([]byte(body))
 			})
+
 			agreed, err := s.Cancel(t.Context(), "v")
 			if agreed != c.agreed || (err != nil) != c.err {
 				t.Errorf("Cancel = %v, %v", agreed, err)
@@ -148,10 +154,12 @@ func TestCancels(t *testing.T) {
 func hijacked(after func(net.Conn)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
 		}
+
 		after(conn)
 		_ = conn.Close()
 	}
@@ -167,6 +175,7 @@ func TestABrokenExchangeIsUnsure(t *testing.T) {
 	} {
 		s := simulate(t, nil)
 		s.Instead(hijacked(after))
+
 		_, err := s.Submit(t.Context(), orders["i2v"])
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.Class != provider.Passing {
 			t.Errorf("%s: taken %d, %v", name, f.Taken, f)
@@ -181,6 +190,7 @@ func TestAReferenceThatEndsEarly(t *testing.T) {
 	o := orders["i2v"]
 	o.References = []provider.Reference{kept("image", "image", "a.png", "image/png", "short")}
 	o.References[0].Bytes = 500
+
 	_, err := s.Submit(t.Context(), o)
 	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || s.sim.Accepted("") != 0 {
 		t.Errorf("taken %d, %d accepted: %v", f.Taken, s.sim.Accepted(""), f)
@@ -192,6 +202,7 @@ func TestAReferenceOfUnknownSize(t *testing.T) {
 	s := simulate(t, nil)
 	o := orders["i2v"]
 	o.References = []provider.Reference{kept("image", "image", "a.png", "image/png", "whole")}
+
 	o.References[0].Bytes = 0
 	if _, err := s.Submit(t.Context(), o); err != nil {
 		t.Error(err)
@@ -201,8 +212,10 @@ func TestAReferenceOfUnknownSize(t *testing.T) {
 func TestNoConnectionIsNotTaken(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") }))
 	defer plain.Close()
+
 	for name, address := range map[string]string{"refused": closed.URL, "not TLS": "https" + plain.URL[len("http"):]} {
 		_, err := connect(t, address, "", providertest.NewClock(), nil).Submit(t.Context(), small())
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Passing {
@@ -215,10 +228,12 @@ func TestNoConnectionIsNotTaken(t *testing.T) {
 func TestAGuardKeepsTheOrderBack(t *testing.T) {
 	s := simulate(t, nil)
 	lost := errors.New("the lease is lost")
+
 	_, err := s.Submit(provider.WithGuard(t.Context(), func() error { return lost }), small())
 	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || s.sim.Accepted("") != 0 {
 		t.Errorf("taken %d: %v; want not taken", f.Taken, f)
 	}
+
 	if _, err := s.Submit(provider.WithGuard(t.Context(), func() error { return nil }), small()); err != nil {
 		t.Errorf("a guard that agrees: %v", err)
 	}
@@ -232,9 +247,11 @@ func TestGzipAndRetryAfter(t *testing.T) {
 		_, _ = z.Write(providertest.Recorded(t, "queued.json"))
 		_ = z.Close()
 	})
+
 	if ticket, err := s.Submit(context.Background(), small()); err != nil || ticket != "video_123" {
 		t.Errorf("gzip: %q, %v", ticket, err)
 	}
+
 	for header, want := range map[string]time.Duration{
 		"7": 7 * time.Second, "": 0, "-3": 0, "soon": 0, "99999": time.Hour,
 		s.clock.Now().Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
@@ -243,6 +260,7 @@ func TestGzipAndRetryAfter(t *testing.T) {
 			w.Header().Set("Retry-After", header)
 			w.WriteHeader(http.StatusTooManyRequests)
 		})
+
 		_, err := s.Poll(t.Context(), "t-1")
 		if f := providertest.FailureOf(t, err, secret); f.After != want || f.Class != provider.Throttled {
 			t.Errorf("Retry-After %q: %s, %s; want %s", header, f.After, f.Class, want)

@@ -38,9 +38,11 @@ func readVideo(b []byte) (video, error) {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return video{}, fmt.Errorf("read video: %w", err)
 	}
+
 	if id := string(v.ID); id == "" || id == "." || id == ".." || len(id) > 256 {
 		return video{}, errors.New("read video: no id")
 	}
+
 	return v, nil
 }
 
@@ -50,7 +52,9 @@ func (v video) complaint() provider.Complaint {
 	if json.Unmarshal(v.Error, &plain) == nil {
 		return provider.Complaint{Message: plain}
 	}
+
 	c, _ := readInner(v.Error)
+
 	return c
 }
 
@@ -67,6 +71,7 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 	if json.Unmarshal(b, &wire) != nil {
 		return provider.Complaint{}, false
 	}
+
 	switch {
 	case isObject(wire.Error):
 		return readInner(wire.Error)
@@ -94,6 +99,7 @@ func readInner(b []byte) (provider.Complaint, bool) {
 	if e.Code == "" || e.Type != "" && strings.Trim(string(e.Code), "0123456789") == "" {
 		e.Code = e.Type
 	}
+
 	return provider.Complaint{Code: string(e.Code), Message: string(e.Message), Param: string(e.Param)}, e.Code != "" || e.Message != ""
 }
 
@@ -103,6 +109,7 @@ func readDetail(b []byte) (provider.Complaint, bool) {
 	if json.Unmarshal(b, &plain) == nil && plain != "" {
 		return provider.Complaint{Message: plain}, true
 	}
+
 	var list []struct {
 		Loc  []text `json:"loc"` // "body", then the field
 		Msg  text   `json:"msg"`
@@ -111,10 +118,12 @@ func readDetail(b []byte) (provider.Complaint, bool) {
 	if json.Unmarshal(b, &list) != nil || len(list) == 0 || list[0].Msg == "" {
 		return provider.Complaint{}, false
 	}
+
 	c := provider.Complaint{Code: string(list[0].Type), Message: string(list[0].Msg)}
 	if len(list[0].Loc) > 1 {
 		c.Param = string(list[0].Loc[1])
 	}
+
 	return c, true
 }
 
@@ -149,6 +158,7 @@ var verdicts = []struct {
 // then be made again: it costs nothing. The param is the server's.
 func judge(status int, c provider.Complaint) provider.Verdict {
 	v := provider.ByStatus(status)
+
 	message := strings.ToLower(c.Message)
 	for _, row := range verdicts {
 		if (row.code == "" || row.code == c.Code) && strings.Contains(message, row.says) {
@@ -160,8 +170,10 @@ func judge(status int, c provider.Complaint) provider.Verdict {
 	if status == http.StatusNotFound && (c.Param == "model" || strings.Contains(message, "model")) {
 		v.ModelOnly = true
 	}
+
 	if v.Class == provider.Refused {
 		v.Param = c.Param
 	}
+
 	return v
 }

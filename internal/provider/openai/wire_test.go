@@ -63,19 +63,28 @@ func TestOrdersOnTheWire(t *testing.T) {
 	for name, o := range orders {
 		for _, body := range []string{"multipart", "json"} {
 			t.Run(name+" "+body, func(t *testing.T) {
-				var got []byte
-				var header http.Header
-				var length int64
+				var (
+					got    []byte
+					header http.Header
+					length int64
+				)
+
 				front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					got, header, length = read(t, r), r.Header, r.ContentLength
+					got = read(t, r)
+					header = r.Header
+					length = r.ContentLength
+
 					w.Write(providertest.Recorded(t, "queued.json"))
 				}))
 				p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"body": body, "field.num_inference_steps": "40", "field.scheduler": "unipc"})
+
 				ticket, err := p.Submit(t.Context(), o)
 				if err != nil || ticket != "video_123" {
 					t.Fatalf("Submit = %q, %v", ticket, err)
 				}
+
 				providertest.Golden(t, *update, "order-"+name+"-"+body+".json", got)
+
 				if header.Get("Authorization") != "" || header.Get("Idempotency-Key") != "" || length <= 0 {
 					t.Errorf("headers %v, length %d", header, length)
 				}
@@ -90,36 +99,45 @@ func read(t *testing.T, r *http.Request) []byte {
 	if err != nil {
 		t.Error(err)
 	}
+
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind == "application/json" {
 		return b
 	}
+
 	var parts []part
+
 	form := multipart.NewReader(bytes.NewReader(b), params["boundary"])
 	for {
 		p, err := form.NextPart()
 		if err != nil {
 			break
 		}
+
 		value, err := io.ReadAll(p)
 		if err != nil {
 			t.Error(err)
 		}
+
 		parts = append(parts, part{Name: p.FormName(), Value: string(value), File: p.FileName(), Type: p.Header.Get("Content-Type")})
 	}
+
 	b, err = json.MarshalIndent(parts, "", " ")
 	if err != nil {
 		t.Error(err)
 	}
+
 	return b
 }
 
 func TestSGLangsReferenceURL(t *testing.T) {
 	var got []byte
+
 	front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = read(t, r)
 		w.Write(providertest.Recorded(t, "queued.json"))
 	}))
+
 	p := connect(t, front.URL+"/v1/", "", providertest.NewClock(), map[string]string{"body": "json", "reference": "reference_url"})
 	if _, err := p.Submit(t.Context(), orders["i2v"]); err != nil || !strings.Contains(string(got), `"reference_url":"data:image/png;base64,`) {
 		t.Errorf("%v, sent %s", err, got)
@@ -127,10 +145,14 @@ func TestSGLangsReferenceURL(t *testing.T) {
 }
 
 func TestOrdersThatCannotBeSent(t *testing.T) {
-	missing, none, large, lost := orders["i2v"], orders["i2v"], orders["i2v"], orders["i2v"]
+	missing := orders["i2v"]
+	none := orders["i2v"]
+	large := orders["i2v"]
+	lost := orders["i2v"]
 	missing.References = []provider.Reference{{Param: "image"}}
 	none.References = nil
 	large.References = []provider.Reference{kept("image", "image", "a.png", "image/png", strings.Repeat("x", maxInline+1))}
+
 	lost.References = []provider.Reference{{Param: "image", Open: func(context.Context) (io.ReadCloser, error) { return nil, io.ErrUnexpectedEOF }}}
 	for name, c := range map[string]struct {
 		order provider.Order
@@ -147,6 +169,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 	} {
 		p := connect(t, "http://127.0.0.1:1", "", providertest.NewClock(), map[string]string{"body": c.body})
 		_, err := p.Submit(t.Context(), c.order)
+
 		f := providertest.FailureOf(t, err, secret)
 		if f.Taken != provider.NotTaken || f.Class != c.class || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
@@ -160,10 +183,12 @@ func TestSettings(t *testing.T) {
 			t.Errorf("setting %s = %q: %v; want an error that names it", key, value, err)
 		}
 	}
+
 	o := providertest.Options(t, "gpu-1:30000", "", time.Now)
 	if _, err := New(o); err == nil {
 		t.Error("a base URL without a scheme was taken")
 	}
+
 	o.BaseURL = ""
 	if _, err := New(o); err == nil {
 		t.Error("no base URL was taken")
@@ -182,10 +207,12 @@ func TestPollsOnTheWire(t *testing.T) {
 		"completed-url.json":  {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{URL: "https://store.example.com/a.mp4?signature=s"}},
 	} {
 		front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) }))
+
 		got, err := connect(t, front.URL, "", providertest.NewClock(), nil).Poll(t.Context(), "video_123")
 		if want.Result != nil && strings.HasPrefix(want.Result.URL, "/") {
 			want.Result.URL = front.URL + want.Result.URL
 		}
+
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}
@@ -196,32 +223,41 @@ func TestPollsOnTheWire(t *testing.T) {
 // it wherever the server sends us.
 func TestTheKeyStaysAtTheOrigin(t *testing.T) {
 	var elsewhere string
+
 	store := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if elsewhere = r.Header.Get("Authorization"); elsewhere != "" {
 			t.Errorf("the key went to %s", r.Host)
 		}
+
 		w.Write([]byte("film"))
 	}))
+
 	var here string
+
 	front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		here = r.Header.Get("Authorization")
 		http.Redirect(w, r, store.URL+"/film.mp4", http.StatusFound)
 	}))
+
 	p := connect(t, front.URL, secret, providertest.NewClock(), nil)
 	for _, address := range []string{front.URL + "/v1/videos/video_123/content", store.URL + "/film.mp4"} {
 		body, err := p.Open(t.Context(), provider.Result{URL: address})
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		b, err := io.ReadAll(body)
 		body.Close()
+
 		if err != nil || string(b) != "film" {
 			t.Errorf("%s gave %q, %v", address, b, err)
 		}
 	}
+
 	if here != "Bearer "+secret {
 		t.Errorf("the origin was sent %q", here)
 	}
+
 	for _, address := range []string{"", "file:///etc/passwd", "/v1/videos/x/content", "http://%zz"} {
 		_, err := p.Open(t.Context(), provider.Result{URL: address})
 		if f := providertest.FailureOf(t, err, secret); f.Class != provider.Gone {
@@ -236,18 +272,23 @@ func TestAResultThatFallsSilent(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}))
+
 	p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"silence_timeout": "1h"})
 	if p.talk.Silence != time.Hour {
 		t.Errorf("silence is borne for %s", p.talk.Silence)
 	}
+
 	ctx, done := context.WithTimeout(t.Context(), time.Minute)
 	defer done()
+
 	body, err := p.Open(ctx, provider.Result{URL: front.URL + "/x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Close()
+
 	p.talk.Silence = 50 * time.Millisecond // from the first bytes on
+
 	_, err = io.ReadAll(body)
 	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
 		t.Errorf("%v", f)

@@ -26,6 +26,7 @@ func NewClock() *Clock { return &Clock{at: time.Date(2026, 3, 1, 9, 0, 0, 0, tim
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	return c.at
 }
 
@@ -33,6 +34,7 @@ func (c *Clock) Now() time.Time {
 func (c *Clock) Pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.at = c.at.Add(d)
 }
 
@@ -46,16 +48,19 @@ type Front struct {
 // Serve puts a supplier on loopback until the test ends.
 func Serve(t testing.TB, supplier http.Handler) *Front {
 	t.Helper()
+
 	f := &Front{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if do := f.instead.Load(); do != nil {
 			(*do)(w, r)
 			return
 		}
+
 		supplier.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	f.URL = server.URL
+
 	return f
 }
 
@@ -65,6 +70,7 @@ func (f *Front) Instead(do http.HandlerFunc) {
 		f.instead.Store(nil)
 		return
 	}
+
 	f.instead.Store(&do)
 }
 
@@ -80,6 +86,7 @@ func (f *Front) Say(status int, kind, body string) {
 // Stall has every further call hang until the test ends.
 func (f *Front) Stall(t *testing.T) {
 	release := make(chan struct{})
+
 	t.Cleanup(func() { close(release) })
 	f.Instead(func(_ http.ResponseWriter, r *http.Request) {
 		select {
@@ -92,8 +99,10 @@ func (f *Front) Stall(t *testing.T) {
 // Options are those of a provider that reaches loopback only.
 func Options(t testing.TB, address, secret string, now func() time.Time) provider.Options {
 	t.Helper()
+
 	client, submit := provider.NewClients((&net.Dialer{Timeout: 5 * time.Second}).DialContext)
 	t.Cleanup(client.CloseIdleConnections)
+
 	return provider.Options{
 		Upstream: "test", BaseURL: address, Secret: secret, Client: client, Submit: submit, Now: now, Log: slog.New(slog.DiscardHandler),
 		Settings: map[string]string{}, Folder: t.TempDir(),

@@ -15,21 +15,25 @@ import (
 // Recorded is a file of testdata.
 func Recorded(t testing.TB, name string) []byte {
 	t.Helper()
+
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return b
 }
 
 // Golden holds what was sent to a file of testdata, or writes it.
 func Golden(t *testing.T, update bool, name string, got []byte) {
 	t.Helper()
+
 	if update {
 		if err := os.WriteFile(filepath.Join("testdata", name), append(got, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if diff := cmp.Diff(strings.TrimSpace(string(Recorded(t, name))), string(got)); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
@@ -38,12 +42,15 @@ func Golden(t *testing.T, update bool, name string, got []byte) {
 // FailureOf is the failure in an error, which has a fault and says no secret.
 func FailureOf(t *testing.T, err error, secret string) *provider.Failure {
 	t.Helper()
+
 	var f *provider.Failure
 	if !errors.As(err, &f) || f.Fault == nil {
 		t.Fatalf("error %v: want a failure with a fault", err)
 	}
+
 	if strings.Contains(f.Error(), secret) || strings.Contains(f.Fault.Error(), secret) {
 		t.Fatalf("the key stands in %v", f)
 	}
+
 	return f
 }

@@ -72,15 +72,20 @@ func NewStudio(o StudioOptions) *Studio {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+
 	if o.Waiting == 0 {
 		o.Waiting = 30 * time.Millisecond
 	}
+
 	if o.RenderMin == 0 && o.RenderMax == 0 {
-		o.RenderMin, o.RenderMax = 3*time.Second, 6*time.Second
+		o.RenderMin = 3 * time.Second
+		o.RenderMax = 6 * time.Second
 	}
+
 	if o.LinkLife == 0 {
 		o.LinkLife = 24 * time.Hour
 	}
+
 	return &Studio{o: o, pieces: map[string]*Piece{}}
 }
 
@@ -88,13 +93,19 @@ func NewStudio(o StudioOptions) *Studio {
 func (s *Studio) Take(p Piece) Piece {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	n := len(s.made) + 1
-	p.ID, p.Made, p.Takes = fmt.Sprintf("sim-%08d", n), s.o.Now(), s.o.RenderMin
+	p.ID = fmt.Sprintf("sim-%08d", n)
+	p.Made = s.o.Now()
+
+	p.Takes = s.o.RenderMin
 	if span := s.o.RenderMax - s.o.RenderMin; span > 0 {
 		p.Takes += span * time.Duration(n*7%10) / 10 // the nth piece always takes as long
 	}
+
 	s.pieces[p.ID] = &p
 	s.made = append(s.made, p)
+
 	return p
 }
 
@@ -102,9 +113,11 @@ func (s *Studio) Take(p Piece) Piece {
 func (s *Studio) Piece(id string) (Piece, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if p := s.pieces[id]; p != nil {
 		return *p, true
 	}
+
 	return Piece{}, false
 }
 
@@ -135,13 +148,16 @@ func (s *Studio) Expires(p Piece) time.Time { return s.Ended(p).Add(s.o.LinkLife
 func (s *Studio) Stop(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	p := s.pieces[id]
 	if p == nil {
 		return false
 	}
+
 	if stage, _ := s.Stage(*p); stage == Waits || stage == Renders {
 		p.Stopped = true
 	}
+
 	return p.Stopped
 }
 
@@ -149,6 +165,7 @@ func (s *Studio) Stop(id string) bool {
 func (s *Studio) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	delete(s.pieces, id)
 }
 
@@ -156,12 +173,15 @@ func (s *Studio) Forget(id string) {
 func (s *Studio) Accepted(text string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	n := 0
+
 	for _, p := range s.made {
 		if strings.Contains(p.Prompt, text) {
 			n++
 		}
 	}
+
 	return n
 }
 
@@ -171,13 +191,16 @@ func (s *Studio) ServeFilm(w http.ResponseWriter, r *http.Request, p Piece) bool
 	if stage, _ := s.Stage(p); stage != Done || !s.o.Now().Before(s.Expires(p)) {
 		return false
 	}
+
 	b, err := s.film(p.Spec)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return true
 	}
+
 	w.Header().Set("Content-Type", "video/mp4")
 	http.ServeContent(w, r, "", s.Ended(p), bytes.NewReader(b))
+
 	return true
 }
 
@@ -185,7 +208,9 @@ func (s *Studio) film(spec Spec) ([]byte, error) {
 	if s.o.Video != nil {
 		return s.o.Video()
 	}
+
 	once, _ := s.films.LoadOrStore(spec, sync.OnceValues(func() ([]byte, error) { return Film(spec) }))
+
 	return once.(func() ([]byte, error))()
 }
 
@@ -196,7 +221,9 @@ func Film(spec Spec) ([]byte, error) {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	defer os.RemoveAll(folder)
+
 	path := filepath.Join(folder, "film.mp4")
+
 	args := []string{
 		"-nostdin", "-v", "error", "-f", "lavfi", "-i",
 		fmt.Sprintf("testsrc2=s=%dx%d:r=30:d=%d", spec.Width, spec.Height, spec.Seconds),
@@ -204,14 +231,19 @@ func Film(spec Spec) ([]byte, error) {
 	if spec.Sound {
 		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=220:duration=%d", spec.Seconds), "-c:a", "aac", "-b:a", "96k")
 	}
+
 	args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path)
+
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+
 	if out, err := exec.CommandContext(ctx, "ffmpeg", args...).CombinedOutput(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, errors.New("ffmpeg is missing; install it: apt-get install ffmpeg")
 		}
+
 		return nil, fmt.Errorf("render a test film: %w: %s", err, out)
 	}
+
 	return os.ReadFile(path)
 }

@@ -18,7 +18,9 @@ func taken(t *testing.T, h Harness) {
 		t.Log("its orders go over no wire")
 		return
 	}
+
 	ctx := patient(t)
+
 	for name, answer := range map[string]http.HandlerFunc{
 		"dropped": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"cut in the body": func(w http.ResponseWriter, _ *http.Request) {
@@ -33,22 +35,28 @@ func taken(t *testing.T, h Harness) {
 		},
 	} {
 		server := httptest.NewServer(answer)
+
 		_, err := h.At(t, server.URL).Submit(ctx, h.order(1))
 		if f := h.failure(t, err); f.Taken != provider.Unsure || f.Class != provider.Passing {
 			t.Errorf("%s: taken %d, %v; want unsure", name, f.Taken, f)
 		}
+
 		server.Close()
 	}
+
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+
 	_, err := h.At(t, closed.URL).Submit(ctx, h.order(1))
 	if f := h.failure(t, err); f.Taken != provider.NotTaken || f.Class != provider.Passing {
 		t.Errorf("no connection: taken %d, %v", f.Taken, f)
 	}
+
 	came := false
 	open := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { came = true }))
 	_, err = h.At(t, open.URL).Submit(provider.WithGuard(ctx, func() error { return errors.New("the lease is lost") }), h.order(1))
 	open.Close()
+
 	if f := h.failure(t, err); f.Taken != provider.NotTaken || came {
 		t.Errorf("kept back: taken %d, it came there: %v", f.Taken, came)
 	}

@@ -29,34 +29,44 @@ type probed struct {
 // when it was to have some.
 func checkVideo(t *testing.T, video []byte, o provider.Order) {
 	t.Helper()
+
 	path := filepath.Join(t.TempDir(), "result.mp4")
 	if err := os.WriteFile(path, video, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	tool(t, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", path, "-f", "null", "-")
+
 	var p probed
 	if err := json.Unmarshal(tool(t, "ffprobe", "-v", "error", "-show_streams", "-of", "json", path), &p); err != nil {
 		t.Fatal(err)
 	}
-	pictures, sounds := 0, 0
+
+	pictures := 0
+	sounds := 0
+
 	for _, s := range p.Streams {
 		seconds, _ := strconv.ParseFloat(s.Duration, 64)
 		switch s.Kind {
 		case "video":
 			pictures++
+
 			if s.Codec != "h264" || s.Width != o.Width || s.Height != o.Height || s.Rate != "30/1" {
 				t.Errorf("video is %s %dx%d at %s; want h264 %dx%d at 30/1", s.Codec, s.Width, s.Height, s.Rate, o.Width, o.Height)
 			}
+
 			if math.Abs(seconds-float64(o.Seconds)) > 1.01/30 {
 				t.Errorf("video lasts %.3f s, want %d", seconds, o.Seconds)
 			}
 		case "audio":
 			sounds++
+
 			if s.Codec != "aac" {
 				t.Errorf("sound is %s, want aac", s.Codec)
 			}
 		}
 	}
+
 	if pictures != 1 || (sounds == 1) != o.Sound || sounds > 1 {
 		t.Errorf("%d video and %d sound tracks; want 1 and sound = %v", pictures, sounds, o.Sound)
 	}
@@ -64,16 +74,21 @@ func checkVideo(t *testing.T, video []byte, o provider.Order) {
 
 func tool(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
+
 	if _, err := exec.LookPath(name); err != nil {
 		t.Fatalf("%s is missing; install it: apt-get install ffmpeg", name)
 	}
+
 	cmd := exec.CommandContext(patient(t), name, args...)
+
 	out, err := cmd.Output()
 	if err != nil {
 		if exit := new(exec.ExitError); errors.As(err, &exit) {
 			t.Fatalf("%s: %v\n%s", name, err, exit.Stderr)
 		}
+
 		t.Fatalf("%s: %v", name, err)
 	}
+
 	return out
 }

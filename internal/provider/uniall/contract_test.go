@@ -29,20 +29,24 @@ type gateway struct {
 
 func simulate(t testing.TB, bare bool) gateway {
 	t.Helper()
+
 	clock := providertest.NewClock()
 	o := uniallsim.Options{Keys: []string{secret}, Bare: bare}
 	o.Now = clock.Now
 	sim := uniallsim.New(o)
 	front := providertest.Serve(t, sim)
+
 	return gateway{uniall: connect(t, front.URL), Front: front, sim: sim, clock: clock}
 }
 
 func connect(t testing.TB, address string) *uniall {
 	t.Helper()
+
 	p, err := New(providertest.Options(t, address, secret, providertest.NewClock().Now))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return p.(*uniall)
 }
 
@@ -59,10 +63,12 @@ func TestContract(t *testing.T) {
 		s := simulate(t, false)
 		refused := small()
 		refused.Size = "640*360"
+
 		return providertest.Harness{
 			At: func(t *testing.T, address string) provider.Provider {
 				p := connect(t, address)
 				p.submitTimeout = 300 * time.Millisecond
+
 				return p
 			},
 			Provider: s.uniall, Order: small(), Secret: secret, Refused: &refused, Unknown: "task_01JXUNKNOWN",
@@ -77,6 +83,7 @@ func TestContract(t *testing.T) {
 				if !ok || !strings.HasPrefix(address, "file_") {
 					t.Fatalf("address %q", address)
 				}
+
 				return b
 			},
 		}
@@ -86,18 +93,23 @@ func TestContract(t *testing.T) {
 // UniAll itself has no cancels and no uploads.
 func TestAGatewayThatIsNoUnireel(t *testing.T) {
 	s := simulate(t, true)
+
 	ticket, err := s.Submit(t.Context(), small())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if agreed, err := s.Cancel(t.Context(), ticket); agreed || err != nil {
 		t.Errorf("Cancel = %v, %v; want that it cannot", agreed, err)
 	}
+
 	_, err = s.Upload(t.Context(), "m", "a.png", 3, strings.NewReader("abc"))
 	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Refused || f.Fault.Code != "reference_unreachable" {
 		t.Errorf("Upload: %v, %+v", f, f.Fault)
 	}
+
 	s.clock.Pass(time.Minute)
+
 	report, err := s.Poll(t.Context(), ticket)
 	if err != nil || report.Phase != provider.Rendered || report.Result.Usage != nil {
 		t.Errorf("%+v, %v; want a result without usage", report, err)
@@ -106,11 +118,14 @@ func TestAGatewayThatIsNoUnireel(t *testing.T) {
 
 func TestWhatRendersAlreadyRunsOn(t *testing.T) {
 	s := simulate(t, false)
+
 	ticket, err := s.Submit(t.Context(), small())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.clock.Pass(time.Second)
+
 	if agreed, err := s.Cancel(t.Context(), ticket); agreed || err != nil {
 		t.Errorf("Cancel = %v, %v", agreed, err)
 	}

@@ -26,21 +26,26 @@ var phases = map[text]provider.Phase{
 func (u *uniall) ask(ctx context.Context, method string, t provider.Ticket, act string) (video, provider.Answer, *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, u.queryTimeout)
 	defer cancel()
+
 	r, err := u.talk.Request(ctx, method, u.videosPath+"/"+url.PathEscape(string(t))+act, nil)
 	if err != nil {
 		return video{}, provider.Answer{}, u.talk.Broken(provider.Answer{}, err)
 	}
+
 	a, f := u.talk.Ask(r)
 	if f != nil {
 		return video{}, a, f
 	}
+
 	v, err := readVideo(a.Body)
 	if err != nil {
 		return video{}, a, u.talk.Broken(a, err)
 	}
+
 	if v.ID != text(t) && v.TaskID != text(t) {
 		return video{}, a, u.talk.Broken(a, errors.New("the answer is about another task"))
 	}
+
 	return v, a, nil
 }
 
@@ -51,17 +56,23 @@ func (u *uniall) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 		if c, own := readComplaint(a.Body); own && unknownTask(a.Status, c) {
 			return provider.Report{Phase: provider.Unknown, Progress: -1}, nil
 		}
+
 		return provider.Report{}, f
 	}
+
 	phase, known := phases[v.Status]
 	if !known {
 		return provider.Report{}, u.talk.Broken(a, fmt.Errorf("unknown status %q", v.Status))
 	}
+
 	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(v.Prompt)}
 	if v.Preview == "true" && phase != provider.Stopped && phase != provider.Broken {
-		report.Phase, report.Failure = provider.Broken, u.onlyPreview()
+		report.Phase = provider.Broken
+		report.Failure = u.onlyPreview()
+
 		return report, nil
 	}
+
 	switch phase {
 	case provider.Rendering:
 		if n := min(v.Progress.Whole(), 99); n > 0 {
@@ -78,6 +89,7 @@ func (u *uniall) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 		report.Failure = u.talk.Failure(judged, c, fmt.Errorf("task failed: %s", c.Message))
 		report.Failure.RequestID = a.RequestID
 	}
+
 	return report, nil
 }
 
@@ -95,6 +107,7 @@ func resultOf(v video) *provider.Result {
 	if begin, end := v.CreatedAt.Whole(), v.CompletedAt.Whole(); begin > 0 && end > begin && end < 1<<40 {
 		r.Took = (end - begin) * 1000
 	}
+
 	return r
 }
 
@@ -107,8 +120,10 @@ func (u *uniall) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusConflict, http.StatusNotImplemented:
 			return false, nil // it has no cancels, or not for this one
 		}
+
 		return false, f
 	}
+
 	switch phases[v.Status] {
 	case provider.Stopped:
 		return true, nil
@@ -117,5 +132,6 @@ func (u *uniall) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
 			return false, u.talk.Broken(a, errors.New("the gateway has not heard from its own supplier yet"))
 		}
 	}
+
 	return false, nil
 }

@@ -19,34 +19,42 @@ import (
 func (u *uniall) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.submitTimeout)
 	defer cancel()
+
 	c, f := creationOf(o)
 	if f != nil {
 		return "", f
 	}
+
 	body, err := provider.EncodeJSON(c)
 	if err != nil {
 		return "", u.unsent(err)
 	}
+
 	r, err := u.talk.Request(ctx, http.MethodPost, u.createPath, bytes.NewReader(body))
 	if err != nil {
 		return "", u.unsent(err)
 	}
+
 	r.Header.Set("Content-Type", "application/json")
+
 	a, f := u.talk.Order(r)
 	if f != nil {
 		f.Fault.Param = paramOf(o, f.Fault.Param)
 		return "", f
 	}
+
 	v, err := readVideo(a.Body)
 	if err != nil {
 		return "", u.talk.Broken(a, err)
 	}
+
 	return provider.Ticket(v.ticket()), nil
 }
 
 func (u *uniall) unsent(err error) *provider.Failure {
 	f := u.talk.Broken(provider.Answer{}, err)
 	f.Taken = provider.NotTaken
+
 	return f
 }
 
@@ -63,21 +71,29 @@ func creationOf(o provider.Order) (creation, *provider.Failure) {
 			return c, provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
 		}
 	}
+
 	if o.Audio != nil {
 		if o.Audio.URL == "" {
 			return c, provider.Unsent(fault.CodeUnreachable, o.Audio.Param, errNowhere)
 		}
+
 		c.Extra.Audio = o.Audio.URL
 	}
+
 	if o.Mode == provider.I2V {
 		if len(o.References) != 1 {
 			f := provider.Unsent(fault.CodeRefused, "image", errors.New("an I2V order without exactly one picture"))
 			f.Fault.Detail = "A video from a picture wants exactly one picture. Send one."
+
 			return c, f
 		}
-		c.Image, c.Size = o.References[0].URL, "" // the picture's shape decides it
+
+		c.Image = o.References[0].URL
+		c.Size = "" // the picture's shape decides it
+
 		return c, nil
 	}
+
 	order := charactersOf(o.References)
 	for _, at := range order {
 		ref := o.References[at]
@@ -87,7 +103,9 @@ func creationOf(o provider.Order) (creation, *provider.Failure) {
 			c.Images = append(c.Images, ref.URL)
 		}
 	}
+
 	c.Prompt = renumber(o.Prompt, order)
+
 	return c, nil
 }
 
@@ -100,7 +118,9 @@ func charactersOf(refs []provider.Reference) []int {
 	for i := range refs {
 		order[i] = i
 	}
+
 	slices.SortStableFunc(order, func(a, b int) int { return rank(refs[a]) - rank(refs[b]) })
+
 	return order
 }
 
@@ -108,6 +128,7 @@ func rank(ref provider.Reference) int {
 	if ref.Kind == "video" {
 		return 0
 	}
+
 	return 1
 }
 
@@ -118,10 +139,12 @@ func renumber(prompt string, order []int) string {
 	return character.ReplaceAllStringFunc(prompt, func(found string) string {
 		word := strings.TrimRight(found, "0123456789")
 		n, err := strconv.Atoi(found[len(word):])
+
 		at := slices.Index(order, n-1)
 		if err != nil || at < 0 {
 			return found
 		}
+
 		return word + strconv.Itoa(at+1)
 	})
 }
@@ -142,24 +165,30 @@ func paramOf(o provider.Order, theirs string) string {
 			return o.References[0].Param
 		}
 	}
+
 	return referenceOf(o, theirs)
 }
 
 // referenceOf finds the reference behind the gateway's "videos[0]" or "images[1]".
 func referenceOf(o provider.Order, theirs string) string {
 	list, rest, ok := strings.Cut(theirs, "[")
+
 	n, err := strconv.Atoi(strings.TrimSuffix(rest, "]"))
 	if !ok || err != nil || list != "videos" && list != "images" {
 		return ""
 	}
+
 	for _, ref := range o.References {
 		if (list == "videos") != (ref.Kind == "video") {
 			continue
 		}
+
 		if n == 0 {
 			return ref.Param
 		}
+
 		n--
 	}
+
 	return ""
 }

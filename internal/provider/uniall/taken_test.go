@@ -56,6 +56,7 @@ func TestEveryErrorOfACreate(t *testing.T) {
 			s := simulate(t, false)
 			s.Say(c.status, "application/json", c.body)
 			_, err := s.Submit(t.Context(), orders["mixed"])
+
 			f := providertest.FailureOf(t, err, secret)
 			if f.Class != c.class || f.Fault.Code != c.fault || f.Fault.Param != c.param || f.Taken != c.taken || f.ModelOnly != c.model {
 				t.Errorf("class %s, fault %s %q, taken %d, model only %v: %v", f.Class, f.Fault.Code, f.Fault.Param, f.Taken, f.ModelOnly, f)
@@ -81,6 +82,7 @@ func TestEveryErrorOfATask(t *testing.T) {
 	} {
 		s := simulate(t, false)
 		s.Say(200, "application/json", `{"id":"t","task_id":"t","status":"failed","error":`+body+`}`)
+
 		report, err := s.Poll(t.Context(), "t")
 		if err != nil || report.Phase != provider.Broken || report.Failure == nil || report.Failure.Class != c.class || report.Failure.Fault.Code != c.fault {
 			t.Errorf("%s: %+v, %v", body, report, err)
@@ -105,6 +107,7 @@ func TestPollsWithoutATask(t *testing.T) {
 	} {
 		s := simulate(t, false)
 		s.Say(c.status, "application/json", body)
+
 		report, err := s.Poll(t.Context(), "t")
 		if c.unknown != (err == nil && report.Phase == provider.Unknown) {
 			t.Errorf("%d %s: %+v, %v", c.status, body, report, err)
@@ -128,9 +131,11 @@ func TestUploadsThatFail(t *testing.T) {
 		s := simulate(t, false)
 		s.Instead(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
+
 			w.WriteHeader(c.status)
 			w.Write([]byte(body))
 		})
+
 		_, err := s.Upload(t.Context(), "m", "a.png", 3, strings.NewReader("abc"))
 		if f := providertest.FailureOf(t, err, secret); f.Class != c.class || f.Fault.Code != c.fault {
 			t.Errorf("%d %s: %v, %+v", c.status, body, f, f.Fault)
@@ -145,13 +150,16 @@ func TestABrokenExchangeIsUnsure(t *testing.T) {
 		s := simulate(t, false)
 		s.Instead(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
+
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				return
 			}
+
 			_, _ = conn.Write([]byte(say))
 			_ = conn.Close()
 		})
+
 		_, err := s.Submit(t.Context(), small())
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.Class != provider.Passing || name == "cut" && f.RequestID != "r-1" {
 			t.Errorf("%s: taken %d, %v", name, f.Taken, f)
@@ -163,17 +171,22 @@ func TestABrokenExchangeIsUnsure(t *testing.T) {
 func TestAnOrderGoesOutOnce(t *testing.T) {
 	s := simulate(t, false)
 	arrived := make(chan struct{}, 8)
+
 	s.Instead(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+
 		arrived <- struct{}{}
+
 		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
 			_ = conn.Close()
 		}
 	})
+
 	for range 3 {
 		_, err := s.Submit(t.Context(), small())
 		_ = providertest.FailureOf(t, err, secret)
 	}
+
 	if n := len(arrived); n != 3 {
 		t.Errorf("3 orders arrived %d times", n)
 	}
@@ -182,12 +195,15 @@ func TestAnOrderGoesOutOnce(t *testing.T) {
 func TestNoConnectionIsNotTaken(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+
 	_, err := connect(t, closed.URL).Submit(t.Context(), small())
 	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Passing {
 		t.Errorf("taken %d, %v; want not taken", f.Taken, f)
 	}
+
 	s := simulate(t, false)
 	lost := errors.Join(net.ErrClosed, errors.New("the lease is lost"))
+
 	_, err = s.Submit(provider.WithGuard(t.Context(), func() error { return lost }), small())
 	if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || s.sim.Accepted("") != 0 {
 		t.Errorf("a guard: taken %d, %v", f.Taken, f)

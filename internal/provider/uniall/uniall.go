@@ -58,6 +58,7 @@ func readSettings(given map[string]string) (settings, error) {
 			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
 		},
 	}.Read(given)
+
 	return s, err
 }
 
@@ -80,14 +81,20 @@ func New(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
+
 	if o.Secret == "" {
 		return nil, fmt.Errorf("upstream %s: uniall wants an API key", o.Upstream)
 	}
+
 	talk, err := provider.NewTalk(o, "uniall", "https://api.uniall.ai")
 	if err != nil {
 		return nil, err
 	}
-	talk.Silence, talk.Complain, talk.Judge = s.silenceTimeout, readComplaint, judge
+
+	talk.Silence = s.silenceTimeout
+	talk.Complain = readComplaint
+	talk.Judge = judge
+
 	return &uniall{settings: s, talk: talk}, nil
 }
 

@@ -63,9 +63,11 @@ func readVideo(b []byte) (video, error) {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return video{}, fmt.Errorf("read task: %w", err)
 	}
+
 	if id := v.ticket(); id == "" || id == "." || id == ".." || len(id) > 256 {
 		return video{}, errors.New("read task: no id")
 	}
+
 	return v, nil
 }
 
@@ -74,6 +76,7 @@ func (v video) ticket() text {
 	if v.TaskID != "" {
 		return v.TaskID
 	}
+
 	return v.ID
 }
 
@@ -82,14 +85,17 @@ func (v video) link() string {
 	if v.VideoURL != "" {
 		return string(v.VideoURL)
 	}
+
 	var result struct {
 		VideoURL text   `json:"video_url"`
 		Outputs  []text `json:"outputs"`
 	}
+
 	_ = json.Unmarshal(v.Result, &result) // of another shape: no link
 	if result.VideoURL == "" && len(result.Outputs) > 0 {
 		return string(result.Outputs[0])
 	}
+
 	return string(result.VideoURL)
 }
 
@@ -102,14 +108,17 @@ func (v video) usage() *provider.Usage {
 	if json.Unmarshal(v.Usage, &u) != nil {
 		return nil
 	}
+
 	billed, ok := u.Billed.Millis()
 	if !ok || billed == 0 {
 		return nil
 	}
+
 	out := billed
 	if clip, ok := v.Seconds.Millis(); ok && clip > 0 && clip < billed {
 		out = clip
 	}
+
 	return &provider.Usage{Billed: billed, Input: billed - out, Output: out}
 }
 
@@ -118,12 +127,14 @@ func (v video) warns(code string) bool {
 	var list []struct {
 		Code text `json:"code"`
 	}
+
 	_ = json.Unmarshal(v.Warnings, &list) // of another shape: none
 	for _, w := range list {
 		if string(w.Code) == code {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -133,7 +144,9 @@ func (v video) complaint() provider.Complaint {
 	if json.Unmarshal(v.Error, &plain) == nil {
 		return provider.Complaint{Message: plain}
 	}
+
 	c, _ := readInner(v.Error)
+
 	return c
 }
 
@@ -145,9 +158,11 @@ func readUpload(b []byte) (string, error) {
 	if err := json.Unmarshal(b, &file); err != nil {
 		return "", fmt.Errorf("read file: %w", err)
 	}
+
 	if file.ID == "" {
 		return "", errors.New("read file: no id")
 	}
+
 	return string(file.ID), nil
 }
 
@@ -161,10 +176,13 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 	if json.Unmarshal(b, &wire) != nil {
 		return provider.Complaint{}, false
 	}
+
 	if isObject(wire.Error) {
 		return readInner(wire.Error)
 	}
+
 	c, _ := readInner(b)
+
 	return c, c.Code != "" && c.Message != ""
 }
 
@@ -181,9 +199,11 @@ func readInner(b []byte) (provider.Complaint, bool) {
 	if !isObject(b) || json.Unmarshal(b, &e) != nil {
 		return provider.Complaint{}, false
 	}
+
 	if e.Code == "" {
 		e.Code = e.Type
 	}
+
 	return provider.Complaint{Code: string(e.Code), Message: string(e.Message), Param: string(e.Param)}, e.Code != "" || e.Message != ""
 }
 
@@ -211,6 +231,7 @@ var verdicts = []struct {
 // then be made again: it costs nothing. The param is the gateway's.
 func judge(status int, c provider.Complaint) provider.Verdict {
 	v := provider.ByStatus(status)
+
 	message := strings.ToLower(c.Message)
 	for _, row := range verdicts {
 		if (row.code == "" || row.code == c.Code) && strings.Contains(message, row.says) {
@@ -223,9 +244,11 @@ func judge(status int, c provider.Complaint) provider.Verdict {
 	if c.Code == "no_route" && (c.Param == "" || c.Param == "model") {
 		v = provider.Verdict{Class: provider.Locked, ModelOnly: true, Fault: fault.CodeSupplier}
 	}
+
 	if v.Class == provider.Refused {
 		v.Param = c.Param
 	}
+
 	return v
 }
 
@@ -235,5 +258,6 @@ func unknownTask(status int, c provider.Complaint) bool {
 	case "video_not_found", "task_not_found", "task_not_exist":
 		return true
 	}
+
 	return status == http.StatusNotFound && c.Code != "unknown_path"
 }

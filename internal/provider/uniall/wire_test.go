@@ -51,30 +51,40 @@ var orders = map[string]provider.Order{
 func TestOrdersOnTheWire(t *testing.T) {
 	for name, o := range orders {
 		t.Run(name, func(t *testing.T) {
-			var got []byte
-			var header http.Header
-			var path string
+			var (
+				got    []byte
+				header http.Header
+				path   string
+			)
+
 			front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				var err error
 				if got, err = io.ReadAll(r.Body); err != nil {
 					t.Error(err)
 				}
-				header, path = r.Header, r.URL.Path
+
+				header = r.Header
+				path = r.URL.Path
+
 				w.Write(providertest.Recorded(t, "create.json"))
 			}))
+
 			ticket, err := connect(t, front.URL+"/v1").Submit(t.Context(), o)
 			if err != nil || ticket != "task_01" {
 				t.Fatalf("Submit = %q, %v", ticket, err)
 			}
+
 			file := filepath.Join("testdata", "order-"+name+".json")
 			if *update && !strings.HasPrefix(name, "example-") { // the examples are the page's
 				if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			if diff := cmp.Diff(object(t, providertest.Recorded(t, "order-"+name+".json")), object(t, got)); diff != "" {
 				t.Errorf("sent (-want +got):\n%s", diff)
 			}
+
 			if path != "/v1/video/generations" || header.Get("Authorization") != "Bearer "+secret || header.Get("Content-Type") != "application/json" || header.Get("Idempotency-Key") != "" {
 				t.Errorf("path %s, headers %v", path, header)
 			}
@@ -84,17 +94,22 @@ func TestOrdersOnTheWire(t *testing.T) {
 
 func object(t *testing.T, b []byte) any {
 	t.Helper()
+
 	var v any
 	if err := json.Unmarshal(b, &v); err != nil {
 		t.Fatal(err)
 	}
+
 	return v
 }
 
 func TestOrdersThatCannotBeSent(t *testing.T) {
-	missing, silent, none := small(), small(), orders["i2v"]
+	missing := small()
+	silent := small()
+	none := orders["i2v"]
 	missing.References = []provider.Reference{{Kind: "image", Param: "images[0]"}}
 	silent.Audio = &provider.Reference{Kind: "audio", Param: "extra_body.audio"}
+
 	none.References = nil
 	for name, c := range map[string]struct {
 		order provider.Order
@@ -106,6 +121,7 @@ func TestOrdersThatCannotBeSent(t *testing.T) {
 		"picture to video without one":   {none, fault.CodeRefused, "image"},
 	} {
 		_, err := connect(t, "http://127.0.0.1:1").Submit(t.Context(), c.order)
+
 		f := providertest.FailureOf(t, err, secret)
 		if f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
@@ -119,15 +135,22 @@ func TestSettings(t *testing.T) {
 			t.Errorf("setting %s = %q: %v; want an error that names it", key, value, err)
 		}
 	}
+
 	o := providertest.Options(t, "", secret, providertest.NewClock().Now)
 	if _, err := New(o); err == nil {
 		t.Error("no base URL was taken")
 	}
-	o.BaseURL, o.Secret = "https://x.org", ""
+
+	o.BaseURL = "https://x.org"
+
+	o.Secret = ""
 	if _, err := New(o); err == nil {
 		t.Error("no key was taken")
 	}
-	o.Secret, o.Settings = "k", map[string]string{"create_path": "/v1/videos/generations", "submit_timeout": "5s"}
+
+	o.Secret = "k"
+
+	o.Settings = map[string]string{"create_path": "/v1/videos/generations", "submit_timeout": "5s"}
 	if _, err := New(o); err != nil {
 		t.Error(err)
 	}
@@ -146,8 +169,10 @@ func TestPollsOnTheWire(t *testing.T) {
 			if r.URL.Path != "/v1/videos/task_01" {
 				t.Errorf("asked %s", r.URL.Path)
 			}
+
 			w.Write(providertest.Recorded(t, name))
 		}))
+
 		got, err := connect(t, front.URL).Poll(t.Context(), "task_01")
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
@@ -160,6 +185,7 @@ func TestAPreviewIsNoVideo(t *testing.T) {
 	s := simulate(t, false)
 	for _, status := range []string{"queued", "in_progress", "completed"} {
 		s.Say(200, "application/json", `{"id":"task_01","status":"`+status+`","preview":true,"video_url":"https://x.org/a.mp4"}`)
+
 		report, err := s.Poll(t.Context(), "task_01")
 		if err != nil || report.Phase != provider.Broken || report.Failure.Class != provider.Locked || report.Result != nil {
 			t.Errorf("%s: %+v, %v", status, report, err)
@@ -184,6 +210,7 @@ func TestCancels(t *testing.T) {
 	} {
 		s := simulate(t, false)
 		s.Say(c.status, "application/json", body)
+
 		if agreed, err := s.Cancel(t.Context(), "t"); agreed != c.agreed || (err != nil) != c.err {
 			t.Errorf("%d %s: %v, %v", c.status, body, agreed, err)
 		}

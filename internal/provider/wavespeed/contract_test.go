@@ -28,11 +28,13 @@ type supplier struct {
 
 func simulate(t *testing.T) supplier {
 	t.Helper()
+
 	clock := providertest.NewClock()
 	o := wavespeedsim.Options{Keys: []string{secret}}
 	o.Now = clock.Now
 	sim := wavespeedsim.New(o)
 	front := providertest.Serve(t, sim)
+
 	return supplier{wavespeed: connect(t, front.URL, clock.Now, nil), Front: front, sim: sim, clock: clock}
 }
 
@@ -41,10 +43,12 @@ func connect(t testing.TB, address string, now func() time.Time, settings map[st
 	t.Helper()
 	o := providertest.Options(t, address, secret, now)
 	o.Settings = settings
+
 	p, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return p.(*wavespeed)
 }
 
@@ -61,6 +65,7 @@ func TestContract(t *testing.T) {
 		s := simulate(t)
 		refused := small()
 		refused.Size = "640*360"
+
 		return providertest.Harness{
 			At: func(t *testing.T, address string) provider.Provider {
 				return connect(t, address, time.Now, map[string]string{"submit_timeout": "300ms"})
@@ -78,6 +83,7 @@ func TestContract(t *testing.T) {
 				if !ok {
 					t.Fatalf("nothing was uploaded to %q", address)
 				}
+
 				return b
 			},
 		}

@@ -12,23 +12,29 @@ func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
 		f.Add(providertest.Recorded(f, name))
 	}
+
 	f.Add([]byte(`{"code":"-1","data":{"id":[],"status":1e99,"outputs":[null,{},"a"],"created_at":"9999-12-31T00:00:00Z"}}`))
 }
 
 func FuzzPrediction(f *testing.F) {
 	seeds(f, "create.json", "created.json", "processing.json", "completed.json", "failed.json", "failed-bare.json")
+
 	now := time.Unix(1e9, 0)
+
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := readPrediction(b)
 		if err != nil {
 			return
 		}
+
 		if p.ID == "" || p.Status == "" {
 			t.Fatalf("%q has no id or status", b)
 		}
+
 		if at := p.until(now); at <= now.UnixMilli() || at > now.Add(keep).UnixMilli() {
 			t.Fatalf("%q is kept until %d", b, at)
 		}
+
 		if v := judge(0, provider.Complaint{Code: string(p.Code), Message: string(p.Error)}); v.Fault == "" || v.Class == provider.Throttled {
 			t.Fatalf("%q has the verdict %+v", b, v)
 		}
@@ -42,6 +48,7 @@ func FuzzErrorBody(f *testing.F) {
 		if own && (c.Code == "" || c.Code == "200") {
 			t.Fatalf("%q was read as %+v", b, c)
 		}
+
 		if v := judge(400, c); v.Fault == "" {
 			t.Fatalf("%q has no verdict", b)
 		}

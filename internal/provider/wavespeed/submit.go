@@ -17,31 +17,39 @@ import (
 func (w *wavespeed) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.submitTimeout)
 	defer cancel()
+
 	order, f := w.creationOf(o)
 	if f != nil {
 		return "", f
 	}
+
 	body, err := provider.EncodeJSON(order)
 	if err != nil {
 		return "", w.unsent(err)
 	}
+
 	r, err := w.talk.Request(ctx, http.MethodPost, "/api/v3/"+o.Model, bytes.NewReader(body))
 	if err != nil {
 		return "", w.unsent(err)
 	}
+
 	r.Header.Set("Content-Type", "application/json")
+
 	a, f := w.talk.Order(r)
 	if f == nil {
 		f = w.within(a)
 	}
+
 	if f != nil {
 		f.Fault.Param = blame(o, f)
 		return "", f
 	}
+
 	p, err := readPrediction(a.Body)
 	if err != nil {
 		return "", w.talk.Broken(a, err)
 	}
+
 	return provider.Ticket(p.ID), nil
 }
 
@@ -52,15 +60,18 @@ func (w *wavespeed) within(a provider.Answer) *provider.Failure {
 	if !own {
 		return nil
 	}
+
 	if n, err := strconv.Atoi(c.Code); err == nil && n >= 400 && n < 600 {
 		a.Status = n
 	}
+
 	return w.talk.Refusal(a)
 }
 
 func (w *wavespeed) unsent(err error) *provider.Failure {
 	f := w.talk.Broken(provider.Answer{}, err)
 	f.Taken = provider.NotTaken
+
 	return f
 }
 
@@ -69,6 +80,7 @@ func (w *wavespeed) unsent(err error) *provider.Failure {
 func impossible(param, sentence string) *provider.Failure {
 	f := provider.Unsent(fault.CodeRefused, param, errors.New("the supplier has no word for a part of the order"))
 	f.Fault.Detail = sentence
+
 	return f
 }
 
@@ -80,15 +92,18 @@ func blame(o provider.Order, f *provider.Failure) string {
 	if f.Fault.Code != fault.CodeUnreachable && f.Fault.Code != fault.CodeBadReference {
 		return ""
 	}
+
 	all := o.References
 	if o.Audio != nil {
 		all = append(all[:len(all):len(all)], *o.Audio)
 	}
+
 	for _, ref := range all {
 		if len(all) == 1 || strings.Contains(f.Err.Error(), ref.URL) {
 			return ref.Param
 		}
 	}
+
 	return ""
 }
 
@@ -104,6 +119,7 @@ func (w *wavespeed) creationOf(o provider.Order) (creation, *provider.Failure) {
 	case !flash && !o.Sound:
 		return creation{}, impossible("model", "This supplier's model always makes sound. Ask for a flash model to get a silent video.")
 	}
+
 	c := creation{
 		Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Size: o.Size, Duration: o.Seconds,
 		ShotType: o.ShotType, PromptExpansion: o.PromptExpansion,
@@ -111,20 +127,26 @@ func (w *wavespeed) creationOf(o provider.Order) (creation, *provider.Failure) {
 	if flash {
 		c.EnableAudio = &o.Sound
 	}
+
 	if o.Seed >= 0 {
 		c.Seed = &o.Seed
 	}
+
 	if o.Audio != nil {
 		if o.Audio.URL == "" {
 			return c, provider.Unsent(fault.CodeUnreachable, o.Audio.Param, errNowhere)
 		}
+
 		c.Audio = o.Audio.URL
 	}
+
 	field := w.field
 	if field == "" {
 		field = map[bool]string{true: "reference_files", false: "videos"}[flash]
 	}
+
 	list := map[string]*[]string{"reference_files": &c.ReferenceFiles, "reference_urls": &c.ReferenceURLs, "videos": &c.Videos}[field]
+
 	for _, ref := range o.References {
 		switch {
 		case ref.URL == "":
@@ -132,7 +154,9 @@ func (w *wavespeed) creationOf(o provider.Order) (creation, *provider.Failure) {
 		case field == "videos" && ref.Kind == "image":
 			return c, impossible(ref.Param, "This supplier's model takes videos as references only. Ask for a flash model to use pictures.")
 		}
+
 		*list = append(*list, ref.URL)
 	}
+
 	return c, nil
 }

@@ -14,10 +14,12 @@ func TestSettings(t *testing.T) {
 			t.Errorf("setting %s = %q is taken", key, value)
 		}
 	}
+
 	o := provider.Options{BaseURL: home, Client: http.DefaultClient, Submit: http.DefaultClient, Now: time.Now}
 	if _, err := New(o); err == nil {
 		t.Error("no key is taken")
 	}
+
 	s, err := readSettings(map[string]string{"query_timeout": "5s"})
 	if err != nil || s.queryTimeout != 5*time.Second || s.submitTimeout != time.Minute {
 		t.Errorf("%+v, %v", s, err)

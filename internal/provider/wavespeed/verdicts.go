@@ -66,17 +66,21 @@ func judge(status int, c provider.Complaint) provider.Verdict {
 		if n, err := strconv.Atoi(c.Code); err == nil && n >= 400 && n < 600 && status != 0 {
 			status = n
 		}
+
 		v = provider.ByStatus(status)
 		v.ModelOnly = status == http.StatusNotFound
 	}
+
 	if v != failed && v != rejected {
 		return v
 	}
+
 	message := strings.ToLower(c.Message)
 	for _, s := range said {
 		if strings.Contains(message, s.part) {
 			return s.verdict
 		}
 	}
+
 	return v
 }

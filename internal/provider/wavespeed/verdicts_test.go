@@ -52,6 +52,7 @@ func TestErrorsOfAnOrder(t *testing.T) {
 			w.Write([]byte(c.body))
 		})
 		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
+
 		f := providertest.FailureOf(t, err, secret)
 		if f.Class != c.want.Class || f.ModelOnly != c.want.ModelOnly || f.Fault.Code != c.want.Fault || f.Taken != c.taken || f.RequestID != "x-1" || f.After != 3*time.Second {
 			t.Errorf("%d %s: %v, taken %d, fault %s; want %+v, taken %d", c.status, c.body, f, f.Taken, f.Fault.Code, c.want, c.taken)

@@ -52,6 +52,7 @@ func readSettings(given map[string]string) (settings, error) {
 			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
 		},
 	}.Read(given)
+
 	return s, err
 }
 
@@ -73,19 +74,26 @@ func New(o provider.Options) (provider.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
+
 	if o.Secret == "" {
 		return nil, fmt.Errorf("upstream %s: wavespeed wants an API key", o.Upstream)
 	}
+
 	if o.BaseURL == "" {
 		o.BaseURL = home
 	}
 	// Some write the API path behind the host, as the supplier's pages do.
 	o.BaseURL = strings.TrimSuffix(strings.TrimRight(o.BaseURL, "/"), "/api/v3")
+
 	talk, err := provider.NewTalk(o, "wavespeed", home)
 	if err != nil {
 		return nil, err
 	}
-	talk.Silence, talk.Complain, talk.Judge = s.silenceTimeout, readComplaint, judge
+
+	talk.Silence = s.silenceTimeout
+	talk.Complain = readComplaint
+	talk.Judge = judge
+
 	return &wavespeed{settings: s, talk: talk}, nil
 }
 

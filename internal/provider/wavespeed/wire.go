@@ -51,6 +51,7 @@ func (t *texts) UnmarshalJSON(b []byte) error {
 	if json.Unmarshal(b, &list) == nil {
 		*t = list
 	}
+
 	return nil
 }
 
@@ -61,6 +62,7 @@ func (t texts) first() string {
 			return string(one)
 		}
 	}
+
 	return ""
 }
 
@@ -75,6 +77,7 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 	if err := json.Unmarshal(b, &e); err != nil || !isError(e.Code) {
 		return provider.Complaint{}, false
 	}
+
 	return provider.Complaint{Code: string(e.Code), Message: string(e.Message)}, true
 }
 
@@ -91,9 +94,11 @@ func readPrediction(b []byte) (prediction, error) {
 	if err := json.Unmarshal(b, &a); err != nil {
 		return prediction{}, fmt.Errorf("read answer: %w", err)
 	}
+
 	if a.Data == nil || a.Data.ID == "" || a.Data.Status == "" {
 		return prediction{}, errors.New("read answer: no id or no status")
 	}
+
 	return *a.Data, nil
 }
 
@@ -107,9 +112,11 @@ func readUpload(b []byte) (string, error) {
 	if err := json.Unmarshal(b, &a); err != nil {
 		return "", fmt.Errorf("read upload: %w", err)
 	}
+
 	if u := string(a.Data.URL); strings.HasPrefix(u, "https://") || strings.HasPrefix(u, "http://") {
 		return u, nil
 	}
+
 	return "", errors.New("read upload: no download_url")
 }
 
@@ -122,5 +129,6 @@ func (p prediction) until(now time.Time) int64 {
 	if made, err := time.Parse(time.RFC3339, string(p.Created)); err == nil && made.After(now.Add(-keep)) && made.Before(now) {
 		now = made
 	}
+
 	return now.Add(keep).UnixMilli()
 }

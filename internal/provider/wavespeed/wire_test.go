@@ -47,21 +47,30 @@ var orders = map[string]provider.Order{
 func TestOrdersOnTheWire(t *testing.T) {
 	for name, o := range orders {
 		t.Run(name, func(t *testing.T) {
-			var got []byte
-			var request *http.Request
+			var (
+				got     []byte
+				request *http.Request
+			)
+
 			address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 				var body json.RawMessage
 				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 					t.Error(err)
 				}
-				got, request = body, r
+
+				got = body
+				request = r
+
 				w.Write(providertest.Recorded(t, "create.json"))
 			})
+
 			ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), o)
 			if err != nil || ticket != "0f3d9c1e-0001" {
 				t.Fatalf("Submit = %q, %v", ticket, err)
 			}
+
 			providertest.Golden(t, *update, "order-"+name+".json", got)
+
 			if request.URL.Path != "/api/v3/"+o.Model || request.Header.Get("Authorization") != "Bearer "+secret || request.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s with %v", request.URL, request.Header)
 			}
@@ -71,9 +80,11 @@ func TestOrdersOnTheWire(t *testing.T) {
 
 func TestReferencesField(t *testing.T) {
 	var got map[string]any
+
 	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
 		got = nil
 		_ = json.NewDecoder(r.Body).Decode(&got)
+
 		w.Write(providertest.Recorded(t, "create.json"))
 	})
 	for _, field := range fields {
@@ -82,9 +93,11 @@ func TestReferencesField(t *testing.T) {
 			t.Errorf("%s: %v, %v", field, got, err)
 		}
 	}
+
 	if _, err := New(provider.Options{BaseURL: address, Secret: secret, Client: http.DefaultClient, Submit: http.DefaultClient, Now: time.Now, Settings: map[string]string{"references_field": "refs"}}); err == nil || !strings.Contains(err.Error(), "reference_files") {
 		t.Errorf("a field that is none: %v", err)
 	}
+
 	if p, err := New(provider.Options{Secret: secret, Client: http.DefaultClient, Submit: http.DefaultClient, Now: time.Now}); err != nil || p.(*wavespeed).talk.Origin != home {
 		t.Errorf("no base URL: %v", err)
 	}
@@ -93,20 +106,25 @@ func TestReferencesField(t *testing.T) {
 // What the supplier has no word for is refused before it is asked.
 func TestOrdersThatCannotBeSent(t *testing.T) {
 	w := connect(t, "http://127.0.0.1:1", time.Now, nil)
+
 	for name, c := range map[string]struct {
 		change func(*provider.Order)
 		code   fault.Code
 		param  string
 	}{
-		"a watermark":                    {func(o *provider.Order) { o.Watermark = bit(false) }, fault.CodeRefused, "watermark"},
-		"another mode":                   {func(o *provider.Order) { o.Mode = provider.T2V }, fault.CodeRefused, "model"},
-		"a silent one of the other":      {func(o *provider.Order) { o.Model, o.Sound = "alibaba/wan-2.6/reference-to-video", false }, fault.CodeRefused, "model"},
+		"a watermark":  {func(o *provider.Order) { o.Watermark = bit(false) }, fault.CodeRefused, "watermark"},
+		"another mode": {func(o *provider.Order) { o.Mode = provider.T2V }, fault.CodeRefused, "model"},
+		"a silent one of the other": {func(o *provider.Order) {
+			o.Model = "alibaba/wan-2.6/reference-to-video"
+			o.Sound = false
+		}, fault.CodeRefused, "model"},
 		"a picture for the other":        {func(o *provider.Order) { o.Model = "alibaba/wan-2.6/reference-to-video" }, fault.CodeRefused, "images[0]"},
 		"a reference without an address": {func(o *provider.Order) { o.References[0].URL = "" }, fault.CodeUnreachable, "images[0]"},
 		"a sound without an address":     {func(o *provider.Order) { o.Audio = &provider.Reference{Param: "extra_body.audio"} }, fault.CodeUnreachable, "extra_body.audio"},
 	} {
 		o := small()
 		c.change(&o)
+
 		_, err := w.Submit(t.Context(), o)
 		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
@@ -127,18 +145,23 @@ func TestPollsOnTheWire(t *testing.T) {
 			if r.URL.Path != "/api/v3/predictions/p-1/result" {
 				t.Errorf("asked %s", r.URL)
 			}
+
 			w.Write(providertest.Recorded(t, name))
 		})
+
 		got, err := connect(t, address, func() time.Time { return now }, nil).Poll(t.Context(), "p-1")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+
 	for name, want := range map[string]provider.Verdict{"failed.json": unreachable, "failed-bare.json": failed} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) })
+
 		got, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1")
 		if err != nil || got.Phase != provider.Broken || got.Failure == nil || got.Failure.Class != want.Class || got.Failure.Fault.Code != want.Fault {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
@@ -162,6 +185,7 @@ func TestAnswersThatCannotBe(t *testing.T) {
 		if got, err := connect(t, address, time.Now, nil).Poll(t.Context(), "p-1"); err == nil || providertest.FailureOf(t, err, secret).Class != provider.Passing {
 			t.Errorf("%s: %+v, %v; want a passing failure", name, got, err)
 		}
+
 		if ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); strings.HasPrefix(name, "no") && name != "no output" && (err == nil || providertest.FailureOf(t, err, secret).Taken != provider.Unsure) {
 			t.Errorf("%s: Submit = %q, %v; want unsure", name, ticket, err)
 		}
@@ -176,17 +200,21 @@ func TestUploadsOnTheWire(t *testing.T) {
 		} else {
 			file.Close()
 		}
+
 		w.Write(providertest.Recorded(t, "upload.json"))
 	})
+
 	got, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
 	if err != nil || got != "https://d1q70pf5vjeyhc.cloudfront.net/media/a/one.png" {
 		t.Errorf("Upload = %q, %v", got, err)
 	}
+
 	for body, want := range map[string]provider.Class{
 		`{"code":200,"data":{"download_url":"oss://a"}}`: provider.Passing, `{}`: provider.Passing,
 		`{"code":500,"message":"failure"}`: provider.Passing, `{"code":413,"message":"too large"}`: provider.Refused,
 	} {
 		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
+
 		_, err := connect(t, address, time.Now, nil).Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
 		if f := providertest.FailureOf(t, err, secret); f.Class != want {
 			t.Errorf("%s: %v, want %s", body, f, want)
@@ -197,5 +225,6 @@ func TestUploadsOnTheWire(t *testing.T) {
 func recorded(t *testing.T, answer http.HandlerFunc) string {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
+
 	return server.URL
 }

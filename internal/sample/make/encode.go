@@ -17,9 +17,11 @@ func encodeFrom(name string, raw io.Reader, args ...string) error {
 	all := append([]string{"-hide_banner", "-loglevel", "error", "-y", "-bitexact"}, args...)
 	all = append(all, "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", filepath.Join(folder, name))
 	cmd := exec.Command("ffmpeg", all...) //nolint:noctx // ends with its input
+
 	cmd.Stdin = raw
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("encode %s (is ffmpeg here? apt-get install ffmpeg): %w: %s", name, err, out)
 	}
+
 	return nil
 }

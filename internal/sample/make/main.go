@@ -32,12 +32,15 @@ func run() error {
 	if err := picture("ref-1.png", vase()); err != nil {
 		return err
 	}
+
 	if err := picture("ref-2.png", lamp()); err != nil {
 		return err
 	}
+
 	if err := melody("guide-audio.mp3"); err != nil {
 		return err
 	}
+
 	return clip("reference-shot-1.mp4")
 }
 
@@ -46,10 +49,12 @@ func picture(name string, s scene) error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", name, err)
 	}
+
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
 	if err := encoder.Encode(f, opaque{s.render(1024, 1024, 2)}); err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
+
 	return f.Close()
 }
 
@@ -69,15 +74,19 @@ func clip(name string) error {
 		return fmt.Errorf("write the sound: %w", err)
 	}
 	defer os.Remove(sound)
+
 	reader, writer := io.Pipe()
+
 	go func() {
 		for n := range frames {
 			if _, err := writer.Write(rgb(rover(float64(n)/fps).render(640, 360, 1))); err != nil {
 				break
 			}
 		}
+
 		writer.Close()
 	}()
+
 	return encodeFrom(name, reader, "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "640x360", "-r", fmt.Sprint(fps), "-i", "pipe:0",
 		"-f", "s16le", "-ar", fmt.Sprint(rate), "-ac", "2", "-i", sound,
 		"-c:v", "libx264", "-preset", "veryslow", "-crf", "22", "-pix_fmt", "yuv420p", "-threads", "1",
@@ -89,5 +98,6 @@ func rgb(picture *image.RGBA) []byte {
 	for i := 0; i < len(picture.Pix); i += 4 {
 		raw = append(raw, picture.Pix[i:i+3]...)
 	}
+
 	return raw
 }

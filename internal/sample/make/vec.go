@@ -33,11 +33,14 @@ func ellipsoid(p, r vec) float64 {
 func box(p, half vec, round float64) float64 {
 	q := vec{math.Abs(p.x) - half.x + round, math.Abs(p.y) - half.y + round, math.Abs(p.z) - half.z + round}
 	out := vec{math.Max(q.x, 0), math.Max(q.y, 0), math.Max(q.z, 0)}.length()
+
 	return out + math.Min(math.Max(q.x, math.Max(q.y, q.z)), 0) - round
 }
 
 func rod(p, a, b vec, r float64) float64 {
-	pa, ba := p.minus(a), b.minus(a)
+	pa := p.minus(a)
+	ba := b.minus(a)
+
 	return pa.minus(ba.times(clamp(pa.dot(ba)/ba.dot(ba)))).length() - r
 }
 
@@ -53,8 +56,12 @@ func wall(p vec, top float64, radii []float64) float64 {
 	i := min(int(at), len(radii)-2)
 	get := func(k int) float64 { return radii[max(0, min(k, len(radii)-1))] }
 	t := at - float64(i)
-	a, b, c, d := get(i-1), get(i), get(i+1), get(i+2)
+	a := get(i - 1)
+	b := get(i)
+	c := get(i + 1)
+	d := get(i + 2)
 	r := b + 0.5*t*(c-a+t*(2*a-5*b+4*c-d+t*(3*(b-c)+d-a)))
+
 	return (math.Sqrt(p.x*p.x+p.z*p.z) - r) * 0.6
 }
 
@@ -63,5 +70,6 @@ func near(a, b hit) hit {
 	if b.distance < a.distance {
 		return b
 	}
+
 	return a
 }

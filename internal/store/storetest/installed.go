@@ -30,11 +30,13 @@ type installed struct {
 // find looks for the newest PostgreSQL in the PATH and where packages put it.
 func find(ctx context.Context) (installed, error) {
 	var places []string
+
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
 			places = append(places, filepath.Dir(path))
 		}
 	}
+
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/lib64/pgsql/bin", "/usr/local/pgsql/bin",
 		"/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin",
@@ -43,24 +45,31 @@ func find(ctx context.Context) (installed, error) {
 		if err != nil {
 			return installed{}, err
 		}
+
 		places = append(places, found...)
 	}
+
 	versions := map[string]int{}
 	for _, place := range places {
 		versions[place] = version(ctx, place)
 	}
+
 	install := "apt-get install postgresql"
 	if runtime.GOOS == "darwin" {
 		install = "brew install postgresql@15"
 	}
+
 	if len(places) == 0 {
 		return installed{}, fmt.Errorf("PostgreSQL's server is missing; install it with: %s", install)
 	}
+
 	best := slices.MaxFunc(places, func(a, b string) int { return cmp.Compare(versions[a], versions[b]) })
 	if versions[best] < oldest {
 		return installed{}, fmt.Errorf("PostgreSQL in %s is older than %d; install a newer one with: %s", best, oldest, install)
 	}
+
 	as, err := anyoneButRoot()
+
 	return installed{bin: best, as: as}, err
 }
 
@@ -69,18 +78,22 @@ func version(ctx context.Context, place string) int {
 	if _, err := os.Stat(filepath.Join(place, "initdb")); err != nil {
 		return 0
 	}
+
 	said, err := exec.CommandContext(ctx, filepath.Join(place, "postgres"), "--version").Output()
 	if err != nil {
 		return 0
 	}
+
 	m := numbered.FindSubmatch(said)
 	if m == nil {
 		return 0
 	}
+
 	n, err := strconv.Atoi(string(m[1]))
 	if err != nil {
 		return 0
 	}
+
 	return n
 }
 
@@ -89,20 +102,26 @@ func anyoneButRoot() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
+
 	var why error
+
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {
 			why = errors.Join(why, err)
 			continue
 		}
+
 		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+
 		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, err
 		}
+
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
+
 	return nil, fmt.Errorf("a database server does not run as root, and there is nobody to lend it to: %w", why)
 }
 
@@ -112,10 +131,12 @@ func (i installed) newFolder() (string, error) {
 	if len(parent) > 60 || !i.reaches(parent) {
 		parent = "/tmp"
 	}
+
 	folder, err := os.MkdirTemp(parent, "unireel-pg-")
 	if err != nil || i.as == nil {
 		return folder, err
 	}
+
 	return folder, os.Chown(folder, int(i.as.Uid), int(i.as.Gid))
 }
 
@@ -124,15 +145,18 @@ func (i installed) reaches(folder string) bool {
 	if i.as == nil {
 		return true
 	}
+
 	for {
 		info, err := os.Stat(folder)
 		if err != nil || info.Mode().Perm()&0o001 == 0 {
 			return false
 		}
+
 		above := filepath.Dir(folder)
 		if above == folder {
 			return true
 		}
+
 		folder = above
 	}
 }

@@ -46,15 +46,19 @@ func (l *line) cut() { _ = errors.Join(l.client.Close(), l.server.Close()) }
 // ends with the test.
 func NewProxy(t testing.TB, dsn string) *Proxy {
 	t.Helper()
+
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &Proxy{socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432"), lines: map[*line]struct{}{}}
 	if p.door, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	u.Host, u.RawQuery = p.door.Addr().String(), url.Values{"sslmode": {"disable"}}.Encode()
+
+	u.Host = p.door.Addr().String()
+	u.RawQuery = url.Values{"sslmode": {"disable"}}.Encode()
 	p.address = u
 	p.running.Go(p.serve)
 	t.Cleanup(func() {
@@ -62,6 +66,7 @@ func NewProxy(t testing.TB, dsn string) *Proxy {
 		_ = p.door.Close()
 		p.running.Wait()
 	})
+
 	return p
 }
 
@@ -72,6 +77,7 @@ func (p *Proxy) DSN() string { return p.address.String() }
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	for l := range p.lines {
 		l.cut()
 	}
@@ -89,6 +95,7 @@ func (p *Proxy) Down() {
 func (p *Proxy) Up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.down = false
 }
 
@@ -103,6 +110,7 @@ func (p *Proxy) LoseAnswer() { p.lose(lossAnswer) }
 func (p *Proxy) lose(what loss) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	p.losing = what
 }
 
@@ -110,10 +118,13 @@ func (p *Proxy) lose(what loss) {
 func (p *Proxy) takes(what loss) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	if p.losing != what {
 		return false
 	}
+
 	p.losing = lossNone
+
 	return true
 }
 
@@ -123,19 +134,24 @@ func (p *Proxy) serve() {
 		if err != nil {
 			return
 		}
+
 		server, err := new(net.Dialer).DialContext(context.Background(), "unix", p.socket)
 		if err != nil { // the server is stopped
 			_ = client.Close()
 			continue
 		}
+
 		l := &line{client, server}
+
 		p.mu.Lock()
+
 		down := p.down
 		if !down {
 			p.lines[l] = struct{}{}
 			p.running.Go(func() { p.carry(l) })
 		}
 		p.mu.Unlock()
+
 		if down {
 			l.cut()
 		}
@@ -150,6 +166,7 @@ func (p *Proxy) carry(l *line) {
 	both.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	delete(p.lines, l)
 }
 
@@ -157,6 +174,7 @@ func (p *Proxy) ask(l *line) error {
 	if err := pass(l.server, l.client, 0, func(byte, []byte) bool { return true }); err != nil { // the start-up message has no kind
 		return err
 	}
+
 	for {
 		err := pass(l.server, l.client, 1, func(kind byte, body []byte) bool {
 			return (kind != 'Q' && kind != 'P') || !commits(body) || !p.takes(lossCommit)
@@ -191,19 +209,25 @@ func pass(to io.Writer, from io.Reader, kind int, allowed func(kind byte, body [
 	if _, err := io.ReadFull(from, head); err != nil {
 		return err
 	}
+
 	length := binary.BigEndian.Uint32(head[kind:])
 	if length < 4 || length > 1<<30 {
 		return fmt.Errorf("a message of %d bytes", length)
 	}
+
 	message := make([]byte, len(head)+int(length)-4)
 	copy(message, head)
+
 	body := message[len(head):]
 	if _, err := io.ReadFull(from, body); err != nil {
 		return err
 	}
+
 	if !allowed(head[0], body) {
 		return errors.New("lost")
 	}
+
 	_, err := to.Write(message)
+
 	return err
 }

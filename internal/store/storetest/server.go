@@ -91,23 +91,28 @@ type Server struct {
 // settings ("name=value") come after the defaults.
 func NewServer(t testing.TB, settings ...string) *Server {
 	t.Helper()
+
 	ctx, done := context.WithTimeout(t.Context(), patience)
 	defer done()
+
 	s, err := Launch(ctx, Options{Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	return s
 }
 
 // Stop ends the server at once, as a crash does; what was committed stays.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
+
 	if err := s.end("keep\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +121,10 @@ func (s *Server) Stop(t testing.TB) {
 // Start starts a stopped server again, at the same place.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
+
 	ctx, done := context.WithTimeout(t.Context(), patience)
 	defer done()
+
 	if err := s.start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -130,19 +137,24 @@ func Launch(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Server{installed: found, settings: slices.Concat(always, hasty, o.Settings)}
 	if o.Durable {
 		s.settings = slices.Concat(always, o.Settings)
 	}
+
 	if s.folder, err = found.newFolder(); err != nil {
 		return nil, err
 	}
+
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.end(""))
 	}
+
 	if err := s.exec(ctx, "CREATE ROLE "+owner+" LOGIN"); err != nil {
 		return nil, errors.Join(err, s.end(""))
 	}
+
 	return s, nil
 }
 
@@ -158,7 +170,9 @@ func (s *Server) PID() (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	first, _, _ := strings.Cut(string(text), "\n")
+
 	return strconv.Atoi(first)
 }
 
@@ -168,23 +182,33 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	ended, output, err := os.Pipe()
 	if err != nil {
 		return errors.Join(err, input.Close(), leash.Close())
 	}
+
 	args := []string{"-c", keeper, "keeper", s.installed.bin, s.folder}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
+
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", args...)
-	cmd.Dir, cmd.Stdin, cmd.Stdout = s.folder, input, output
+	cmd.Dir = s.folder
+	cmd.Stdin = input
+	cmd.Stdout = output
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} // no PGDATA, PGPORT and such
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: s.installed.as}
+
 	err = cmd.Start()
 	if err = errors.Join(err, input.Close(), output.Close()); err != nil {
 		return fmt.Errorf("start a database server: %w", errors.Join(err, leash.Close(), ended.Close()))
 	}
-	s.keeper, s.leash, s.ended = cmd, leash, ended
+
+	s.keeper = cmd
+	s.leash = leash
+	s.ended = ended
+
 	return s.await(ctx)
 }
 
@@ -196,6 +220,7 @@ func (s *Server) await(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+
 		if s.over(20*time.Millisecond) || ctx.Err() != nil {
 			said, _ := os.ReadFile(filepath.Join(s.folder, "server.log"))
 			return fmt.Errorf("the database server did not start: %w\n%s", err, said)
@@ -207,6 +232,7 @@ func (s *Server) await(ctx context.Context) error {
 func (s *Server) over(within time.Duration) bool {
 	_ = s.ended.SetReadDeadline(time.Now().Add(within))
 	_, err := s.ended.Read(make([]byte, 1))
+
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
@@ -215,18 +241,23 @@ func (s *Server) end(word string) error {
 	if s.leash == nil {
 		return nil
 	}
+
 	var err error
 	if word != "" {
 		_, err = s.leash.WriteString(word)
 	}
+
 	err = errors.Join(err, s.leash.Close())
 	if s.over(patience) {
 		err = errors.Join(err, s.keeper.Wait())
 	} else {
 		err = errors.Join(err, errors.New("the database server did not stop in time"))
 	}
+
 	err = errors.Join(err, s.ended.Close())
-	s.leash, s.ended = nil, nil
+	s.leash = nil
+	s.ended = nil
+
 	return err
 }
 
@@ -244,9 +275,11 @@ func (s *Server) exec(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = conn.Exec(ctx, text)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", strings.SplitN(text, "\n", 2)[0], err)
 	}
+
 	return errors.Join(err, conn.Close(ctx))
 }

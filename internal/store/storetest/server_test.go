@@ -19,43 +19,54 @@ func TestMain(m *testing.M) {
 	if place := os.Getenv("UNIREEL_STORETEST_VICTIM"); place != "" {
 		victim(place)
 	}
+
 	goleak.VerifyTestMain(m)
 }
 
 // ask connects and asks for one number.
 func ask(t testing.TB, dsn, text string) (n int64, err error) {
 	t.Helper()
+
 	ctx := context.Background()
+
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
+
 	return n, conn.QueryRow(ctx, text).Scan(&n)
 }
 
 func tell(t testing.TB, dsn, text string) {
 	t.Helper()
+
 	ctx := context.Background()
+
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
+
 	if _, err := conn.Exec(ctx, text); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestDatabasesAreFreshAndTheirOwnersOwn(t *testing.T) {
-	a, b := Database(t), Database(t)
+	a := Database(t)
+	b := Database(t)
 	tell(t, a, "CREATE TABLE x (n BIGINT)")
+
 	if _, err := ask(t, b, "SELECT COUNT(*) FROM x"); err == nil {
 		t.Error("a table of one database is in another")
 	}
+
 	if n, err := ask(t, a, "SELECT COUNT(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"); err != nil || n != 0 {
 		t.Errorf("%d, %v: tests run as a superuser, which no installation should need", n, err)
 	}
+
 	if n, err := ask(t, a, "SELECT COUNT(*) FROM (SELECT 1 WHERE 'b' > 'A' AND 'a' < 'B') AS x"); err != nil || n != 1 {
 		t.Errorf("%d, %v: databases sort by bytes, as few installations do", n, err)
 	}
@@ -63,43 +74,54 @@ func TestDatabasesAreFreshAndTheirOwnersOwn(t *testing.T) {
 
 func TestADatabaseIsGoneWithItsTest(t *testing.T) {
 	var dsn string
+
 	t.Run("one", func(t *testing.T) {
 		dsn = Database(t)
 		tell(t, dsn, "SELECT 1")
 	})
+
 	if _, err := ask(t, dsn, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("it answers %v", err)
 	}
 }
 
 func TestTablesAreMadeOnceAndCopied(t *testing.T) {
-	s, calls := NewServer(t), 0
+	s := NewServer(t)
+	calls := 0
+
 	migrate := func(ctx context.Context, dsn string) error {
 		calls++
 		if calls == 1 {
 			return errors.New("not yet")
 		}
+
 		tell(t, dsn, "CREATE TABLE x (n BIGINT)")
+
 		return nil
 	}
 	if err := s.prepare(migrate); err == nil {
 		t.Error("a failure made a template")
 	}
+
 	for range 2 {
 		if err := s.prepare(migrate); err != nil {
 			t.Fatal(err)
 		}
+
 		dsn, drop, err := s.make(t.Context(), template)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if n, err := ask(t, dsn, "SELECT COUNT(*) FROM x"); err != nil || n != 0 {
 			t.Errorf("%d, %v", n, err)
 		}
+
 		if err := drop(); err != nil {
 			t.Error(err)
 		}
 	}
+
 	if calls != 2 {
 		t.Errorf("migrated %d times", calls)
 	}
@@ -110,10 +132,13 @@ func TestAServerKeepsWhatWasCommittedOverACrash(t *testing.T) {
 	dsn := s.Database(t)
 	tell(t, dsn, "CREATE TABLE x (n BIGINT); INSERT INTO x VALUES (7)")
 	s.Stop(t)
+
 	if _, err := ask(t, dsn, "SELECT n FROM x"); err == nil {
 		t.Error("a stopped server answers")
 	}
+
 	s.Start(t)
+
 	if n, err := ask(t, dsn, "SELECT n FROM x"); err != nil || n != 7 {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -131,23 +156,29 @@ func TestAProgramsServerIsDurableAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dsn, drop, err := s.NewDatabase(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	const durable = "SELECT COUNT(*) FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes') AND setting = 'on'"
 	if n, err := ask(t, dsn, durable); err != nil || n != 3 {
 		t.Errorf("%d of 3, %v", n, err)
 	}
+
 	if err := drop(); err != nil {
 		t.Error(err)
 	}
+
 	if _, err := ask(t, dsn, "SELECT 1"); err == nil {
 		t.Error("a dropped database answers")
 	}
+
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+
 	if _, err := os.Stat(s.Folder()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its folder: %v", err)
 	}
@@ -167,12 +198,15 @@ func victim(place string) {
 	if err != nil {
 		panic(err)
 	}
+
 	if err := os.WriteFile(place+".new", []byte(s.folder), 0o600); err != nil {
 		panic(err)
 	}
+
 	if err := os.Rename(place+".new", place); err != nil {
 		panic(err)
 	}
+
 	select {}
 }
 
@@ -180,32 +214,42 @@ func victim(place string) {
 func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	place := filepath.Join(t.TempDir(), "folder")
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
+
 	cmd.Env = append(os.Environ(), "UNIREEL_STORETEST_VICTIM="+place)
+
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill() }()
+
 	var folder []byte
+
 	poll(t, "the server is there", func() (err error) { folder, err = os.ReadFile(place); return err })
+
 	pid, err := (&Server{folder: string(folder)}).PID()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+
 	_ = cmd.Wait()
+
 	poll(t, "the server is gone", func() error {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 			return errors.New("it runs")
 		}
+
 		return nil
 	})
 	poll(t, "the folder is gone", func() error {
 		if _, err := os.Stat(string(folder)); !errors.Is(err, os.ErrNotExist) {
 			return errors.New("it is there")
 		}
+
 		return nil
 	})
 }
@@ -213,12 +257,15 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 // poll asks again and again, since nobody tells of another process.
 func poll(t *testing.T, what string, f func() error) {
 	t.Helper()
+
 	deadline := time.After(patience)
+
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
+
 		select {
 		case <-deadline:
 			t.Fatalf("%s: %v", what, err)

@@ -27,6 +27,7 @@ type Place struct {
 var shared = sync.OnceValues(func() (*Server, error) {
 	ctx, done := context.WithTimeout(context.Background(), patience)
 	defer done()
+
 	return Launch(ctx, Options{})
 })
 
@@ -48,10 +49,12 @@ func Each(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
 // SQLite only: their code is the same on both, and the store's own tests race the rest.
 func Rooms(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
 	t.Helper()
+
 	if Raced {
 		t.Run("sqlite", func(t *testing.T) { f(t, File(t)) })
 		return
 	}
+
 	Each(t, migrate, f)
 }
 
@@ -63,10 +66,12 @@ type Migrate func(ctx context.Context, database string) error
 // bubble, since a server outside of it has to answer.
 func Database(t testing.TB) string {
 	t.Helper()
+
 	s, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s.Database(t)
 }
 
@@ -75,11 +80,14 @@ func Database(t testing.TB) string {
 // of a package must mean the same by it.
 func Migrated(t testing.TB, migrate Migrate) string {
 	t.Helper()
+
 	dsn, drop, err := Make(migrate)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dropped(t, drop)
+
 	return dsn
 }
 
@@ -90,12 +98,15 @@ func Make(migrate Migrate) (dsn string, drop func() error, err error) {
 	if err != nil {
 		return "", nil, err
 	}
+
 	if migrate == nil {
 		return s.make(context.Background(), "template0")
 	}
+
 	if err := s.prepare(migrate); err != nil {
 		return "", nil, fmt.Errorf("make the tables: %w", err)
 	}
+
 	return s.make(context.Background(), template)
 }
 
@@ -107,31 +118,40 @@ const template = "unireel_tables"
 func (s *Server) prepare(migrate Migrate) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.prepared {
 		return nil
 	}
+
 	ctx, done := context.WithTimeout(context.Background(), patience)
 	defer done()
+
 	for _, text := range []string{"DROP DATABASE IF EXISTS " + template + " WITH (FORCE)", create(template, "template0")} {
 		if err := s.exec(ctx, text); err != nil {
 			return err
 		}
 	}
+
 	if err := migrate(ctx, s.dsn(template)); err != nil {
 		return err
 	}
+
 	s.prepared = true
+
 	return nil
 }
 
 // Database makes an empty database on this server, as the package's does.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
+
 	dsn, drop, err := s.make(t.Context(), "template0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dropped(t, drop)
+
 	return dsn
 }
 
@@ -153,18 +173,23 @@ func (s *Server) make(ctx context.Context, from string) (dsn string, drop func()
 	do := func(ctx context.Context, what, text string) error {
 		ctx, done := context.WithTimeout(ctx, patience)
 		defer done()
+
 		if err := s.exec(ctx, text); err != nil {
 			return fmt.Errorf("%s a database: %w", what, err)
 		}
+
 		return nil
 	}
+
 	name := fmt.Sprintf("unireel_%d", s.made.Add(1))
 	if err := do(ctx, "make", create(name, from)); err != nil {
 		return "", nil, err
 	}
+
 	drop = func() error {
 		return do(context.Background(), "drop", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 	}
+
 	return s.dsn(name), drop, nil
 }
 
@@ -176,6 +201,7 @@ func create(name, from string) string {
 	if from == "template0" {
 		text += " ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 	}
+
 	return text
 }
 

@@ -57,18 +57,26 @@ func (s *Sim) create(c *call) reply {
 		code := struct{ Code string }{}
 		_ = json.Unmarshal(a.body, &code)
 		s.note(c, order, code.Code, nil)
+
 		return a
 	}
-	understand, longest := s.understand, 1500
+
+	understand := s.understand
+	longest := 1500
+
 	if l, ok := lineOf(order.Model); ok {
-		understand, longest = l.understand(s), l.prompt
+		understand = l.understand(s)
+		longest = l.prompt
 	}
+
 	spec, input, wrong := understand(order)
 	if wrong != "" && s.o.Strict {
 		s.note(c, order, "InvalidParameter", nil)
 		return refusal(http.StatusBadRequest, "InvalidParameter", wrong)
 	}
+
 	s.mu.Lock()
+
 	t := &task{
 		id: s.newIDLocked(), requestID: c.id, key: c.key, model: order.Model, prompt: cut(order.Input.Prompt, longest),
 		spec: spec, size: spec.size(), format: order.Parameters.Format, input: input, made: c.now, takes: s.o.RenderMin,
@@ -76,16 +84,24 @@ func (s *Sim) create(c *call) reply {
 	if _, media := lineOf(order.Model); media || mode(order.Model) == "i2v" {
 		t.size = ""
 	}
+
 	if span := s.o.RenderMax - s.o.RenderMin; span > 0 {
 		t.takes += time.Duration(s.random.Int64N(int64(span)))
 	}
+
 	if wrong != "" {
-		t.fails, t.code, t.message, t.takes = true, "InvalidParameter", wrong, 75*time.Millisecond
+		t.fails = true
+		t.code = "InvalidParameter"
+		t.message = wrong
+		t.takes = 75 * time.Millisecond
 	}
+
 	s.add(t)
 	s.mu.Unlock()
+
 	c.made = t
 	s.note(c, order, "", t)
+
 	return answer(http.StatusOK, map[string]any{
 		"output": map[string]string{"task_status": pending, "task_id": t.id}, "request_id": c.id,
 	})
@@ -97,9 +113,11 @@ func (s *Sim) gate(c *call, order *creation) (reply, bool) {
 	if c.Header.Get("X-DashScope-Async") != "enable" {
 		return bad(http.StatusForbidden, "AccessDenied", "current user api does not support synchronous calls.")
 	}
+
 	if json.Unmarshal(c.body, order) != nil {
 		return bad(http.StatusBadRequest, "BadRequest.IllegalInput", "The input parameter requires json format.")
 	}
+
 	switch {
 	case order.Model == "":
 		return bad(http.StatusBadRequest, "BadRequest.EmptyModel", `Required parameter "model" missing from request.`)
@@ -110,12 +128,14 @@ func (s *Sim) gate(c *call, order *creation) (reply, bool) {
 	case !s.allow("submit "+c.key.Account+" "+order.Model, s.o.Limits.Submits, c.now):
 		return bad(http.StatusTooManyRequests, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
 	}
+
 	resolve := c.Header.Get("X-DashScope-OssResourceResolve") == "enable"
 	for _, u := range order.media() {
 		if strings.HasPrefix(u, "oss://") && (!resolve || !s.readable(u, c.key, order.Model)) {
 			return bad(http.StatusBadRequest, "InvalidParameter.DataInspection", "Unable to download the media resource during the data inspection process.")
 		}
 	}
+
 	return reply{}, false
 }
 
@@ -124,6 +144,7 @@ func (o creation) media() []string {
 	for _, m := range o.Input.Media {
 		all = append(all, m.URL, m.Voice)
 	}
+
 	return slices.DeleteFunc(all, func(u string) bool { return u == "" })
 }
 
@@ -131,19 +152,25 @@ func (o creation) media() []string {
 // references, and what is wrong.
 func (s *Sim) understand(o creation) (Spec, float64, string) {
 	kind := mode(o.Model)
-	seconds, longest := 5.0, 15.0
+	seconds := 5.0
+	longest := 15.0
+
 	if o.Parameters.Duration != nil {
 		seconds = *o.Parameters.Duration
 	}
+
 	if kind == "r2v" {
 		longest = 10
 	}
+
 	size, wrong := s.sizeOf(o, kind)
 	spec := Spec{Seconds: int(seconds), Sound: true}
+
 	_, _ = fmt.Sscanf(size, "%d*%d", &spec.Width, &spec.Height) // what is no size stays 0
 	if o.Parameters.Audio != nil && strings.Contains(o.Model, "-flash") {
 		spec.Sound = *o.Parameters.Audio
 	}
+
 	switch {
 	case wrong != "":
 	case seconds != float64(int(seconds)) || seconds < 2 || seconds > longest:
@@ -157,10 +184,13 @@ func (s *Sim) understand(o creation) (Spec, float64, string) {
 	case kind != "i2v" && strings.TrimSpace(o.Input.Prompt) == "":
 		wrong = "prompt must contain words"
 	}
+
 	if kind != "r2v" || wrong != "" {
 		return spec, 0, wrong
 	}
+
 	input, wrong := s.referenceSeconds(slices.Concat(o.Input.References, o.Input.Videos), len(o.Input.Videos))
+
 	return spec, input, wrong
 }
 
@@ -173,40 +203,52 @@ func (s *Sim) sizeOf(o creation, kind string) (string, string) {
 		case "", "1080P":
 			return s.shape(o.Input.Image, sizes[1080]), ""
 		}
+
 		return "1280*720", "Required parameter(resolution) missing or invalid, please check the request parameters."
 	}
+
 	if o.Parameters.Size == "" {
 		return "1920*1080", ""
 	}
+
 	all := slices.Concat(sizes[720], sizes[1080])
 	if !slices.Contains(all, o.Parameters.Size) {
 		return "1280*720", fmt.Sprintf("The size is not match the allowed size ['%s']", strings.Join(all, "', '"))
 	}
+
 	return o.Parameters.Size, ""
 }
 
 // referenceSeconds is what the reference videos are billed for. The last of urls
 // are videos whatever they are called.
 func (s *Sim) referenceSeconds(urls []string, last int) (float64, string) {
-	videos, total := 0, 0.0
+	videos := 0
+	total := 0.0
+
 	if len(urls) == 0 {
 		return 0, "Field required: input.reference_urls"
 	}
+
 	if len(urls) > 5 {
 		return 0, "Required parameter(reference_urls) missing or invalid: at most 5 references."
 	}
+
 	for i, u := range urls {
 		plain, _, _ := strings.Cut(u, "?")
+
 		end := strings.ToLower(path.Ext(plain))
 		if i < len(urls)-last && end != ".mp4" && end != ".mov" {
 			continue
 		}
+
 		videos++
 		total += min(s.secondsOf(u), caps[len(urls)])
 	}
+
 	if videos > 3 {
 		return 0, "Required parameter(reference_urls) missing or invalid: at most 3 videos."
 	}
+
 	return total, ""
 }
 
@@ -217,6 +259,7 @@ func (s *Sim) secondsOf(u string) float64 {
 			return known
 		}
 	}
+
 	return s.o.ReferenceSeconds
 }
 
@@ -225,11 +268,14 @@ func (s *Sim) note(c *call, o creation, code string, t *task) {
 	if o.Input != nil {
 		n.Prompt = o.Input.Prompt
 	}
+
 	if t != nil {
 		n.Task = t.id
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.submissions = append(s.submissions, n)
 }
 
@@ -239,6 +285,7 @@ func mode(model string) string {
 			return m
 		}
 	}
+
 	return "t2v"
 }
 
@@ -247,5 +294,6 @@ func cut(text string, n int) string {
 	if r := []rune(text); len(r) > n {
 		return string(r[:n])
 	}
+
 	return text
 }

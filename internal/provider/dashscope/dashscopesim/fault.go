@@ -37,10 +37,12 @@ type Fault struct {
 func (s *Sim) Inject(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	for _, f := range faults {
 		if f.Times == 0 {
 			f.Times = 1
 		}
+
 		s.faults = append(s.faults, &f)
 	}
 }
@@ -49,19 +51,24 @@ func (s *Sim) Inject(faults ...Fault) {
 func (s *Sim) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.faults = nil
 }
 
 func (s *Sim) meet(kind Call, c *call) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	for _, f := range s.faults {
 		if f.Times == 0 || f.Call != kind || (f.When != nil && !f.When(c.Request)) {
 			continue
 		}
+
 		f.Times--
+
 		return f
 	}
+
 	return nil
 }
 
@@ -104,6 +111,7 @@ func CutAfter(on Call) Fault {
 		w.WriteHeader(a.status)
 		_, _ = w.Write(b[:len(b)/2])
 		_ = http.NewResponseController(w).Flush()
+
 		panic(http.ErrAbortHandler)
 	}}
 }
@@ -122,11 +130,14 @@ func Drip(on Call, pause time.Duration) Fault {
 		b := a.ready(w)
 		w.WriteHeader(a.status)
 		flush := http.NewResponseController(w).Flush
+
 		tick := time.NewTicker(pause)
 		defer tick.Stop()
+
 		for i := range b {
 			_, _ = w.Write(b[i : i+1])
 			_ = flush()
+
 			select {
 			case <-tick.C:
 			case <-r.Context().Done():
@@ -166,6 +177,7 @@ func hang(release <-chan struct{}) func(http.ResponseWriter, *http.Request, repl
 		case <-release:
 		case <-r.Context().Done():
 		}
+
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -178,7 +190,11 @@ func Zip(on Call) Fault {
 // FailTask lets the next submitted task end FAILED. An empty code and message
 // are left out of the body.
 func FailTask(code, message string) Fault {
-	return Fault{Call: Submit, Task: func(t *task) { t.fails, t.code, t.message = true, code, message }}
+	return Fault{Call: Submit, Task: func(t *task) {
+		t.fails = true
+		t.code = code
+		t.message = message
+	}}
 }
 
 // TextNumbers writes the numbers of the next submitted task's usage as strings.

@@ -27,6 +27,7 @@ func (s Spec) size() string {
 	if s.Width == 0 {
 		return ""
 	}
+
 	return fmt.Sprintf("%d*%d", s.Width, s.Height)
 }
 
@@ -41,18 +42,21 @@ func (f *films) get(spec Spec, video func(Spec) ([]byte, error)) ([]byte, error)
 	if f.made == nil {
 		f.made = map[Spec]func() ([]byte, error){}
 	}
+
 	once, ok := f.made[spec]
 	if !ok {
 		once = sync.OnceValues(func() ([]byte, error) { return video(spec) })
 		f.made[spec] = once
 	}
 	f.mu.Unlock()
+
 	b, err := once()
 	if err != nil {
 		f.mu.Lock()
 		delete(f.made, spec)
 		f.mu.Unlock()
 	}
+
 	return b, err
 }
 
@@ -63,7 +67,9 @@ func render(spec Spec) ([]byte, error) {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	defer os.RemoveAll(folder)
+
 	path := filepath.Join(folder, "result.mp4")
+
 	args := []string{
 		"-nostdin", "-v", "error", "-f", "lavfi", "-i",
 		fmt.Sprintf("testsrc2=s=%dx%d:r=30:d=%d", spec.Width, spec.Height, spec.Seconds),
@@ -71,15 +77,20 @@ func render(spec Spec) ([]byte, error) {
 	if spec.Sound {
 		args = append(args, "-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=220:duration=%d", spec.Seconds), "-c:a", "aac", "-b:a", "96k")
 	}
+
 	args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path)
+
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+
 	if out, err := exec.CommandContext(ctx, "ffmpeg", args...).CombinedOutput(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, errors.New("ffmpeg is missing; install it: apt-get install ffmpeg")
 		}
+
 		return nil, fmt.Errorf("render %s: %w: %s", spec.size(), err, out)
 	}
+
 	return os.ReadFile(path)
 }
 
@@ -89,26 +100,35 @@ func (s *Sim) link(r *http.Request, t *task) string {
 	if t.dead {
 		expires = t.ended.Add(-time.Second)
 	}
-	name, until := t.id+".mp4", strconv.FormatInt(expires.Unix(), 10)
+
+	name := t.id + ".mp4"
+	until := strconv.FormatInt(expires.Unix(), 10)
 	q := url.Values{"Expires": {until}, "OSSAccessKeyId": {"simulated"}, "Signature": {s.sign(name + until)}}
+
 	return origin(r) + "/results/" + name + "?" + q.Encode()
 }
 
 // fetch gives a result's bytes to whoever has its link.
 func (s *Sim) fetch(c *call) reply {
-	name, q := c.PathValue("file"), c.URL.Query()
+	name := c.PathValue("file")
+
+	q := c.URL.Query()
 	if q.Get("Signature") != s.sign(name+q.Get("Expires")) {
 		return ossRefusal(http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
 	}
+
 	if until, _ := strconv.ParseInt(q.Get("Expires"), 10, 64); c.now.Unix() >= until {
 		return ossRefusal(http.StatusForbidden, "AccessDenied", "Request has expired.")
 	}
+
 	s.mu.Lock()
 	t := s.tasks[strings.TrimSuffix(name, ".mp4")]
 	s.mu.Unlock()
+
 	if t == nil {
 		return ossRefusal(http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
 	}
+
 	b := t.video
 	if b == nil {
 		var err error
@@ -116,6 +136,7 @@ func (s *Sim) fetch(c *call) reply {
 			return ossRefusal(http.StatusInternalServerError, "InternalError", err.Error())
 		}
 	}
+
 	return reply{status: http.StatusOK, kind: "video/mp4", body: b, open: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "video/mp4")
 		http.ServeContent(w, r, "", t.ended, bytes.NewReader(b))

@@ -61,6 +61,7 @@ func lineOf(model string) (line, bool) {
 			return l, true
 		}
 	}
+
 	return line{}, false
 }
 
@@ -68,20 +69,25 @@ func lineOf(model string) (line, bool) {
 func (l line) understand(s *Sim) func(creation) (Spec, float64, string) {
 	return func(o creation) (Spec, float64, string) {
 		p := o.Parameters
+
 		spec := Spec{Seconds: 5, Sound: true}
 		if p.Duration != nil {
 			spec.Seconds = int(*p.Duration)
 		}
+
 		if l.sound && p.Audio != nil {
 			spec.Sound = *p.Audio
 		}
+
 		_, _ = fmt.Sscanf(l.size(s, o), "%d*%d", &spec.Width, &spec.Height) // what is no size stays 0
 		for _, wrong := range []string{l.stranger(o), l.parameters(o), l.media(o)} {
 			if wrong != "" {
 				return spec, 0, wrong
 			}
 		}
+
 		input, wrong := l.input(s, o)
+
 		return spec, input, wrong
 	}
 }
@@ -108,11 +114,13 @@ func (l line) stranger(o creation) string {
 	case o.Input.Audio != "" && l.begins != "wan2.7-t2v":
 		return missing("audio_url")
 	}
+
 	return ""
 }
 
 func (l line) parameters(o creation) string {
 	p := o.Parameters
+
 	_, tier := l.sizes[p.Resolution]
 	switch {
 	case p.Resolution != "" && !tier:
@@ -124,15 +132,19 @@ func (l line) parameters(o creation) string {
 	case p.Seed != nil && (*p.Seed < l.seed || *p.Seed > 2147483647):
 		return missing("seed")
 	}
+
 	return ""
 }
 
 // media is what is wrong with the list.
 func (l line) media(o creation) string {
 	count := map[string]int{}
-	frames, references := 0, 0
+	frames := 0
+	references := 0
+
 	for i, m := range o.Input.Media {
 		most, known := l.most[m.Type]
+
 		count[m.Type]++
 		switch {
 		case !known:
@@ -147,6 +159,7 @@ func (l line) media(o creation) string {
 			references++
 		}
 	}
+
 	characters := count["reference_image"] + count["reference_video"]
 	switch {
 	case l.begins == "wan2.7-r2v" && characters == 0, l.begins == "wan2.7-i2v" && count["first_frame"]+count["first_clip"] == 0:
@@ -158,29 +171,37 @@ func (l line) media(o creation) string {
 	case l.begins != "wan2.7-i2v" && strings.TrimSpace(o.Input.Prompt) == "":
 		return "prompt must contain words"
 	}
+
 	return ""
 }
 
 // input is the seconds that the reference videos are billed for: of each a part
 // that shrinks with their number (2.7), or all (3.0).
 func (l line) input(s *Sim, o creation) (float64, string) {
-	whole, billed, references := 0.0, 0.0, 0
+	whole := 0.0
+	billed := 0.0
+	references := 0
+
 	for _, m := range o.Input.Media {
 		if m.Type == "reference_image" || m.Type == "reference_video" {
 			references++
 		}
 	}
+
 	for _, m := range o.Input.Media {
 		if m.Type != "reference_video" {
 			continue
 		}
+
 		whole += s.secondsOf(m.URL)
 		billed += min(s.secondsOf(m.URL), caps[min(references, len(caps)-1)])
 	}
+
 	seconds := 5.0
 	if o.Parameters.Duration != nil {
 		seconds = *o.Parameters.Duration
 	}
+
 	switch {
 	case l.begins == "wan2.7-r2v" && whole > 0 && seconds > 10:
 		return 0, missing("duration") + " It must be an integer in [2, 10]."
@@ -189,6 +210,7 @@ func (l line) input(s *Sim, o creation) (float64, string) {
 	case whole > 15.5 || whole > 0 && whole+seconds > 30.5:
 		return 0, "Invalid file duration. The file duration must be 1 s ~ 15 s."
 	}
+
 	return whole, ""
 }
 
@@ -198,10 +220,12 @@ func (l line) size(s *Sim, o creation) string {
 	if tier, ok := l.sizes[o.Parameters.Resolution]; ok {
 		list = tier
 	}
+
 	for _, m := range o.Input.Media {
 		if m.Type == "first_frame" {
 			return s.shape(m.URL, list)
 		}
 	}
+
 	return list[max(slices.Index(formats, o.Parameters.Format), 0)]
 }

@@ -12,6 +12,7 @@ import (
 // What the models from 2.7 on take, and what belongs to the body of another.
 func TestMediaBodies(t *testing.T) {
 	const image, video, frame = `{"type":"reference_image","url":"https://x.org/1.png"}`, `{"type":"reference_video","url":"https://x.org/1.mp4"}`, `{"type":"first_frame","url":"https://x.org/1.png"}`
+
 	repeat := func(one string, n int) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
 	for name, tt := range map[string]struct {
 		model, input, parameters string
@@ -51,12 +52,15 @@ func TestMediaBodies(t *testing.T) {
 		"3.0 31 s":                    {"wan3.0-video", ``, `"duration":31`, "[2, 30]"},
 	} {
 		w := newWorld(Options{Strict: true})
+
 		input := `"prompt":"p"`
 		if tt.input != "" {
 			input += "," + tt.input
 		}
+
 		status, body := w.create("k", `{"model":"`+tt.model+`","input":{`+input+`},"parameters":{`+tt.parameters+`}}`)
 		code, _ := body["code"].(string)
+
 		message, _ := body["message"].(string)
 		if tt.want == "" && status != http.StatusOK || tt.want != "" && (status != http.StatusBadRequest || code != "InvalidParameter" || !strings.Contains(message, tt.want)) {
 			t.Errorf("%s: %d %v; want %q", name, status, body, tt.want)
@@ -71,6 +75,7 @@ func TestMediaUsage(t *testing.T) {
 	id := w.must(t, `{"model":"wan2.7-r2v","input":{"prompt":"`+prompt+`","media":[{"type":"reference_video","url":"https://x.org/1.mp4"}]},"parameters":{"resolution":"720P","ratio":"9:16","duration":4}}`)
 	w.pass(time.Minute)
 	output, usage := w.task(id)
+
 	want := map[string]any{
 		"duration": 9.0, "input_video_duration": 5.0, "output_video_duration": 4.0, "video_count": 1.0, "SR": 720.0, "fps": 30.0, "ratio": "9:16",
 	}

@@ -19,23 +19,30 @@ func (s *Sim) query(c *call) reply {
 	if !s.allow("query "+c.key.Account, s.o.Limits.Queries, c.now) {
 		return tooMany()
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.settle(c.now)
 	output := map[string]any{"task_id": c.PathValue("id"), "task_status": "UNKNOWN"}
 	body := map[string]any{"request_id": c.id, "output": output}
+
 	t := s.tasks[c.PathValue("id")]
 	if t == nil || t.key.Account != c.key.Account {
 		return answer(http.StatusOK, body)
 	}
+
 	output["task_status"] = t.status
+
 	output["submit_time"] = stamp(t.made)
 	if !t.started.IsZero() {
 		output["scheduled_time"] = stamp(t.started)
 	}
+
 	if !t.ended.IsZero() {
 		output["end_time"] = stamp(t.ended)
 	}
+
 	switch t.status {
 	case succeeded:
 		output["orig_prompt"] = t.prompt
@@ -45,10 +52,12 @@ func (s *Sim) query(c *call) reply {
 		if t.code != "" {
 			output["code"] = t.code
 		}
+
 		if t.message != "" {
 			output["message"] = t.message
 		}
 	}
+
 	return answer(http.StatusOK, body)
 }
 
@@ -59,15 +68,18 @@ func (t *task) usage() map[string]any {
 		if t.text {
 			return strconv.FormatFloat(v, 'f', -1, 64)
 		}
+
 		return v
 	}
 	tier := 1080.0
+
 	switch pixels := t.spec.Width * t.spec.Height; {
 	case pixels <= 640*720:
 		tier = 480
 	case pixels <= 1280*720:
 		tier = 720
 	}
+
 	u := map[string]any{
 		"duration": number(t.input + float64(t.spec.Seconds)), "input_video_duration": number(t.input),
 		"output_video_duration": number(float64(t.spec.Seconds)), "video_count": 1, "SR": number(tier),
@@ -75,12 +87,14 @@ func (t *task) usage() map[string]any {
 	if t.size != "" {
 		u["size"] = t.size
 	}
+
 	if _, media := lineOf(t.model); media {
 		u["fps"] = 30
 		if t.format != "" {
 			u["ratio"] = t.format
 		}
 	}
+
 	return u
 }
 
@@ -89,17 +103,24 @@ func (s *Sim) cancel(c *call) reply {
 	if !s.allow("query "+c.key.Account, s.o.Limits.Queries, c.now) {
 		return tooMany()
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.settle(c.now)
+
 	t := s.tasks[c.PathValue("id")]
 	if t == nil || t.key.Account != c.key.Account || t.status != pending {
 		return refusal(http.StatusBadRequest, "UnsupportedOperation", "Failed to cancel the task, please confirm if the task is in PENDING status.")
 	}
+
 	if q := s.lanes[lane{t.key.Account, t.model}]; q != nil {
 		q.pending = without(q.pending, t.id)
 	}
-	t.status, t.ended = canceled, c.now
+
+	t.status = canceled
+	t.ended = c.now
+
 	return answer(http.StatusOK, map[string]string{"request_id": c.id})
 }
 
@@ -108,29 +129,40 @@ func (s *Sim) list(c *call) reply {
 	if !s.allow("query "+c.key.Account, s.o.Limits.Queries, c.now) {
 		return tooMany()
 	}
+
 	q := c.URL.Query()
+
 	from, to, err := span(q.Get("start_time"), q.Get("end_time"), c.now)
 	if err != nil {
 		return refusal(http.StatusBadRequest, "InvalidParameter", err.Error())
 	}
-	page, size := max(atoi(q.Get("page_no"), 1), 1), min(max(atoi(q.Get("page_size"), 10), 1), 100)
+
+	page := max(atoi(q.Get("page_no"), 1), 1)
+	size := min(max(atoi(q.Get("page_size"), 10), 1), 100)
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.settle(c.now)
+
 	var rows []map[string]any
+
 	for _, t := range s.order {
 		if t.key.Account != c.key.Account || t.made.Before(from) || t.made.After(to) || c.now.Sub(t.made) < s.o.ListLag ||
 			!fits(q.Get("model_name"), t.model) || !fits(q.Get("status"), t.status) || !fits(q.Get("task_id"), t.id) {
 			continue
 		}
+
 		rows = append(rows, t.row())
 	}
+
 	slices.SortStableFunc(rows, func(a, b map[string]any) int {
 		return cmp.Compare(b["gmt_create"].(int64), a["gmt_create"].(int64))
 	})
 	total := len(rows)
 	first := min((page-1)*size, total)
 	rows = append([]map[string]any{}, rows[first:min(first+size, total)]...)
+
 	return answer(http.StatusOK, map[string]any{
 		"total": total, "data": rows, "total_page": (total + size - 1) / size, "page_no": page, "page_size": size, "request_id": c.id,
 	})
@@ -145,31 +177,40 @@ func (t *task) row() map[string]any {
 	if !t.started.IsZero() {
 		row["start_time"] = t.started.UnixMilli()
 	}
+
 	if !t.ended.IsZero() {
 		row["end_time"] = t.ended.UnixMilli()
 	}
+
 	return row
 }
 
 // span reads the list's window: at most 24 hours, written in UTC+8.
 func span(from, to string, now time.Time) (time.Time, time.Time, error) {
 	const form = "20060102150405"
+
 	end := now
+
 	if to != "" {
 		t, err := time.ParseInLocation(form, to, beijing)
 		if err != nil {
 			return now, now, errors.New("Required parameter(end_time) missing or invalid, please check the request parameters.") //nolint:staticcheck // the supplier's own sentence
 		}
+
 		end = t.Add(time.Second - 1)
 	}
+
 	start := end.Add(-24 * time.Hour)
+
 	if from != "" {
 		t, err := time.ParseInLocation(form, from, beijing)
 		if err != nil || end.Sub(t) > 24*time.Hour+time.Second {
 			return now, now, errors.New("Required parameter(start_time) missing or invalid, please check the request parameters.") //nolint:staticcheck // the supplier's own sentence
 		}
+
 		start = t
 	}
+
 	return start, end, nil
 }
 
@@ -179,5 +220,6 @@ func atoi(s string, other int) int {
 	if n, err := strconv.Atoi(s); err == nil {
 		return n
 	}
+
 	return other
 }

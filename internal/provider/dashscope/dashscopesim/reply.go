@@ -26,6 +26,7 @@ func answer(status int, v any) reply {
 	if err != nil {
 		return reply{status: http.StatusInternalServerError, body: []byte(err.Error())}
 	}
+
 	return reply{status: status, kind: "application/json;charset=UTF-8", body: b}
 }
 
@@ -42,6 +43,7 @@ func (a reply) write(w http.ResponseWriter, r *http.Request) {
 		a.open(w, r)
 		return
 	}
+
 	b := a.ready(w)
 	w.WriteHeader(a.status)
 	w.Write(b)
@@ -50,17 +52,22 @@ func (a reply) write(w http.ResponseWriter, r *http.Request) {
 // ready sets the headers and gives the bytes.
 func (a reply) ready(w http.ResponseWriter) []byte {
 	h := w.Header()
+
 	b := bytes.ReplaceAll(a.body, []byte(idPlace), []byte(h.Get("X-Request-Id")))
 	for name, value := range a.header {
 		h.Set(name, value)
 	}
+
 	if h.Get("Content-Encoding") == "gzip" {
 		b = zip(b)
 	}
+
 	if a.kind != "" {
 		h.Set("Content-Type", a.kind)
 	}
+
 	h.Set("Content-Length", strconv.Itoa(len(b)))
+
 	return b
 }
 
@@ -69,15 +76,19 @@ func (a reply) zipped() reply {
 	for name, value := range a.header {
 		header[name] = value
 	}
+
 	a.header = header
+
 	return a
 }
 
 func zip(b []byte) []byte {
 	var out bytes.Buffer
+
 	w := gzip.NewWriter(&out)
 	_, _ = w.Write(b) // a buffer takes everything
 	_ = w.Close()
+
 	return out.Bytes()
 }
 

@@ -95,18 +95,23 @@ func New(o Options) *Sim {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+
 	o.Limits.Submits = orElse(o.Limits.Submits, 5)
 	o.Limits.InProgress = orElse(o.Limits.InProgress, 5)
 	o.Limits.Queries = orElse(o.Limits.Queries, 20)
+
 	o.Pending = orElse(o.Pending, 30*time.Millisecond)
 	if o.RenderMin == 0 && o.RenderMax == 0 {
-		o.RenderMin, o.RenderMax = 3*time.Second, 6*time.Second
+		o.RenderMin = 3 * time.Second
+		o.RenderMax = 6 * time.Second
 	}
+
 	o.RenderMax = max(o.RenderMax, o.RenderMin)
 	o.LinkLife = orElse(o.LinkLife, 24*time.Hour)
 	o.TaskLife = orElse(o.TaskLife, 24*time.Hour)
 	o.ReferenceSeconds = orElse(o.ReferenceSeconds, 5)
 	o.MaxUploadMB = orElse(o.MaxUploadMB, 100)
+
 	s := &Sim{
 		o: o, random: rand.New(rand.NewPCG(o.Seed, o.Seed+1)),
 		tasks: map[string]*task{}, lanes: map[lane]*queue{}, windows: map[string]*window{}, uploads: map[string]*upload{},
@@ -114,7 +119,9 @@ func New(o Options) *Sim {
 	if s.o.Video == nil {
 		s.o.Video = render
 	}
+
 	s.mux = s.routes()
+
 	return s
 }
 
@@ -122,6 +129,7 @@ func orElse[T int | float64 | time.Duration](v, other T) T {
 	if v == 0 {
 		return other
 	}
+
 	return v
 }
 
@@ -138,6 +146,7 @@ func (s *Sim) routes() *http.ServeMux {
 	mux.Handle("/", s.call("", func(*call) reply {
 		return refusal(http.StatusNotFound, "NotFound", "Not found.")
 	}))
+
 	return mux
 }
 
@@ -165,9 +174,11 @@ func (s *Sim) call(kind Call, do func(*call) reply) http.Handler {
 		if !ok || secret == "" {
 			return refusal(http.StatusUnauthorized, "InvalidApiKey", "No API-key provided.")
 		}
+
 		if c.key, ok = s.keyOf(secret); !ok {
 			return refusal(http.StatusUnauthorized, "InvalidApiKey", "Invalid API-key provided.")
 		}
+
 		return do(c)
 	})
 }
@@ -178,6 +189,7 @@ func (s *Sim) open(kind Call, do func(*call) reply) http.Handler {
 		c := &call{Request: r, now: s.o.Now(), id: s.newID()}
 		w.Header().Set("X-Request-Id", c.id)
 		w.Header().Set("Server", "istio-envoy")
+
 		if kind != Upload {
 			var err error
 			if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
@@ -185,27 +197,33 @@ func (s *Sim) open(kind Call, do func(*call) reply) http.Handler {
 				return
 			}
 		}
+
 		f := s.meet(kind, c)
 		if f != nil && f.Instead {
 			f.send(w, r, reply{})
 			return
 		}
+
 		a := do(c)
 		if a.id != "" {
 			w.Header().Set("X-Request-Id", a.id)
 		}
+
 		if f != nil && f.Task != nil && c.made != nil {
 			s.mu.Lock()
 			f.Task(c.made)
 			s.mu.Unlock()
 		}
+
 		if f != nil && f.send != nil {
 			f.send(w, r, a)
 			return
 		}
+
 		if s.o.Zip && a.open == nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 			a = a.zipped()
 		}
+
 		a.write(w, r)
 	})
 }
@@ -215,22 +233,27 @@ func (s *Sim) keyOf(secret string) (Key, bool) {
 		sum := sha256.Sum256([]byte(secret))
 		return Key{Secret: secret, ID: fmt.Sprint(10000 + int(sum[0])<<8 + int(sum[1])), Account: "any"}, true
 	}
+
 	for _, k := range s.o.Keys {
 		if k.Secret == secret {
 			return k, true
 		}
 	}
+
 	return Key{}, false
 }
 
 func (s *Sim) newID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.newIDLocked()
 }
 
 func (s *Sim) newIDLocked() string {
-	a, b := s.random.Uint64(), s.random.Uint64()
+	a := s.random.Uint64()
+	b := s.random.Uint64()
+
 	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", uint32(a>>32), uint16(a>>16), a&0xfff, uint16(b>>48)&0x3fff|0x8000, b&0xffffffffffff)
 }
 
@@ -238,6 +261,7 @@ func (s *Sim) newIDLocked() string {
 func (s *Sim) sign(text string) string {
 	mac := hmac.New(sha256.New, []byte(fmt.Sprint("simulated", s.o.Seed)))
 	mac.Write([]byte(text))
+
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
@@ -247,5 +271,6 @@ func origin(r *http.Request) string {
 	if r.TLS != nil {
 		u.Scheme = "https"
 	}
+
 	return u.String()
 }

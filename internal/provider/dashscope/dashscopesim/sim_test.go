@@ -25,21 +25,26 @@ type world struct {
 
 func newWorld(o Options) *world {
 	w := &world{at: time.Date(2026, 3, 1, 20, 30, 0, 5e6, time.UTC)}
+
 	o.Now = func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()
+
 		return w.at
 	}
 	if o.Video == nil {
 		o.Video = func(s Spec) ([]byte, error) { return fmt.Append(nil, s), nil }
 	}
+
 	w.Sim = New(o)
+
 	return w
 }
 
 func (w *world) pass(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	w.at = w.at.Add(d)
 }
 
@@ -49,13 +54,18 @@ func (w *world) say(key, method, path, body string, headers ...string) (int, map
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
+
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+
 	a := httptest.NewRecorder()
 	w.ServeHTTP(a, r)
+
 	var v map[string]any
+
 	_ = json.Unmarshal(a.Body.Bytes(), &v)
+
 	return a.Code, v
 }
 
@@ -70,10 +80,12 @@ const plain = `{"model":"wan2.6-r2v-flash","input":{"prompt":"a","reference_urls
 // must creates a task and returns its id.
 func (w *world) must(t *testing.T, body string) string {
 	t.Helper()
+
 	status, v := w.create("k", body)
 	if status != 200 {
 		t.Fatalf("create: %d %v", status, v)
 	}
+
 	return v["output"].(map[string]any)["task_id"].(string)
 }
 
@@ -81,6 +93,7 @@ func (w *world) task(id string) (output, usage map[string]any) {
 	_, v := w.say("k", "GET", "/api/v1/tasks/"+id, "")
 	output, _ = v["output"].(map[string]any)
 	usage, _ = v["usage"].(map[string]any)
+
 	return output, usage
 }
 
@@ -108,6 +121,7 @@ func TestTheGate(t *testing.T) {
 			t.Errorf("%s: %d %v", name, status, v)
 		}
 	}
+
 	for _, s := range w.Submissions() {
 		if s.Accepted {
 			t.Errorf("it took %+v", s)
@@ -131,9 +145,11 @@ func TestWrongParametersFailInTheTaskOrAtOnce(t *testing.T) {
 		late := newWorld(Options{})
 		id := late.must(t, body)
 		late.pass(time.Second)
+
 		if o, _ := late.task(id); o["task_status"] != failed || o["code"] != "InvalidParameter" || !strings.Contains(o["message"].(string), message) {
 			t.Errorf("%s: %v", message, o)
 		}
+
 		status, v := newWorld(Options{Strict: true}).create("k", body)
 		if status != 400 || v["code"] != "InvalidParameter" || !strings.Contains(v["message"].(string), message) {
 			t.Errorf("strict %s: %d %v", message, status, v)
@@ -144,38 +160,51 @@ func TestWrongParametersFailInTheTaskOrAtOnce(t *testing.T) {
 func TestATaskFromPendingToItsLink(t *testing.T) {
 	w := newWorld(Options{RenderMin: 4 * time.Second, RenderMax: 4 * time.Second})
 	id := w.must(t, plain)
+
 	o, u := w.task(id)
 	if diff := cmp.Diff(map[string]any{"task_id": id, "task_status": pending, "submit_time": "2026-03-02 04:30:00.005"}, o); diff != "" || u != nil {
 		t.Errorf("pending: %s %v", diff, u)
 	}
+
 	w.pass(time.Second)
+
 	if o, _ := w.task(id); o["task_status"] != running || o["scheduled_time"] != "2026-03-02 04:30:00.035" || o["end_time"] != nil {
 		t.Errorf("running: %v", o)
 	}
+
 	w.pass(4 * time.Second)
+
 	o, u = w.task(id)
 	if o["task_status"] != succeeded || o["end_time"] != "2026-03-02 04:30:04.035" || o["orig_prompt"] != "a" {
 		t.Errorf("succeeded: %v", o)
 	}
+
 	if diff := cmp.Diff(map[string]any{"duration": 2.0, "size": "1280*720", "input_video_duration": 0.0, "output_video_duration": 2.0, "video_count": 1.0, "SR": 720.0}, u); diff != "" {
 		t.Errorf("usage: %s", diff)
 	}
+
 	link := o["video_url"].(string)
+
 	fetch := func(link string) *httptest.ResponseRecorder {
 		a := httptest.NewRecorder()
 		w.ServeHTTP(a, httptest.NewRequest("GET", link, nil))
+
 		return a
 	}
 	if a := fetch(link); a.Code != 200 || a.Body.String() != "{1280 720 2 true}" {
 		t.Errorf("the video: %d %s", a.Code, a.Body)
 	}
+
 	if a := fetch(link + "0"); a.Code != 403 || !strings.Contains(a.Body.String(), "SignatureDoesNotMatch") {
 		t.Errorf("a forged link: %d %s", a.Code, a.Body)
 	}
+
 	w.pass(24 * time.Hour)
+
 	if a := fetch(link); a.Code != 403 || !strings.Contains(a.Body.String(), "<Message>Request has expired.</Message>") {
 		t.Errorf("a day later: %d %s", a.Code, a.Body)
 	}
+
 	if o, _ := w.task(id); o["task_status"] != "UNKNOWN" || o["task_id"] != id || len(o) != 2 {
 		t.Errorf("a day later: %v", o)
 	}
@@ -189,13 +218,16 @@ func TestBilledSeconds(t *testing.T) {
 	} {
 		id := w.must(t, strings.Replace(plain, `"https://x.org/1.png"`, refs, 1))
 		w.pass(time.Minute)
+
 		if _, u := w.task(id); u["input_video_duration"] != want || u["duration"] != want+2 {
 			t.Errorf("%s: %v, want input %v", refs, u, want)
 		}
 	}
+
 	w.Inject(TextNumbers())
 	id := w.must(t, `{"model":"wan2.6-t2v","input":{"prompt":"a"}}`)
 	w.pass(time.Minute)
+
 	if _, u := w.task(id); u["SR"] != "1080" || u["duration"] != "5" || u["size"] != "1920*1080" {
 		t.Errorf("defaults, as text: %v", u)
 	}
@@ -203,15 +235,20 @@ func TestBilledSeconds(t *testing.T) {
 
 func TestCancelTakesOnlyWhatWaits(t *testing.T) {
 	w := newWorld(Options{Limits: Limits{InProgress: 1}})
-	first, second := w.must(t, plain), w.must(t, plain)
+	first := w.must(t, plain)
+	second := w.must(t, plain)
 	w.pass(time.Second)
+
 	if status, v := w.say("k", "POST", "/api/v1/tasks/"+first+"/cancel", ""); status != 400 || v["code"] != "UnsupportedOperation" {
 		t.Errorf("a running one: %d %v", status, v)
 	}
+
 	if status, _ := w.say("k", "POST", "/api/v1/tasks/"+second+"/cancel", ""); status != 200 {
 		t.Errorf("a waiting one: %d", status)
 	}
+
 	w.pass(time.Minute)
+
 	if w.Status(first) != succeeded || w.Status(second) != canceled {
 		t.Errorf("ended %s and %s", w.Status(first), w.Status(second))
 	}
@@ -224,24 +261,31 @@ func TestLimitsAreEachAccountsOwn(t *testing.T) {
 			t.Fatalf("order %d: %d %v", n, status, v)
 		}
 	}
+
 	if status, v := w.create("k2", plain); status != 429 || v["code"] != "Throttling.RateQuota" {
 		t.Errorf("the sixth in a second: %d %v", status, v)
 	}
+
 	if status, _ := w.create("other", plain); status != 200 {
 		t.Errorf("another account: %d", status)
 	}
+
 	if status, _ := w.create("k", strings.Replace(plain, "-flash", "", 1)); status != 200 {
 		t.Errorf("another model: %d", status)
 	}
+
 	w.pass(time.Second)
+
 	if status, _ := w.create("k", plain); status != 200 {
 		t.Errorf("a second later: %d", status)
 	}
+
 	for n := range 21 {
 		want := 200
 		if n == 20 {
 			want = 429
 		}
+
 		if status, _ := w.say("k", "GET", "/api/v1/tasks/x", ""); status != want {
 			t.Errorf("query %d: %d, want %d", n, status, want)
 		}
@@ -253,6 +297,7 @@ func TestLimitsAreEachAccountsOwn(t *testing.T) {
 func TestTheQueueKeepsItsLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 4).Draw(t, "limit")
+
 		w := newWorld(Options{
 			Seed: rapid.Uint64().Draw(t, "seed"), RenderMin: time.Second, RenderMax: 5 * time.Second,
 			Limits: Limits{Submits: Unlimited, InProgress: limit, Queries: Unlimited},
@@ -261,29 +306,38 @@ func TestTheQueueKeepsItsLaw(t *testing.T) {
 			if status, v := w.create("k", plain); status != 200 {
 				t.Fatal(v)
 			}
+
 			w.pass(time.Duration(ms) * time.Millisecond)
+
 			if rapid.Bool().Draw(t, "look") {
 				w.Status("")
 			}
 		}
+
 		w.pass(time.Hour)
 		w.Status("")
+
 		for i, one := range w.order {
 			if one.status != succeeded || one.ended.Sub(one.started) != one.takes || one.started.Sub(one.made) < 30*time.Millisecond {
 				t.Fatalf("task %d: %s, made %v, %v to %v, takes %v", i, one.status, one.made, one.started, one.ended, one.takes)
 			}
+
 			beside := 0
+
 			for j, other := range w.order {
 				if j < i && other.started.After(one.started) {
 					t.Fatalf("task %d started before task %d", i, j)
 				}
+
 				if !other.started.After(one.started) && other.ended.After(one.started) {
 					beside++
 				}
 			}
+
 			if beside > limit {
 				t.Fatalf("%d ran at once, limit %d", beside, limit)
 			}
+
 			if wait := one.started.Sub(one.made); beside < limit && wait > 30*time.Millisecond && i >= limit {
 				if !endedAt(w.order, one.started) {
 					t.Fatalf("task %d waited %v beside %d", i, wait, beside)
@@ -299,6 +353,7 @@ func endedAt(tasks []*task, at time.Time) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -308,18 +363,22 @@ func TestTheListPages(t *testing.T) {
 		w.must(t, plain)
 		w.pass(time.Second)
 	}
+
 	_, v := w.say("k", "GET", "/api/v1/tasks?page_no=2&page_size=5&model_name=wan2.6-r2v-flash", "")
 	if rows := v["data"].([]any); v["total"] != 12.0 || v["total_page"] != 3.0 || len(rows) != 5 {
 		t.Fatalf("page 2: %v", v)
 	}
+
 	row := v["data"].([]any)[0].(map[string]any)
 	if made := time.Date(2026, 3, 1, 20, 30, 6, 5e6, time.UTC); row["gmt_create"] != float64(made.UnixMilli()) || row["api_key_id"] == "" {
 		t.Errorf("the sixth newest: %v, want made at %d", row, made.UnixMilli())
 	}
+
 	_, v = w.say("k", "GET", "/api/v1/tasks/?start_time=20260302043003&end_time=20260302043004", "")
 	if v["total"] != 2.0 {
 		t.Errorf("two seconds in UTC+8: %v", v["total"])
 	}
+
 	if status, _ := w.say("k", "GET", "/api/v1/tasks/?start_time=20260228043003&end_time=20260302043004", ""); status != 400 {
 		t.Errorf("a window of two days: %d", status)
 	}
@@ -331,6 +390,7 @@ func TestRenderIsAVideo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if len(b) < 1000 || !bytes.Contains(b[:64], []byte("ftyp")) || bytes.Index(b, []byte("moov")) > bytes.Index(b, []byte("mdat")) {
 		t.Errorf("%d bytes, not an MP4 that starts at once", len(b))
 	}
@@ -340,18 +400,24 @@ func FuzzCreate(f *testing.F) {
 	f.Add([]byte(plain))
 	f.Add([]byte(`{"model":"wan2.6-i2v","input":{"img_url":"data:image/png;base64,AAAA"},"parameters":{"duration":1e300}}`))
 	f.Add([]byte(`{"model":"wan2.6-t2v","input":{"reference_urls":["a","b","c","d","e","f"]}}`))
+
 	w := newWorld(Options{Limits: Limits{Submits: Unlimited, InProgress: Unlimited, Queries: Unlimited}})
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := httptest.NewRequest("POST", createPath, bytes.NewReader(body))
 		r.Header.Set("Authorization", "Bearer k")
 		r.Header.Set("X-DashScope-Async", "enable")
+
 		a := httptest.NewRecorder()
 		w.ServeHTTP(a, r)
+
 		if answer, _ := io.ReadAll(a.Body); a.Code >= 500 || !json.Valid(answer) {
 			t.Fatalf("%d %s", a.Code, answer)
 		}
+
 		if a.Code == http.StatusOK {
 			w.pass(time.Minute)
+
 			made := w.Submissions()
 			if o, _ := w.task(made[len(made)-1].Task); o["task_status"] != succeeded && o["task_status"] != failed {
 				t.Fatalf("ended %v", o)

@@ -56,6 +56,7 @@ func (h *soonest) Pop() any {
 	old := *h
 	t := old[len(old)-1]
 	*h = old[:len(old)-1]
+
 	return t
 }
 
@@ -67,20 +68,26 @@ func (s *Sim) allow(name string, limit int, now time.Time) bool {
 	if limit < 0 {
 		return true
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	w := s.windows[name]
 	if w == nil {
 		w = &window{}
 		s.windows[name] = w
 	}
+
 	for len(w.at) > 0 && now.Sub(w.at[0]) >= time.Second {
 		w.at = w.at[1:]
 	}
+
 	if len(w.at) >= limit {
 		return false
 	}
+
 	w.at = append(w.at, now)
+
 	return true
 }
 
@@ -89,10 +96,12 @@ func (s *Sim) add(t *task) {
 	t.status = pending
 	s.tasks[t.id] = t
 	s.order = append(s.order, t)
+
 	l := lane{t.key.Account, t.model}
 	if s.lanes[l] == nil {
 		s.lanes[l] = &queue{}
 	}
+
 	s.lanes[l].pending = append(s.lanes[l].pending, t)
 }
 
@@ -102,11 +111,13 @@ func (s *Sim) settle(now time.Time) {
 	for _, q := range s.lanes {
 		q.settle(now, s.o.Limits.InProgress, s.o.Pending)
 	}
+
 	gone := 0
 	for gone < len(s.order) && now.Sub(s.order[gone].made) > s.o.TaskLife {
 		delete(s.tasks, s.order[gone].id)
 		gone++
 	}
+
 	s.order = s.order[gone:]
 }
 
@@ -117,16 +128,20 @@ func (q *queue) settle(now time.Time, limit int, wait time.Duration) {
 			if at.Before(q.at) {
 				at = q.at
 			}
+
 			if !at.After(now) && (len(q.running) == 0 || !q.running[0].end().Before(at)) {
 				q.start(at)
 				continue
 			}
 		}
+
 		if len(q.running) == 0 || q.running[0].end().After(now) {
 			return
 		}
+
 		t := heap.Pop(&q.running).(*task)
 		t.ended, q.at = t.end(), t.end()
+
 		t.status = succeeded
 		if t.fails {
 			t.status = failed
@@ -139,7 +154,8 @@ func (t *task) end() time.Time { return t.started.Add(t.takes) }
 func (q *queue) start(at time.Time) {
 	t := q.pending[0]
 	q.pending = q.pending[1:]
-	t.started, t.status = at, running
+	t.started = at
+	t.status = running
 	heap.Push(&q.running, t)
 }
 
@@ -160,6 +176,7 @@ type Submission struct {
 func (s *Sim) Submissions() []Submission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return append([]Submission(nil), s.submissions...)
 }
 
@@ -167,10 +184,13 @@ func (s *Sim) Submissions() []Submission {
 func (s *Sim) Status(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.settle(s.o.Now())
+
 	if t := s.tasks[id]; t != nil {
 		return t.status
 	}
+
 	return "UNKNOWN"
 }
 
@@ -190,9 +210,11 @@ type Planted struct {
 func (s *Sim) Plant(p Planted) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if p.Made.IsZero() {
 		p.Made = s.o.Now()
 	}
+
 	t := &task{
 		id: s.newIDLocked(), requestID: s.newIDLocked(), key: p.Key, model: p.Model, prompt: p.Prompt,
 		spec: p.Spec, size: p.Spec.size(), takes: p.Takes, made: p.Made, status: pending,
@@ -203,10 +225,12 @@ func (s *Sim) Plant(p Planted) string {
 	} else {
 		s.add(t)
 	}
+
 	s.submissions = append(s.submissions, Submission{
 		At: t.made, Key: p.Key.ID, Account: p.Key.Account, Model: p.Model,
 		Prompt: p.Prompt, Accepted: true, Task: t.id, Planted: true,
 	})
+
 	return t.id
 }
 
@@ -214,7 +238,9 @@ func (s *Sim) Plant(p Planted) string {
 func (s *Sim) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	delete(s.tasks, id)
+
 	s.order = without(s.order, id)
 	for _, q := range s.lanes {
 		q.pending, q.running = without(q.pending, id), without(q.running, id)
@@ -224,10 +250,12 @@ func (s *Sim) Forget(id string) {
 
 func without(list []*task, id string) []*task {
 	var kept []*task
+
 	for _, t := range list {
 		if t.id != id {
 			kept = append(kept, t)
 		}
 	}
+
 	return kept
 }

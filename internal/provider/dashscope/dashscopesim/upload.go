@@ -39,6 +39,7 @@ func (s *Sim) policy(c *call) reply {
 	if c.URL.Query().Get("action") != "getPolicy" || model == "" {
 		return refusal(http.StatusBadRequest, "InvalidParameter", "Required parameter(model) missing or invalid, please check the request parameters.")
 	}
+
 	u := &upload{
 		account: c.key.Account, model: model, expires: c.now.Add(policyLife),
 		folder: fmt.Sprintf("dashscope-instant/%s/%s/%s", s.sign(c.key.Account), c.now.In(beijing).Format("2006-01-02"), c.id),
@@ -52,8 +53,10 @@ func (s *Sim) policy(c *call) reply {
 			delete(s.uploads, folder)
 		}
 	}
+
 	s.uploads[u.folder] = u
 	s.mu.Unlock()
+
 	return answer(http.StatusOK, map[string]any{"request_id": c.id, "data": map[string]any{
 		"policy": u.policy, "signature": s.sign(u.policy), "upload_dir": u.folder, "upload_host": origin(c.Request) + "/oss",
 		"expire_in_seconds": int(policyLife.Seconds()), "max_file_size_mb": s.o.MaxUploadMB, "capacity_limit_mb": 999999999,
@@ -67,19 +70,24 @@ func (s *Sim) keep(c *call) reply {
 	if err != nil {
 		return ossRefusal(http.StatusBadRequest, "MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")
 	}
+
 	fields := map[string]string{}
+
 	for {
 		part, err := form.NextPart()
 		if err != nil {
 			return ossRefusal(http.StatusBadRequest, "IncorrectNumberOfFilesInPOSTRequest", "POST requires exactly one file upload per request.")
 		}
+
 		if part.FormName() == "file" {
 			return s.keepFile(c, fields, part)
 		}
+
 		b, err := io.ReadAll(io.LimitReader(part, 64<<10))
 		if err != nil {
 			return ossRefusal(http.StatusBadRequest, "MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")
 		}
+
 		fields[part.FormName()] = string(b)
 	}
 }
@@ -88,6 +96,7 @@ func (s *Sim) keepFile(c *call, fields map[string]string, file io.Reader) reply 
 	s.mu.Lock()
 	u := s.uploads[folderOf(fields["key"])]
 	s.mu.Unlock()
+
 	switch {
 	case u == nil || fields["policy"] != u.policy || fields["Signature"] != s.sign(u.policy) || fields["OSSAccessKeyId"] != "simulated":
 		return ossRefusal(http.StatusForbidden, "AccessDenied", "Invalid according to Policy: Policy Condition failed.")
@@ -96,23 +105,33 @@ func (s *Sim) keepFile(c *call, fields map[string]string, file io.Reader) reply 
 	case fields["x-oss-object-acl"] != "private" || fields["x-oss-forbid-overwrite"] != "true":
 		return ossRefusal(http.StatusForbidden, "AccessDenied", "Invalid according to Policy: Policy Condition failed.")
 	}
+
 	limit := int64(s.o.MaxUploadMB) << 20
+
 	b, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return ossRefusal(http.StatusBadRequest, "RequestTimeout", "Your socket connection to the server was not read from or written to within the timeout period.")
 	}
+
 	if int64(len(b)) > limit {
 		return ossRefusal(http.StatusBadRequest, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if u.key != "" {
 		return ossRefusal(http.StatusConflict, "FileAlreadyExists", "The object you specified already exists and can not be overwritten.")
 	}
-	u.key, u.bytes, u.until = fields["key"], b, c.now.Add(uploadLife)
+
+	u.key = fields["key"]
+	u.bytes = b
+	u.until = c.now.Add(uploadLife)
+
 	if fields["success_action_status"] == "200" {
 		return reply{status: http.StatusOK}
 	}
+
 	return reply{status: http.StatusNoContent}
 }
 
@@ -121,20 +140,26 @@ func folderOf(key string) string { return key[:max(strings.LastIndexByte(key, '/
 // Kept is what was uploaded to an oss:// address.
 func (s *Sim) Kept(address string) ([]byte, error) {
 	key := strings.TrimPrefix(address, "oss://")
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if u := s.uploads[folderOf(key)]; u != nil && u.key == key {
 		return u.bytes, nil
 	}
+
 	return nil, errors.New("nothing was uploaded to " + address)
 }
 
 // readable says whether a task of this account and model may read the address.
 func (s *Sim) readable(address string, key Key, model string) bool {
 	name := strings.TrimPrefix(address, "oss://")
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	u := s.uploads[folderOf(name)]
+
 	return u != nil && u.key == name && u.account == key.Account && u.model == model && s.o.Now().Before(u.until)
 }
 
@@ -147,17 +172,25 @@ func (s *Sim) shape(address string, list []string) string {
 	} else if strings.HasPrefix(address, "oss://") {
 		b, _ = s.Kept(address)
 	}
+
 	config, _, err := image.DecodeConfig(bytes.NewReader(b))
 	if err != nil || config.Height == 0 || config.Width == 0 {
 		return list[0]
 	}
-	want, best, nearest := math.Log(float64(config.Width)/float64(config.Height)), "", math.Inf(1)
+
+	want := math.Log(float64(config.Width) / float64(config.Height))
+	best := ""
+	nearest := math.Inf(1)
+
 	for _, size := range list {
 		var w, h float64
+
 		_, _ = fmt.Sscanf(size, "%f*%f", &w, &h)
 		if d := math.Abs(math.Log(w/h) - want); d < nearest {
-			best, nearest = size, d
+			best = size
+			nearest = d
 		}
 	}
+
 	return best
 }

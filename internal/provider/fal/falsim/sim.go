@@ -49,6 +49,7 @@ func New(o Options) *Sim {
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusNotFound, map[string]string{"detail": "Not Found"})
 	})
+
 	return s
 }
 
@@ -70,6 +71,7 @@ func (s *Sim) Step(r *http.Request) providertest.Step {
 	case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/requests/"):
 		return providertest.Poll
 	}
+
 	return providertest.Other
 }
 
@@ -80,6 +82,7 @@ func (s *Sim) call(do http.HandlerFunc) http.Handler {
 			say(w, http.StatusUnauthorized, map[string]string{"detail": "Authentication is required to access this application. Please provide a valid key."})
 			return
 		}
+
 		do(w, r)
 	})
 }
@@ -112,15 +115,18 @@ func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusNotFound, map[string]string{"detail": fmt.Sprintf("Path /%s not found", model)})
 		return
 	}
+
 	var c creation
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&c); err != nil {
 		say(w, http.StatusBadRequest, map[string]string{"detail": "Invalid JSON body"})
 		return
 	}
+
 	spec, wrong := c.spec(strings.HasSuffix(model, "/flash"))
 	p := s.Take(providertest.Piece{Model: "wan/v2.6/" + model, Prompt: c.Prompt, Spec: spec, Fails: wrong})
 	v := addresses(r, p)
-	v["status"], v["queue_position"] = "IN_QUEUE", 0
+	v["status"] = "IN_QUEUE"
+	v["queue_position"] = 0
 	say(w, http.StatusOK, v)
 }
 
@@ -134,12 +140,15 @@ func addresses(r *http.Request, p providertest.Piece) map[string]any {
 func (c creation) spec(flash bool) (providertest.Spec, string) {
 	f := providertest.Spec{Sound: c.Sound == nil || !flash || *c.Sound}
 	size, known := sizes[c.Shape+" "+c.Resolution]
-	f.Width, f.Height = size[0], size[1]
+	f.Width = size[0]
+	f.Height = size[1]
 	_, _ = fmt.Sscanf(c.Duration, "%d", &f.Seconds) // what is no number stays 0
+
 	images := c.Images
 	if !flash {
 		images = nil
 	}
+
 	switch {
 	case c.Prompt == "", len(c.Videos)+len(images) == 0:
 		return f, "missing"
@@ -150,6 +159,7 @@ func (c creation) spec(flash bool) (providertest.Spec, string) {
 	case !known || c.Duration != "5" && c.Duration != "10":
 		return f, "literal_error"
 	}
+
 	return f, ""
 }
 
@@ -158,15 +168,22 @@ func (s *Sim) status(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	v, status := addresses(r, p), http.StatusAccepted
+
+	v := addresses(r, p)
+	status := http.StatusAccepted
+
 	switch stage, _ := s.Stage(p); stage {
 	case providertest.Waits:
-		v["status"], v["queue_position"] = "IN_QUEUE", 0
+		v["status"] = "IN_QUEUE"
+		v["queue_position"] = 0
 	case providertest.Renders:
 		v["status"] = "IN_PROGRESS"
 	default:
-		v["status"], v["metrics"], status = "COMPLETED", map[string]float64{"inference_time": p.Takes.Seconds()}, http.StatusOK
+		v["status"] = "COMPLETED"
+		v["metrics"] = map[string]float64{"inference_time": p.Takes.Seconds()}
+		status = http.StatusOK
 	}
+
 	say(w, status, v)
 }
 
@@ -177,6 +194,7 @@ func (s *Sim) response(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+
 	switch stage, _ := s.Stage(p); stage {
 	case providertest.Done:
 		say(w, http.StatusOK, map[string]any{
@@ -195,6 +213,7 @@ func (s *Sim) response(w http.ResponseWriter, r *http.Request) {
 // this model does not heed.
 func (s *Sim) cancel(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.Piece(r.PathValue("id"))
+
 	stage, _ := s.Stage(p)
 	switch {
 	case !ok:
@@ -214,6 +233,7 @@ func (s *Sim) find(w http.ResponseWriter, r *http.Request) (providertest.Piece, 
 	if !ok {
 		say(w, http.StatusNotFound, map[string]string{"detail": "Request not found"})
 	}
+
 	return p, ok
 }
 
@@ -235,6 +255,7 @@ func (s *Sim) place(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusUnprocessableEntity, map[string]string{"detail": "file_name and content_type are required"})
 		return
 	}
+
 	at := origin(r) + "/files/" + rand.Text() + "/" + file.Name
 	say(w, http.StatusOK, map[string]string{"upload_url": at + "?signed=1", "file_url": at})
 }
@@ -246,6 +267,7 @@ func (s *Sim) put(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
+
 	s.uploads.Store(r.URL.Path, b)
 }
 
@@ -255,8 +277,10 @@ func (s *Sim) Kept(address string) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
+
 	b, ok := s.uploads.Load(u.Path)
 	kept, _ := b.([]byte)
+
 	return kept, ok
 }
 
@@ -265,6 +289,7 @@ func origin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
 	}
+
 	return "http://" + r.Host
 }
 
@@ -275,6 +300,7 @@ func say(w http.ResponseWriter, status int, v any) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(b)

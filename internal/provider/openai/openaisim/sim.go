@@ -44,6 +44,7 @@ func New(o Options) *Sim {
 	s.mux.Handle("DELETE /v1/videos/{id}", s.keyed(s.remove))
 	s.mux.Handle("GET /v1/videos/{id}/content", s.keyed(s.content))
 	s.mux.Handle("/", s.keyed(func(w http.ResponseWriter, _ *http.Request) { detail(w, http.StatusNotFound, "Not Found") }))
+
 	return s
 }
 
@@ -74,8 +75,10 @@ func (s *Sim) keyed(do http.HandlerFunc) http.Handler {
 			answer(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{
 				"message": "Incorrect API key provided.", "type": "invalid_request_error", "param": nil, "code": "invalid_api_key",
 			}})
+
 			return
 		}
+
 		do(w, r)
 	})
 }
@@ -90,25 +93,30 @@ const maxBody = 256 << 20
 // create takes a form or a JSON object.
 func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+
 	o, err := read(r)
 	if err != nil {
 		detail(w, http.StatusBadRequest, "Invalid request body: "+err.Error())
 		return
 	}
+
 	seconds, err := strconv.Atoi(o.seconds)
 	if err != nil || seconds < 1 || seconds > 15 {
 		invalid(w, "seconds", "Input should be a valid integer from 1 to 15")
 		return
 	}
+
 	spec := providertest.Spec{Seconds: seconds, Sound: !s.o.Silent}
 	if n, _ := fmt.Sscanf(o.size, "%dx%d", &spec.Width, &spec.Height); n != 2 || spec.Width%16 != 0 || spec.Height%16 != 0 {
 		invalid(w, "size", "String should match pattern '^\\d+x\\d+$' in steps of 16")
 		return
 	}
+
 	if o.prompt == "" {
 		invalid(w, "prompt", "Field required")
 		return
 	}
+
 	p := s.studio.Take(providertest.Piece{Model: o.model, Prompt: o.prompt, Spec: spec})
 	answer(w, http.StatusOK, s.video(p))
 }
@@ -118,9 +126,11 @@ func read(r *http.Request) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
+
 	if kind == "multipart/form-data" {
 		return readForm(r)
 	}
+
 	var body struct {
 		Model   string          `json:"model"`
 		Prompt  string          `json:"prompt"`
@@ -130,6 +140,7 @@ func read(r *http.Request) (order, error) {
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		return order{}, err
 	}
+
 	return order{model: body.Model, prompt: body.Prompt, seconds: strings.Trim(string(body.Seconds), `"`), size: body.Size}, nil
 }
 
@@ -138,20 +149,26 @@ func readForm(r *http.Request) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
+
 	var o order
+
 	words := map[string]*string{"model": &o.model, "prompt": &o.prompt, "seconds": &o.seconds, "size": &o.size}
+
 	for {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			return o, nil
 		}
+
 		if err != nil {
 			return o, err
 		}
+
 		b, err := io.ReadAll(part)
 		if err != nil {
 			return o, err
 		}
+
 		if word := words[part.FormName()]; word != nil {
 			*word = string(b)
 		}
@@ -166,15 +183,18 @@ func (s *Sim) video(p providertest.Piece) map[string]any {
 		"size": fmt.Sprintf("%dx%d", p.Spec.Width, p.Spec.Height), "seconds": strconv.Itoa(p.Spec.Seconds), "quality": "standard",
 		"completed_at": nil, "expires_at": nil, "error": nil, "remixed_from_video_id": nil,
 	}
+
 	v["status"] = map[providertest.Stage]string{
 		providertest.Waits: "queued", providertest.Renders: "in_progress", providertest.Done: "completed", providertest.Failed: "failed",
 	}[stage]
 	switch stage {
 	case providertest.Done:
-		v["completed_at"], v["expires_at"] = s.studio.Ended(p).Unix(), s.studio.Expires(p).Unix()
+		v["completed_at"] = s.studio.Ended(p).Unix()
+		v["expires_at"] = s.studio.Expires(p).Unix()
 	case providertest.Failed:
 		v["error"] = map[string]string{"code": "generation_failed", "message": p.Fails}
 	}
+
 	return v
 }
 
@@ -184,6 +204,7 @@ func (s *Sim) piece(w http.ResponseWriter, r *http.Request) (providertest.Piece,
 	if !ok {
 		detail(w, http.StatusNotFound, "Video not found")
 	}
+
 	return p, ok
 }
 
@@ -218,6 +239,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		b = []byte(err.Error())
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Request-Id", "req-sim")
 	w.WriteHeader(status)

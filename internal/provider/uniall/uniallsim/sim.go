@@ -42,14 +42,17 @@ func New(o Options) *Sim {
 	s := &Sim{o: o, studio: providertest.NewStudio(o.StudioOptions), mux: http.NewServeMux(), files: map[string][]byte{}}
 	s.mux.Handle("POST /v1/video/generations", s.keyed(s.create))
 	s.mux.Handle("GET /v1/videos/{id}", s.keyed(s.query))
+
 	if !o.Bare {
 		s.mux.Handle("POST /v1/videos/{id}/cancel", s.keyed(s.cancel))
 		s.mux.Handle("POST /v1/files", s.keyed(s.keep))
 	}
+
 	s.mux.HandleFunc("GET /results/{id}", s.result)
 	s.mux.Handle("/", s.keyed(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "unknown_path", "", "There is no such path.")
 	}))
+
 	return s
 }
 
@@ -79,7 +82,9 @@ func (s *Sim) Accepted(text string) int { return s.studio.Accepted(text) }
 func (s *Sim) Kept(id string) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	b, ok := s.files[id]
+
 	return b, ok
 }
 
@@ -90,6 +95,7 @@ func (s *Sim) keyed(do http.HandlerFunc) http.Handler {
 			refuse(w, http.StatusUnauthorized, "invalid_api_key", "", "The API key is unknown.")
 			return
 		}
+
 		do(w, r)
 	})
 }
@@ -113,6 +119,7 @@ func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "malformed_body", "", "The body is not valid JSON.")
 		return
 	}
+
 	spec := providertest.Spec{Width: 1280, Height: 720, Seconds: o.Duration, Sound: !strings.HasSuffix(o.Model, "-silent")}
 	if o.Size != "" {
 		if n, _ := fmt.Sscanf(o.Size, "%d*%d", &spec.Width, &spec.Height); n != 2 || spec.Width < 720 && spec.Height < 720 {
@@ -120,6 +127,7 @@ func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+
 	switch {
 	case o.Prompt == "":
 		refuse(w, http.StatusBadRequest, "missing_field", "prompt", "A prompt is required.")
@@ -140,10 +148,12 @@ func (s *Sim) readable(addresses []string) bool {
 		if strings.Contains(a, "://") {
 			continue
 		}
+
 		if _, ok := s.Kept(a); !ok {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -155,6 +165,7 @@ func (s *Sim) video(r *http.Request, p providertest.Piece) map[string]any {
 		"size": fmt.Sprintf("%d*%d", p.Spec.Width, p.Spec.Height), "seconds": strconv.Itoa(p.Spec.Seconds), "progress": progress,
 		"created_at": p.Made.Unix(), "video_url": nil, "result": nil, "error": nil, "usage": nil, "preview": false, "warnings": []any{},
 	}
+
 	v["status"] = map[providertest.Stage]string{
 		providertest.Waits: "queued", providertest.Renders: "in_progress", providertest.Done: "completed",
 		providertest.Failed: "failed", providertest.Stopped: "cancelled",
@@ -162,7 +173,9 @@ func (s *Sim) video(r *http.Request, p providertest.Piece) map[string]any {
 	switch stage {
 	case providertest.Done:
 		link := "http://" + r.Host + "/results/" + p.ID
-		v["video_url"], v["result"] = link, map[string]any{"video_url": link, "outputs": []string{link}}
+		v["video_url"] = link
+		v["result"] = map[string]any{"video_url": link, "outputs": []string{link}}
+
 		v["completed_at"] = s.studio.Ended(p).Unix()
 		if !s.o.Bare {
 			v["usage"] = map[string]any{"billed_seconds": p.Spec.Seconds, "cost": "0.5", "currency": "USD"}
@@ -170,6 +183,7 @@ func (s *Sim) video(r *http.Request, p providertest.Piece) map[string]any {
 	case providertest.Failed:
 		v["error"] = map[string]any{"code": p.Fails, "message": "It failed.", "param": nil}
 	}
+
 	return v
 }
 
@@ -179,6 +193,7 @@ func (s *Sim) query(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "video_not_found", "", "This account has no video with this id.")
 		return
 	}
+
 	answer(w, http.StatusOK, s.video(r, p))
 }
 
@@ -189,7 +204,9 @@ func (s *Sim) cancel(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "video_not_found", "", "This account has no video with this id.")
 		return
 	}
+
 	refused := false
+
 	switch stage, _ := s.studio.Stage(p); stage {
 	case providertest.Waits:
 		s.studio.Stop(p.ID)
@@ -197,28 +214,33 @@ func (s *Sim) cancel(w http.ResponseWriter, r *http.Request) {
 	case providertest.Renders:
 		refused = true
 	}
+
 	v := s.video(r, p)
 	if refused {
 		v["cancel_requested_at"] = p.Made.Unix()
 		v["warnings"] = []any{map[string]any{"code": "cancel_refused", "message": "It runs on.", "param": nil}}
 	}
+
 	answer(w, http.StatusOK, v)
 }
 
 // keep takes an upload.
 func (s *Sim) keep(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+
 	file, header, err := r.FormFile("file")
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "malformed_body", "", "The form is broken.")
 		return
 	}
 	defer file.Close()
+
 	b, err := io.ReadAll(file)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "malformed_body", "", "The form is broken.")
 		return
 	}
+
 	s.mu.Lock()
 	id := fmt.Sprintf("file_%08d", len(s.files)+1)
 	s.files[id] = b
@@ -239,6 +261,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		b = []byte(err.Error())
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Request-Id", "req-sim")
 	w.WriteHeader(status)
@@ -251,5 +274,6 @@ func refuse(w http.ResponseWriter, status int, code, param, message string) {
 	if param != "" {
 		field = param
 	}
+
 	answer(w, status, map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "code": code, "param": field}})
 }

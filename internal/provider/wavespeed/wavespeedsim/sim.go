@@ -43,6 +43,7 @@ func New(o Options) *Sim {
 	s.mux.Handle("POST /api/v3/media/upload/binary", s.call(s.upload))
 	s.mux.HandleFunc("GET /films/{id}", s.film)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "not found") })
+
 	return s
 }
 
@@ -64,6 +65,7 @@ func (s *Sim) Step(r *http.Request) providertest.Step {
 	case r.Method == http.MethodPost:
 		return providertest.Submit
 	}
+
 	return providertest.Other
 }
 
@@ -74,6 +76,7 @@ func (s *Sim) call(do http.HandlerFunc) http.Handler {
 			refuse(w, http.StatusUnauthorized, "invalid authentication")
 			return
 		}
+
 		do(w, r)
 	})
 }
@@ -98,21 +101,25 @@ const maxBody = 64 << 20
 
 func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
 	model := r.PathValue("model")
+
 	flash := model == "wan-2.6/reference-to-video-flash"
 	if !flash && model != "wan-2.6/reference-to-video" {
 		refuse(w, http.StatusBadRequest, "product not found")
 		return
 	}
+
 	var c creation
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&c); err != nil {
 		refuse(w, http.StatusBadRequest, "Invalid request body")
 		return
 	}
+
 	film, wrong := c.spec(flash)
 	if wrong != "" {
 		refuse(w, http.StatusBadRequest, wrong)
 		return
 	}
+
 	tell(w, s.view(r, s.Take(providertest.Piece{Model: "alibaba/" + model, Prompt: c.Prompt, Spec: film})))
 }
 
@@ -122,14 +129,20 @@ func (c creation) spec(flash bool) (providertest.Spec, string) {
 	if c.Duration != nil {
 		f.Seconds = *c.Duration
 	}
+
 	if c.Sound != nil && flash {
 		f.Sound = *c.Sound
 	}
+
 	_, _ = fmt.Sscanf(c.Size, "%d*%d", &f.Width, &f.Height) // what is no size stays 0
-	refs, most := append(slices.Clone(c.Files), c.URLs...), 5
+	refs := append(slices.Clone(c.Files), c.URLs...)
+	most := 5
+
 	if !flash {
-		refs, most = c.Videos, 2
+		refs = c.Videos
+		most = 2
 	}
+
 	switch {
 	case c.Prompt == "":
 		return f, "property \"prompt\" is missing"
@@ -144,6 +157,7 @@ func (c creation) spec(flash bool) (providertest.Spec, string) {
 	case c.Seed != nil && (*c.Seed < -1 || *c.Seed > 2147483647):
 		return f, "property \"seed\": number must be at most 2147483647"
 	}
+
 	return f, ""
 }
 
@@ -153,12 +167,14 @@ func (s *Sim) query(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "prediction not found")
 		return
 	}
+
 	tell(w, s.view(r, p))
 }
 
 // view is an order as the supplier tells of it.
 func (s *Sim) view(r *http.Request, p providertest.Piece) map[string]any {
 	stage, _ := s.Stage(p)
+
 	v := map[string]any{
 		"id": p.ID, "model": p.Model, "outputs": []string{}, "has_nsfw_contents": []bool{}, "error": "",
 		"status":     map[providertest.Stage]string{providertest.Waits: "created", providertest.Renders: "processing", providertest.Done: "completed"}[stage],
@@ -169,6 +185,7 @@ func (s *Sim) view(r *http.Request, p providertest.Piece) map[string]any {
 		v["outputs"] = []string{origin(r) + "/films/" + p.ID + ".mp4"}
 		v["timings"] = map[string]int64{"inference": p.Takes.Milliseconds()}
 	}
+
 	return v
 }
 
@@ -186,16 +203,19 @@ func (s *Sim) upload(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "request is not multipart")
 		return
 	}
+
 	part, err := form.NextPart()
 	if err != nil || part.FormName() != "file" || part.FileName() == "" {
 		refuse(w, http.StatusBadRequest, "file is required")
 		return
 	}
+
 	b, err := io.ReadAll(io.LimitReader(part, maxBody))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "file cannot be read")
 		return
 	}
+
 	kind, _, _ := strings.Cut(part.Header.Get("Content-Type"), "/")
 	path := "/media/" + rand.Text() + "/" + part.FileName()
 	s.uploads.Store(path, b)
@@ -208,8 +228,10 @@ func (s *Sim) Kept(address string) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
+
 	b, ok := s.uploads.Load(u.Path)
 	kept, _ := b.([]byte)
+
 	return kept, ok
 }
 
@@ -218,6 +240,7 @@ func origin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
 	}
+
 	return "http://" + r.Host
 }
 
@@ -238,6 +261,7 @@ func say(w http.ResponseWriter, status int, v any) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(b)

@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
-# The build stage runs on the builder's own machine and cross-compiles: the
-# binary has no C in it.
+# The build stage runs on the builder's own platform and cross-compiles, which needs
+# no C compiler because the binary contains no C code.
 FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -15,8 +15,8 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/cache,id=go
     go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/unireel/unireel/internal/app.version=$VERSION" -o /unireel ./cmd/unireel
 
 FROM debian:bookworm-slim
-# ffmpeg renders previews and looks into every reference; the font writes their
-# captions, Chinese ones too.
+# ffmpeg renders previews and probes every reference; the font is for the previews'
+# captions, including Chinese ones.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         ca-certificates ffmpeg fonts-noto-cjk \
@@ -32,7 +32,7 @@ ENV UNIREEL_DATA=/data \
 VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Ready to work, asked by bash itself: no curl is needed for it.
+# bash itself requests /readyz, so that the image needs no curl.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /readyz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [[ $status == 200 ]]"]
 ENTRYPOINT ["unireel"]

@@ -13,31 +13,39 @@ import (
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
 )
 
-// backlog: a great queue of 1,000 accounts in several lanes, with a tenth as many
-// running: its memory, its claims, and getting up after kill -9.
-func backlog(ctx context.Context, b *bench) ([]line, error) {
-	sup, asked := rendering()
-	defer sup.Close()
+// backlog measures a long backlog of 1,000 accounts in several queues, with a tenth
+// as many tasks running: the server's memory, its claims, and how soon it works
+// again after kill -9.
+func backlog(ctx context.Context, b *bench) ([]measurement, error) {
+	supplier, polls := newRenderingSupplier()
+	defer supplier.Close()
 
 	running := b.rows / 10
 
-	s, err := b.newServer(ctx, "backlog", sup.URL, fmt.Sprintf("UNIREEL_IN_PROGRESS=%d", running/len(lanes)))
+	s, err := b.newServer(ctx, "backlog", supplier.URL, fmt.Sprintf("UNIREEL_IN_PROGRESS=%d", running/len(queues)))
 	if err != nil {
 		return nil, err
 	}
 
 	s.stop()
 
-	of, err := b.customers(ctx, s, 1000)
+	customers, err := b.addCustomers(ctx, s, 1000)
 	if err != nil {
 		return nil, err
 	}
 
-	if _, err := b.fill(ctx, s, order{mark: "WAIT", n: b.rows + running, state: queued, of: of, lanes: lanes}); err != nil {
+	spec := fillSpec{
+		idPrefix:  "WAIT",
+		count:     b.rows + running,
+		state:     queued,
+		customers: customers,
+		queues:    queues,
+	}
+	if _, err := b.fill(ctx, s, spec); err != nil {
 		return nil, err
 	}
 
-	claims, also, err := b.claims(ctx, s, running)
+	claimRate, note, err := b.measureClaims(ctx, s, running)
 	if err != nil {
 		return nil, err
 	}
@@ -46,156 +54,198 @@ func backlog(ctx context.Context, b *bench) ([]line, error) {
 		return nil, err
 	}
 
-	still := s.meanwhile(func() { pause(ctx, max(b.burst, 10*time.Second)) }) // all slots are taken
-	memory := rss(s.pid())
+	usage := s.measureUsage(func() { sleep(ctx, max(b.loadTime, 10*time.Second)) }) // all slots of the upstream are in use
+	rssMiB := rss(s.pid())
 	s.kill()
 
-	ready, polling, err := s.again(ctx, asked)
+	readyAfter, polledAfter, err := s.restart(ctx, polls)
 	defer s.stop()
 
 	if err != nil {
 		return nil, err
 	}
 
-	soon, claiming, getting := b.backlogBounds()
-	what := fmt.Sprintf("%s queued + %s running: ", thousands(int64(b.rows)), thousands(int64(running)))
+	pollTarget, claimsLimit, pollsLimit := b.backlogLimits()
+	prefix := fmt.Sprintf("%s queued + %s running: ", groupThousands(int64(b.rows)), groupThousands(int64(running)))
 
-	return []line{
-		{name: what + "RSS", unit: "MiB", target: 1024, most: true, measured: memory, bounds: "queues are tables; what runs is in memory"},
+	return []measurement{
 		{
-			name: what + "processor meanwhile", unit: "cores", measured: still.server + still.db, also: still.cores(),
-			bounds: "polls; a look at the first 1,000 places of each lane each second",
+			name:      prefix + "RSS",
+			unit:      "MiB",
+			target:    1024,
+			atMost:    true,
+			measured:  rssMiB,
+			limitedBy: "running tasks, which are in memory; queued tasks are in tables",
 		},
-		{name: what + "claims", unit: "/s", target: 2000, measured: claims, also: also, bounds: claiming},
-		{name: what + "ready after kill -9", unit: "s", target: 10, most: true, measured: ready.Seconds(), bounds: "reading what is queued, a sum for each lane"},
-		{name: what + "polls again after kill -9", unit: "s", target: soon, most: true, measured: polling.Seconds(), bounds: getting},
+		{
+			name:      prefix + "CPU meanwhile",
+			unit:      "cores",
+			measured:  usage.serverCores + usage.dbCores,
+			note:      usage.coresText(),
+			limitedBy: "polls; reading the first 1,000 positions of each queue every second",
+		},
+		{
+			name:      prefix + "claims",
+			unit:      "/s",
+			target:    2000,
+			measured:  claimRate,
+			note:      note,
+			limitedBy: claimsLimit,
+		},
+		{
+			name:      prefix + "ready after kill -9",
+			unit:      "s",
+			target:    10,
+			atMost:    true,
+			measured:  readyAfter.Seconds(),
+			limitedBy: "reading the queued tasks, one total for each queue",
+		},
+		{
+			name:      prefix + "first poll after kill -9",
+			unit:      "s",
+			target:    pollTarget,
+			atMost:    true,
+			measured:  polledAfter.Seconds(),
+			limitedBy: pollsLimit,
+		},
 	}, nil
 }
 
-// again starts a killed server, and says when it answered and when it asked the
-// supplier.
-func (s *server) again(ctx context.Context, asked *atomic.Int64) (ready, polling time.Duration, err error) {
-	before := asked.Load()
-	begin := time.Now()
+// restart starts a killed server, and returns how long it took until it was ready
+// and until its first poll.
+func (s *server) restart(ctx context.Context, polls *atomic.Int64) (ready, firstPoll time.Duration, err error) {
+	before := polls.Load()
+	start := time.Now()
 
 	if err := s.start(ctx); err != nil {
 		return 0, 0, err
 	}
 
-	ready = time.Since(begin)
-	err = until(ctx, "something is polled after kill -9", 2*time.Minute, func() bool { return asked.Load() > before })
+	ready = time.Since(start)
+	err = waitUntil(ctx, "wait for the first poll after kill -9", 2*time.Minute, func() bool { return polls.Load() > before })
 
-	return ready, time.Since(begin), err
+	return ready, time.Since(start), err
 }
 
-// backlogBounds says how soon polls shall come back, and what bounds claims and
-// that.
-func (b *bench) backlogBounds() (soon float64, claims, polls string) {
-	polls = "reading what runs, row by row; a first poll waits 2 s"
-	if b.on.name == postgres {
-		return 12, "a commit each; claims of one lane follow one another where its time moves on", "the dead server's leases, of 10 s; " + polls
+// backlogLimits returns the target for the first poll after a restart, in seconds,
+// and what limits claims and that poll.
+func (b *bench) backlogLimits() (pollTarget float64, claimsLimit, pollsLimit string) {
+	pollsLimit = "reading the running tasks row by row; a first poll waits 2 s"
+	if b.db.name == postgres {
+		return 12, "a commit for each claim; the claims of a queue wait for each other when its virtual time advances", "the killed server's leases of 10 s; " + pollsLimit
 	}
 
-	return 10, "the writer, whose commits they share", polls
+	return 10, "the single writer, whose commits several claims share", pollsLimit
 }
 
-// claims is claim with what belongs beside it.
-func (b *bench) claims(ctx context.Context, s *server, n int) (rate float64, also string, err error) {
-	var tasks, turns int64
+// measureClaims claims n tasks. On PostgreSQL it also counts the rows that were read
+// by table scans meanwhile: claims must use indexes only.
+func (b *bench) measureClaims(ctx context.Context, s *server, n int) (rate float64, note string, err error) {
+	var tasks, shares int64
 	if s.dsn != "" {
-		if tasks, turns, err = scanned(ctx, s.dsn); err != nil {
+		if tasks, shares, err = scannedRows(ctx, s.dsn); err != nil {
 			return 0, "", err
 		}
 	}
 
-	if rate, err = b.claim(ctx, s, n); err != nil {
+	if rate, err = b.claimTasks(ctx, s, n); err != nil {
 		return 0, "", err
 	}
 
-	also = fmt.Sprintf("1,000 accounts, %d lanes, 32 claims at once, on the store without a server", len(lanes))
+	note = fmt.Sprintf("1,000 accounts, %d queues, 32 concurrent claims, on the store without a server", len(queues))
 
 	if s.dsn != "" {
-		tasksAfter, turnsAfter, err := scanned(ctx, s.dsn)
+		tasksAfter, sharesAfter, err := scannedRows(ctx, s.dsn)
 		if err != nil {
 			return 0, "", err
 		}
 
-		also += fmt.Sprintf("; %s rows of tasks and %s of turns read by scans", thousands(tasksAfter-tasks), thousands(turnsAfter-turns))
+		note += fmt.Sprintf("; %s rows of tasks and %s of shares read by scans", groupThousands(tasksAfter-tasks), groupThousands(sharesAfter-shares))
 	}
 
-	return rate, also, nil
+	return rate, note, nil
 }
 
-// floodRender is long enough to look at a backlog while nothing moves.
-const floodRender = 20 * time.Second
+// floodRenderTime is so long that no slot becomes free while the CPU time of a
+// backlog is measured.
+const floodRenderTime = 20 * time.Second
 
-// flood: one account's backlog before another's first task, and what it costs to
-// have one.
-func flood(ctx context.Context, b *bench) ([]line, error) {
-	sim, sup := b.supplier(dashscopesim.Options{RenderMin: floodRender, RenderMax: floodRender})
-	defer sup.Close()
+// flood measures how many tasks are submitted before another account's first task
+// when one account has a backlog, and the CPU time that a backlog costs.
+func flood(ctx context.Context, b *bench) ([]measurement, error) {
+	sim, supplier := b.newSupplier(dashscopesim.Options{RenderMin: floodRenderTime, RenderMax: floodRenderTime})
+	defer supplier.Close()
 
-	s, err := b.newServer(ctx, "flood", sup.URL)
+	s, err := b.newServer(ctx, "flood", supplier.URL)
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
 
-	other, err := s.account(ctx, "another")
+	otherKey, err := s.createAccount(ctx, "another")
 	if err != nil {
 		return nil, err
 	}
 
 	const total = 100_000
-	if err := check(s.each(ctx, 64, total, creating(nil))); err != nil {
+	if err := checkFailures(s.runTotal(ctx, 64, total, createOperation(nil))); err != nil {
 		return nil, err
 	}
 
-	pause(ctx, 2*time.Second)
+	sleep(ctx, 2*time.Second)
 
-	used := cpu(s.pid())
-	begin := time.Now()
+	cpuBefore := cpu(s.pid())
+	start := time.Now()
 
-	pause(ctx, 10*time.Second)
+	sleep(ctx, 10*time.Second)
 
-	perMinute := (cpu(s.pid()) - used) / time.Since(begin).Minutes()
+	perMinute := (cpu(s.pid()) - cpuBefore) / time.Since(start).Minutes()
 
-	const first = "the other account's first"
+	const otherPrompt = "the first task of the other account"
 
-	c := s.caller()
+	c := s.newClient()
 
-	c.key = other
+	c.key = otherKey
 	defer c.close()
 
-	if _, err := c.create(ctx, request(first)); err != nil {
+	if _, err := c.create(ctx, requestBody(otherPrompt)); err != nil {
 		return nil, err
 	}
 
 	created := time.Now()
 
-	place := 0
-	for place == 0 {
-		if !pause(ctx, 50*time.Millisecond) || time.Since(created) > 3*time.Minute {
+	position := 0
+	for position == 0 {
+		if !sleep(ctx, 50*time.Millisecond) || time.Since(created) > 3*time.Minute {
 			return nil, errors.Join(errors.New("the other account's task was not submitted"), ctx.Err())
 		}
 
-		later := slices.DeleteFunc(sim.Submissions(), func(t dashscopesim.Submission) bool { return !t.Accepted || t.At.Before(created) })
-		place = 1 + slices.IndexFunc(later, func(t dashscopesim.Submission) bool { return t.Prompt == first })
+		accepted := slices.DeleteFunc(sim.Submissions(), func(t dashscopesim.Submission) bool { return !t.Accepted || t.At.Before(created) })
+		position = 1 + slices.IndexFunc(accepted, func(t dashscopesim.Submission) bool { return t.Prompt == otherPrompt })
 	}
 
-	what := fmt.Sprintf("one account floods %s tasks, 5 in progress: ", thousands(total))
+	prefix := fmt.Sprintf("backlog of %s tasks of one account, 5 in progress: ", groupThousands(total))
 
-	return []line{
-		{name: what + "another's first task is submitted as number", target: 1, most: true, measured: float64(place), also: "counted from its creation on", bounds: "the fair order"},
+	return []measurement{
 		{
-			name: what + "processor meanwhile", unit: "s a minute", measured: perMinute,
-			bounds: "a look at the first 1,000 places each second; polls",
+			name:      prefix + "submissions up to and including another account's first task",
+			target:    1,
+			atMost:    true,
+			measured:  float64(position),
+			note:      "counted from its creation on",
+			limitedBy: "fair queueing",
+		},
+		{
+			name:      prefix + "CPU meanwhile",
+			unit:      "s a minute",
+			measured:  perMinute,
+			limitedBy: "reading the first 1,000 positions every second; polls",
 		},
 	}, nil
 }
 
-// account makes an account with credit and returns its key.
-func (s *server) account(ctx context.Context, name string) (string, error) {
+// createAccount makes an account with credit, and returns a key of it.
+func (s *server) createAccount(ctx context.Context, name string) (string, error) {
 	c, err := client.New("http://operator", "", client.WithUnixSocket(filepath.Join(s.data, "unireel.sock")))
 	if err != nil {
 		return "", err
@@ -212,13 +262,14 @@ func (s *server) account(ctx context.Context, name string) (string, error) {
 	return key.Secret, err
 }
 
-// finished: what many finished tasks cost those who come later.
-func finished(ctx context.Context, b *bench) ([]line, error) {
-	sup := b.paused()
-	defer sup.Close()
+// history measures how much slower creates and reads are with many finished tasks in
+// the database.
+func history(ctx context.Context, b *bench) ([]measurement, error) {
+	supplier := b.newStalledSupplier()
+	defer supplier.Close()
 
 	measure := func(name string, rows int) (create, read result, err error) {
-		s, err := b.newServer(ctx, name, sup.URL)
+		s, err := b.newServer(ctx, name, supplier.URL)
 		if err != nil {
 			return create, read, err
 		}
@@ -226,7 +277,7 @@ func finished(ctx context.Context, b *bench) ([]line, error) {
 
 		s.stop()
 
-		if _, err := b.fill(ctx, s, order{mark: "DONE", n: rows, state: completed, lanes: lanes[:1]}); err != nil {
+		if _, err := b.fill(ctx, s, fillSpec{idPrefix: "DONE", count: rows, state: completed, queues: queues[:1]}); err != nil {
 			return create, read, err
 		}
 
@@ -236,35 +287,39 @@ func finished(ctx context.Context, b *bench) ([]line, error) {
 
 		const rate = 200
 
-		ids := make([]string, int(rate*b.burst.Seconds()))
+		ids := make([]string, int(rate*b.loadTime.Seconds()))
 
-		create = s.offered(ctx, rate, b.burst, creating(ids))
-		if err := check(create); err != nil {
+		create = s.openLoop(ctx, rate, b.loadTime, createOperation(ids))
+		if err := checkFailures(create); err != nil {
 			return create, read, err
 		}
 
-		read = s.offered(ctx, rate, b.burst, reading(ids)) // each once: from the database
+		read = s.openLoop(ctx, rate, b.loadTime, readOperation(ids)) // each task once, so that no cache helps
 
-		return create, read, check(read)
+		return create, read, checkFailures(read)
 	}
 
-	create0, read0, err := measure("empty", 0)
+	emptyCreate, emptyRead, err := measure("empty", 0)
 	if err != nil {
 		return nil, err
 	}
 
-	create1, read1, err := measure("finished", b.rows)
+	fullCreate, fullRead, err := measure("history", b.rows)
 	if err != nil {
 		return nil, err
 	}
 
-	both := func(name string, empty, full result) line {
-		return line{
-			name: fmt.Sprintf("%s p50 with %s finished tasks, against an empty database", name, thousands(int64(b.rows))), unit: "x", target: 1.3, most: true,
-			measured: in(full.share(500)) / in(empty.share(500)), also: millis(full.share(500)) + " against " + millis(empty.share(500)),
-			bounds: "the depth of the indexes; the target is for 10 million",
+	compare := func(name string, empty, full result) measurement {
+		return measurement{
+			name:      fmt.Sprintf("%s p50 with %s finished tasks, relative to an empty database", name, groupThousands(int64(b.rows))),
+			unit:      "x",
+			target:    1.3,
+			atMost:    true,
+			measured:  inMillis(full.quantile(500)) / inMillis(empty.quantile(500)),
+			note:      formatMillis(full.quantile(500)) + " against " + formatMillis(empty.quantile(500)),
+			limitedBy: "the depth of the indexes; the target is for 10 million tasks",
 		}
 	}
 
-	return []line{both("create", create0, create1), both("status", read0, read1)}, nil
+	return []measurement{compare("create", emptyCreate, fullCreate), compare("status", emptyRead, fullRead)}, nil
 }

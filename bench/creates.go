@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// creates: durable creates through HTTP, while dispatch works at the supplier's
-// usual limits.
-func creates(ctx context.Context, b *bench) ([]line, error) {
-	sup := b.paused()
-	defer sup.Close()
+// creates measures durable creates over HTTP while the server dispatches tasks at
+// the supplier's usual limits.
+func creates(ctx context.Context, b *bench) ([]measurement, error) {
+	supplier := b.newStalledSupplier()
+	defer supplier.Close()
 
-	s, err := b.newServer(ctx, "creates", sup.URL)
+	s, err := b.newServer(ctx, "creates", supplier.URL)
 	if err != nil {
 		return nil, err
 	}
 
 	s.stop()
 
-	of, err := b.customers(ctx, s, 1000)
+	customers, err := b.addCustomers(ctx, s, 1000)
 	if err != nil {
 		return nil, err
 	}
@@ -29,46 +29,73 @@ func creates(ctx context.Context, b *bench) ([]line, error) {
 	}
 	defer s.stop()
 
-	warm := s.closed(ctx, 8, time.Second, creating(nil, of...))
-	steady := s.offered(ctx, 1000, b.burst, creating(nil, of...))
-	spread := s.closed(ctx, 64, b.burst, creating(nil, of...))
-	hot := s.closed(ctx, 64, b.burst, creating(nil))
+	warmUp := s.closedLoop(ctx, 8, time.Second, createOperation(nil, customers...))
+	steady := s.openLoop(ctx, 1000, b.loadTime, createOperation(nil, customers...))
+	manyAccounts := s.closedLoop(ctx, 64, b.loadTime, createOperation(nil, customers...))
+	hotAccount := s.closedLoop(ctx, 64, b.loadTime, createOperation(nil))
 
-	many := s.closed(ctx, 256, b.burst, creating(nil, of...))
-	if err := check(warm, steady, spread, hot, many); err != nil {
+	manyClients := s.closedLoop(ctx, 256, b.loadTime, createOperation(nil, customers...))
+	if err := checkFailures(warmUp, steady, manyAccounts, hotAccount, manyClients); err != nil {
 		return nil, err
 	}
 
-	also := func(r result) string {
-		return fmt.Sprintf("p50 %s, p99 %s; %s", millis(r.share(500)), millis(r.share(990)), r.cores())
-	}
-	least := 6000.0
-	leastHot := 6000.0
-	bounds := "the cores, shared with the load; a commit carries up to 128 creates"
-
-	if b.on.name == postgres {
-		least = 4000
-		leastHot = 3000
-		bounds = "the cores, shared with the load and the database; a commit carries up to 64 creates, two are on their way"
+	note := func(r result) string {
+		return fmt.Sprintf("p50 %s, p99 %s; %s", formatMillis(r.quantile(500)), formatMillis(r.quantile(990)), r.coresText())
 	}
 
-	return []line{
-		{name: "durable creates, 64 clients, 1,000 accounts", unit: "/s", target: least, measured: spread.rate(), also: also(spread), bounds: bounds},
-		{name: "durable creates, 64 clients, one hot account", unit: "/s", target: leastHot, measured: hot.rate(), also: also(hot), bounds: bounds},
-		{name: "durable creates, 256 clients, 1,000 accounts", unit: "/s", measured: many.rate(), also: also(many), bounds: bounds},
+	target := 6000.0
+	hotTarget := 6000.0
+	limitedBy := "the cores, shared with the load; a commit carries up to 128 creates"
+
+	if b.db.name == postgres {
+		target = 4000
+		hotTarget = 3000
+		limitedBy = "the cores, shared with the load and the database; a commit carries up to 64 creates, two commits are in flight"
+	}
+
+	return []measurement{
 		{
-			name: "a create at 1,000/s offered, p99", unit: "ms", target: 10, most: true, measured: in(steady.share(990)), also: also(steady),
-			bounds: "an fsync, the commit before it, and who else has the cores",
+			name:      "durable creates, 64 clients, 1,000 accounts",
+			unit:      "/s",
+			target:    target,
+			measured:  manyAccounts.rate(),
+			note:      note(manyAccounts),
+			limitedBy: limitedBy,
+		},
+		{
+			name:      "durable creates, 64 clients, one account",
+			unit:      "/s",
+			target:    hotTarget,
+			measured:  hotAccount.rate(),
+			note:      note(hotAccount),
+			limitedBy: limitedBy,
+		},
+		{
+			name:      "durable creates, 256 clients, 1,000 accounts",
+			unit:      "/s",
+			measured:  manyClients.rate(),
+			note:      note(manyClients),
+			limitedBy: limitedBy,
+		},
+		{
+			name:      "latency of a create at 1,000/s, p99",
+			unit:      "ms",
+			target:    10,
+			atMost:    true,
+			measured:  inMillis(steady.quantile(990)),
+			note:      note(steady),
+			limitedBy: "an fsync, the commit before it, and other processes on the cores",
 		},
 	}, nil
 }
 
-// reads: status reads over many tasks, each once and then again and again.
-func reads(ctx context.Context, b *bench) ([]line, error) {
-	sup := b.paused()
-	defer sup.Close()
+// reads measures status reads over many tasks: first each task once, then again and
+// again.
+func reads(ctx context.Context, b *bench) ([]measurement, error) {
+	supplier := b.newStalledSupplier()
+	defer supplier.Close()
 
-	s, err := b.newServer(ctx, "reads", sup.URL)
+	s, err := b.newServer(ctx, "reads", supplier.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +104,7 @@ func reads(ctx context.Context, b *bench) ([]line, error) {
 
 	const tasks = 100_000
 
-	ids, err := b.fill(ctx, s, order{mark: "READ", n: tasks, state: queued, lanes: lanes[:1]})
+	ids, err := b.fill(ctx, s, fillSpec{idPrefix: "READ", count: tasks, state: queued, queues: queues[:1]})
 	if err != nil {
 		return nil, err
 	}
@@ -87,31 +114,38 @@ func reads(ctx context.Context, b *bench) ([]line, error) {
 	}
 	defer s.stop()
 
-	first := s.each(ctx, 64, tasks, reading(ids))
+	firstReads := s.runTotal(ctx, 64, tasks, readOperation(ids))
 
-	again := s.closed(ctx, 64, b.burst, reading(ids))
-	if err := check(first, again); err != nil {
+	repeatedReads := s.closedLoop(ctx, 64, b.loadTime, readOperation(ids))
+	if err := checkFailures(firstReads, repeatedReads); err != nil {
 		return nil, err
 	}
 
-	perCore := func(r result) float64 { return r.rate() / r.server }
-	also := func(r result) string {
-		return fmt.Sprintf("%s/s in all, p99 %s; %s", figure(r.rate()), millis(r.share(990)), r.cores())
+	perCore := func(r result) float64 { return r.rate() / r.serverCores }
+	note := func(r result) string {
+		return fmt.Sprintf("%s/s in total, p99 %s; %s", formatNumber(r.rate()), formatMillis(r.quantile(990)), r.coresText())
 	}
 
-	memory := fmt.Sprintf("RSS %.0f MiB", rss(s.pid()))
-	if b.on.name == sqlite {
-		memory += fmt.Sprintf(", %.0f MiB without the mapped database", own(s.pid()))
+	rssText := fmt.Sprintf("RSS %.0f MiB", rss(s.pid()))
+	if b.db.name == sqlite {
+		rssText += fmt.Sprintf(", %.0f MiB without the mapped database", anonRSS(s.pid()))
 	}
 
-	return []line{
+	return []measurement{
 		{
-			name: "status reads, uniform over 100,000 tasks, 64 kept-alive connections", unit: "/s for a core of the server", target: 25_000,
-			measured: perCore(again), also: also(again) + "; " + memory, bounds: "net/http, routes and keys; encoding the answer",
+			name:      "status reads, uniform over 100,000 tasks, 64 keep-alive connections",
+			unit:      "/s per core of the server",
+			target:    25_000,
+			measured:  perCore(repeatedReads),
+			note:      note(repeatedReads) + "; " + rssText,
+			limitedBy: "net/http, routing, checking keys, encoding the response",
 		},
 		{
-			name: "the same, each task for the first time", unit: "/s for a core of the server", measured: perCore(first), also: also(first),
-			bounds: "two reads of the database for an answer that is not at hand",
+			name:      "the same, each task for the first time",
+			unit:      "/s per core of the server",
+			measured:  perCore(firstReads),
+			note:      note(firstReads),
+			limitedBy: "two reads of the database for a task that is not in the cache",
 		},
 	}, nil
 }

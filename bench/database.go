@@ -15,41 +15,42 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-// The databases, as -databases and the tables' columns name them.
+// The databases, as the tables' columns name them.
 const (
 	sqlite   = "SQLite"
 	postgres = "PostgreSQL"
 )
 
-// database is what the servers of a part keep their tasks in: a file of each one's
-// own, or a fresh database each on one PostgreSQL server that this run started.
+// database is where the servers of a scenario store their tasks: SQLite, a file for
+// each server, or a new database for each on the PostgreSQL server of this run.
 type database struct {
 	name   string
-	server *storetest.Server // nil: SQLite
+	server *storetest.Server // nil for SQLite
 	pid    int
 	drops  []func() error
 }
 
-// choose reads -databases.
-func choose(names string) ([]string, error) {
-	var chosen []string
+// parseDatabases reads -databases.
+func parseDatabases(names string) ([]string, error) {
+	var selected []string
 
 	for name := range strings.SplitSeq(names, ",") {
 		switch name {
 		case "sqlite":
-			chosen = append(chosen, sqlite)
+			selected = append(selected, sqlite)
 		case "postgres":
-			chosen = append(chosen, postgres)
+			selected = append(selected, postgres)
 		default:
-			return nil, fmt.Errorf("-databases %s: there are sqlite and postgres, with a comma between them", names)
+			return nil, fmt.Errorf("-databases %s: there is no database %q; use sqlite, postgres or both, separated by a comma", names, name)
 		}
 	}
 
-	return chosen, nil
+	return selected, nil
 }
 
-// open makes a database ready for servers.
-func (b *bench) open(ctx context.Context, name string) (*database, error) {
+// openDatabase prepares a database for servers; for PostgreSQL it starts the
+// database server.
+func (b *bench) openDatabase(ctx context.Context, name string) (*database, error) {
 	if name == sqlite {
 		return &database{name: name}, nil
 	}
@@ -75,8 +76,9 @@ func (d *database) close() error {
 	return d.server.Close()
 }
 
-// fresh is the address of an empty database; "" is a file.
-func (d *database) fresh(ctx context.Context) (string, error) {
+// newDatabase makes an empty database and returns its address; "" for SQLite, whose
+// file the server itself makes.
+func (d *database) newDatabase(ctx context.Context) (string, error) {
 	if d.server == nil {
 		return "", nil
 	}
@@ -89,9 +91,11 @@ func (d *database) fresh(ctx context.Context) (string, error) {
 	return dsn, err
 }
 
-// clear drops what a part has left, so that the next one has the disk to itself.
-func (d *database) clear() error {
+// dropAll drops the databases of a scenario, so that the next one does not share the
+// disk with their background writes.
+func (d *database) dropAll() error {
 	var err error
+
 	for _, drop := range d.drops {
 		err = errors.Join(err, drop())
 	}
@@ -101,55 +105,56 @@ func (d *database) clear() error {
 	return err
 }
 
-// cpu is what the database's own processes have used, in seconds.
+// cpu returns the CPU time that the database server's processes have used, in
+// seconds; 0 for SQLite.
 func (d *database) cpu() float64 {
 	if d.server == nil {
 		return 0
 	}
 
-	return family(d.pid)
+	return cpuWithChildren(d.pid)
 }
 
-// describe names the server and says where it differs from its neighbour.
+// describe returns a line about the database's version and settings for the report.
 func (d *database) describe(ctx context.Context, folder string) (string, error) {
 	if d.server == nil {
-		return "SQLite: `synchronous=FULL`, a log that is fsynced at each commit.", nil
+		return "SQLite: `synchronous=FULL`, a write-ahead log that is fsynced at each commit.", nil
 	}
 
-	dsn, err := d.fresh(ctx)
+	dsn, err := d.newDatabase(ctx)
 	if err != nil {
 		return "", err
 	}
 
-	var version, durable, shared string
+	var version, durable, sharedBuffers string
 
 	err = query(ctx, dsn, `SELECT current_setting('server_version'), CASE WHEN current_setting('fsync') = 'on' AND current_setting('synchronous_commit') = 'on'
-		THEN '`+"`fsync` and `synchronous_commit` on"+`' ELSE 'NOT DURABLE' END, current_setting('shared_buffers')`, &version, &durable, &shared)
+		THEN '`+"`fsync` and `synchronous_commit` on"+`' ELSE 'NOT DURABLE' END, current_setting('shared_buffers')`, &version, &durable, &sharedBuffers)
 	if err != nil {
 		return "", err
 	}
 
-	where := "on the same disk"
-	if here, there := fileSystem(folder), fileSystem(d.server.Folder()); here != there {
-		where = "on another disk, " + there
+	location := "on the same disk"
+	if ours, theirs := fileSystem(folder), fileSystem(d.server.Folder()); ours != theirs {
+		location = "on another disk, " + theirs
 	}
 
-	return fmt.Sprintf("PostgreSQL: %s, a server of this run alone, %s, over its socket; %s, `shared_buffers` %s, as it is installed.", version, where, durable, shared), d.clear()
+	return fmt.Sprintf("PostgreSQL: %s, a server for this run only, %s, over its socket; %s, `shared_buffers` %s; otherwise default settings.", version, location, durable, sharedBuffers), d.dropAll()
 }
 
-// scanned says how many rows of the tasks and of the turns were read by going
-// through a whole table, since the database was made.
-func scanned(ctx context.Context, dsn string) (tasks, turns int64, err error) {
+// scannedRows returns how many rows of the tasks and of the shares were read by
+// sequential scans since the database was made.
+func scannedRows(ctx context.Context, dsn string) (tasks, shares int64, err error) {
 	err = query(ctx, dsn, `SELECT COALESCE(SUM(seq_tup_read) FILTER (WHERE relname = 'task'), 0)::bigint,
-		COALESCE(SUM(seq_tup_read) FILTER (WHERE relname = 'turn'), 0)::bigint FROM pg_stat_user_tables`, &tasks, &turns)
+		COALESCE(SUM(seq_tup_read) FILTER (WHERE relname = 'share'), 0)::bigint FROM pg_stat_user_tables`, &tasks, &shares)
 
-	return tasks, turns, err
+	return tasks, shares, err
 }
 
 // query reads one row.
 func query(ctx context.Context, dsn, text string, into ...any) error {
-	ctx, over := context.WithTimeout(ctx, time.Minute)
-	defer over()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -159,16 +164,16 @@ func query(ctx context.Context, dsn, text string, into ...any) error {
 	return errors.Join(conn.QueryRow(ctx, text).Scan(into...), conn.Close(ctx))
 }
 
-// migrate makes the tables of a PostgreSQL database, by the program itself.
+// migrate makes the tables of a PostgreSQL database with `unireel migrate`.
 func (b *bench) migrate(ctx context.Context, dsn string) error {
-	ctx, over := context.WithTimeout(ctx, 2*time.Minute)
-	defer over()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
 
 	cmd := exec.CommandContext(ctx, b.binary, "migrate")
 
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.folder, "UNIREEL_DATA=" + filepath.Join(b.folder, "migrate"), "UNIREEL_DATABASE=" + dsn}
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("unireel migrate: %w; it said: %s", err, said)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("unireel migrate: %w; its output: %s", err, output)
 	}
 
 	return nil

@@ -19,29 +19,29 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// upstream is the simulated supplier's name; lanes are where its tasks wait, one
-// for each of its models. Tasks without references wait in the first.
+// upstream is the name of the simulated supplier. queues are the queues of its tasks,
+// one for each of its models; tasks without references are in the first.
 const upstream = "dashscope"
 
-var lanes = []string{upstream + "/wan2.6-t2v", upstream + "/wan2.6-i2v", upstream + "/wan2.6-r2v", upstream + "/wan2.6-r2v-flash"}
+var queues = []string{upstream + "/wan2.6-t2v", upstream + "/wan2.6-i2v", upstream + "/wan2.6-r2v", upstream + "/wan2.6-r2v-flash"}
 
-// What fill makes.
+// The states of the tasks that fill makes.
 const (
 	queued    = task.Queued
 	completed = task.Completed
 )
 
-// open opens a stopped server's database.
-func (s *server) open(ctx context.Context) (*store.Store, error) {
+// openStore opens a stopped server's database.
+func (s *server) openStore(ctx context.Context) (*store.Store, error) {
 	return store.Open(ctx, store.Options{Path: filepath.Join(s.data, "unireel.db"), Database: s.dsn, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 }
 
-// customer is an account with credit and a key.
+// customer is an account that has credit and a key.
 type customer struct{ account, key string }
 
-// customers adds n of them to a stopped server's database.
-func (b *bench) customers(ctx context.Context, s *server, n int) ([]customer, error) {
-	db, err := s.open(ctx)
+// addCustomers adds n customers to a stopped server's database.
+func (b *bench) addCustomers(ctx context.Context, s *server, n int) ([]customer, error) {
+	db, err := s.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -70,77 +70,98 @@ func (b *bench) customers(ctx context.Context, s *server, n int) ([]customer, er
 	return all, nil
 }
 
+// insert adds the customer's account, key and credit.
 func (c customer) insert(ctx context.Context, tx *store.Tx) error {
 	now := time.Now().UnixMilli()
+
 	if _, err := tx.InsertAccount(ctx, account.Account{ID: c.account, Name: strings.TrimPrefix(c.key, "sk-bench-"), Weight: 1, CreatedAt: now}); err != nil {
 		return err
 	}
 
-	k := account.Key{ID: "key_" + c.account, Account: c.account, Hash: account.Hash(c.key), Hint: account.Hint(c.key), Scopes: account.CustomerScopes(), CreatedAt: now}
-	if _, err := tx.InsertKey(ctx, k); err != nil {
+	key := account.Key{
+		ID:        "key_" + c.account,
+		Account:   c.account,
+		Hash:      account.Hash(c.key),
+		Hint:      account.Hint(c.key),
+		Scopes:    account.CustomerScopes(),
+		CreatedAt: now,
+	}
+	if _, err := tx.InsertKey(ctx, key); err != nil {
 		return err
 	}
 
-	grant := credit.Entry{ID: "entry_" + c.account, Account: c.account, Kind: credit.KindGrant, Amount: 1_000_000 * money.Unit, Ref: "opening", At: now}
+	grant := credit.Entry{
+		ID:      "entry_" + c.account,
+		Account: c.account,
+		Kind:    credit.KindGrant,
+		Amount:  1_000_000 * money.Unit,
+		Ref:     "opening",
+		At:      now,
+	}
 
-	b, err := credit.Grant(credit.Balance{}, grant.Amount)
+	balance, err := credit.Grant(credit.Balance{}, grant.Amount)
 	if err != nil {
 		return err
 	}
 
-	return tx.SaveBalance(ctx, c.account, b, grant)
+	return tx.SaveBalance(ctx, c.account, balance, grant)
 }
 
-// order is what fill makes: n tasks in a state, in turn of these accounts (none:
-// the first there is) and in these lanes. mark keeps ids apart.
-type order struct {
-	mark  string
-	n     int
-	state task.State
-	of    []customer
-	lanes []string
+// fillSpec says which tasks fill makes: count tasks in a state, in rotation for these
+// customers (none: for the first account) and in these queues. The idPrefix keeps the
+// ids of several fills apart; an id has 26 characters with it.
+type fillSpec struct {
+	idPrefix  string
+	count     int
+	state     task.State
+	customers []customer
+	queues    []string
 }
 
-// fill writes tasks into a stopped server's database, as creates do, and returns
-// their ids.
-func (b *bench) fill(ctx context.Context, s *server, o order) ([]string, error) {
-	db, err := s.open(ctx)
+// fill writes tasks to a stopped server's database as creates do, and returns their
+// ids.
+func (b *bench) fill(ctx context.Context, s *server, spec fillSpec) ([]string, error) {
+	db, err := s.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = db.Close() }()
 
-	if len(o.of) == 0 {
+	if len(spec.customers) == 0 {
 		accounts, err := db.Accounts(ctx)
 		if err != nil {
 			return nil, err
 		}
 
-		o.of = []customer{{account: accounts[0].ID}}
+		spec.customers = []customer{{account: accounts[0].ID}}
 	}
 
-	ids := make([]string, o.n)
+	ids := make([]string, spec.count)
 	for i := range ids {
-		ids[i] = fmt.Sprintf("task_%s%022d", o.mark, i)
+		ids[i] = fmt.Sprintf("task_%s%022d", spec.idPrefix, i)
 	}
 
-	r := s.work(ctx, 256, o.n, func(i int) error {
-		_, err := db.Create(ctx, creation(ids[i], o.of[i%len(o.of)].account, o.lanes[i/len(o.of)%len(o.lanes)], o.state))
+	r := s.runParallel(ctx, 256, spec.count, func(i int) error {
+		accountID := spec.customers[i%len(spec.customers)].account
+		queue := spec.queues[i/len(spec.customers)%len(spec.queues)]
+
+		_, err := db.Create(ctx, newCreation(ids[i], accountID, queue, spec.state))
+
 		return err
 	})
 
-	return ids, check(r)
+	return ids, checkFailures(r)
 }
 
-// work does n things, some at a time.
-func (s *server) work(ctx context.Context, some, n int, do func(i int) error) result {
+// runParallel calls do for 0 to n-1 in several workers.
+func (s *server) runParallel(ctx context.Context, workers, n int, do func(i int) error) result {
 	var next atomic.Int64
 
-	return s.gather(some, func(_ *caller, keep func(time.Duration, error)) {
+	return s.runClients(workers, func(_ *apiClient, record func(time.Duration, error)) {
 		for i := int(next.Add(1) - 1); i < n && ctx.Err() == nil; i = int(next.Add(1) - 1) {
-			begin := time.Now()
+			start := time.Now()
 			err := do(i)
-			keep(time.Since(begin), err)
+			record(time.Since(start), err)
 
 			if err != nil {
 				return
@@ -149,29 +170,43 @@ func (s *server) work(ctx context.Context, some, n int, do func(i int) error) re
 	})
 }
 
-func creation(id, account, lane string, state task.State) *store.Creation {
+// newCreation returns a task as a create writes it.
+func newCreation(id, account, queue string, state task.State) *store.Creation {
 	now := time.Now().UnixMilli()
 
 	t := task.Task{
-		ID: id, Account: account, Version: 1, State: state, Object: "video.generation.job", Model: "wan2.6-video-720p", Resolved: "wan2.6-video-720p",
-		Prompt: sea, Size: "1280*720", Seconds: 5, Billing: "output", Lane: lane, CreatedAt: now, QueuedAt: now,
+		ID:            id,
+		Account:       account,
+		Version:       1,
+		State:         state,
+		Object:        "video.generation.job",
+		Model:         "wan2.6-video-720p",
+		ResolvedModel: "wan2.6-video-720p",
+		Prompt:        samplePrompt,
+		Size:          "1280*720",
+		Seconds:       5,
+		Billing:       "output",
+		Queue:         queue,
+		CreatedAt:     now,
+		QueuedAt:      now,
 	}
+
 	if state.Final() {
 		t.Progress = 100
 		t.CompletedAt = now
 		t.SweptAt = now
 	}
 
-	const order = `{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"` + sea + `","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":5,"sound":true,"shot_type":"single","seed":-1}`
+	const requestJSON = `{"model":"wan2.6-video-720p","resolved_model":"wan2.6-video-720p","mode":"t2v","prompt":"` + samplePrompt + `","size":"1280*720","size_asked":"1280*720","width":1280,"height":720,"seconds":5,"sound":true,"shot_type":"single","seed":-1}`
 
-	return &store.Creation{Task: t, Request: []byte(order)}
+	return &store.Creation{Task: t, Request: []byte(requestJSON)}
 }
 
-// claim takes n tasks out of a stopped server's lanes, 32 claims at once as gates
-// would, and says how fast that was; then each becomes a running task with a
-// ticket.
-func (b *bench) claim(ctx context.Context, s *server, n int) (rate float64, err error) {
-	db, err := s.open(ctx)
+// claimTasks claims n tasks from a stopped server's queues, 32 at a time as submitters
+// would, and returns the claims per second. Then it makes each a running task with a
+// remote ID.
+func (b *bench) claimTasks(ctx context.Context, s *server, n int) (rate float64, err error) {
+	db, err := s.openStore(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -180,7 +215,7 @@ func (b *bench) claim(ctx context.Context, s *server, n int) (rate float64, err 
 	lease := store.Claim{Upstream: upstream, SupplierAccount: upstream, Owner: "bench", At: time.Now().UnixMilli()}
 
 	err = db.Write(ctx, func(tx *store.Tx) (err error) {
-		lease.Fence, err = tx.TakeLease(ctx, upstream, lease.Owner, lease.At, lease.At+time.Hour.Milliseconds())
+		lease.Fence, err = tx.AcquireLease(ctx, upstream, lease.Owner, lease.At, lease.At+time.Hour.Milliseconds())
 		return err
 	})
 	if err != nil {
@@ -189,44 +224,45 @@ func (b *bench) claim(ctx context.Context, s *server, n int) (rate float64, err 
 
 	claimed := make([]task.Task, n)
 
-	r := s.work(ctx, 32, n, func(i int) (err error) {
+	r := s.runParallel(ctx, 32, n, func(i int) (err error) {
 		c := lease
-		c.Lane = lanes[i%len(lanes)]
-		c.Model = c.Lane[len(upstream)+1:]
+		c.Queue = queues[i%len(queues)]
+		c.Model = c.Queue[len(upstream)+1:]
 		claimed[i], err = claimOne(ctx, db, c)
 
 		return err
 	})
-	if err := check(r); err != nil {
+	if err := checkFailures(r); err != nil {
 		return 0, err
 	}
 
-	parts := slices.Collect(slices.Chunk(claimed, 250))
-	if err := check(s.work(ctx, 8, len(parts), func(i int) error { return tickets(ctx, db, parts[i]) })); err != nil {
+	batches := slices.Collect(slices.Chunk(claimed, 250))
+	if err := checkFailures(s.runParallel(ctx, 8, len(batches), func(i int) error { return markAllRunning(ctx, db, batches[i]) })); err != nil {
 		return 0, err
 	}
 
-	return r.rate(), db.Write(ctx, func(tx *store.Tx) error { return tx.DropLease(ctx, upstream, lease.Owner, lease.Fence) })
+	return r.rate(), db.Write(ctx, func(tx *store.Tx) error { return tx.ReleaseLease(ctx, upstream, lease.Owner, lease.Fence) })
 }
 
-// claimOne tries again, as a gate does, while others hold all that is ready.
+// claimOne claims one task. As a submitter does, it tries again while concurrent
+// claims hold all tasks that are ready.
 func claimOne(ctx context.Context, db *store.Store, c store.Claim) (t task.Task, err error) {
 	for {
 		err = db.Write(ctx, func(tx *store.Tx) (err error) {
 			t, err = tx.Claim(ctx, c)
 			return err
 		})
-		if !errors.Is(err, store.ErrBusy) || !pause(ctx, rand.N(4*time.Millisecond)) {
+		if !errors.Is(err, store.ErrBusy) || !sleep(ctx, rand.N(4*time.Millisecond)) {
 			return t, err
 		}
 	}
 }
 
-// tickets makes claimed tasks running ones.
-func tickets(ctx context.Context, db *store.Store, claimed []task.Task) error {
+// markAllRunning makes claimed tasks running, in one transaction.
+func markAllRunning(ctx context.Context, db *store.Store, claimed []task.Task) error {
 	return db.Write(ctx, func(tx *store.Tx) error {
 		for _, t := range claimed {
-			if err := ticket(ctx, tx, t); err != nil {
+			if err := markRunning(ctx, tx, t); err != nil {
 				return err
 			}
 		}
@@ -235,8 +271,8 @@ func tickets(ctx context.Context, db *store.Store, claimed []task.Task) error {
 	})
 }
 
-// ticket makes a claimed task a running one.
-func ticket(ctx context.Context, tx *store.Tx, t task.Task) error {
+// markRunning makes a claimed task running, as an accepted submission does.
+func markRunning(ctx context.Context, tx *store.Tx, t task.Task) error {
 	now := time.Now().UnixMilli()
 
 	a, err := tx.Attempt(ctx, t.ID, t.Attempt)
@@ -244,16 +280,16 @@ func ticket(ctx context.Context, tx *store.Tx, t task.Task) error {
 		return err
 	}
 
-	a.Ticket = "bench-" + t.ID
+	a.RemoteID = "bench-" + t.ID
 
-	a.Outcome = "taken"
+	a.Outcome = "accepted"
 	if err := tx.SaveAttempt(ctx, a); err != nil {
 		return err
 	}
 
-	_, err = task.Advance(ctx, tx, t, task.Step{At: now, Note: "taken", Edit: func(t *task.Task) {
+	_, err = task.Advance(ctx, tx, t, task.Step{At: now, Note: "accepted", Edit: func(t *task.Task) {
 		t.State = task.Running
-		t.Ticket = a.Ticket
+		t.RemoteID = a.RemoteID
 		t.StartedAt = now
 	}})
 

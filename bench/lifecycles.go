@@ -14,99 +14,118 @@ import (
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
 )
 
-// lifecycles: whole tasks against a supplier that is done at once: with several
-// accounts there, as so many tasks would need, and with one.
-func lifecycles(ctx context.Context, b *bench) ([]line, error) {
+// lifecycles measures tasks from create to completed, with a supplier that renders
+// in 1 to 2 ms: with several accounts at the supplier, which so many tasks would
+// need, and with one.
+func lifecycles(ctx context.Context, b *bench) ([]measurement, error) {
 	const accounts = 4
 
-	many, err := b.lifecycle(ctx, "lifecycles", accounts, b.time)
+	manyAccounts, err := b.runLifecycles(ctx, "lifecycles", accounts, b.lifecycleTime)
 	if err != nil {
 		return nil, err
 	}
 
-	one, err := b.lifecycle(ctx, "one-account", 1, b.time/3)
+	oneAccount, err := b.runLifecycles(ctx, "one-account", 1, b.lifecycleTime/3)
 	if err != nil {
 		return nil, err
 	}
 
-	return []line{
+	return []measurement{
 		{
-			name: fmt.Sprintf("whole lifecycles with %d accounts at the supplier, over the second half of %s", accounts, b.time), unit: "/s", target: 500, measured: many.rate(), also: many.cores(),
-			bounds: "the cores and the fsyncs: seven commits, a file made durable, and a customer who waits, for each",
+			name:      fmt.Sprintf("tasks completed, %d accounts at the supplier, over the second half of %s", accounts, b.lifecycleTime),
+			unit:      "/s",
+			target:    500,
+			measured:  manyAccounts.rate(),
+			note:      manyAccounts.coresText(),
+			limitedBy: "the cores and the fsyncs: each task needs seven commits and one durable file, and has a customer who waits",
 		},
 		{
-			name: "memory of the server after these", unit: "MiB", measured: many.end, also: fmt.Sprintf("%.0f MiB half-way, %.0f MiB at the start; %s customers waiting", many.half, many.start, thousands(waiting)),
-			bounds: "open connections, the tasks on their way",
+			name:      "memory of the server after these tasks",
+			unit:      "MiB",
+			measured:  manyAccounts.rssEnd,
+			note:      fmt.Sprintf("%.0f MiB half-way, %.0f MiB at the start; %s customers waiting", manyAccounts.rssHalf, manyAccounts.rssStart, groupThousands(waitingCustomers)),
+			limitedBy: "open connections, tasks in progress",
 		},
 		{
-			name: "whole lifecycles with one account at the supplier", unit: "/s", measured: one.rate(), also: one.cores(),
-			bounds: "its gate: one submission in flight, with a commit before, a new connection and a commit after",
+			name:      "tasks completed, one account at the supplier",
+			unit:      "/s",
+			measured:  oneAccount.rate(),
+			note:      oneAccount.coresText(),
+			limitedBy: "the submitter: one submission in flight, with a commit before it, a new connection, and a commit after it",
 		},
 	}, nil
 }
 
-// waiting is how many customers have a task on its way: each waits at least 2 s
-// for its first poll.
-const waiting = 2000
+// waitingCustomers is how many customers have a task in progress. They are many
+// because each task waits at least 2 s for its first poll.
+const waitingCustomers = 2000
 
-// lives is what a run of whole lifecycles found; rate and cores are those of its
-// second half, memory is in MiB.
-type lives struct {
+// lifecycleResult is the outcome of a run of lifecycles. Rate and cores are those of
+// its second half; memory is in MiB.
+type lifecycleResult struct {
 	result
-	start, half, end float64
+	rssStart, rssHalf, rssEnd float64
 }
 
-func (b *bench) lifecycle(ctx context.Context, name string, accounts int, during time.Duration) (lives, error) {
-	_, sup := b.supplier(dashscopesim.Options{
-		RenderMin: time.Millisecond, RenderMax: 2 * time.Millisecond, Pending: time.Millisecond,
-		Limits: dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: dashscopesim.Unlimited, Queries: dashscopesim.Unlimited},
+// runLifecycles has customers who create a task, wait until it is completed, and
+// create the next one, for duration.
+func (b *bench) runLifecycles(ctx context.Context, name string, accounts int, duration time.Duration) (lifecycleResult, error) {
+	_, supplier := b.newSupplier(dashscopesim.Options{
+		RenderMin: time.Millisecond,
+		RenderMax: 2 * time.Millisecond,
+		QueueTime: time.Millisecond,
+		Limits: dashscopesim.Limits{
+			Submits:    dashscopesim.Unlimited,
+			InProgress: dashscopesim.Unlimited,
+			Queries:    dashscopesim.Unlimited,
+		},
 	})
-	defer sup.Close()
+	defer supplier.Close()
 
-	file, err := b.accounts(name, sup.URL, accounts)
+	configFile, err := b.writeSupplierConfig(name, supplier.URL, accounts)
 	if err != nil {
-		return lives{}, err
+		return lifecycleResult{}, err
 	}
 
-	s, err := b.newServer(ctx, name, "", "UNIREEL_CONFIG="+file)
+	s, err := b.newServer(ctx, name, "", "UNIREEL_CONFIG="+configFile)
 	if err != nil {
-		return lives{}, err
+		return lifecycleResult{}, err
 	}
 	defer s.stop()
 
-	running, over := context.WithTimeout(ctx, during)
-	defer over()
+	runCtx, cancel := context.WithTimeout(ctx, duration)
+	defer cancel()
 
 	var (
 		ended atomic.Int64
-		l     lives
+		found lifecycleResult
 	)
 
-	l.start = rss(s.pid())
+	found.rssStart = rss(s.pid())
 	measured := make(chan result, 1)
 
 	go func() {
-		pause(running, during/2)
+		sleep(runCtx, duration/2)
 
-		l.half = rss(s.pid())
+		found.rssHalf = rss(s.pid())
 		before := ended.Load()
-		r := s.meanwhile(func() { <-running.Done() })
-		l.end = rss(s.pid())
+		r := s.measureUsage(func() { <-runCtx.Done() })
+		found.rssEnd = rss(s.pid())
 
-		r.done = ended.Load() - before
+		r.succeeded = ended.Load() - before
 		measured <- r
 	}()
 
-	body := request(sea)
-	r := s.closed(running, waiting, during, func(ctx context.Context, c *caller, _ int64) error {
+	body := requestBody(samplePrompt)
+	r := s.closedLoop(runCtx, waitingCustomers, duration, func(ctx context.Context, c *apiClient, _ int64) error {
 		id, err := c.create(ctx, body)
 		if err == nil {
-			err = c.final(ctx, id)
+			err = c.waitFinal(ctx, id)
 		}
 
 		switch {
-		case running.Err() != nil:
-			err = nil // cut off by the end of the run
+		case runCtx.Err() != nil:
+			err = nil // the end of the run interrupted the request
 		case err == nil:
 			ended.Add(1)
 		}
@@ -114,15 +133,16 @@ func (b *bench) lifecycle(ctx context.Context, name string, accounts int, during
 		return err
 	})
 
-	over()
+	cancel()
 
-	l.result = <-measured
+	found.result = <-measured
 
-	return l, check(r)
+	return found, checkFailures(r)
 }
 
-// accounts writes a configuration with some accounts at the supplier.
-func (b *bench) accounts(name, url string, n int) (string, error) {
+// writeSupplierConfig writes a configuration file with n accounts at the supplier
+// and returns its path.
+func (b *bench) writeSupplierConfig(name, url string, n int) (string, error) {
 	var s strings.Builder
 	s.WriteString("upstreams:\n")
 
@@ -135,77 +155,89 @@ func (b *bench) accounts(name, url string, n int) (string, error) {
 	return path, os.WriteFile(path, []byte(s.String()), 0o600)
 }
 
-const hundredRender = 5 * time.Second
+const hundredRenderTime = 5 * time.Second
 
-// hundred: 100 tasks of 5 s each against a supplier that takes 100 at once.
-func hundred(ctx context.Context, b *bench) ([]line, error) {
-	sim, sup := b.supplier(dashscopesim.Options{
-		RenderMin: hundredRender, RenderMax: hundredRender, Limits: dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: 100, Queries: 1000},
+// hundredTasks measures 100 tasks of 5 s each with a supplier that renders 100 tasks
+// at a time.
+func hundredTasks(ctx context.Context, b *bench) ([]measurement, error) {
+	sim, supplier := b.newSupplier(dashscopesim.Options{
+		RenderMin: hundredRenderTime,
+		RenderMax: hundredRenderTime,
+		Limits:    dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: 100, Queries: 1000},
 	})
-	defer sup.Close()
+	defer supplier.Close()
 
-	s, err := b.newServer(ctx, "hundred", sup.URL, "UNIREEL_SUBMITS_PER_SECOND=1000", "UNIREEL_IN_PROGRESS=100", "UNIREEL_QUERIES_PER_SECOND=1000")
+	s, err := b.newServer(ctx, "hundred-tasks", supplier.URL, "UNIREEL_SUBMITS_PER_SECOND=1000", "UNIREEL_IN_PROGRESS=100", "UNIREEL_QUERIES_PER_SECOND=1000")
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
 
-	cold, _, err := s.hundred(ctx, sim, "cold")
+	cold, _, err := s.runHundred(ctx, sim, "cold")
 	if err != nil {
 		return nil, err
 	}
 
-	warm, lags, err := s.hundred(ctx, sim, "warm") // the first hundred taught how long a render takes
+	warm, lags, err := s.runHundred(ctx, sim, "warm") // now the server knows how long a render takes
 	if err != nil {
 		return nil, err
 	}
 
-	const bounds = "the render itself is 5 s, polls come every 2 s; eight videos are collected at a time"
+	const limitedBy = "the render time of 5 s; a poll interval of 2 s; eight videos are collected at a time"
 
-	return []line{
+	return []measurement{
 		{
-			name: "100 tasks of 5 s, 100 in progress, 1,000 queries/s: the last", unit: "s", target: 6.5, most: true, measured: warm.took.Seconds(),
-			also: fmt.Sprintf("%.1f s before anything is known of the model; %s", cold.took.Seconds(), warm.cores()), bounds: bounds,
+			name:      "100 tasks of 5 s, 100 in progress, 1,000 queries/s: until the last is completed",
+			unit:      "s",
+			target:    6.5,
+			atMost:    true,
+			measured:  warm.elapsed.Seconds(),
+			note:      fmt.Sprintf("%.1f s before the server knows the model's render time; %s", cold.elapsed.Seconds(), warm.coresText()),
+			limitedBy: limitedBy,
 		},
 		{
-			name: "from the supplier's end to `completed`, default poll times: p50 of these", unit: "s", target: 1, most: true, measured: share(lags, 500).Seconds(),
-			also:   fmt.Sprintf("p90 %.1f s, most %.1f s; half of the least poll interval is 1 s", share(lags, 900).Seconds(), share(lags, 1000).Seconds()),
-			bounds: bounds,
+			name:      "the same, from the end of the render to `completed`, default poll intervals: p50",
+			unit:      "s",
+			target:    1,
+			atMost:    true,
+			measured:  quantile(lags, 500).Seconds(),
+			note:      fmt.Sprintf("p90 %.1f s, maximum %.1f s; half of the shortest poll interval is 1 s", quantile(lags, 900).Seconds(), quantile(lags, 1000).Seconds()),
+			limitedBy: limitedBy,
 		},
 	}, nil
 }
 
-// hundred makes 100 tasks and says for each how long after the supplier's end it
-// was seen completed.
-func (s *server) hundred(ctx context.Context, sim *dashscopesim.Sim, kind string) (result, []time.Duration, error) {
+// runHundred creates 100 tasks and returns for each how long after the end of its
+// render the customer saw it completed, sorted.
+func (s *server) runHundred(ctx context.Context, sim *dashscopesim.Sim, label string) (result, []time.Duration, error) {
 	var mu sync.Mutex
 
-	ends := map[string]time.Time{} // by prompt
-	r := s.each(ctx, 100, 100, func(ctx context.Context, c *caller, i int64) error {
-		prompt := fmt.Sprintf("a quiet sea at dawn, %s %d", kind, i)
+	endedAt := map[string]time.Time{} // by prompt
+	r := s.runTotal(ctx, 100, 100, func(ctx context.Context, c *apiClient, i int64) error {
+		prompt := fmt.Sprintf("a quiet sea at dawn, %s %d", label, i)
 
-		id, err := c.create(ctx, request(prompt))
+		id, err := c.create(ctx, requestBody(prompt))
 		if err == nil {
-			err = c.final(ctx, id)
+			err = c.waitFinal(ctx, id)
 		}
 
 		mu.Lock()
 		defer mu.Unlock()
 
-		ends[prompt] = time.Now()
+		endedAt[prompt] = time.Now()
 
 		return err
 	})
 
 	var lags []time.Duration
 
-	for _, sent := range sim.Submissions() {
-		if end, ok := ends[sent.Prompt]; ok && sent.Accepted {
-			lags = append(lags, end.Sub(sent.At.Add(hundredRender)))
+	for _, submission := range sim.Submissions() {
+		if end, ok := endedAt[submission.Prompt]; ok && submission.Accepted {
+			lags = append(lags, end.Sub(submission.At.Add(hundredRenderTime)))
 		}
 	}
 
 	slices.Sort(lags)
 
-	return r, lags, check(r)
+	return r, lags, checkFailures(r)
 }

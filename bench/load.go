@@ -9,188 +9,197 @@ import (
 	"time"
 )
 
-// call is one request of a load, the i-th from 1.
-type call func(ctx context.Context, c *caller, i int64) error
+// operation sends one request of a load: the i-th, counted from 1.
+type operation func(ctx context.Context, c *apiClient, i int64) error
 
-// result is what a load found.
+// result is the outcome of a load.
 type result struct {
-	done   int64
-	failed int64
-	first  error // the first failure
-	took   time.Duration
-	all    []time.Duration // of each call, sorted
-	server float64         // cores that the server had
-	db     float64         // cores that a database server had
-	own    float64         // cores that the load and the supplier had
-	others float64         // cores that the rest of the machine had
+	succeeded   int64
+	failed      int64
+	firstErr    error // the error of the first failed request
+	elapsed     time.Duration
+	latencies   []time.Duration // of the requests that succeeded, sorted
+	serverCores float64         // cores that the server used on average
+	dbCores     float64         // cores that the database server used
+	selfCores   float64         // cores that this process used: the load and the simulated supplier
+	otherCores  float64         // cores that the rest of the machine used
 }
 
-func (r result) rate() float64 { return float64(r.done) / r.took.Seconds() }
+func (r result) rate() float64 { return float64(r.succeeded) / r.elapsed.Seconds() }
 
-// share is the time within which n of 1000 calls were answered.
-func (r result) share(n int) time.Duration { return share(r.all, n) }
+// quantile returns the latency that permille of 1000 requests did not exceed.
+func (r result) quantile(permille int) time.Duration { return quantile(r.latencies, permille) }
 
-func share(sorted []time.Duration, n int) time.Duration {
+func quantile(sorted []time.Duration, permille int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
 
-	return sorted[min(len(sorted)-1, len(sorted)*n/1000)]
+	return sorted[min(len(sorted)-1, len(sorted)*permille/1000)]
 }
 
-// cores says who had the processor meanwhile.
-func (r result) cores() string {
-	text := fmt.Sprintf("server %.2f cores", r.server)
-	if r.db > 0 {
-		text += fmt.Sprintf(", database %.2f", r.db)
+// coresText says which processes used how many cores.
+func (r result) coresText() string {
+	text := fmt.Sprintf("server %.2f cores", r.serverCores)
+	if r.dbCores > 0 {
+		text += fmt.Sprintf(", database %.2f", r.dbCores)
 	}
 
-	text += fmt.Sprintf(", load and supplier %.2f", r.own)
-	if r.others > 0.1 {
-		text += fmt.Sprintf(", others %.2f", r.others)
+	text += fmt.Sprintf(", load and supplier %.2f", r.selfCores)
+	if r.otherCores > 0.1 {
+		text += fmt.Sprintf(", others %.2f", r.otherCores)
 	}
 
 	return text
 }
 
-func check(all ...result) error {
+// checkFailures returns an error if a request of one of the loads failed.
+func checkFailures(all ...result) error {
 	for _, r := range all {
 		if r.failed > 0 {
-			return fmt.Errorf("%d of %d calls failed, the first with: %w", r.failed, r.done+r.failed, r.first)
+			return fmt.Errorf("%d of %d requests failed, the first with: %w", r.failed, r.succeeded+r.failed, r.firstErr)
 		}
 	}
 
 	return nil
 }
 
-// closed has clients that each call again as soon as they are answered.
-func (s *server) closed(ctx context.Context, clients int, during time.Duration, do call) result {
+// closedLoop runs clients for duration. Each sends its next request as soon as the
+// previous one is answered.
+func (s *server) closedLoop(ctx context.Context, clients int, duration time.Duration, do operation) result {
 	var n atomic.Int64
 
-	begin := time.Now()
+	start := time.Now()
 
-	return s.gather(clients, func(c *caller, keep func(time.Duration, error)) {
-		for time.Since(begin) < during && ctx.Err() == nil {
-			at := time.Now()
+	return s.runClients(clients, func(c *apiClient, record func(time.Duration, error)) {
+		for time.Since(start) < duration && ctx.Err() == nil {
+			sent := time.Now()
 			err := do(ctx, c, n.Add(1))
-			keep(time.Since(at), err)
+			record(time.Since(sent), err)
 		}
 	})
 }
 
-// offered has calls that begin at a steady rate, answered or not: a call that
-// must wait for its turn has waited since its turn.
-func (s *server) offered(ctx context.Context, rate int, during time.Duration, do call) result {
-	total := int64(float64(rate) * during.Seconds())
+// openLoop sends requests at a steady rate, whether earlier ones are answered or
+// not. The latency of a request counts from the time at which it was due, so that a
+// request that is sent late because all clients are busy counts its wait too.
+func (s *server) openLoop(ctx context.Context, rate int, duration time.Duration, do operation) result {
+	total := int64(float64(rate) * duration.Seconds())
 
 	var n atomic.Int64
 
-	begin := time.Now()
+	start := time.Now()
 
-	return s.gather(min(256, rate), func(c *caller, keep func(time.Duration, error)) {
+	return s.runClients(min(256, rate), func(c *apiClient, record func(time.Duration, error)) {
 		for ctx.Err() == nil {
 			i := n.Add(1)
 			if i > total {
 				return
 			}
 
-			due := begin.Add(time.Duration(i) * time.Second / time.Duration(rate))
-			if !pause(ctx, time.Until(due)) {
+			due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+			if !sleep(ctx, time.Until(due)) {
 				return
 			}
 
 			err := do(ctx, c, i)
-			keep(time.Since(due), err)
+			record(time.Since(due), err)
 		}
 	})
 }
 
-// each has clients that make total calls together, and then end.
-func (s *server) each(ctx context.Context, clients int, total int64, do call) result {
+// runTotal runs clients until they have sent total requests together.
+func (s *server) runTotal(ctx context.Context, clients int, total int64, do operation) result {
 	var n atomic.Int64
 
-	return s.gather(clients, func(c *caller, keep func(time.Duration, error)) {
+	return s.runClients(clients, func(c *apiClient, record func(time.Duration, error)) {
 		for i := n.Add(1); i <= total && ctx.Err() == nil; i = n.Add(1) {
-			at := time.Now()
+			sent := time.Now()
 			err := do(ctx, c, i)
-			keep(time.Since(at), err)
+			record(time.Since(sent), err)
 		}
 	})
 }
 
-// gather runs the clients and adds up what they keep.
-func (s *server) gather(clients int, client func(c *caller, keep func(time.Duration, error))) result {
+// runClients runs loop once for each client, concurrently, and merges what they
+// record.
+func (s *server) runClients(clients int, loop func(c *apiClient, record func(time.Duration, error))) result {
 	var (
 		mu sync.Mutex
 		r  result
 	)
 
-	times := s.meanwhile(func() {
+	usage := s.measureUsage(func() {
 		var wg sync.WaitGroup
+
 		for range clients {
 			wg.Go(func() {
-				var mine []time.Duration
+				var latencies []time.Duration
 
-				c := s.caller()
+				c := s.newClient()
 				defer c.close()
 
-				client(c, func(took time.Duration, err error) {
+				loop(c, func(elapsed time.Duration, err error) {
 					if err == nil {
-						mine = append(mine, took)
+						latencies = append(latencies, elapsed)
 						return
 					}
 
 					mu.Lock()
 					defer mu.Unlock()
 
-					if r.failed++; r.first == nil {
-						r.first = err
+					if r.failed++; r.firstErr == nil {
+						r.firstErr = err
 					}
 				})
+
 				mu.Lock()
 				defer mu.Unlock()
 
-				r.all = append(r.all, mine...)
+				r.latencies = append(r.latencies, latencies...)
 			})
 		}
 
 		wg.Wait()
 	})
-	times.failed = r.failed
-	times.first = r.first
-	times.all = r.all
-	r = times
-	r.done = int64(len(r.all))
-	slices.Sort(r.all)
+
+	usage.failed = r.failed
+	usage.firstErr = r.firstErr
+	usage.latencies = r.latencies
+
+	r = usage
+	r.succeeded = int64(len(r.latencies))
+	slices.Sort(r.latencies)
 
 	return r
 }
 
-// meanwhile says how long something took, and who had the cores.
-func (s *server) meanwhile(do func()) (r result) {
-	begin := time.Now()
-	server := cpu(s.pid())
-	db := s.on.cpu()
-	own := ownCPU()
-	all := allCPU()
+// measureUsage runs do, and returns how long it took and how many cores each process
+// used.
+func (s *server) measureUsage(do func()) (r result) {
+	start := time.Now()
+	serverUsed := cpu(s.pid())
+	dbUsed := s.db.cpu()
+	selfUsed := selfCPU()
+	totalUsed := totalCPU()
 
 	do()
 
-	r.took = time.Since(begin)
-	server = cpu(s.pid()) - server
-	db = s.on.cpu() - db
-	own = ownCPU() - own
-	all = allCPU() - all
-	took := r.took.Seconds()
-	r.server = server / took
-	r.db = db / took
-	r.own = own / took
-	r.others = (all - own - db - server) / took
+	r.elapsed = time.Since(start)
+	serverUsed = cpu(s.pid()) - serverUsed
+	dbUsed = s.db.cpu() - dbUsed
+	selfUsed = selfCPU() - selfUsed
+	totalUsed = totalCPU() - totalUsed
+	seconds := r.elapsed.Seconds()
+	r.serverCores = serverUsed / seconds
+	r.dbCores = dbUsed / seconds
+	r.selfCores = selfUsed / seconds
+	r.otherCores = (totalUsed - selfUsed - dbUsed - serverUsed) / seconds
 
 	return r
 }
 
-// in is a time in milliseconds.
-func in(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+// inMillis returns a duration in milliseconds.
+func inMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", in(d)) }
+func formatMillis(d time.Duration) string { return fmt.Sprintf("%.1f ms", inMillis(d)) }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// build makes the program as it is shipped.
+// build builds the program as it is shipped.
 func (b *bench) build(ctx context.Context) error {
 	b.binary = filepath.Join(b.folder, "unireel")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "./cmd/unireel")
@@ -28,38 +28,40 @@ func (b *bench) build(ctx context.Context) error {
 	return nil
 }
 
-// describe names the machine, and how busy others keep it.
-func describe(folder string) string {
-	busy, _, _ := strings.Cut(trimmed("/proc/loadavg"), " ")
+// describeMachine returns a line about the machine and its load for the report.
+func describeMachine(folder string) string {
+	load, _, _ := strings.Cut(readTrimmed("/proc/loadavg"), " ")
 
-	return fmt.Sprintf("Machine: %s, %d cores, %s %s, %s; disk: %s; load of the machine before: %s.", field("/proc/cpuinfo", "model name"), runtime.NumCPU(),
-		runtime.GOOS, trimmed("/proc/sys/kernel/osrelease"), runtime.Version(), fileSystem(folder), busy)
+	return fmt.Sprintf("Machine: %s, %d cores, %s %s, %s; disk: %s; load average before the run: %s.", fieldValue("/proc/cpuinfo", "model name"), runtime.NumCPU(),
+		runtime.GOOS, readTrimmed("/proc/sys/kernel/osrelease"), runtime.Version(), fileSystem(folder), load)
 }
 
-// disk measures how often the bare disk makes something durable: no durable
-// write can be faster than that without sharing.
-func disk(_ context.Context, b *bench) ([]line, error) {
-	const bounds = "the disk"
+// disk measures how many writes with an fsync each the disk can do in a second.
+// Durable writes can exceed that only by sharing an fsync.
+func disk(_ context.Context, b *bench) ([]measurement, error) {
+	const limitedBy = "the disk"
 
-	page, err := syncRate(b.folder, 256, 4096)
-	if err != nil {
-		return nil, err
-	}
-	// SQLite's log grows by frames: a page and its 24 bytes of header.
-	log, err := syncRate(b.folder, 0, 3*(4096+24))
+	pageRate, err := syncRate(b.folder, 256, 4096)
 	if err != nil {
 		return nil, err
 	}
 
-	return []line{
-		{name: "bare disk: 4 KiB written in place, with an fsync each", unit: "/s", measured: page, bounds: bounds},
-		{name: "bare disk: three frames appended as SQLite's log does, with an fsync each", unit: "/s", measured: log, bounds: bounds},
+	// SQLite's write-ahead log grows by frames: a page and its header of 24 bytes.
+	logRate, err := syncRate(b.folder, 0, 3*(4096+24))
+	if err != nil {
+		return nil, err
+	}
+
+	return []measurement{
+		{name: "disk: 4 KiB overwritten in place, with an fsync each", unit: "/s", measured: pageRate, limitedBy: limitedBy},
+		{name: "disk: three frames appended as to SQLite's log, with an fsync each", unit: "/s", measured: logRate, limitedBy: limitedBy},
 	}, nil
 }
 
-// syncRate writes chunks of some bytes for two seconds, round and round over so
-// many places, or appended when places is 0.
-func syncRate(folder string, places, bytes int) (float64, error) {
+// syncRate writes chunks of some bytes with an fsync each for two seconds, and
+// returns the number of writes per second. It overwrites slots in rotation, or
+// appends if slots is 0.
+func syncRate(folder string, slots, bytes int) (float64, error) {
 	f, err := os.CreateTemp(folder, "sync-*")
 	if err != nil {
 		return 0, err
@@ -68,16 +70,16 @@ func syncRate(folder string, places, bytes int) (float64, error) {
 	defer func() { _ = f.Close() }()
 
 	chunk := make([]byte, bytes)
-	begin := time.Now()
+	start := time.Now()
 
 	n := 0
-	for ; time.Since(begin) < 2*time.Second; n++ {
-		place := n
-		if places > 0 {
-			place = n % places
+	for ; time.Since(start) < 2*time.Second; n++ {
+		slot := n
+		if slots > 0 {
+			slot = n % slots
 		}
 
-		if _, err := f.WriteAt(chunk, int64(place*bytes)); err != nil {
+		if _, err := f.WriteAt(chunk, int64(slot*bytes)); err != nil {
 			return 0, err
 		}
 
@@ -86,14 +88,15 @@ func syncRate(folder string, places, bytes int) (float64, error) {
 		}
 	}
 
-	return float64(n) / time.Since(begin).Seconds(), nil
+	return float64(n) / time.Since(start).Seconds(), nil
 }
 
-// field is the first value of a name in a file of "name: value" lines.
-func field(path, name string) string {
+// fieldValue returns the first value of a name in a file of "name: value" lines, or
+// "unknown".
+func fieldValue(path, name string) string {
 	text, _ := os.ReadFile(path)
-	for l := range strings.Lines(string(text)) {
-		if is, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(is) == name {
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
 			return strings.TrimSpace(value)
 		}
 	}
@@ -101,45 +104,46 @@ func field(path, name string) string {
 	return "unknown"
 }
 
-func trimmed(path string) string {
+func readTrimmed(path string) string {
 	text, _ := os.ReadFile(path)
 	return strings.TrimSpace(string(text))
 }
 
-// fileSystem names what the folder is on: the mount that is longest.
+// fileSystem names the file system and the device of a folder: those of the mount
+// with the longest path that contains it.
 func fileSystem(folder string) string {
 	text, _ := os.ReadFile("/proc/mounts")
 	longest := ""
-	is := "unknown"
+	found := "unknown"
 
-	for l := range strings.Lines(string(text)) {
-		f := strings.Fields(l)
-		if len(f) < 3 || len(f[1]) < len(longest) {
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || len(fields[1]) < len(longest) {
 			continue
 		}
 
-		if inside, err := filepath.Rel(f[1], folder); err == nil && !strings.HasPrefix(inside, "..") {
-			longest = f[1]
-			is = f[2] + " on " + f[0]
+		if relative, err := filepath.Rel(fields[1], folder); err == nil && !strings.HasPrefix(relative, "..") {
+			longest = fields[1]
+			found = fields[2] + " on " + fields[0]
 		}
 	}
 
-	return is
+	return found
 }
 
-// rss is a process's resident memory in MiB; 0 where there is no /proc.
-func rss(pid int) float64 { return memory(pid, "VmRSS") }
+// rss returns the resident memory of a process in MiB; 0 where there is no /proc.
+func rss(pid int) float64 { return memoryMiB(pid, "VmRSS") }
 
-// own is the part of it that no file backs: SQLite maps the database once for
-// each connection, and all of these count as resident.
-func own(pid int) float64 { return memory(pid, "RssAnon") }
+// anonRSS returns the part of rss that no file backs. SQLite maps the database once
+// for each connection, and rss counts every mapping.
+func anonRSS(pid int) float64 { return memoryMiB(pid, "RssAnon") }
 
-func memory(pid int, name string) float64 {
-	kb, _ := strconv.ParseFloat(strings.TrimSuffix(field(fmt.Sprintf("/proc/%d/status", pid), name), " kB"), 64)
+func memoryMiB(pid int, name string) float64 {
+	kb, _ := strconv.ParseFloat(strings.TrimSuffix(fieldValue(fmt.Sprintf("/proc/%d/status", pid), name), " kB"), 64)
 	return kb / 1024
 }
 
-// cpu is what a process and its ended children have used, in seconds.
+// cpu returns the CPU time of a process and its exited children, in seconds.
 func cpu(pid int) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(text), ") ")
@@ -159,8 +163,8 @@ func cpu(pid int) float64 {
 	return ticks / 100
 }
 
-// family is cpu of a process and of those children that live.
-func family(pid int) float64 {
+// cpuWithChildren returns cpu of a process and of its running children.
+func cpuWithChildren(pid int) float64 {
 	used := cpu(pid)
 
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -177,9 +181,9 @@ func family(pid int) float64 {
 	return used
 }
 
-// allCPU is what everything on the machine has used, in seconds.
-func allCPU() float64 {
-	first, _, _ := strings.Cut(trimmed("/proc/stat"), "\n")
+// totalCPU returns the CPU time of the whole machine, in seconds.
+func totalCPU() float64 {
+	first, _, _ := strings.Cut(readTrimmed("/proc/stat"), "\n")
 
 	fields := strings.Fields(first) // cpu user nice system idle iowait irq softirq
 	if len(fields) < 8 {
@@ -196,8 +200,9 @@ func allCPU() float64 {
 	return ticks / 100
 }
 
-// ownCPU is what this process has used, in seconds: load and simulated supplier.
-func ownCPU() float64 {
+// selfCPU returns the CPU time of this process, in seconds: of the load and of the
+// simulated supplier.
+func selfCPU() float64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0

@@ -1,9 +1,9 @@
-// Command bench measures the lines of docs/performance.md against the real
-// program: it builds it, starts it on a folder of its own and on a database of
-// its own, loads it over HTTP on loopback, and writes each figure beside its
-// target and beside what bounds it. Each part runs on SQLite and on PostgreSQL,
-// whose server is a private one that starts and ends with the run. The load
-// generator shares the machine's cores with all of them.
+// Command bench measures the figures of docs/performance.md with the real program.
+// It builds the program, starts it with a new data folder and a new database, sends
+// requests to it over HTTP on loopback, and writes each figure with its target and
+// with what limits it. Scenarios run on SQLite and on PostgreSQL, for which the
+// command starts a server of its own and stops it at the end. The load generator
+// shares the machine's cores with the program and the database.
 package main
 
 import (
@@ -19,65 +19,65 @@ import (
 	"time"
 )
 
-// part measures some lines.
-type part struct {
-	name string
-	on   []string // the databases it is measured on; none: it has no database to speak of
-	run  func(context.Context, *bench) ([]line, error)
-	what string // for people
+// scenario is a set of measurements that are made together.
+type scenario struct {
+	name        string
+	databases   []string // the databases to measure on; none if the scenario does not depend on one
+	run         func(context.Context, *bench) ([]measurement, error)
+	description string // for -help
 }
 
-// parts are all that one machine can show, in the order of the tables.
-var parts = []part{
-	{"disk", nil, disk, "how often the bare disk makes something durable"},
-	{"creates", both, creates, "durable creates of 1,000 accounts and of one hot account; their latency at 1,000/s"},
-	{"reads", both, reads, "status reads over 100,000 tasks"},
-	{"lifecycles", both, lifecycles, "whole tasks against a supplier that is done at once"},
-	{"hundred", both, hundred, "100 tasks of 5 s, and how soon their end is seen"},
-	{"backlog", both, backlog, "a great queue of 1,000 accounts in 4 lanes: memory, processor, claims, getting up after kill -9"},
-	{"flood", both, flood, "one account's flood before another's first task"},
-	{"finished", both, finished, "creates and reads beside many finished tasks"},
-	{"takeover", []string{postgres}, takeover, "3 replicas on one database: kill -9, until another polls"},
-	{"idle", both, idle, "memory of a server with nothing to do"},
-	{"listeners", both, listeners, "memory of idle listeners to an account's events"},
+// scenarios lists all scenarios, in the order of the tables.
+var scenarios = []scenario{
+	{"disk", nil, disk, "writes with an fsync each that the disk can do in a second"},
+	{"creates", bothDatabases, creates, "durable creates of 1,000 accounts and of one account; their latency at 1,000/s"},
+	{"reads", bothDatabases, reads, "status reads over 100,000 tasks"},
+	{"lifecycles", bothDatabases, lifecycles, "tasks from create to completed, with a supplier that renders in milliseconds"},
+	{"hundred-tasks", bothDatabases, hundredTasks, "100 tasks of 5 s, and the delay until their end is noticed"},
+	{"backlog", bothDatabases, backlog, "a long backlog of 1,000 accounts in 4 queues: memory, CPU, claims, restart after kill -9"},
+	{"flood", bothDatabases, flood, "one account's flood of tasks before another account's first task"},
+	{"history", bothDatabases, history, "creates and reads with many finished tasks in the database"},
+	{"failover", []string{postgres}, failover, "3 replicas on one database: kill -9 until another replica polls"},
+	{"idle", bothDatabases, idle, "memory of an idle server"},
+	{"subscribers", bothDatabases, subscribers, "memory of idle subscribers to an account's events"},
 	{"size", nil, size, "the program's size"},
 	{"animatic", nil, animatic, "a preview of 5 s"},
 }
 
-var both = []string{sqlite, postgres}
+var bothDatabases = []string{sqlite, postgres}
 
-// bench is one run.
+// bench is one run of the command.
 type bench struct {
-	on      *database // what the part that runs is measured on
-	binary  string
-	profile string        // a folder for the servers' profiles; "" is none
-	folder  string        // scratch of this run
-	film    []byte        // what the simulated supplier renders
-	time    time.Duration // of whole lifecycles
-	burst   time.Duration // of any other load
-	rows    int           // of a large table
-	kills   int           // of replicas
+	db            *database // the database of the scenario that runs
+	binary        string
+	profile       string        // folder for the servers' profiles; "" if none are wanted
+	folder        string        // temporary folder of this run
+	video         []byte        // the result of every task of the simulated supplier
+	lifecycleTime time.Duration // duration of the lifecycles scenario
+	loadTime      time.Duration // duration of every other load
+	rows          int           // rows of a large table
+	kills         int           // how many times the failover scenario kills a replica
 }
 
 type options struct {
 	out, only, profile, databases string
-	time                          time.Duration
+	lifecycleTime                 time.Duration
 	full, short                   bool
 }
 
 func main() {
-	if served() {
+	if runProfiledServer() {
 		return
 	}
 
 	var o options
-	flag.StringVar(&o.out, "o", "docs/performance.md", "write the tables into this `file`; a run of some parts or of one database only writes none")
-	flag.StringVar(&o.only, "only", "", "measure only these `parts`, with commas between them")
-	flag.StringVar(&o.databases, "databases", "sqlite,postgres", "measure on these `databases`, with a comma between them")
-	flag.StringVar(&o.profile, "profile", "", "write profiles (CPU, heap) of each server into this `folder`; figures are a little lower")
-	flag.DurationVar(&o.time, "time", 0, "let whole lifecycles run for this `time` (default 1m, with -full 10m)")
-	flag.BoolVar(&o.full, "full", false, "the sizes and times of the targets: 10 minutes of lifecycles, bursts of a minute, 1,000,000 rows, 20 kills")
-	flag.BoolVar(&o.short, "short", false, "small sizes and short times, to see that every part works; its figures mean nothing and are not written")
+	flag.StringVar(&o.out, "o", "docs/performance.md", "write the tables to this `file`; they are written only if all scenarios run on both databases")
+	flag.StringVar(&o.only, "only", "", "run only these `scenarios`, separated by commas")
+	flag.StringVar(&o.databases, "databases", "sqlite,postgres", "run on these `databases`, separated by a comma")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU and a heap profile of each server to this `folder`; this makes the figures slightly worse")
+	flag.DurationVar(&o.lifecycleTime, "time", 0, "run the lifecycles scenario for this `time` (default 1m, with -full 10m)")
+	flag.BoolVar(&o.full, "full", false, "use the sizes and durations of the targets: 10 minutes of lifecycles, a minute of every other load, 1,000,000 rows, 20 kills")
+	flag.BoolVar(&o.short, "short", false, "use small sizes and short durations to check that every scenario works; the figures mean nothing and are not written")
 
 	flag.Usage = usage
 
@@ -96,62 +96,63 @@ func main() {
 
 func usage() {
 	out := flag.CommandLine.Output()
-	fmt.Fprint(out, `Measures what docs/performance.md shows, on this machine, and writes it there.
+	fmt.Fprint(out, `Measures the figures of docs/performance.md on this machine and writes the page.
 
-It builds the program, starts it on loopback with folders and databases of its
-own, and ends all that it started. It needs ffmpeg and PostgreSQL's server
-(scripts/setup gets them); no database has to run. It takes about a quarter of
-an hour on 2 cores, and wants them for itself.
+It builds the program, starts it on loopback with new data folders and databases,
+and stops everything that it started. It needs ffmpeg and PostgreSQL's server
+(scripts/setup installs them); no database has to run. It takes about 15 minutes
+on 2 cores, and nothing else should use them meanwhile.
 
-  go run ./bench                                  everything, on both databases
-  go run ./bench -only creates,backlog            two parts, printed, not written
+  go run ./bench                                  all scenarios, on both databases
+  go run ./bench -only creates,backlog            two scenarios, printed, not written
   go run ./bench -only creates -databases postgres -profile /tmp/profiles
-  go run ./bench -full -o /tmp/full.md            the targets' own sizes; hours
+  go run ./bench -full -o /tmp/full.md            the sizes of the targets; takes hours
 
-Parts:
+Scenarios:
 
 `)
 
-	for _, p := range parts {
-		on := "once"
-		if len(p.on) > 0 {
-			on = strings.Join(p.on, ", ")
+	for _, s := range scenarios {
+		databases := "once"
+		if len(s.databases) > 0 {
+			databases = strings.Join(s.databases, ", ")
 		}
 
-		fmt.Fprintf(out, "  %-11s %s (%s)\n", p.name, p.what, on)
+		fmt.Fprintf(out, "  %-13s %s (%s)\n", s.name, s.description, databases)
 	}
 
 	fmt.Fprint(out, "\nFlags:\n\n")
 	flag.PrintDefaults()
 }
 
-// chosen are the parts of -only.
-func chosen(only string) ([]part, error) {
+// selectScenarios returns the scenarios that -only names; all of them if only is
+// "".
+func selectScenarios(only string) ([]scenario, error) {
 	if only == "" {
-		return parts, nil
+		return scenarios, nil
 	}
 
-	var list []part
+	var selected []scenario
 
 	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-only %s: there is no part %q; -help lists them", only, name)
+			return nil, fmt.Errorf("-only %s: there is no scenario %q; -help lists them", only, name)
 		}
 
-		list = append(list, parts[i])
+		selected = append(selected, scenarios[i])
 	}
 
-	return list, nil
+	return selected, nil
 }
 
 func run(ctx context.Context, o options) (err error) {
-	list, err := chosen(o.only)
+	selected, err := selectScenarios(o.only)
 	if err != nil {
 		return err
 	}
 
-	names, err := choose(o.databases)
+	names, err := parseDatabases(o.databases)
 	if err != nil {
 		return err
 	}
@@ -162,102 +163,110 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 
-	b := o.bench(folder)
+	b := o.newBench(folder)
 	if err := b.build(ctx); err != nil {
 		return err
 	}
 
-	if b.film, err = film(ctx, folder); err != nil {
+	if b.video, err = renderVideo(ctx, folder); err != nil {
 		return err
 	}
 
-	about := []string{describe(folder)}
+	environment := []string{describeMachine(folder)}
 
-	var on []*database
+	var dbs []*database
 	defer func() {
-		for _, d := range on {
-			err = errors.Join(err, d.close())
+		for _, db := range dbs {
+			err = errors.Join(err, db.close())
 		}
 	}()
 
 	for _, name := range names {
-		d, err := b.open(ctx, name)
+		db, err := b.openDatabase(ctx, name)
 		if err != nil {
 			return err
 		}
 
-		on = append(on, d)
+		dbs = append(dbs, db)
 
-		text, err := d.describe(ctx, folder)
+		description, err := db.describe(ctx, folder)
 		if err != nil {
 			return err
 		}
 
-		about = append(about, text)
+		environment = append(environment, description)
 	}
 
-	fmt.Println(strings.Join(about, "\n"))
+	fmt.Println(strings.Join(environment, "\n"))
 
-	all, err := b.measure(ctx, list, on)
-	if err != nil || o.short || o.only != "" || len(names) < len(both) {
-		return err // some parts are not the tables
+	measurements, err := b.measure(ctx, selected, dbs)
+	if err != nil || o.short || o.only != "" || len(names) < len(bothDatabases) {
+		return err // the page is written only from a complete run
 	}
 
-	return os.WriteFile(o.out, []byte(page(about, all, b)), 0o644)
+	return os.WriteFile(o.out, []byte(report(environment, measurements, b)), 0o644)
 }
 
-// bench is a run of the sizes that were asked for.
-func (o options) bench(folder string) *bench {
-	b := &bench{folder: folder, profile: o.profile, time: time.Minute, burst: 5 * time.Second, rows: 100_000, kills: 5}
+// newBench returns a run with the sizes and durations that the options ask for.
+func (o options) newBench(folder string) *bench {
+	b := &bench{
+		folder:        folder,
+		profile:       o.profile,
+		lifecycleTime: time.Minute,
+		loadTime:      5 * time.Second,
+		rows:          100_000,
+		kills:         5,
+	}
+
 	switch {
 	case o.full:
-		b.time = 10 * time.Minute
-		b.burst = time.Minute
+		b.lifecycleTime = 10 * time.Minute
+		b.loadTime = time.Minute
 		b.rows = 1_000_000
 		b.kills = 20
 	case o.short:
-		b.time = 10 * time.Second
-		b.burst = time.Second
+		b.lifecycleTime = 10 * time.Second
+		b.loadTime = time.Second
 		b.rows = 4000
 		b.kills = 1
 	}
 
-	if o.time > 0 {
-		b.time = o.time
+	if o.lifecycleTime > 0 {
+		b.lifecycleTime = o.lifecycleTime
 	}
 
 	return b
 }
 
-// measure runs the parts, each on its databases one after the other.
-func (b *bench) measure(ctx context.Context, list []part, on []*database) ([]line, error) {
-	var all []line
+// measure runs the selected scenarios, each on its databases one after another.
+func (b *bench) measure(ctx context.Context, selected []scenario, dbs []*database) ([]measurement, error) {
+	var measurements []measurement
 
-	for _, p := range list {
-		here := slices.DeleteFunc(slices.Clone(on), func(d *database) bool { return !slices.Contains(p.on, d.name) })
-		if len(p.on) == 0 {
-			here = []*database{{}}
+	for _, s := range selected {
+		applicable := slices.DeleteFunc(slices.Clone(dbs), func(db *database) bool { return !slices.Contains(s.databases, db.name) })
+		if len(s.databases) == 0 {
+			applicable = []*database{{}}
 		}
 
-		for _, d := range here {
-			b.on = d
+		for _, db := range applicable {
+			b.db = db
 
-			lines, err := p.run(ctx, b)
+			found, err := s.run(ctx, b)
 			if err == nil {
-				err = ctx.Err() // what was cut short is no figure
+				err = ctx.Err() // an interrupted scenario may return figures, which are wrong
 			}
 
-			if err = errors.Join(err, d.clear()); err != nil {
-				return nil, fmt.Errorf("%s %s: %w", p.name, d.name, err)
+			if err = errors.Join(err, db.dropAll()); err != nil {
+				return nil, fmt.Errorf("%s %s: %w", s.name, db.name, err)
 			}
 
-			for _, l := range lines {
-				l.on = d.name
-				fmt.Println(l)
-				all = append(all, l)
+			for _, m := range found {
+				m.database = db.name
+				fmt.Println(m)
+				measurements = append(measurements, m)
 			}
 		}
 	}
 
-	return all, nil
+	return measurements, nil
 }

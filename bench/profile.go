@@ -11,19 +11,19 @@ import (
 	"github.com/unireel/unireel/internal/cli"
 )
 
-// profileVar names the file of a profile to a copy of this program that is to be
-// the server.
-const profileVar = "UNIREEL_BENCH_PROFILE"
+// profileEnv is the environment variable with the profile's file name. A copy of this
+// program that has it runs the server instead of the bench.
+const profileEnv = "UNIREEL_BENCH_PROFILE"
 
-// served is the server instead of the bench, in a copy of this program that was
-// started to be profiled.
-func served() bool {
-	path := os.Getenv(profileVar)
+// runProfiledServer runs the server under a profiler and does not return, if
+// profileEnv is set; otherwise it returns false.
+func runProfiledServer() bool {
+	path := os.Getenv(profileEnv)
 	if path == "" {
 		return false
 	}
 
-	_ = os.Unsetenv(profileVar)
+	_ = os.Unsetenv(profileEnv)
 
 	file, err := os.Create(path)
 	if err == nil {
@@ -36,7 +36,7 @@ func served() bool {
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Run(ctx, []string{"serve"}, cli.World{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, House: cli.Built()})
+	code := cli.Run(ctx, []string{"serve"}, cli.Env{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, App: cli.NewApp()})
 
 	stop()
 	pprof.StopCPUProfile()
@@ -44,7 +44,7 @@ func served() bool {
 	_ = file.Close()
 
 	if heap, err := os.Create(path + ".heap"); err == nil {
-		_ = pprof.WriteHeapProfile(heap) // as of the last collection, under load
+		_ = pprof.WriteHeapProfile(heap) // the state at the last garbage collection, which was under load
 		_ = heap.Close()
 	}
 

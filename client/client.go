@@ -1,9 +1,9 @@
-// Package client is the Go client of Unireel's API: order videos, follow them,
-// fetch their bytes, upload references, look at models, prices and credit; for
-// operators, keep accounts, keys and upstreams. It comes before the server's api
-// on a task's path, and the command line is built on it. It retries what is safe
-// to repeat (never a second paid task: every create carries an Idempotency-Key)
-// and imports nothing of the server.
+// Package client is the Go client of Unireel's API. It creates video tasks, waits for
+// them, downloads their videos, uploads references, and reads models, prices and
+// credit; for operators it manages accounts, keys and upstreams. On a task's path it
+// comes before the server's package api, and the command line is built on it. It
+// retries requests that are safe to repeat and never pays for a second task, because
+// every create carries an Idempotency-Key. It imports no package of the server.
 package client
 
 import (
@@ -20,42 +20,43 @@ import (
 	"time"
 )
 
-// maxAnswer is how many bytes of a JSON answer are read.
-const maxAnswer = 32 << 20
+// maxResponseBytes limits how many bytes of a JSON response are read.
+const maxResponseBytes = 32 << 20
 
-// Client speaks to one server with one key. Its methods may be called at the
-// same time from many goroutines.
+// Client sends requests to one server with one key. Its methods are safe for
+// concurrent use.
 type Client struct {
-	server *url.URL
-	key    string
-	http   *http.Client
-	tries  int
-	agent  string
+	server      *url.URL
+	key         string
+	http        *http.Client
+	maxAttempts int
+	userAgent   string
 }
 
-// Option sets up a Client.
+// Option configures a Client.
 type Option func(*Client)
 
-// WithTransport sends requests through rt: a test's, or one with tracing.
+// WithTransport sends requests through rt, for example one for tests or tracing.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(c *Client) { c.http = &http.Client{Transport: rt} }
 }
 
-// WithUnixSocket sends every request to the socket at path.
+// WithUnixSocket sends every request to the Unix socket at path.
 func WithUnixSocket(path string) Option {
 	return WithTransport(transport(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}))
 }
 
-// WithTries bounds how often one request is sent: 1 is never again. Default 5.
-func WithTries(n int) Option { return func(c *Client) { c.tries = max(1, n) } }
+// WithMaxAttempts limits how often one request is sent; 1 means no retries. The default
+// is 5.
+func WithMaxAttempts(n int) Option { return func(c *Client) { c.maxAttempts = max(1, n) } }
 
-// WithUserAgent names the program that calls.
-func WithUserAgent(agent string) Option { return func(c *Client) { c.agent = agent } }
+// WithUserAgent sets the User-Agent header.
+func WithUserAgent(agent string) Option { return func(c *Client) { c.userAgent = agent } }
 
-// New makes a client. server is an http(s) address without a path, such as
-// http://127.0.0.1:8080; key is the API key.
+// New returns a client for a server. server is an http or https URL without a path, such
+// as http://127.0.0.1:8080; key is the API key.
 func New(server, key string, options ...Option) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(server, "/"))
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -64,7 +65,13 @@ func New(server, key string, options ...Option) (*Client, error) {
 
 	dial := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 
-	c := &Client{server: u, key: key, http: &http.Client{Transport: transport(dial)}, tries: 5, agent: "unireel-go"}
+	c := &Client{
+		server:      u,
+		key:         key,
+		http:        &http.Client{Transport: transport(dial)},
+		maxAttempts: 5,
+		userAgent:   "unireel-go",
+	}
 	for _, option := range options {
 		option(c)
 	}
@@ -72,115 +79,121 @@ func New(server, key string, options ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Close gives idle connections back.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func transport(dial func(context.Context, string, string) (net.Conn, error)) http.RoundTripper {
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: dial, ForceAttemptHTTP2: true,
-		MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dial,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 2 * time.Minute, // above the longest ?wait
 	}
 }
 
-// call is one request, before it is sent.
-type call struct {
-	method string
-	path   string
-	query  url.Values
-	header http.Header
-	body   func() (io.Reader, error) // a fresh body for each try; nil for none
-	size   int64                     // of the body, in bytes
-	safe   bool                      // sending it twice does what sending it once does
+// apiRequest is one request, before it is sent.
+type apiRequest struct {
+	method     string
+	path       string
+	query      url.Values
+	header     http.Header
+	body       func() (io.Reader, error) // returns a new body for each attempt; nil for no body
+	size       int64                     // size of the body in bytes
+	idempotent bool                      // whether it is safe to send the request twice
 }
 
-// jsonCall is a call with v as its body, nil for none.
-func jsonCall(method, path string, v any) (call, error) {
-	c := call{method: method, path: path, header: http.Header{}, safe: method != http.MethodPost}
+// newJSONRequest returns a request with v as its JSON body; nil means no body.
+func newJSONRequest(method, path string, v any) (apiRequest, error) {
+	req := apiRequest{method: method, path: path, header: http.Header{}, idempotent: method != http.MethodPost}
 	if v == nil {
-		return c, nil
+		return req, nil
 	}
 
 	text, err := json.Marshal(v)
 	if err != nil {
-		return call{}, fmt.Errorf("encode the request: %w", err)
+		return apiRequest{}, fmt.Errorf("encode the request: %w", err)
 	}
 
-	c.header.Set("Content-Type", "application/json")
-	c.body = func() (io.Reader, error) { return bytes.NewReader(text), nil }
-	c.size = int64(len(text))
+	req.header.Set("Content-Type", "application/json")
+	req.body = func() (io.Reader, error) { return bytes.NewReader(text), nil }
+	req.size = int64(len(text))
 
-	return c, nil
+	return req, nil
 }
 
-// send sends the call until it is answered well, repeating what is safe to
-// repeat. The caller closes the answer's body.
-func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
-	for try := 1; ; try++ {
-		answer, err := c.once(ctx, call)
-		if err == nil && answer.StatusCode < 400 {
-			return answer, nil
+// send sends the request and retries it while that is safe and attempts are left. A
+// response with a status of 400 or more is returned as an *Error. The caller closes the
+// response's body.
+func (c *Client) send(ctx context.Context, req apiRequest) (*http.Response, error) {
+	for attempt := 1; ; attempt++ {
+		resp, err := c.sendOnce(ctx, req)
+		if err == nil && resp.StatusCode < 400 {
+			return resp, nil
 		}
 
-		pause := backoff(try)
+		delay := backoff(attempt)
 
-		again := call.safe
+		retry := req.idempotent
 		if err == nil {
-			pause, again = afterAnswer(try, answer, call.safe)
-			err = readError(answer)
+			delay, retry = retryDecision(attempt, resp, req.idempotent)
+			err = readError(resp)
 		}
 
-		if !again || try >= c.tries || ctx.Err() != nil {
+		if !retry || attempt >= c.maxAttempts || ctx.Err() != nil {
 			return nil, err
 		}
 
-		if wait(ctx, pause) != nil {
+		if sleep(ctx, delay) != nil {
 			return nil, err
 		}
 	}
 }
 
-func (c *Client) once(ctx context.Context, call call) (*http.Response, error) {
+func (c *Client) sendOnce(ctx context.Context, req apiRequest) (*http.Response, error) {
 	var body io.Reader
-	if call.body != nil {
+	if req.body != nil {
 		var err error
-		if body, err = call.body(); err != nil {
+		if body, err = req.body(); err != nil {
 			return nil, err
 		}
 	}
 
-	u := c.server.JoinPath(call.path)
-	u.RawQuery = call.query.Encode()
+	u := c.server.JoinPath(req.path)
+	u.RawQuery = req.query.Encode()
 
-	request, err := http.NewRequestWithContext(ctx, call.method, u.String(), body)
+	httpReq, err := http.NewRequestWithContext(ctx, req.method, u.String(), body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", call.method, call.path, err)
+		return nil, fmt.Errorf("%s %s: %w", req.method, req.path, err)
 	}
 
-	if call.header != nil {
-		request.Header = call.header.Clone()
+	if req.header != nil {
+		httpReq.Header = req.header.Clone()
 	}
 
-	if call.body != nil {
-		request.ContentLength = call.size
+	if req.body != nil {
+		httpReq.ContentLength = req.size
 	}
 
 	if c.key != "" {
-		request.Header.Set("Authorization", "Bearer "+c.key)
+		httpReq.Header.Set("Authorization", "Bearer "+c.key)
 	}
 
-	request.Header.Set("User-Agent", c.agent)
+	httpReq.Header.Set("User-Agent", c.userAgent)
 
-	answer, err := c.http.Do(request)
+	resp, err := c.http.Do(httpReq)
 	if err != nil {
-		return nil, &Unreachable{Server: c.server.String(), Err: inner(err)}
+		return nil, &UnreachableError{Server: c.server.String(), Err: unwrapURLError(err)}
 	}
 
-	return answer, nil
+	return resp, nil
 }
 
-// inner drops what net/http puts around a cause: the address, with its query.
-func inner(err error) error {
+// unwrapURLError returns the cause of an error of net/http without the URL, whose query
+// must not be shown.
+func unwrapURLError(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err
@@ -189,17 +202,18 @@ func inner(err error) error {
 	return err
 }
 
-// ask sends the call and reads its JSON answer into v, and returns its bytes.
-func (c *Client) ask(ctx context.Context, call call, v any) (json.RawMessage, http.Header, error) {
-	answer, err := c.send(ctx, call)
+// doJSON sends the request, decodes the JSON response into v if v is not nil, and
+// returns the response's bytes and header.
+func (c *Client) doJSON(ctx context.Context, req apiRequest, v any) (json.RawMessage, http.Header, error) {
+	resp, err := c.send(ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer answer.Body.Close()
+	defer resp.Body.Close()
 
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	if err == nil && len(text) > maxAnswer {
-		err = fmt.Errorf("more than %d bytes", maxAnswer)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes+1))
+	if err == nil && len(text) > maxResponseBytes {
+		err = fmt.Errorf("more than %d bytes", maxResponseBytes)
 	}
 
 	if err == nil && v != nil {
@@ -207,14 +221,14 @@ func (c *Client) ask(ctx context.Context, call call, v any) (json.RawMessage, ht
 	}
 
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the answer to %s %s: %w", call.method, call.path, err)
+		return nil, nil, fmt.Errorf("read the response to %s %s: %w", req.method, req.path, err)
 	}
 
-	return text, answer.Header, nil
+	return text, resp.Header, nil
 }
 
-// get asks for JSON.
-func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
-	_, _, err := c.ask(ctx, call{method: http.MethodGet, path: path, query: query, safe: true}, v)
+// getJSON sends a GET request and decodes the JSON response into v.
+func (c *Client) getJSON(ctx context.Context, path string, query url.Values, v any) error {
+	_, _, err := c.doJSON(ctx, apiRequest{method: http.MethodGet, path: path, query: query, idempotent: true}, v)
 	return err
 }

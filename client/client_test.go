@@ -23,18 +23,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// script answers each try with the next line of it, and remembers the tries.
-type script struct {
-	answers []any // a status, an http.Header for the next status, or an error
-	tries   []*http.Request
-	at      []time.Time
-	body    string
-	ends    time.Time // from then on the task is completed
+// scriptedTransport answers each attempt with the next of its responses and records the
+// attempts.
+type scriptedTransport struct {
+	responses  []any // a status, an http.Header for the next status, or an error
+	requests   []*http.Request
+	times      []time.Time
+	body       string
+	completeAt time.Time // the task is completed from this time on
 }
 
-func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
-	s.tries = append(s.tries, r)
-	s.at = append(s.at, time.Now())
+func (s *scriptedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.requests = append(s.requests, r)
+	s.times = append(s.times, time.Now())
 
 	if r.Body != nil {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -43,9 +44,9 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	header := http.Header{"X-Request-Id": {"req_1"}}
 
 	for {
-		next := s.answers[0]
-		if len(s.answers) > 1 {
-			s.answers = s.answers[1:]
+		next := s.responses[0]
+		if len(s.responses) > 1 {
+			s.responses = s.responses[1:]
 		}
 
 		switch v := next.(type) {
@@ -56,7 +57,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, v
 		case int:
 			body := s.body
-			if !s.ends.IsZero() && time.Now().After(s.ends) {
+			if !s.completeAt.IsZero() && time.Now().After(s.completeAt) {
 				body = `{"id":"task_1","status":"completed","progress":100}`
 			}
 
@@ -69,10 +70,10 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func scripted(t *testing.T, answers ...any) (*Client, *script) {
+func newScriptedClient(t *testing.T, responses ...any) (*Client, *scriptedTransport) {
 	t.Helper()
 
-	s := &script{answers: answers, body: `{"id":"task_1","status":"queued"}`}
+	s := &scriptedTransport{responses: responses, body: `{"id":"task_1","status":"queued"}`}
 
 	c, err := New("http://server", "sk-1", WithTransport(s))
 	if err != nil {
@@ -84,7 +85,7 @@ func scripted(t *testing.T, answers ...any) (*Client, *script) {
 
 func retryHeader(name, value string) http.Header { return http.Header{name: {value}} }
 
-func TestWhatIsSafeIsSentAgain(t *testing.T) {
+func TestOnlyIdempotentRequestsAreRetried(t *testing.T) {
 	broken := errors.New("connection reset")
 	get := func(c *Client) error { _, err := c.Get(context.Background(), "task_1"); return err }
 	create := func(c *Client) error {
@@ -104,34 +105,34 @@ func TestWhatIsSafeIsSentAgain(t *testing.T) {
 		tries   int
 		ok      bool
 	}{
-		{"a read after a break", get, []any{broken, 200}, 2, true},
+		{"a read after a connection error", get, []any{broken, 200}, 2, true},
 		{"a read after 503", get, []any{503, 502, 500, 200}, 4, true},
-		{"a read is given up", get, []any{503}, 5, false},
-		{"a read that is refused", get, []any{404, 200}, 1, false},
-		{"a create after a break", create, []any{broken, 200}, 2, true},
-		{"a grant after a break", grant, []any{broken, 503, 200}, 3, true}, // its ref grants once
+		{"a read after too many errors", get, []any{503}, 5, false},
+		{"a read with a permanent error", get, []any{404, 200}, 1, false},
+		{"a create after a connection error", create, []any{broken, 200}, 2, true},
+		{"a grant after a connection error", grant, []any{broken, 503, 200}, 3, true}, // its ref makes it idempotent
 		{"a create after 500", create, []any{500, 200}, 2, true},
 		{"a create after 429", create, []any{429, 200}, 2, true},
-		{"a create that is wrong", create, []any{400, 200}, 1, false},
+		{"an invalid create", create, []any{400, 200}, 1, false},
 		{"a create without credit", create, []any{402, 200}, 1, false},
-		{"the server says no more", get, []any{retryHeader("X-Should-Retry", "false"), 503, 200}, 1, false},
-		{"the server says again", get, []any{retryHeader("X-Should-Retry", "true"), 409, 200}, 2, true},
-		{"an unsafe call after a break", account, []any{broken, 200}, 1, false},
-		{"an unsafe call after 500", account, []any{500, 200}, 1, false},
-		{"an unsafe call is never forced", account, []any{retryHeader("X-Should-Retry", "true"), 500, 200}, 1, false},
-		{"an unsafe call that was not taken", account, []any{429, 200}, 2, true},
-		{"a wait that is too long", get, []any{retryHeader("Retry-After", "3600"), 503, 200}, 1, false},
+		{"the server forbids a retry", get, []any{retryHeader("X-Should-Retry", "false"), 503, 200}, 1, false},
+		{"the server requests a retry", get, []any{retryHeader("X-Should-Retry", "true"), 409, 200}, 2, true},
+		{"a non-idempotent request after a connection error", account, []any{broken, 200}, 1, false},
+		{"a non-idempotent request after 500", account, []any{500, 200}, 1, false},
+		{"a non-idempotent request whose retry the server requests", account, []any{retryHeader("X-Should-Retry", "true"), 500, 200}, 1, false},
+		{"a non-idempotent request after 429", account, []any{429, 200}, 2, true},
+		{"a Retry-After that is too long", get, []any{retryHeader("Retry-After", "3600"), 503, 200}, 1, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, s := scripted(t, test.answers...)
+			c, s := newScriptedClient(t, test.answers...)
 
 			err := test.do(c)
-			if (err == nil) != test.ok || len(s.tries) != test.tries {
-				t.Errorf("%s: %d tries, %v", test.name, len(s.tries), err)
+			if (err == nil) != test.ok || len(s.requests) != test.tries {
+				t.Errorf("%s: %d attempts, %v", test.name, len(s.requests), err)
 			}
 
-			for _, r := range s.tries {
-				if got, first := r.Header.Get("Idempotency-Key"), s.tries[0].Header.Get("Idempotency-Key"); got != first || (strings.Contains(test.name, "a create") && got == "") {
+			for _, r := range s.requests {
+				if got, first := r.Header.Get("Idempotency-Key"), s.requests[0].Header.Get("Idempotency-Key"); got != first || (strings.Contains(test.name, "a create") && got == "") {
 					t.Errorf("%s: idempotency keys %q, then %q", test.name, first, got)
 				}
 			}
@@ -139,14 +140,14 @@ func TestWhatIsSafeIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsHonoured(t *testing.T) {
+func TestRetryAfterIsHonored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, s := scripted(t, retryHeader("Retry-After", "7"), 429, retryHeader("Retry-After", time.Now().Add(20*time.Second).UTC().Format(http.TimeFormat)), 503, 200)
+		c, s := newScriptedClient(t, retryHeader("Retry-After", "7"), 429, retryHeader("Retry-After", time.Now().Add(20*time.Second).UTC().Format(http.TimeFormat)), 503, 200)
 		if _, err := c.Get(context.Background(), "task_1"); err != nil {
 			t.Fatal(err)
 		}
 
-		if first, second := s.at[1].Sub(s.at[0]), s.at[2].Sub(s.at[1]); first != 7*time.Second || second < 12*time.Second || second > 13*time.Second {
+		if first, second := s.times[1].Sub(s.times[0]), s.times[2].Sub(s.times[1]); first != 7*time.Second || second < 12*time.Second || second > 13*time.Second {
 			t.Fatalf("waited %s and %s", first, second)
 		}
 	})
@@ -154,29 +155,29 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 
 func TestBackoffIsBounded(t *testing.T) {
 	for try := 1; try < 70; try++ {
-		if pause := backoff(try); pause < firstPause/2 || pause > longestPause {
-			t.Fatalf("try %d: %s", try, pause)
+		if pause := backoff(try); pause < minBackoff/2 || pause > maxBackoff {
+			t.Fatalf("attempt %d: %s", try, pause)
 		}
 	}
 }
 
-func TestAnEndedContextEndsTheTries(t *testing.T) {
+func TestCancelledContextStopsRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, s := scripted(t, 503)
+		c, s := newScriptedClient(t, 503)
 
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
 
 		_, err := c.Get(ctx, "task_1")
 
-		var no *Error
-		if !errors.As(err, &no) || no.Status != 503 || no.RequestID != "req_1" || len(s.tries) > 2 {
-			t.Fatalf("%v after %d tries", err, len(s.tries))
+		var apiErr *Error
+		if !errors.As(err, &apiErr) || apiErr.Status != 503 || apiErr.RequestID != "req_1" || len(s.requests) > 2 {
+			t.Fatalf("%v after %d attempts", err, len(s.requests))
 		}
 	})
 }
 
-func TestWaitOutlastsAServerThatIsAway(t *testing.T) {
+func TestWaitSurvivesServerOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := errors.New("connection refused")
 
@@ -185,8 +186,8 @@ func TestWaitOutlastsAServerThatIsAway(t *testing.T) {
 			answers = append(answers, away)
 		}
 
-		c, s := scripted(t, append(answers, 200)...)
-		s.ends = time.Now().Add(20 * time.Second) // while the server is away
+		c, s := newScriptedClient(t, append(answers, 200)...)
+		s.completeAt = time.Now().Add(20 * time.Second) // while the server is unreachable
 
 		var seen []Status
 
@@ -200,28 +201,28 @@ func TestWaitOutlastsAServerThatIsAway(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := scripted(t, errors.New("connection refused"))
+		c, _ := newScriptedClient(t, errors.New("connection refused"))
 
 		begin := time.Now()
-		if _, err := c.Wait(context.Background(), "task_1", nil); err == nil || time.Since(begin) > 2*patience {
+		if _, err := c.Wait(context.Background(), "task_1", nil); err == nil || time.Since(begin) > 2*outageTimeout {
 			t.Fatalf("%v after %s", err, time.Since(begin))
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := scripted(t, 404)
+		c, _ := newScriptedClient(t, 404)
 		if _, err := c.Wait(context.Background(), "task_1", nil); err == nil || err.Error() != "Not now." {
 			t.Fatal(err)
 		}
 	})
 }
 
-// serve starts a real server on loopback and a client for it.
-func serve(t *testing.T, handler http.Handler) *Client {
+// newTestClient starts a real server on loopback and a client for it.
+func newTestClient(t *testing.T, handler http.Handler) *Client {
 	t.Helper()
 
 	server := httptest.NewServer(handler)
 
-	c, err := New(server.URL, "sk-1", WithTries(3))
+	c, err := New(server.URL, "sk-1", WithMaxAttempts(3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func serve(t *testing.T, handler http.Handler) *Client {
 	return c
 }
 
-func TestARequestIsWhatThePageShows(t *testing.T) {
+func TestRequestJSON(t *testing.T) {
 	expand := false
 	seed := int64(-1)
 	r := Request{
@@ -254,14 +255,14 @@ func TestARequestIsWhatThePageShows(t *testing.T) {
 	}
 }
 
-func TestATaskIsReadWhole(t *testing.T) {
+func TestTaskJSON(t *testing.T) {
 	const answer = `{"id":"task_1","task_id":"task_1","status":"completed","progress":100,"started_at":null,"video_url":null,"result":null,
 "error":{"code":"c","message":"m","param":null},"queue_position":3,"eta":17,"metadata":{"shot":"7","total_time":1.5,"predict_time":null},
 "usage":{"billed_seconds":6.65,"cost":"0.25","currency":"USD"},"warnings":[{"code":"w","message":"m","param":null}],"unheard_of":1}`
 
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.String() != "/v1/videos/task_1?wait=60" || r.Header.Get("Authorization") != "Bearer sk-1" {
-			t.Errorf("asked %s with %v", r.URL, r.Header)
+			t.Errorf("requested %s with %v", r.URL, r.Header)
 		}
 
 		_, _ = io.WriteString(w, answer)
@@ -272,12 +273,12 @@ func TestATaskIsReadWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	place := int64(3)
+	position := int64(3)
 	eta := int64(17)
 
 	want := Task{
-		ID: "task_1", TaskID: "task_1", Status: Completed, Progress: 100, Error: &Flaw{Code: "c", Message: "m"},
-		QueuePosition: &place, ETA: &eta, Metadata: Metadata{Pairs: map[string]string{"shot": "7"}, TotalTime: 1.5},
+		ID: "task_1", TaskID: "task_1", Status: Completed, Progress: 100, Error: &ErrorDetail{Code: "c", Message: "m"},
+		QueuePosition: &position, ETA: &eta, Metadata: Metadata{Pairs: map[string]string{"shot": "7"}, TotalTime: 1.5},
 		Usage: &Usage{BilledSeconds: "6.65", Cost: "0.25", Currency: "USD"}, Warnings: []Warning{{Code: "w", Message: "m"}}, Raw: json.RawMessage(answer),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -285,8 +286,8 @@ func TestATaskIsReadWhole(t *testing.T) {
 	}
 }
 
-func TestAnErrorSaysAllThatIsWrong(t *testing.T) {
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func TestErrorListsEveryField(t *testing.T) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Request-Id", "req_9")
 		w.WriteHeader(400)
 		_, _ = io.WriteString(w, `{"error":{"message":"a","type":"invalid_request_error","param":"size","code":"invalid_value","errors":[{"param":"size","code":"invalid_value","message":"a"},{"param":null,"code":"x","message":"b"}]}}`)
@@ -294,7 +295,7 @@ func TestAnErrorSaysAllThatIsWrong(t *testing.T) {
 	_, err := c.Create(context.Background(), Request{})
 	want := &Error{
 		Status: 400, Code: "invalid_value", Type: "invalid_request_error", Param: "size", Message: "a", RequestID: "req_9",
-		Errors: []Flaw{{"size", "invalid_value", "a"}, {"", "x", "b"}},
+		Errors: []ErrorDetail{{"size", "invalid_value", "a"}, {"", "x", "b"}},
 	}
 
 	var got *Error
@@ -303,15 +304,15 @@ func TestAnErrorSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestListGoesThroughThePages(t *testing.T) {
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func TestListPaginates(t *testing.T) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pages := map[string]string{
 			"":  `{"data":[{"id":"a"},{"id":"b"}],"last_id":"b","has_more":true}`,
 			"b": `{"data":[{"id":"c"}],"last_id":"c","has_more":false}`,
 		}
 
 		if r.URL.Query().Get("status") != "failed" {
-			t.Errorf("asked %s", r.URL)
+			t.Errorf("requested %s", r.URL)
 		}
 
 		_, _ = io.WriteString(w, pages[r.URL.Query().Get("after")])
@@ -332,10 +333,10 @@ func TestListGoesThroughThePages(t *testing.T) {
 	}
 }
 
-func TestUploadIsStreamedWithItsLength(t *testing.T) {
+func TestUploadStreamsWithContentLength(t *testing.T) {
 	content := bytes.Repeat([]byte("x"), 300_000)
 	tries := 0
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tries++; tries == 1 {
 			w.Header().Set("Retry-After", "0")
 			w.WriteHeader(503)
@@ -360,16 +361,16 @@ func TestUploadIsStreamedWithItsLength(t *testing.T) {
 
 	f, err := c.Upload(context.Background(), Upload{Name: "a b.png", Body: bytes.NewReader(content), Progress: func(sent, _ int64) { last = sent }})
 	if err != nil || f.ID != "file_1" || last != int64(len(content)) || tries != 2 {
-		t.Fatalf("%+v, %v, told %d, %d tries", f, err, last, tries)
+		t.Fatalf("%+v, %v, reported %d bytes, %d attempts", f, err, last, tries)
 	}
 }
 
-// A try that is over takes no bytes from the next one, and nothing from a file that
-// is its owner's again.
-func TestATryThatIsOverReadsNoMore(t *testing.T) {
-	of := &turns{r: strings.NewReader("0123456789"), size: 10}
+// An earlier attempt must not read bytes of the next one. After close, no attempt may read
+// from the file, which belongs to the caller again.
+func TestStaleUploadReaderReadsNothing(t *testing.T) {
+	source := &uploadSource{r: strings.NewReader("0123456789"), size: 10}
 
-	first, err := of.start()
+	first, err := source.open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,36 +379,36 @@ func TestATryThatIsOverReadsNoMore(t *testing.T) {
 		t.Fatal(n, err)
 	}
 
-	second, err := of.start()
+	second, err := source.open()
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	if n, err := first.Read(make([]byte, 4)); n != 0 || err == nil {
-		t.Errorf("the first try read %d bytes of the second's", n)
+		t.Errorf("the first attempt read %d bytes of the second one", n)
 	}
 
 	if all, err := io.ReadAll(second); string(all) != "0123456789" || err != nil {
-		t.Errorf("the second try read %q, %v", all, err)
+		t.Errorf("the second attempt read %q, %v", all, err)
 	}
 
-	of.end()
+	source.close()
 
 	if n, err := second.Read(make([]byte, 4)); n != 0 || err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("after its end it read %d bytes, %v", n, err)
+		t.Errorf("after close the second attempt read %d bytes, %v", n, err)
 	}
 }
 
-func TestDownloadGoesOnWhereItBroke(t *testing.T) {
+func TestDownloadResumes(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 50_000)
 	tries := 0
 	ranges := []string{}
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tries++
 
 		ranges = append(ranges, r.Header.Get("Range"))
 
-		if tries <= 2 { // half of what is left, then the line is cut
+		if tries <= 2 { // send half of the rest, then cut the connection
 			from := 0
 			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
 			w.Header().Set("Content-Length", fmt.Sprint(len(content)-from))
@@ -425,30 +426,30 @@ func TestDownloadGoesOnWhereItBroke(t *testing.T) {
 		http.ServeContent(w, r, "v.mp4", time.Time{}, bytes.NewReader(content))
 	}))
 	path := filepath.Join(t.TempDir(), "v.mp4")
-	told := int64(0)
+	reported := int64(0)
 
-	if err := c.Download(context.Background(), "task_1", path, func(done, _ int64) { told = done }); err != nil {
+	if err := c.Download(context.Background(), "task_1", path, func(done, _ int64) { reported = done }); err != nil {
 		t.Fatal(err)
 	}
 
 	got, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(got, content) || told != int64(len(content)) {
-		t.Fatalf("%d bytes, told %d, %v", len(got), told, err)
+	if err != nil || !bytes.Equal(got, content) || reported != int64(len(content)) {
+		t.Fatalf("%d bytes, reported %d, %v", len(got), reported, err)
 	}
 
 	if tries != 3 || ranges[0] != "" || ranges[1] == "" || ranges[2] == "" {
-		t.Fatalf("asked for %q", ranges)
+		t.Fatalf("requested the ranges %q", ranges)
 	}
 
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
-		t.Fatalf("left behind: %v", left)
+		t.Fatalf("files were left behind: %v", left)
 	}
 }
 
-func TestDownloadGoesOnInALaterCall(t *testing.T) {
-	content := []byte("the whole film")
+func TestDownloadResumesInLaterCall(t *testing.T) {
+	content := []byte("the whole video")
 
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "v.mp4", time.Time{}, bytes.NewReader(content))
 	}))
 	for _, before := range []string{"the who", string(content), string(content) + "and more"} {
@@ -467,8 +468,8 @@ func TestDownloadGoesOnInALaterCall(t *testing.T) {
 	}
 }
 
-func TestDownloadKeepsNothingOfARefusal(t *testing.T) {
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func TestDownloadLeavesNoFileAfterError(t *testing.T) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(410)
 		_, _ = io.WriteString(w, `{"error":{"message":"Gone.","code":"video_expired"}}`)
 	}))
@@ -476,11 +477,11 @@ func TestDownloadKeepsNothingOfARefusal(t *testing.T) {
 
 	err := c.Download(context.Background(), "task_1", filepath.Join(folder, "v.mp4"), nil)
 	if left, _ := os.ReadDir(folder); err == nil || err.Error() != "Gone." || len(left) > 0 {
-		t.Fatalf("%v, left %v", err, left)
+		t.Fatalf("%v, files left: %v", err, left)
 	}
 }
 
-func TestAdminSpeaksOverASocket(t *testing.T) {
+func TestAdminOverUnixSocket(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" && r.URL.Path == "/admin/v1/accounts/studio a/credit" {
@@ -519,7 +520,7 @@ func FuzzError(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		e := readError(&http.Response{StatusCode: 500, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(text))})
 		if e.Error() == "" || e.Status != 500 {
-			t.Fatalf("an error without a sentence: %+v", e)
+			t.Fatalf("an error without a message: %+v", e)
 		}
 	})
 }
@@ -546,10 +547,10 @@ func FuzzTask(f *testing.F) {
 
 func listenUnix(path string) (net.Listener, error) { return net.Listen("unix", path) }
 
-func TestDownloadAsksForTheRestOfAShortRange(t *testing.T) {
-	content := []byte("the whole film")
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Range") == "bytes=3-" { // a cache in between gives less than was asked for
+func TestDownloadContinuesShortRange(t *testing.T) {
+	content := []byte("the whole video")
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") == "bytes=3-" { // a proxy's cache returns less than was requested
 			r.Header.Set("Range", "bytes=3-5")
 		}
 

@@ -12,147 +12,149 @@ import (
 	"strings"
 )
 
-// Download writes a completed task's video to path. It goes on where it broke
-// off, also in a later call: the bytes so far stand beside path in a .part file.
-// The file appears under path only when it is whole.
+// Download writes a completed task's video to path. After an interruption it continues
+// where it stopped, also in a later call: the bytes received so far are kept next to
+// path in a .part file. The file at path appears only when it is complete.
 func (c *Client) Download(ctx context.Context, id, path string, progress func(done, total int64)) error {
-	part := path + "." + id + ".part" // a task's bytes never change, so its id is enough to go on
+	partPath := path + "." + id + ".part" // a task's video never changes, so the id identifies the bytes
 
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(partPath, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return fmt.Errorf("download %s: %w", id, err)
 	}
 
-	err = c.fill(ctx, id, f, progress)
-	if closed := f.Close(); err == nil && closed != nil {
-		err = fmt.Errorf("download %s: %w", id, closed)
+	err = c.downloadAll(ctx, id, f, progress)
+	if closeErr := f.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("download %s: %w", id, closeErr)
 	}
 
 	if err != nil {
-		if info, statErr := os.Stat(part); statErr == nil && info.Size() == 0 {
-			_ = os.Remove(part) // nothing in it to go on from
+		if info, statErr := os.Stat(partPath); statErr == nil && info.Size() == 0 {
+			_ = os.Remove(partPath) // an empty file is of no use to a later call
 		}
 
 		return err
 	}
 
-	if err := os.Rename(part, path); err != nil {
+	if err := os.Rename(partPath, path); err != nil {
 		return fmt.Errorf("download %s: %w", id, err)
 	}
 
 	return nil
 }
 
-// fill reads until the file is whole. Every try that brought bytes gives the
-// next ones a fresh count.
-func (c *Client) fill(ctx context.Context, id string, f *os.File, progress func(done, total int64)) error {
+// downloadAll downloads until the file is complete. An attempt that received bytes
+// resets the count of failures.
+func (c *Client) downloadAll(ctx context.Context, id string, f *os.File, progress func(done, total int64)) error {
 	failures := 0
 
 	for {
-		before, err := f.Seek(0, io.SeekEnd)
+		offset, err := f.Seek(0, io.SeekEnd)
 		if err != nil {
 			return fmt.Errorf("download %s: %w", id, err)
 		}
 
-		err = c.fetch(ctx, id, f, before, progress)
+		err = c.downloadFrom(ctx, id, f, offset, progress)
 		if err == nil {
 			return nil
 		}
 
-		var broken *brokenOff
-		if !errors.As(err, &broken) {
+		var interrupted *interruptedError
+		if !errors.As(err, &interrupted) {
 			return err
 		}
 
-		if broken.got > 0 {
+		if interrupted.received > 0 {
 			failures = 0
 		}
 
-		if failures++; failures >= c.tries {
+		if failures++; failures >= c.maxAttempts {
 			return err
 		}
 
-		if wait(ctx, backoff(failures)) != nil {
+		if sleep(ctx, backoff(failures)) != nil {
 			return err
 		}
 	}
 }
 
-// brokenOff says that a download ended before its end.
-type brokenOff struct {
-	got int64
-	err error
+// interruptedError reports that a download ended too early.
+type interruptedError struct {
+	received int64
+	err      error
 }
 
-// Error names the cause.
-func (b *brokenOff) Error() string { return "the download broke off: " + b.err.Error() }
+// Error returns the message, with the cause.
+func (e *interruptedError) Error() string { return "the download was interrupted: " + e.err.Error() }
 
-// Unwrap gives the cause.
-func (b *brokenOff) Unwrap() error { return b.err }
+// Unwrap returns the cause.
+func (e *interruptedError) Unwrap() error { return e.err }
 
-// fetch asks for the bytes from have on, and checks that all came.
-func (c *Client) fetch(ctx context.Context, id string, f *os.File, have int64, progress func(done, total int64)) error {
-	call := call{method: http.MethodGet, path: pathVideos + "/" + url.PathEscape(id) + "/content", header: http.Header{}, safe: true}
-	if have > 0 {
-		call.header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+// downloadFrom requests the bytes from offset on, and checks that all of them arrived.
+func (c *Client) downloadFrom(ctx context.Context, id string, f *os.File, offset int64, progress func(done, total int64)) error {
+	req := apiRequest{method: http.MethodGet, path: pathVideos + "/" + url.PathEscape(id) + "/content", header: http.Header{}, idempotent: true}
+	if offset > 0 {
+		req.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
 
-	answer, err := c.send(ctx, call)
+	resp, err := c.send(ctx, req)
 	if err != nil {
-		var no *Error
-		if errors.As(err, &no) && no.Status == http.StatusRequestedRangeNotSatisfiable {
-			// Whole already, or longer than it may be: reading it anew is sure.
+		var apiErr *Error
+		if errors.As(err, &apiErr) && apiErr.Status == http.StatusRequestedRangeNotSatisfiable {
+			// The file is already complete, or longer than the video. Starting again is
+			// right in both cases.
 			if err := f.Truncate(0); err != nil {
 				return fmt.Errorf("download %s: %w", id, err)
 			}
 
-			return &brokenOff{err: err}
+			return &interruptedError{err: err}
 		}
 
 		return err
 	}
-	defer answer.Body.Close()
+	defer resp.Body.Close()
 
-	total := answer.ContentLength
-	if answer.StatusCode == http.StatusPartialContent {
-		if total, err = rangeTotal(answer.Header.Get("Content-Range"), have); err != nil {
+	total := resp.ContentLength
+	if resp.StatusCode == http.StatusPartialContent {
+		if total, err = rangeTotal(resp.Header.Get("Content-Range"), offset); err != nil {
 			return fmt.Errorf("download %s: %w", id, err)
 		}
 	} else {
-		have = 0
+		offset = 0
 
 		if err := f.Truncate(0); err != nil {
 			return fmt.Errorf("download %s: %w", id, err)
 		}
 	}
 
-	if _, err := f.Seek(have, io.SeekStart); err != nil {
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
 		return fmt.Errorf("download %s: %w", id, err)
 	}
 
-	read := &reader{r: &counter{r: answer.Body, done: have, total: total, tell: progress}}
+	source := &sourceReader{r: &progressReader{r: resp.Body, done: offset, total: total, onProgress: progress}}
 
-	got, err := io.Copy(f, read)
+	received, err := io.Copy(f, source)
 	switch {
-	case read.err != nil:
-		return &brokenOff{got: got, err: read.err}
+	case source.err != nil:
+		return &interruptedError{received: received, err: source.err}
 	case err != nil:
-		return fmt.Errorf("download %s: %w", id, err) // our own disk: asking again does not help
-	case total >= 0 && have+got != total:
-		return &brokenOff{got: got, err: fmt.Errorf("%d of %d bytes came", have+got, total)}
+		return fmt.Errorf("download %s: %w", id, err) // writing to the local disk failed: a retry does not help
+	case total >= 0 && offset+received != total:
+		return &interruptedError{received: received, err: fmt.Errorf("received %d of %d bytes", offset+received, total)}
 	}
 
 	return nil
 }
 
-// reader remembers its own error, to tell it from the writer's.
-type reader struct {
+// sourceReader records the error of the reader, so that it can be told from an error of
+// the writer.
+type sourceReader struct {
 	r   io.Reader
 	err error
 }
 
-// Read reads on.
-func (r *reader) Read(p []byte) (int, error) {
+// Read implements io.Reader.
+func (r *sourceReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
@@ -161,15 +163,16 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rangeTotal reads "bytes 100-199/200" and checks that it begins at from.
+// rangeTotal parses a Content-Range such as "bytes 100-199/200", checks that it begins
+// at from, and returns the total size.
 func rangeTotal(text string, from int64) (int64, error) {
 	span, total, ok := strings.Cut(strings.TrimPrefix(text, "bytes "), "/")
 	first, _, _ := strings.Cut(span, "-")
-	at, err := strconv.ParseInt(first, 10, 64)
+	start, err := strconv.ParseInt(first, 10, 64)
 
 	size, sizeErr := strconv.ParseInt(total, 10, 64)
-	if !ok || err != nil || sizeErr != nil || at != from || size < from {
-		return 0, fmt.Errorf("the server answered the range from %d with %q", from, text)
+	if !ok || err != nil || sizeErr != nil || start != from || size < from {
+		return 0, fmt.Errorf("the server responded to a range request from byte %d with Content-Range %q", from, text)
 	}
 
 	return size, nil

@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// maxError is how many bytes of an error's body are read.
-const maxError = 1 << 20
+// maxErrorBytes limits how many bytes of an error's body are read.
+const maxErrorBytes = 1 << 20
 
-// Error is the server's no.
+// Error is an error response of the server.
 type Error struct {
-	Status    int    `json:"-"` // HTTP status
-	Code      string `json:"code"`
-	Type      string `json:"type"`
-	Param     string `json:"param"` // the field to blame, "" for none
-	Message   string `json:"message"`
-	Errors    []Flaw `json:"errors"` // everything that is wrong, in the body's order
-	RequestID string `json:"-"`
-	// RetryAfter is when the server wants to be asked again; 0 is when it said nothing.
+	Status    int           `json:"-"` // HTTP status
+	Code      string        `json:"code"`
+	Type      string        `json:"type"`
+	Param     string        `json:"param"` // the field that caused the error; "" if none did
+	Message   string        `json:"message"`
+	Errors    []ErrorDetail `json:"errors"` // all errors of the request, in the order of its body
+	RequestID string        `json:"-"`
+	// RetryAfter is the server's Retry-After; 0 means that it sent none.
 	RetryAfter time.Duration `json:"-"`
 }
 
-// RateLimited says that the key asked more often than it may. The client has waited
-// and repeated as often as it may by then (WithTries).
+// RateLimited reports whether the key exceeded its rate limit. By then the client has
+// already waited and retried as often as WithMaxAttempts allows.
 func (e *Error) RateLimited() bool { return e.Status == http.StatusTooManyRequests }
 
-// Flaw is one thing that is wrong with a request.
-type Flaw struct {
+// ErrorDetail is one error of a request.
+type ErrorDetail struct {
 	Param   string `json:"param"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// Error is the sentence, with the field's name where there is one.
+// Error returns the message, preceded by the field's name unless the message contains it.
 func (e *Error) Error() string {
 	if e.Param != "" && !strings.HasPrefix(e.Message, e.Param) && !strings.Contains(e.Message, "`"+e.Param+"`") {
 		return e.Param + ": " + e.Message
@@ -45,39 +45,39 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Unreachable says that the server did not answer. Whether it took the request
-// is not known.
-type Unreachable struct {
+// UnreachableError reports that the server did not respond. It is unknown whether the
+// server processed the request.
+type UnreachableError struct {
 	Server string
 	Err    error
 }
 
-// Error names the server and the cause.
-func (u *Unreachable) Error() string {
-	return fmt.Sprintf("no answer from %s: %v", u.Server, u.Err)
+// Error returns the message, with the server and the cause.
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("no answer from %s: %v", e.Server, e.Err)
 }
 
-// Unwrap gives the cause.
-func (u *Unreachable) Unwrap() error { return u.Err }
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// readError turns an answer with an error status into an *Error, and closes it.
-func readError(answer *http.Response) *Error {
-	defer answer.Body.Close()
+// readError turns a response with an error status into an *Error and closes its body.
+func readError(resp *http.Response) *Error {
+	defer resp.Body.Close()
 
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxError)) // a part of it still tells something
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes)) // a part of the body is still useful
 	e := parseError(text)
-	e.Status = answer.StatusCode
-	e.RequestID = answer.Header.Get("X-Request-Id")
+	e.Status = resp.StatusCode
+	e.RequestID = resp.Header.Get("X-Request-Id")
 
-	e.RetryAfter = retryAfter(answer.Header.Get("Retry-After"), time.Now())
+	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	if e.Message == "" {
-		e.Message = fmt.Sprintf("the server answered %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
+		e.Message = fmt.Sprintf("the server answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 
 	return e
 }
 
-// parseError reads {"error":{...}}; anything else is an Error without a message.
+// parseError decodes {"error":{...}}. Anything else gives an Error without a message.
 func parseError(text []byte) *Error {
 	var body struct {
 		Error json.RawMessage `json:"error"`

@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// EventType says what happened.
+// EventType is the type of an event.
 type EventType string
 
-// The types. EventProgress comes only in a task's own stream, and never again
-// after a lost connection.
+// The types of events. EventProgress is sent only in the stream of a single task, and
+// is not repeated after a lost connection.
 const (
 	EventQueued     EventType = "video.queued"
 	EventInProgress EventType = "video.in_progress"
@@ -29,44 +29,45 @@ const (
 	EventProgress   EventType = "video.progress"
 )
 
-// Event is something that happened to a task.
+// Event is a change of a task.
 type Event struct {
-	ID        string // for going on after it; "" for EventProgress
+	ID        string // to resume the stream after this event; "" for EventProgress
 	Type      EventType
 	CreatedAt int64 // unix seconds
-	Task      Task  // as it was when the event was sent, which may be later
+	Task      Task  // the task when the event was sent, which may be later than CreatedAt
 }
 
-// quiet is how long a stream may be silent before it counts as lost: the server
-// sends something every 15 seconds.
-const quiet = 50 * time.Second
+// streamIdleTimeout is how long a stream may be silent before the client reconnects. The
+// server sends something every 15 seconds.
+const streamIdleTimeout = 50 * time.Second
 
-// Events follows one task to its end: first its present status, or what came
-// after the event with the id after ("" for none), last its final event. A lost
-// connection, or a server that is away for less than five minutes, is made up for
-// where it broke off. It ends at the first other error, and with ctx, whose error
-// it then gives.
+// Events yields the events of one task until the task is final. It starts with the
+// current status or, if after is not "", with the event that follows the one with that
+// id; the last event is the final one. After a lost connection, or when the server is
+// down for less than five minutes, the stream resumes where it stopped. Any other error
+// is yielded and ends the iteration; so does the error of ctx when ctx ends.
 func (c *Client) Events(ctx context.Context, id, after string) iter.Seq2[Event, error] {
-	return c.listen(ctx, pathVideos+"/"+url.PathEscape(id)+"/events", after, true)
+	return c.streamEvents(ctx, pathVideos+"/"+url.PathEscape(id)+"/events", after, true)
 }
 
-// AccountEvents follows all tasks of the key's account: from now on, or from after
-// the event with the id after. It does not end by itself; else it is as Events.
+// AccountEvents yields the events of all tasks of the key's account, from now on or, if
+// after is not "", from the event that follows the one with that id. It does not end by
+// itself. Otherwise it behaves like Events.
 func (c *Client) AccountEvents(ctx context.Context, after string) iter.Seq2[Event, error] {
-	return c.listen(ctx, "/v1/events", after, false)
+	return c.streamEvents(ctx, "/v1/events", after, false)
 }
 
-// listen gives a stream's events over as many connections as it takes.
-func (c *Client) listen(ctx context.Context, path, after string, ends bool) iter.Seq2[Event, error] {
+// streamEvents yields the events of a stream and reconnects as often as necessary.
+func (c *Client) streamEvents(ctx context.Context, path, after string, untilFinal bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		heard := time.Now()
+		lastEvent := time.Now()
 		failures := 0
 
 		for {
-			over := false
+			done := false
 
-			err := c.hear(ctx, path, after, func(e Event) bool {
-				heard = time.Now()
+			err := c.readStream(ctx, path, after, func(e Event) bool {
+				lastEvent = time.Now()
 				failures = 0
 
 				if e.ID != "" {
@@ -77,116 +78,117 @@ func (c *Client) listen(ctx context.Context, path, after string, ends bool) iter
 					return true
 				}
 
-				over = ends && e.Task.Status.Final() && e.Type != EventProgress
+				done = untilFinal && e.Task.Status.Final() && e.Type != EventProgress
 
-				return yield(e, nil) && !over
+				return yield(e, nil) && !done
 			})
 			switch {
-			case over || errors.Is(err, errEnough):
+			case done || errors.Is(err, errStreamDone):
 				return
 			case ctx.Err() != nil:
 				yield(Event{}, ctx.Err())
 				return
 			case err == nil:
-				heard = time.Now() // the server ended it: it is going down
-			case !passing(err) || time.Since(heard) > patience:
+				lastEvent = time.Now() // the server closed the stream because it shuts down
+			case !isTransient(err) || time.Since(lastEvent) > outageTimeout:
 				yield(Event{}, err)
 				return
 			}
 
 			failures++
-			_ = wait(ctx, backoff(failures)) // its end is seen above, at the next try
+			_ = sleep(ctx, backoff(failures)) // the end of ctx is noticed at the next attempt
 		}
 	}
 }
 
-// errEnough says that nothing more is wanted, or nothing will follow.
-var errEnough = errors.New("enough")
+// errStreamDone reports that the caller wants no more events, or that none will follow.
+var errStreamDone = errors.New("the stream is done")
 
-// hear gives the events of one connection until take says no (errEnough), the
-// server ends it (nil), or it breaks.
-func (c *Client) hear(ctx context.Context, path, after string, take func(Event) bool) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+// readStream passes the events of one connection to handle until handle returns false
+// (errStreamDone), the server closes the stream (nil), or the connection fails.
+func (c *Client) readStream(ctx context.Context, path, after string, handle func(Event) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 
-	call := call{method: http.MethodGet, path: path, header: http.Header{"Accept": {"text/event-stream"}}, safe: true}
+	req := apiRequest{method: http.MethodGet, path: path, header: http.Header{"Accept": {"text/event-stream"}}, idempotent: true}
 	if after != "" {
-		call.header.Set("Last-Event-ID", after)
+		req.header.Set("Last-Event-ID", after)
 	}
 
-	answer, err := c.send(ctx, call)
+	resp, err := c.send(ctx, req)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer resp.Body.Close()
 
-	if answer.StatusCode == http.StatusNoContent {
-		return errEnough
+	if resp.StatusCode == http.StatusNoContent {
+		return errStreamDone
 	}
 
-	silence := time.AfterFunc(quiet, stop)
-	defer silence.Stop()
+	idleTimer := time.AfterFunc(streamIdleTimeout, cancel)
+	defer idleTimer.Stop()
 
-	in := newEventReader(answer.Body, func() { silence.Reset(quiet) })
+	reader := newEventReader(resp.Body, func() { idleTimer.Reset(streamIdleTimeout) })
 	for {
-		e, err := in.next()
+		e, err := reader.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case errors.Is(err, errNoEvent):
+		case errors.Is(err, errInvalidEvent):
 			return err
 		case err != nil:
-			return &Unreachable{Server: c.server.String(), Err: err}
-		case !take(e):
-			return errEnough
+			return &UnreachableError{Server: c.server.String(), Err: err}
+		case !handle(e):
+			return errStreamDone
 		}
 	}
 }
 
-// errNoEvent says that the server sent what is no event of ours.
-var errNoEvent = errors.New("not an event of a video")
+// errInvalidEvent reports that the server sent something that is not an event of a task.
+var errInvalidEvent = errors.New("not a video event")
 
-// eventReader reads text/event-stream.
+// eventReader parses text/event-stream.
 type eventReader struct {
-	lines *bufio.Scanner
-	heard func() // called for each line, comments too
+	lines  *bufio.Scanner
+	onLine func() // called for each line, including comments
 }
 
-func newEventReader(from io.Reader, heard func()) *eventReader {
-	r := &eventReader{bufio.NewScanner(from), heard}
-	r.lines.Buffer(nil, maxAnswer)
+func newEventReader(source io.Reader, onLine func()) *eventReader {
+	r := &eventReader{bufio.NewScanner(source), onLine}
+	r.lines.Buffer(nil, maxResponseBytes)
 
 	return r
 }
 
-// next is the next whole event; one that breaks off is not given. One without a
-// type is only an id to go on from. io.EOF says that the stream was ended.
+// next returns the next complete event. An event without a type only carries an id from
+// which to resume. io.EOF means that the server closed the stream; an event that was cut
+// off there is dropped.
 func (r *eventReader) next() (Event, error) {
 	var id, data string
 
 	for r.lines.Scan() {
-		r.heard()
-		name, value, _ := strings.Cut(r.lines.Text(), ":")
+		r.onLine()
+		field, value, _ := strings.Cut(r.lines.Text(), ":")
 
 		value = strings.TrimPrefix(value, " ")
 		switch {
-		case name == "" && value == "" && data != "":
+		case field == "" && value == "" && data != "":
 			return readEvent(id, data)
-		case name == "" && value == "" && id != "":
+		case field == "" && value == "" && id != "":
 			return Event{ID: id}, nil
-		case name == "id":
+		case field == "id":
 			id = value
-		case name == "data":
+		case field == "data":
 			data += value + "\n"
 		}
 
-		if len(data) > maxAnswer {
-			return Event{}, fmt.Errorf("%w: more than %d bytes", errNoEvent, maxAnswer)
+		if len(data) > maxResponseBytes {
+			return Event{}, fmt.Errorf("%w: more than %d bytes", errInvalidEvent, maxResponseBytes)
 		}
 	}
 
 	if errors.Is(r.lines.Err(), bufio.ErrTooLong) {
-		return Event{}, fmt.Errorf("%w: more than %d bytes", errNoEvent, maxAnswer)
+		return Event{}, fmt.Errorf("%w: more than %d bytes", errInvalidEvent, maxResponseBytes)
 	}
 
 	if err := r.lines.Err(); err != nil {
@@ -204,16 +206,16 @@ func readEvent(id, data string) (Event, error) {
 		Data      json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal([]byte(data), &body); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", errNoEvent, err)
+		return Event{}, fmt.Errorf("%w: %w", errInvalidEvent, err)
 	}
 
 	if body.Type == "" {
-		return Event{}, fmt.Errorf("%w: it has no type", errNoEvent)
+		return Event{}, fmt.Errorf("%w: it has no type", errInvalidEvent)
 	}
 
 	t, err := readTask(bytes.Clone(body.Data))
 	if err != nil {
-		return Event{}, fmt.Errorf("%w: %w", errNoEvent, err)
+		return Event{}, fmt.Errorf("%w: %w", errInvalidEvent, err)
 	}
 
 	return Event{ID: id, Type: body.Type, CreatedAt: body.CreatedAt, Task: t}, nil

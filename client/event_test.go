@@ -12,36 +12,36 @@ import (
 	"time"
 )
 
-// said is one event as the server writes it.
-func said(id, status string) string {
+// eventText returns an event as the server writes it.
+func eventText(id, status string) string {
 	return fmt.Sprintf("id: %s\nevent: video.%s\ndata: {\"type\":\"video.%s\",\"created_at\":7,\"data\":{\"id\":\"task_1\",\"status\":\"%s\"}}\n\n", id, status, status, status)
 }
 
-// streams answers each connection with the next text, which then breaks off with
-// an error, ends, or stays silent until the caller leaves.
-type streams struct {
-	texts []string
-	ends  []error // nil: it is silent
-	after []string
+// streamTransport answers each connection with the next of its texts. After the text the
+// connection fails, ends, or stays silent until the client closes it.
+type streamTransport struct {
+	texts        []string
+	errs         []error // nil means that the connection stays silent
+	lastEventIDs []string
 }
 
-func (s *streams) RoundTrip(r *http.Request) (*http.Response, error) {
-	n := len(s.after)
+func (s *streamTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	n := len(s.lastEventIDs)
 
-	s.after = append(s.after, r.Header.Get("Last-Event-ID"))
+	s.lastEventIDs = append(s.lastEventIDs, r.Header.Get("Last-Event-ID"))
 	if s.texts[n] == "" {
 		return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r}, nil
 	}
 
-	return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(io.MultiReader(strings.NewReader(s.texts[n]), tail{r.Context(), s.ends[n]}))}, nil
+	return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(io.MultiReader(strings.NewReader(s.texts[n]), errorReader{r.Context(), s.errs[n]}))}, nil
 }
 
-type tail struct {
+type errorReader struct {
 	ctx context.Context
 	err error
 }
 
-func (t tail) Read([]byte) (int, error) {
+func (t errorReader) Read([]byte) (int, error) {
 	if t.err == nil {
 		<-t.ctx.Done()
 		return 0, t.ctx.Err()
@@ -50,7 +50,7 @@ func (t tail) Read([]byte) (int, error) {
 	return 0, t.err
 }
 
-func listening(t *testing.T, s *streams) *Client {
+func newStreamClient(t *testing.T, s *streamTransport) *Client {
 	t.Helper()
 
 	c, err := New("http://server", "sk-1", WithTransport(s))
@@ -61,17 +61,17 @@ func listening(t *testing.T, s *streams) *Client {
 	return c
 }
 
-func TestAStreamGoesOnWhereItBrokeOff(t *testing.T) {
+func TestEventsResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("connection reset")
-		s := &streams{
-			texts: []string{"retry: 2000\n\n" + said("v1", "queued") + "id: v2\ndata: {", ": ping\n\n" + strings.ReplaceAll(said("v2", "in_progress"), "\n", "\r\n"), "retry: 1\n\n", said("v4", "completed") + said("v5", "failed")},
-			ends:  []error{broken, nil, io.EOF, nil},
+		s := &streamTransport{
+			texts: []string{"retry: 2000\n\n" + eventText("v1", "queued") + "id: v2\ndata: {", ": ping\n\n" + strings.ReplaceAll(eventText("v2", "in_progress"), "\n", "\r\n"), "retry: 1\n\n", eventText("v4", "completed") + eventText("v5", "failed")},
+			errs:  []error{broken, nil, io.EOF, nil},
 		}
 
 		var got []string
 
-		for e, err := range listening(t, s).Events(t.Context(), "task_1", "v0") {
+		for e, err := range newStreamClient(t, s).Events(t.Context(), "task_1", "v0") {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,24 +84,24 @@ func TestAStreamGoesOnWhereItBrokeOff(t *testing.T) {
 		}
 
 		if all := strings.Join(got, " "); all != "v1 v2 v4" {
-			t.Errorf("heard %s", all)
+			t.Errorf("received %s", all)
 		}
 
-		if asked := strings.Join(s.after, " "); asked != "v0 v1 v2 v2" {
-			t.Errorf("asked for what came after %s", asked)
+		if asked := strings.Join(s.lastEventIDs, " "); asked != "v0 v1 v2 v2" {
+			t.Errorf("resumed after %s", asked)
 		}
 	})
 }
 
-// The account's stream says at once where it is: nothing that happens while the
-// connection is lost is missed.
-func TestAnAccountsStreamGoesOnBeforeItsFirstEvent(t *testing.T) {
+// The account's stream starts with an event that only carries an id, so that no event is
+// missed if the connection is lost before the first real event.
+func TestAccountEventsResumeBeforeFirstEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &streams{texts: []string{"retry: 2000\n\nid: a0.4\n\n: ping\n\n", said("a0.5", "completed") + said("a0.6", "queued")}, ends: []error{io.EOF, nil}}
+		s := &streamTransport{texts: []string{"retry: 2000\n\nid: a0.4\n\n: ping\n\n", eventText("a0.5", "completed") + eventText("a0.6", "queued")}, errs: []error{io.EOF, nil}}
 
 		var got []string
 
-		for e, err := range listening(t, s).AccountEvents(t.Context(), "") {
+		for e, err := range newStreamClient(t, s).AccountEvents(t.Context(), "") {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,23 +111,23 @@ func TestAnAccountsStreamGoesOnBeforeItsFirstEvent(t *testing.T) {
 			}
 		}
 
-		if all, asked := strings.Join(got, " "), strings.Join(s.after, " "); all != "a0.5 a0.6" || asked != " a0.4" {
-			t.Errorf("heard %q, asked for what came after %q", all, asked)
+		if all, asked := strings.Join(got, " "), strings.Join(s.lastEventIDs, " "); all != "a0.5 a0.6" || asked != " a0.4" {
+			t.Errorf("received %q, resumed after %q", all, asked)
 		}
 	})
 }
 
-func TestAStreamEnds(t *testing.T) {
+func TestEventsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for range listening(t, &streams{texts: []string{""}}).Events(t.Context(), "task_1", "v9") {
-			t.Error("something follows the end")
+		for range newStreamClient(t, &streamTransport{texts: []string{""}}).Events(t.Context(), "task_1", "v9") {
+			t.Error("an event follows the final one")
 		}
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 
-		s := &streams{texts: []string{said("v1", "queued")}, ends: []error{nil}}
-		for e, err := range listening(t, s).Events(ctx, "task_1", "") {
+		s := &streamTransport{texts: []string{eventText("v1", "queued")}, errs: []error{nil}}
+		for e, err := range newStreamClient(t, s).Events(ctx, "task_1", "") {
 			if err == nil {
 				cancel()
 			} else if !errors.Is(err, context.Canceled) {
@@ -137,33 +137,33 @@ func TestAStreamEnds(t *testing.T) {
 
 		for _, text := range []string{"data: {}\ndata: x\n\n", "data: {\"type\":\"video.queued\",\"data\":[]}\n\n", "data: {\"data\":{}}\n\n"} {
 			var last error
-			for _, last = range listening(t, &streams{texts: []string{text}, ends: []error{nil}}).Events(t.Context(), "task_1", "") {
+			for _, last = range newStreamClient(t, &streamTransport{texts: []string{text}, errs: []error{nil}}).Events(t.Context(), "task_1", "") {
 				continue
 			}
 
-			if !errors.Is(last, errNoEvent) {
+			if !errors.Is(last, errInvalidEvent) {
 				t.Errorf("%q: %v", text, last)
 			}
 		}
 
-		c, _ := scripted(t, 404)
+		c, _ := newScriptedClient(t, 404)
 
-		var no *Error
+		var apiErr *Error
 		for _, err := range c.Events(t.Context(), "task_1", "") {
-			if !errors.As(err, &no) || no.Status != 404 {
+			if !errors.As(err, &apiErr) || apiErr.Status != 404 {
 				t.Errorf("%v", err)
 			}
 		}
 
-		if no == nil {
-			t.Error("a task that is not there has a stream")
+		if apiErr == nil {
+			t.Error("an unknown task has a stream")
 		}
 	})
 }
 
-func TestAServerThatStaysAwayIsGivenUp(t *testing.T) {
+func TestEventsGiveUpAfterOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := scripted(t, errors.New("connection refused"))
+		c, _ := newScriptedClient(t, errors.New("connection refused"))
 		begin := time.Now()
 
 		var last error
@@ -171,15 +171,15 @@ func TestAServerThatStaysAwayIsGivenUp(t *testing.T) {
 			continue
 		}
 
-		var gone *Unreachable
-		if took := time.Since(begin); !errors.As(last, &gone) || took < patience || took > patience+time.Minute {
+		var unreachable *UnreachableError
+		if took := time.Since(begin); !errors.As(last, &unreachable) || took < outageTimeout || took > outageTimeout+time.Minute {
 			t.Errorf("%v after %v", last, time.Since(begin))
 		}
 	})
 }
 
 func FuzzEventReader(f *testing.F) {
-	f.Add([]byte("retry: 2000\n\n" + said("v1", "queued")))
+	f.Add([]byte("retry: 2000\n\n" + eventText("v1", "queued")))
 	f.Add([]byte(": ping\n\ndata: {\r\ndata: }\r\n\r\nid\n\nid:\ndata\n\n"))
 	f.Add([]byte("\n\n\ndata:1\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -192,7 +192,7 @@ func FuzzEventReader(f *testing.F) {
 				return
 			}
 
-			if err != nil && !errors.Is(err, errNoEvent) {
+			if err != nil && !errors.Is(err, errInvalidEvent) {
 				t.Fatal(err)
 			}
 

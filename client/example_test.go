@@ -14,7 +14,7 @@ import (
 	"github.com/unireel/unireel/client"
 )
 
-// server stands in for a Unireel server.
+// server is a fake Unireel server.
 func server() *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method + " " + r.URL.Path {
@@ -130,18 +130,18 @@ func ExampleClient_Upload() {
 	}
 	defer c.Close()
 
-	picture := bytes.NewReader([]byte("\x89PNG\r\n\x1a\n...")) // an *os.File serves as well
+	picture := bytes.NewReader([]byte("\x89PNG\r\n\x1a\n...")) // an *os.File works as well
 
 	file, err := c.Upload(context.Background(), client.Upload{Name: "face.png", Body: picture})
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	fmt.Println(file.ID) // stands wherever a URL may
+	fmt.Println(file.ID) // accepted wherever a URL is
 	// Output: file_1
 }
 
-// An endpoint of yours that takes events.
+// This is an endpoint that receives events.
 func ExampleVerifyWebhook() {
 	http.HandleFunc("POST /hooks/unireel", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))

@@ -14,139 +14,144 @@ import (
 	"sync"
 )
 
-// File is a reference that was uploaded. Times are unix seconds.
+// File is an uploaded reference. Times are unix seconds.
 type File struct {
-	ID        string          `json:"id"` // "file_...": stands wherever a URL may
+	ID        string          `json:"id"` // "file_..."; accepted wherever a URL is
 	Filename  string          `json:"filename"`
 	Kind      string          `json:"kind"` // image, video, audio
-	Type      string          `json:"type"` // media type, by its bytes
+	Type      string          `json:"type"` // media type, detected from the bytes
 	Bytes     int64           `json:"bytes"`
 	CreatedAt int64           `json:"created_at"`
 	ExpiresAt int64           `json:"expires_at"`
 	Raw       json.RawMessage `json:"-"`
 }
 
-// Upload is a file on its way.
+// Upload is a file to upload.
 type Upload struct {
-	Name     string        // with its ending
-	Body     io.ReadSeeker // read from its start, again for each try
+	Name     string        // with its extension
+	Body     io.ReadSeeker // each attempt reads it from the start
 	Progress func(sent, size int64)
 }
 
-// Upload sends a picture, video or sound. It is streamed, never held in memory.
+// Upload uploads an image, video or audio file. The file is streamed and never held in
+// memory.
 func (c *Client) Upload(ctx context.Context, u Upload) (File, error) {
 	size, err := u.Body.Seek(0, io.SeekEnd)
 	if err != nil {
 		return File{}, fmt.Errorf("upload %s: %w", u.Name, err)
 	}
 
-	var frame bytes.Buffer
+	var buf bytes.Buffer
 
-	form := multipart.NewWriter(&frame)
+	form := multipart.NewWriter(&buf)
 	if _, err := form.CreateFormFile("file", u.Name); err != nil {
 		return File{}, fmt.Errorf("upload %s: %w", u.Name, err)
 	}
 
-	head := bytes.Clone(frame.Bytes())
+	head := bytes.Clone(buf.Bytes())
 
 	if err := form.Close(); err != nil {
 		return File{}, fmt.Errorf("upload %s: %w", u.Name, err)
 	}
 
-	tail := bytes.Clone(frame.Bytes()[len(head):])
+	tail := bytes.Clone(buf.Bytes()[len(head):])
 
-	turns := &turns{r: u.Body, size: size, tell: u.Progress}
-	defer turns.end()
+	source := &uploadSource{r: u.Body, size: size, onProgress: u.Progress}
+	defer source.close()
 
-	call := call{
-		method: http.MethodPost, path: "/v1/files", size: int64(len(head)+len(tail)) + size, safe: true,
-		header: http.Header{"Content-Type": {form.FormDataContentType()}},
+	req := apiRequest{
+		method:     http.MethodPost,
+		path:       "/v1/files",
+		size:       int64(len(head)+len(tail)) + size,
+		idempotent: true,
+		header:     http.Header{"Content-Type": {form.FormDataContentType()}},
 		body: func() (io.Reader, error) {
-			content, err := turns.start()
+			content, err := source.open()
 			if err != nil {
 				return nil, fmt.Errorf("upload %s: %w", u.Name, err)
 			}
-			// A file that grows meanwhile must not break the frame.
+			// The limit keeps the Content-Length right if the file grows meanwhile.
 			return io.MultiReader(bytes.NewReader(head), io.LimitReader(content, size), bytes.NewReader(tail)), nil
 		},
 	}
 
 	var f File
 
-	raw, _, err := c.ask(ctx, call, &f)
+	raw, _, err := c.doJSON(ctx, req, &f)
 	f.Raw = raw
 
 	return f, err
 }
 
-// turns lets one try at a time read from r. net/http may go on sending the body
-// of a try that was answered early, while the next try already reads it anew.
-type turns struct {
-	mu   sync.Mutex
-	r    io.ReadSeeker
-	size int64
-	tell func(done, total int64)
-	now  int
+// uploadSource lets only the latest attempt read from r. When a server responds before it
+// has read the whole body, net/http may still read that body while the next attempt
+// already reads the file from its start.
+type uploadSource struct {
+	mu         sync.Mutex
+	r          io.ReadSeeker
+	size       int64
+	onProgress func(done, total int64)
+	current    int
 }
 
-// start goes back to the beginning and ends the turn before.
-func (t *turns) start() (io.Reader, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// open returns a reader from the start of the file and invalidates the previous reader.
+func (s *uploadSource) open() (io.Reader, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	t.now++
-	_, err := t.r.Seek(0, io.SeekStart)
+	s.current++
+	_, err := s.r.Seek(0, io.SeekStart)
 
-	return &turn{t, t.now, counter{r: t.r, total: t.size, tell: t.tell}}, err
+	return &uploadReader{s, s.current, progressReader{r: s.r, total: s.size, onProgress: s.onProgress}}, err
 }
 
-// end ends the last turn: from here on r is the caller's again.
-func (t *turns) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// close invalidates the last reader, so that the caller may use r again.
+func (s *uploadSource) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	t.now++
+	s.current++
 }
 
-// turn reads for one try.
-type turn struct {
-	of      *turns
-	number  int
-	counted counter
+// uploadReader reads the file for one attempt.
+type uploadReader struct {
+	source     *uploadSource
+	generation int
+	progress   progressReader
 }
 
-// Read reads on, and tells, while it is its turn.
-func (t *turn) Read(p []byte) (int, error) {
-	t.of.mu.Lock()
-	defer t.of.mu.Unlock()
+// Read reads and reports progress. It fails once a later attempt has started.
+func (r *uploadReader) Read(p []byte) (int, error) {
+	r.source.mu.Lock()
+	defer r.source.mu.Unlock()
 
-	if t.number != t.of.now {
-		return 0, errors.New("this try is over")
+	if r.generation != r.source.current {
+		return 0, errors.New("a later upload attempt has started")
 	}
 
-	return t.counted.Read(p)
+	return r.progress.Read(p)
 }
 
-// counter tells how much was read.
-type counter struct {
+// progressReader reports how much was read.
+type progressReader struct {
 	r           io.Reader
 	done, total int64
-	tell        func(done, total int64)
+	onProgress  func(done, total int64)
 }
 
-// Read reads on and tells.
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
+// Read implements io.Reader and reports progress.
+func (r *progressReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
 
-	c.done += int64(n)
-	if c.tell != nil && n > 0 {
-		c.tell(c.done, c.total)
+	r.done += int64(n)
+	if r.onProgress != nil && n > 0 {
+		r.onProgress(r.done, r.total)
 	}
 
 	return n, err
 }
 
-// Files goes through the account's files, page by page, newest first.
+// Files yields the account's files, newest first. It fetches them page by page.
 func (c *Client) Files(ctx context.Context) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		query := url.Values{}
@@ -157,7 +162,7 @@ func (c *Client) Files(ctx context.Context) iter.Seq2[File, error] {
 				LastID  string `json:"last_id"`
 				HasMore bool   `json:"has_more"`
 			}
-			if err := c.get(ctx, "/v1/files", query, &page); err != nil {
+			if err := c.getJSON(ctx, "/v1/files", query, &page); err != nil {
 				yield(File{}, err)
 				return
 			}
@@ -177,8 +182,8 @@ func (c *Client) Files(ctx context.Context) iter.Seq2[File, error] {
 	}
 }
 
-// DeleteFile removes an uploaded file.
+// DeleteFile deletes an uploaded file.
 func (c *Client) DeleteFile(ctx context.Context, id string) error {
-	_, _, err := c.ask(ctx, call{method: http.MethodDelete, path: "/v1/files/" + url.PathEscape(id), safe: true}, nil)
+	_, _, err := c.doJSON(ctx, apiRequest{method: http.MethodDelete, path: "/v1/files/" + url.PathEscape(id), idempotent: true}, nil)
 	return err
 }

@@ -8,54 +8,55 @@ import (
 	"time"
 )
 
-// The bounds of a pause between two tries.
+// The bounds of the delay between two attempts.
 const (
-	firstPause   = 500 * time.Millisecond
-	longestPause = 8 * time.Second
-	// longestAsked is the longest Retry-After that is waited out; a server that
-	// asks for more is not asked again.
-	longestAsked = time.Minute
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = 8 * time.Second
+	// maxRetryAfter is the longest Retry-After that the client waits for. If the
+	// server asks for more, the request is not retried.
+	maxRetryAfter = time.Minute
 )
 
-// backoff is the pause after the given try: doubling, with the upper half random
-// so that many clients do not come back at once.
-func backoff(try int) time.Duration {
-	pause := min(firstPause<<min(try-1, 10), longestPause)
-	return pause/2 + rand.N(pause/2)
+// backoff returns the delay after the given attempt. It doubles with each attempt, and
+// half of it is random so that many clients do not retry at the same moment.
+func backoff(attempt int) time.Duration {
+	delay := min(minBackoff<<min(attempt-1, 10), maxBackoff)
+	return delay/2 + rand.N(delay/2)
 }
 
-// afterAnswer says whether and when a call that was answered with an error is
-// sent again. The server's x-should-retry decides where it is given; a call that
-// is not safe to repeat is repeated only when the answer says that it was not
-// taken (429).
-func afterAnswer(try int, answer *http.Response, safe bool) (time.Duration, bool) {
-	again := false
+// retryDecision decides whether and after which delay a request that failed with an
+// error response is sent again. The server's X-Should-Retry header has precedence. A
+// request that is not idempotent is repeated only if the response says that the server
+// did not process it (429).
+func retryDecision(attempt int, resp *http.Response, idempotent bool) (time.Duration, bool) {
+	retry := false
 
-	switch answer.StatusCode {
+	switch resp.StatusCode {
 	case http.StatusTooManyRequests:
-		again = true
+		retry = true
 	case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		again = safe
+		retry = idempotent
 	}
 
-	switch answer.Header.Get("X-Should-Retry") {
+	switch resp.Header.Get("X-Should-Retry") {
 	case "false":
-		again = false
+		retry = false
 	case "true":
-		again = safe || again
+		retry = idempotent || retry
 	}
 
-	pause := backoff(try)
-	if asked := retryAfter(answer.Header.Get("Retry-After"), time.Now()); asked > 0 {
-		pause = max(asked, pause/2)
-		again = again && asked <= longestAsked
+	delay := backoff(attempt)
+	if requested := retryAfter(resp.Header.Get("Retry-After"), time.Now()); requested > 0 {
+		delay = max(requested, delay/2)
+		retry = retry && requested <= maxRetryAfter
 	}
 
-	return pause, again
+	return delay, retry
 }
 
-// retryAfter reads seconds or a date; 0 for neither.
+// retryAfter parses a Retry-After header, in seconds or as a date. It returns 0 if the
+// text is neither.
 func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -68,9 +69,9 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return 0
 }
 
-// wait ends after the pause, or with the context's error.
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
+// sleep returns nil after the delay, or the error of ctx when ctx ends before.
+func sleep(ctx context.Context, delay time.Duration) error {
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 
 	select {

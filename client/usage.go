@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// UsageFilter says which ended tasks to sum up, and by what.
+// UsageFilter selects the finished tasks to sum up, and how to group them.
 type UsageFilter struct {
-	From, To string   // days in UTC, such as "2026-01-31", both included; "": the last 30 days
-	By       []string // of "day", "model" and "key"; nil: day and model; empty: the total alone
-	Model    string   // only what was billed as this model
-	Key      string   // only of the key with this id
+	From, To string   // days in UTC, such as "2026-01-31", both included; "" means the last 30 days
+	By       []string // any of "day", "model" and "key"; nil means day and model, empty means only the total
+	Model    string   // only tasks billed as this model
+	Key      string   // only tasks of the key with this id
 }
 
 func (f UsageFilter) query() url.Values {
@@ -32,7 +32,7 @@ func (f UsageFilter) query() url.Values {
 	return q
 }
 
-// UsageReport is what an account's tasks came to that ended within some days.
+// UsageReport sums up an account's tasks that ended within a range of days.
 type UsageReport struct {
 	From     string       `json:"from"`
 	To       string       `json:"to"`
@@ -42,7 +42,7 @@ type UsageReport struct {
 	Data     []UsageGroup `json:"data"`
 }
 
-// UsageGroup is one row; what was not asked by is "".
+// UsageGroup is one row of a report. Fields that the report is not grouped by are "".
 type UsageGroup struct {
 	Day   string `json:"day"`
 	Model string `json:"model"`
@@ -50,8 +50,8 @@ type UsageGroup struct {
 	UsageSums
 }
 
-// UsageSums counts tasks that ended. Seconds are of the videos, BilledSeconds those
-// that were paid for; Cost is a decimal of the currency.
+// UsageSums counts tasks that ended. Seconds is the length of the videos, BilledSeconds
+// the seconds that were billed; Cost is a decimal in the report's currency.
 type UsageSums struct {
 	Tasks         int64       `json:"tasks"`
 	Completed     int64       `json:"completed"`
@@ -62,20 +62,20 @@ type UsageSums struct {
 	Cost          string      `json:"cost"`
 }
 
-// Usage sums up what the account used.
+// Usage returns a report of the account's finished tasks.
 func (c *Client) Usage(ctx context.Context, f UsageFilter) (UsageReport, error) {
 	var u UsageReport
 
-	err := c.get(ctx, "/v1/usage", f.query(), &u)
+	err := c.getJSON(ctx, "/v1/usage", f.query(), &u)
 
 	return u, err
 }
 
-// UsageCSV is the same as a table for spreadsheets.
+// UsageCSV returns the report as CSV.
 func (c *Client) UsageCSV(ctx context.Context, f UsageFilter) ([]byte, error) {
 	query := f.query()
 	query.Set("format", "csv")
-	table, _, err := c.ask(ctx, call{method: http.MethodGet, path: "/v1/usage", query: query, safe: true}, nil)
+	table, _, err := c.doJSON(ctx, apiRequest{method: http.MethodGet, path: "/v1/usage", query: query, idempotent: true}, nil)
 
 	return table, err
 }

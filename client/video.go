@@ -21,18 +21,18 @@ const (
 	pathEstimate = "/v1/video/generations/estimate"
 )
 
-// CreateOption changes one create.
-type CreateOption func(*call)
+// CreateOption configures a create request.
+type CreateOption func(*apiRequest)
 
-// WithIdempotencyKey names the create, so that it makes one task however often
-// it is sent within 24 hours. Without it a random one is used, which covers the
-// client's own repeats.
+// WithIdempotencyKey sets the Idempotency-Key, with which the create makes only one task
+// however often it is sent within 24 hours. Without this option a random key is used,
+// which covers the client's own retries.
 func WithIdempotencyKey(key string) CreateOption {
-	return func(c *call) { c.header.Set("Idempotency-Key", key) }
+	return func(req *apiRequest) { req.header.Set("Idempotency-Key", key) }
 }
 
-// Create orders a video and returns its task, queued. Wrong fields come as an
-// *Error that lists all of them.
+// Create creates a task and returns it. If fields are invalid it returns an *Error that
+// lists all of them.
 func (c *Client) Create(ctx context.Context, r Request, options ...CreateOption) (Task, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -42,18 +42,18 @@ func (c *Client) Create(ctx context.Context, r Request, options ...CreateOption)
 	return c.CreateRaw(ctx, text, options...)
 }
 
-// CreateRaw is Create with a body that is JSON already; its bytes are sent as
-// they are.
+// CreateRaw is like Create, with a body that is already JSON. The bytes are sent
+// unchanged.
 func (c *Client) CreateRaw(ctx context.Context, body []byte, options ...CreateOption) (Task, error) {
-	call := rawCall(pathCreate, body)
-	call.safe = true // by its Idempotency-Key
-	call.header.Set("Idempotency-Key", rand.Text())
+	req := newRawRequest(pathCreate, body)
+	req.idempotent = true // because of the Idempotency-Key
+	req.header.Set("Idempotency-Key", rand.Text())
 
 	for _, option := range options {
-		option(&call)
+		option(&req)
 	}
 
-	raw, header, err := c.ask(ctx, call, nil)
+	raw, header, err := c.doJSON(ctx, req, nil)
 	if err != nil {
 		return Task{}, err
 	}
@@ -64,52 +64,55 @@ func (c *Client) CreateRaw(ctx context.Context, body []byte, options ...CreateOp
 	return t, err
 }
 
-func rawCall(path string, body []byte) call {
-	return call{
-		method: http.MethodPost, path: path, header: http.Header{"Content-Type": {"application/json"}},
-		body: func() (io.Reader, error) { return bytes.NewReader(body), nil }, size: int64(len(body)),
+func newRawRequest(path string, body []byte) apiRequest {
+	return apiRequest{
+		method: http.MethodPost,
+		path:   path,
+		header: http.Header{"Content-Type": {"application/json"}},
+		body:   func() (io.Reader, error) { return bytes.NewReader(body), nil },
+		size:   int64(len(body)),
 	}
 }
 
-// CreateAndWait orders a video and follows it to its end (see Wait).
-func (c *Client) CreateAndWait(ctx context.Context, r Request, watch func(Task), options ...CreateOption) (Task, error) {
+// CreateAndWait creates a task and waits until it is final (see Wait).
+func (c *Client) CreateAndWait(ctx context.Context, r Request, onUpdate func(Task), options ...CreateOption) (Task, error) {
 	t, err := c.Create(ctx, r, options...)
 	if err != nil {
 		return Task{}, err
 	}
 
-	if watch != nil {
-		watch(t)
+	if onUpdate != nil {
+		onUpdate(t)
 	}
 
-	return c.Wait(ctx, t.ID, watch)
+	return c.Wait(ctx, t.ID, onUpdate)
 }
 
-// GetOption changes one Get.
+// GetOption configures a Get request.
 type GetOption func(url.Values)
 
-// WithWait lets the server hold the answer for up to 60 seconds, until the task
-// is final.
+// WithWait makes the server delay the response until the task is final, or for at most d.
+// d is rounded down to whole seconds, from 1 to 60.
 func WithWait(d time.Duration) GetOption {
 	seconds := int(min(max(d, time.Second), time.Minute) / time.Second)
 	return func(q url.Values) { q.Set("wait", strconv.Itoa(seconds)) }
 }
 
-// WhileStatus makes WithWait end as soon as the status is another one.
+// WhileStatus makes WithWait return as soon as the status differs from s.
 func WhileStatus(s Status) GetOption {
 	return func(q url.Values) { q.Set("status", string(s)) }
 }
 
-// Get asks how a task stands.
+// Get returns a task.
 func (c *Client) Get(ctx context.Context, id string, options ...GetOption) (Task, error) {
 	query := url.Values{}
 	for _, option := range options {
 		option(query)
 	}
 
-	call := call{method: http.MethodGet, path: pathVideos + "/" + url.PathEscape(id), query: query, safe: true}
+	req := apiRequest{method: http.MethodGet, path: pathVideos + "/" + url.PathEscape(id), query: query, idempotent: true}
 
-	raw, _, err := c.ask(ctx, call, nil)
+	raw, _, err := c.doJSON(ctx, req, nil)
 	if err != nil {
 		return Task{}, err
 	}
@@ -118,36 +121,38 @@ func (c *Client) Get(ctx context.Context, id string, options ...GetOption) (Task
 }
 
 const (
-	// watchEvery is how long the server may hold an answer while somebody looks on.
-	watchEvery = 2 * time.Second
-	// leastPause keeps the polls apart where a server does not hold answers.
-	leastPause = 500 * time.Millisecond
-	// patience is how long a server may be gone before Wait gives up; the task
-	// goes on without us.
-	patience = 5 * time.Minute
+	// watchPollTimeout is how long the server may delay a response when the caller wants
+	// updates.
+	watchPollTimeout = 2 * time.Second
+	// minPollInterval is the shortest time between two polls, for servers that do not
+	// delay responses.
+	minPollInterval = 500 * time.Millisecond
+	// outageTimeout is how long a server may be unreachable before Wait gives up. The
+	// task continues without the client.
+	outageTimeout = 5 * time.Minute
 )
 
-// Wait follows a task to its end. watch, when it is not nil, is called with
-// every answer, about every two seconds. A failed or cancelled task is no error:
-// see its Status and Error. A server that is away for less than five minutes is
-// waited for.
-func (c *Client) Wait(ctx context.Context, id string, watch func(Task)) (Task, error) {
-	hold := time.Minute
-	if watch != nil {
-		hold = watchEvery
+// Wait waits until a task is final and returns it. onUpdate, if not nil, is called with
+// every response, about every two seconds. A failed or cancelled task is not an error
+// of Wait: see its Status and Error. Wait tolerates a server that is unreachable for
+// less than five minutes.
+func (c *Client) Wait(ctx context.Context, id string, onUpdate func(Task)) (Task, error) {
+	pollTimeout := time.Minute
+	if onUpdate != nil {
+		pollTimeout = watchPollTimeout
 	}
 
-	answered := time.Now()
+	lastResponse := time.Now()
 	for {
-		asked := time.Now()
+		sentAt := time.Now()
 
-		t, err := c.Get(ctx, id, WithWait(hold))
+		t, err := c.Get(ctx, id, WithWait(pollTimeout))
 		switch {
 		case err == nil:
-			answered = time.Now()
+			lastResponse = time.Now()
 
-			if watch != nil {
-				watch(t)
+			if onUpdate != nil {
+				onUpdate(t)
 			}
 
 			if t.Status.Final() {
@@ -155,51 +160,50 @@ func (c *Client) Wait(ctx context.Context, id string, watch func(Task)) (Task, e
 			}
 		case ctx.Err() != nil:
 			return Task{}, ctx.Err()
-		case !passing(err) || time.Since(answered)+asksFor(err) > patience:
+		case !isTransient(err) || time.Since(lastResponse)+requestedDelay(err) > outageTimeout:
 			return Task{}, err
 		}
 
-		if err := wait(ctx, max(0, leastPause-time.Since(asked), asksFor(err))); err != nil {
+		if err := sleep(ctx, max(0, minPollInterval-time.Since(sentAt), requestedDelay(err))); err != nil {
 			return Task{}, err
 		}
 	}
 }
 
-// asksFor is when a server that refused wants to be asked again, 0 when it said
-// nothing.
-func asksFor(err error) time.Duration {
-	var no *Error
-	if errors.As(err, &no) {
-		return no.RetryAfter
+// requestedDelay returns the Retry-After of an error response, or 0.
+func requestedDelay(err error) time.Duration {
+	var apiErr *Error
+	if errors.As(err, &apiErr) {
+		return apiErr.RetryAfter
 	}
 
 	return 0
 }
 
-// passing says whether an error may be over soon.
-func passing(err error) bool {
-	var no *Error
-	if errors.As(err, &no) {
-		return no.Status >= 500 || no.Status == http.StatusTooManyRequests
+// isTransient reports whether a retry may succeed soon.
+func isTransient(err error) bool {
+	var apiErr *Error
+	if errors.As(err, &apiErr) {
+		return apiErr.Status >= 500 || apiErr.Status == http.StatusTooManyRequests
 	}
 
-	var gone *Unreachable
+	var unreachable *UnreachableError
 
-	return errors.As(err, &gone)
+	return errors.As(err, &unreachable)
 }
 
-// Filter chooses tasks of a list. The zero value is all, newest first.
+// Filter selects the tasks to list. The zero value selects all, newest first.
 type Filter struct {
-	Status Status
-	Model  string
-	Key    string // id of the API key that made them
-	Order  string // "desc" (default) or "asc" by creation
-	After  string // a task's id: begin after it
-	Page   int    // tasks a request; 0 is the server's own number
+	Status   Status
+	Model    string
+	Key      string // id of the API key that created them
+	Order    string // "desc" (default) or "asc" by creation
+	After    string // the id of a task; the list starts after it
+	PageSize int    // tasks per request; 0 means the server's default
 }
 
-// List goes through the account's tasks, page by page. It ends at the first
-// error, which is given with a zero Task.
+// List yields the account's tasks. It fetches them page by page. The first error is
+// yielded with a zero Task and ends the iteration.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 	query := url.Values{}
 
@@ -209,8 +213,8 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 		}
 	}
 
-	if f.Page > 0 {
-		query.Set("limit", strconv.Itoa(f.Page))
+	if f.PageSize > 0 {
+		query.Set("limit", strconv.Itoa(f.PageSize))
 	}
 
 	return func(yield func(Task, error) bool) {
@@ -225,7 +229,7 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 				LastID  string            `json:"last_id"`
 				HasMore bool              `json:"has_more"`
 			}
-			if err := c.get(ctx, pathVideos, query, &page); err != nil {
+			if err := c.getJSON(ctx, pathVideos, query, &page); err != nil {
 				yield(Task{}, err)
 				return
 			}
@@ -246,12 +250,12 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Task, error] {
 	}
 }
 
-// Cancel wishes a task away. The answer says how it stands: a task that a
-// supplier already has may run on.
+// Cancel requests the cancellation of a task and returns the task. A task that was
+// already submitted to a supplier may continue to run.
 func (c *Client) Cancel(ctx context.Context, id string) (Task, error) {
-	call := call{method: http.MethodPost, path: pathVideos + "/" + url.PathEscape(id) + "/cancel", safe: true}
+	req := apiRequest{method: http.MethodPost, path: pathVideos + "/" + url.PathEscape(id) + "/cancel", idempotent: true}
 
-	raw, _, err := c.ask(ctx, call, nil)
+	raw, _, err := c.doJSON(ctx, req, nil)
 	if err != nil {
 		return Task{}, err
 	}
@@ -259,8 +263,8 @@ func (c *Client) Cancel(ctx context.Context, id string) (Task, error) {
 	return readTask(raw)
 }
 
-// Delete cancels a task and hides it; its files go when it is final.
+// Delete cancels a task and hides it. Its files are deleted once it is final.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	_, _, err := c.ask(ctx, call{method: http.MethodDelete, path: pathVideos + "/" + url.PathEscape(id), safe: true}, nil)
+	_, _, err := c.doJSON(ctx, apiRequest{method: http.MethodDelete, path: pathVideos + "/" + url.PathEscape(id), idempotent: true}, nil)
 	return err
 }

@@ -18,73 +18,73 @@ import (
 
 const pathWebhooks = "/v1/webhooks"
 
-// DefaultWebhook is the id under which the secret is found that signs what goes to
-// the WebhookURL of requests, and the deliveries there.
+// DefaultWebhook is the id of the endpoint that stands for the WebhookURL of requests. It
+// gives access to the secret that signs those deliveries, and to the deliveries.
 const DefaultWebhook = "default"
 
-// Webhook is an endpoint: where the account is told of its tasks. Times are unix
-// seconds, 0 is never.
+// Webhook is an endpoint that receives events of the account's tasks. Times are unix
+// seconds; 0 means never.
 type Webhook struct {
-	ID          string   `json:"id"`
-	URL         string   `json:"url"`
-	Events      []string `json:"events"` // empty: all
-	Enabled     bool     `json:"enabled"`
-	CreatedAt   int64    `json:"created_at"`
-	DisabledAt  int64    `json:"disabled_at"`
-	Failures    int64    `json:"failures"`         // tries that failed on end, until now
-	ParkedUntil int64    `json:"parked_until"`     // nothing is sent before
-	Secret      string   `json:"secret,omitempty"` // from AddWebhook only
+	ID             string   `json:"id"`
+	URL            string   `json:"url"`
+	Events         []string `json:"events"` // empty means all
+	Enabled        bool     `json:"enabled"`
+	CreatedAt      int64    `json:"created_at"`
+	DisabledAt     int64    `json:"disabled_at"`
+	Failures       int64    `json:"failures"`         // consecutive failed attempts
+	SuspendedUntil int64    `json:"suspended_until"`  // nothing is sent before this time
+	Secret         string   `json:"secret,omitempty"` // set only by AddWebhook
 }
 
-// WebhookChange is what to change of an endpoint; nil leaves it as it is.
+// WebhookChange describes a change of an endpoint; nil leaves a field unchanged.
 type WebhookChange struct {
 	URL     *string   `json:"url,omitempty"`
-	Events  *[]string `json:"events,omitempty"` // empty: all
+	Events  *[]string `json:"events,omitempty"` // empty means all
 	Enabled *bool     `json:"enabled,omitempty"`
 }
 
-// WebhookSecret is what signs an endpoint's deliveries.
+// WebhookSecret is the secret that signs an endpoint's deliveries.
 type WebhookSecret struct {
-	Secret       string `json:"secret"`
-	Earlier      string `json:"earlier_secret"` // signs too, until EarlierUntil; "" for none
-	EarlierUntil int64  `json:"earlier_until"`  // unix seconds
+	Secret        string `json:"secret"`
+	Previous      string `json:"previous_secret"` // also signs until PreviousUntil; "" if there is none
+	PreviousUntil int64  `json:"previous_until"`  // unix seconds
 }
 
-// Delivery is one event for one endpoint. Times are unix seconds, 0 is never.
+// Delivery is one event for one endpoint. Times are unix seconds; 0 means never.
 type Delivery struct {
-	ID        string `json:"id"` // the event's
-	Type      string `json:"type"`
-	VideoID   string `json:"video_id"` // "" for a test
-	URL       string `json:"url"`      // that the request named; "" for the endpoint's
-	Status    string `json:"status"`   // "pending", "delivered" or "failed"
-	Tries     int64  `json:"tries"`
-	NextTryAt int64  `json:"next_try_at"`
-	Answer    int64  `json:"answer_status"` // the last HTTP status; 0 for none
-	Error     string `json:"error"`         // why the last try failed
-	CreatedAt int64  `json:"created_at"`
-	TriedAt   int64  `json:"tried_at"`
-	EndedAt   int64  `json:"ended_at"`
+	ID             string `json:"id"` // the id of the event
+	Type           string `json:"type"`
+	VideoID        string `json:"video_id"` // "" for a test
+	URL            string `json:"url"`      // the webhook_url of the request; "" for the endpoint's URL
+	Status         string `json:"status"`   // "pending", "delivered" or "failed"
+	Tries          int64  `json:"tries"`
+	NextTryAt      int64  `json:"next_try_at"`
+	ResponseStatus int64  `json:"response_status"` // the last HTTP status; 0 if there was no response
+	Error          string `json:"error"`           // why the last attempt failed
+	CreatedAt      int64  `json:"created_at"`
+	TriedAt        int64  `json:"tried_at"`
+	EndedAt        int64  `json:"ended_at"`
 }
 
-func (c *Client) webhooks(ctx context.Context, method, path string, body, answer any) error {
-	call, err := jsonCall(method, pathWebhooks+path, body)
+func (c *Client) webhookRequest(ctx context.Context, method, path string, body, out any) error {
+	req, err := newJSONRequest(method, pathWebhooks+path, body)
 	if err != nil {
 		return err
 	}
 
-	_, _, err = c.ask(ctx, call, answer)
+	_, _, err = c.doJSON(ctx, req, out)
 
 	return err
 }
 
 func webhookPath(id string) string { return "/" + url.PathEscape(id) }
 
-// AddWebhook sets up where the account is told of its tasks: of these events, or of
-// all. Its Secret verifies what comes there.
+// AddWebhook adds an endpoint that receives the given events of the account's tasks, or
+// all events if none is given. The endpoint's Secret verifies what it receives.
 func (c *Client) AddWebhook(ctx context.Context, address string, events ...string) (Webhook, error) {
 	var w Webhook
 
-	err := c.webhooks(ctx, http.MethodPost, "", WebhookChange{URL: &address, Events: &events}, &w)
+	err := c.webhookRequest(ctx, http.MethodPost, "", WebhookChange{URL: &address, Events: &events}, &w)
 
 	return w, err
 }
@@ -95,16 +95,16 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 		Data []Webhook `json:"data"`
 	}
 
-	err := c.get(ctx, pathWebhooks, nil, &list)
+	err := c.getJSON(ctx, pathWebhooks, nil, &list)
 
 	return list.Data, err
 }
 
-// Webhook reads an endpoint.
+// Webhook returns an endpoint.
 func (c *Client) Webhook(ctx context.Context, id string) (Webhook, error) {
 	var w Webhook
 
-	err := c.get(ctx, pathWebhooks+webhookPath(id), nil, &w)
+	err := c.getJSON(ctx, pathWebhooks+webhookPath(id), nil, &w)
 
 	return w, err
 }
@@ -113,46 +113,46 @@ func (c *Client) Webhook(ctx context.Context, id string) (Webhook, error) {
 func (c *Client) ChangeWebhook(ctx context.Context, id string, change WebhookChange) (Webhook, error) {
 	var w Webhook
 
-	err := c.webhooks(ctx, http.MethodPatch, webhookPath(id), change, &w)
+	err := c.webhookRequest(ctx, http.MethodPatch, webhookPath(id), change, &w)
 
 	return w, err
 }
 
-// DeleteWebhook takes an endpoint away, and what was to be delivered there.
+// DeleteWebhook deletes an endpoint and its pending deliveries.
 func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
-	return c.webhooks(ctx, http.MethodDelete, webhookPath(id), nil, nil)
+	return c.webhookRequest(ctx, http.MethodDelete, webhookPath(id), nil, nil)
 }
 
-// WebhookSecret reads what signs an endpoint's deliveries.
+// WebhookSecret returns the secret that signs an endpoint's deliveries.
 func (c *Client) WebhookSecret(ctx context.Context, id string) (WebhookSecret, error) {
 	var s WebhookSecret
 
-	err := c.get(ctx, pathWebhooks+webhookPath(id)+"/secret", nil, &s)
+	err := c.getJSON(ctx, pathWebhooks+webhookPath(id)+"/secret", nil, &s)
 
 	return s, err
 }
 
-// RotateWebhookSecret makes a new secret; the old one signs too for as long as keep, in
-// whole seconds.
+// RotateWebhookSecret creates a new secret. The old one also signs for the duration
+// keep, in whole seconds.
 func (c *Client) RotateWebhookSecret(ctx context.Context, id string, keep time.Duration) (WebhookSecret, error) {
 	var s WebhookSecret
 
-	err := c.webhooks(ctx, http.MethodPost, webhookPath(id)+"/secret", map[string]int64{"keep_seconds": int64(keep / time.Second)}, &s)
+	err := c.webhookRequest(ctx, http.MethodPost, webhookPath(id)+"/secret", map[string]int64{"keep_seconds": int64(keep / time.Second)}, &s)
 
 	return s, err
 }
 
-// TestWebhook has an endpoint sent an event of the type "webhook.test".
+// TestWebhook sends an event of the type "webhook.test" to an endpoint.
 func (c *Client) TestWebhook(ctx context.Context, id string) (Delivery, error) {
 	var d Delivery
 
-	err := c.webhooks(ctx, http.MethodPost, webhookPath(id)+"/test", nil, &d)
+	err := c.webhookRequest(ctx, http.MethodPost, webhookPath(id)+"/test", nil, &d)
 
 	return d, err
 }
 
-// Deliveries goes through what was sent to an endpoint, newest first: all, or those
-// with a status. An error ends it.
+// Deliveries yields the deliveries to an endpoint, newest first: all of them, or only
+// those with the given status. An error ends the iteration.
 func (c *Client) Deliveries(ctx context.Context, id, status string) iter.Seq2[Delivery, error] {
 	return func(yield func(Delivery, error) bool) {
 		query := url.Values{"limit": {"100"}}
@@ -166,7 +166,7 @@ func (c *Client) Deliveries(ctx context.Context, id, status string) iter.Seq2[De
 				LastID  string     `json:"last_id"`
 				HasMore bool       `json:"has_more"`
 			}
-			if err := c.get(ctx, pathWebhooks+webhookPath(id)+"/deliveries", query, &page); err != nil {
+			if err := c.getJSON(ctx, pathWebhooks+webhookPath(id)+"/deliveries", query, &page); err != nil {
 				yield(Delivery{}, err)
 				return
 			}
@@ -186,38 +186,39 @@ func (c *Client) Deliveries(ctx context.Context, id, status string) iter.Seq2[De
 	}
 }
 
-// Redeliver has an event that was delivered or given up sent once more.
+// Redeliver sends an event again that was delivered or has failed for good.
 func (c *Client) Redeliver(ctx context.Context, id, delivery string) (Delivery, error) {
 	var d Delivery
 
-	err := c.webhooks(ctx, http.MethodPost, webhookPath(id)+"/deliveries/"+url.PathEscape(delivery)+"/redeliver", nil, &d)
+	err := c.webhookRequest(ctx, http.MethodPost, webhookPath(id)+"/deliveries/"+url.PathEscape(delivery)+"/redeliver", nil, &d)
 
 	return d, err
 }
 
-// What VerifyWebhook says no with.
+// The errors of VerifyWebhook.
 var (
-	ErrWebhookSignature = errors.New("the webhook's signature is not ours")
-	ErrWebhookTime      = errors.New("the webhook is too old, or from the future: its time is more than five minutes away from ours")
+	ErrWebhookSignature = errors.New("the webhook's signature is not valid")
+	ErrWebhookTime      = errors.New("the webhook's timestamp differs from the current time by more than five minutes")
 )
 
 const webhookTolerance = 5 * time.Minute
 
-// VerifyWebhook reads an event that came to an endpoint as a POST with this header and
-// body, if one of the secrets signed it (whsec_..., of AddWebhook or WebhookSecret)
-// within five minutes of now; else it is ErrWebhookSignature or ErrWebhookTime. An
-// event may come twice: its ID tells. Answer with a status from 200 to 299 when it was
-// taken. Event.Task is empty for a "webhook.test".
+// VerifyWebhook decodes an event that an endpoint received as a POST request with this
+// header and body. One of the secrets (whsec_..., from AddWebhook or WebhookSecret) must
+// have signed it, otherwise the error is ErrWebhookSignature, and its timestamp must be
+// within five minutes of now, otherwise it is ErrWebhookTime. An event may arrive twice,
+// with the same ID. Respond with a status from 200 to 299 once the event is processed.
+// Event.Task is empty for a "webhook.test".
 func VerifyWebhook(header http.Header, body []byte, now time.Time, secrets ...string) (Event, error) {
 	id := header.Get("webhook-id")
-	at := header.Get("webhook-timestamp")
+	timestamp := header.Get("webhook-timestamp")
 
-	seconds, err := strconv.ParseInt(at, 10, 64)
-	if err != nil || !signedBy(secrets, id+"."+at+".", body, header.Get("webhook-signature")) {
+	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil || !hasValidSignature(secrets, id+"."+timestamp+".", body, header.Get("webhook-signature")) {
 		return Event{}, ErrWebhookSignature
 	}
 
-	if away := now.Sub(time.Unix(seconds, 0)).Abs(); away > webhookTolerance {
+	if skew := now.Sub(time.Unix(seconds, 0)).Abs(); skew > webhookTolerance {
 		return Event{}, ErrWebhookTime
 	}
 
@@ -246,9 +247,9 @@ func VerifyWebhook(header http.Header, body []byte, now time.Time, secrets ...st
 	return event, nil
 }
 
-// signedBy says whether one of the signatures is of one of the secrets.
-func signedBy(secrets []string, prefix string, body []byte, signatures string) bool {
-	good := false
+// hasValidSignature reports whether one of the secrets made one of the signatures.
+func hasValidSignature(secrets []string, prefix string, body []byte, signatures string) bool {
+	valid := false
 
 	for _, secret := range secrets {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
@@ -259,14 +260,14 @@ func signedBy(secrets []string, prefix string, body []byte, signatures string) b
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(prefix))
 		mac.Write(body)
-		want := mac.Sum(nil)
+		wantMAC := mac.Sum(nil)
 
 		for signature := range strings.FieldsSeq(signatures) {
-			text, ours := strings.CutPrefix(signature, "v1,")
+			text, known := strings.CutPrefix(signature, "v1,")
 			got, err := base64.StdEncoding.DecodeString(text)
-			good = ours && err == nil && hmac.Equal(want, got) || good
+			valid = known && err == nil && hmac.Equal(wantMAC, got) || valid
 		}
 	}
 
-	return good
+	return valid
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// signedEvent is Standard Webhooks' own example, and our secret for it.
+// signedEvent returns the example of Standard Webhooks, with its secret.
 func signedEvent() (http.Header, []byte, time.Time, string) {
 	h := http.Header{}
 	h.Set("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek")
@@ -21,7 +21,7 @@ func signedEvent() (http.Header, []byte, time.Time, string) {
 	return h, []byte(`{"test": 2432232314}`), time.Unix(1614265330, 0), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 }
 
-func TestAWebhookIsVerified(t *testing.T) {
+func TestVerifyWebhook(t *testing.T) {
 	for name, c := range map[string]struct {
 		change  func(h http.Header, body []byte)
 		late    time.Duration
@@ -66,17 +66,17 @@ func FuzzVerifyWebhook(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, stamp, signature string, text []byte) {
 		given := http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {stamp}, "Webhook-Signature": {signature}}
 		if _, err := VerifyWebhook(given, text, at, secret); err == nil && string(text) != string(body) {
-			t.Errorf("took %q signed %q", text, signature)
+			t.Errorf("accepted %q signed %q", text, signature)
 		}
 	})
 }
 
-func TestWebhooksAreAskedForAsThePagesSay(t *testing.T) {
-	var asked []string
+func TestWebhookRequests(t *testing.T) {
+	var requests []string
 
-	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		asked = append(asked, strings.TrimSpace(r.Method+" "+r.URL.String()+" "+string(body)))
+		requests = append(requests, strings.TrimSpace(r.Method+" "+r.URL.String()+" "+string(body)))
 
 		answer := `{"id":"hook_1","secret":"whsec_x","data":[{"id":"evt_1"}],"has_more":true,"last_id":"evt_1"}`
 		if r.URL.Query().Get("after") != "" {
@@ -128,8 +128,8 @@ GET /v1/webhooks/hook_1/deliveries?limit=100&status=failed
 GET /v1/webhooks/hook_1/deliveries?after=evt_1&limit=100&status=failed
 POST /v1/webhooks/hook_1/deliveries/evt_1/redeliver
 DELETE /v1/webhooks/hook_1`
-	if got := strings.Join(asked, "\n"); got != want {
-		t.Errorf("asked\n%s\nwant\n%s", got, want)
+	if got := strings.Join(requests, "\n"); got != want {
+		t.Errorf("sent\n%s\nwant\n%s", got, want)
 	}
 
 	if fmt.Sprint(ids) != "[evt_1 evt_2]" {

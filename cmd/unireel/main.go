@@ -1,5 +1,5 @@
-// Command unireel is the gateway, its command line and its simulator in one
-// program. Here are only signals and the exit code; everything else is cli's.
+// Command unireel is the gateway, its command line and its supplier simulators in one
+// program. This package only handles signals and the exit code; package cli does the rest.
 package main
 
 import (
@@ -13,8 +13,14 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends at once
-	code := cli.Run(ctx, os.Args[1:], cli.World{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: cli.Terminal(os.Stderr), House: cli.Built()})
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := cli.Run(ctx, os.Args[1:], cli.Env{
+		In:       os.Stdin,
+		Out:      os.Stdout,
+		Err:      os.Stderr,
+		Terminal: cli.Terminal(os.Stderr),
+		App:      cli.NewApp(),
+	})
 
 	stop()
 	os.Exit(code)

@@ -1,6 +1,7 @@
-// Package account knows who pays and how they call: accounts, their API keys
-// (kept as hashes only) and what a key may do. It is pure; api asks it at the
-// door, store keeps it, the operator's commands change it.
+// Package account describes who pays and what they may do: accounts, their API
+// keys (only the hash of a secret is kept), and the scopes, models, budgets and
+// rates of a key. It is pure: api checks a key with it, store saves it, and the
+// operator's commands change it.
 package account
 
 import (
@@ -11,12 +12,13 @@ import (
 	"strings"
 )
 
-// Account is one payer. Its tasks, files and keys are invisible to all others.
+// Account is one payer. Its tasks, files and keys are invisible to all other
+// accounts.
 type Account struct {
 	ID        string // "acct_" + ULID
 	Name      string
-	Weight    int64 // share in the fair order; 1 is normal
-	Cap       int64 // tasks running at once in one lane; 0 is no cap
+	Weight    int64 // weight in the fair order; 1 is normal
+	Cap       int64 // maximum number of tasks running at once in one queue; 0 is no cap
 	CreatedAt int64 // unix milliseconds
 }
 
@@ -25,75 +27,77 @@ type Scope string
 
 // The scopes. A key has at least one.
 const (
-	ScopeRead  Scope = "read"  // look: videos, files, models, balance
-	ScopeWrite Scope = "write" // create, cancel, delete, upload
-	ScopeAdmin Scope = "admin" // operate: everybody's accounts, keys, credit, tasks, and the upstreams
+	ScopeRead  Scope = "read"  // read videos, files, models and the balance
+	ScopeWrite Scope = "write" // create, cancel, delete and upload
+	ScopeAdmin Scope = "admin" // operate: all accounts, keys, credit and tasks, and the upstreams
 )
 
-// Scopes lists them all. None implies another.
+// Scopes lists all scopes. No scope implies another.
 func Scopes() []Scope { return []Scope{ScopeRead, ScopeWrite, ScopeAdmin} }
 
-// CustomerScopes is what a key has when nothing else was said: admin is only ever
-// given by its name.
+// CustomerScopes returns the scopes of a key that was created without naming
+// any: admin must always be named.
 func CustomerScopes() []Scope { return []Scope{ScopeRead, ScopeWrite} }
 
-// Key is one API key. Its secret is shown once, at its making, and never kept.
+// Key is one API key. Its secret is shown once, when the key is created, and
+// never stored.
 type Key struct {
-	ID        string // "key_" + ULID
-	Account   string
-	Name      string
-	Hash      string // hex SHA-256 of the secret
-	Hint      string // first letters of the secret, to tell keys apart
-	Scopes    []Scope
-	Models    []string // ids and family names that it may ask for; none is all
-	Budget    Budget
-	Creates   Rate  // of orders for videos
-	Reads     Rate  // of all other requests
-	CreatedAt int64 // unix milliseconds
-	ExpiresAt int64 // unix milliseconds; 0 is never
-	RevokedAt int64 // unix milliseconds; 0 is not revoked
+	ID         string // "key_" + ULID
+	Account    string
+	Name       string
+	Hash       string // hex SHA-256 of the secret
+	Hint       string // first characters of the secret, to tell keys apart
+	Scopes     []Scope
+	Models     []string // ids and family names of the models that it may use; none is all
+	Budget     Budget
+	CreateRate Rate  // of requests that create videos
+	ReadRate   Rate  // of all other requests
+	CreatedAt  int64 // unix milliseconds
+	ExpiresAt  int64 // unix milliseconds; 0 is never
+	RevokedAt  int64 // unix milliseconds; 0 is not revoked
 }
 
-// SecretPrefix starts every secret that Unireel makes.
+// SecretPrefix starts every secret that Unireel generates.
 const SecretPrefix = "sk-ur-"
 
-// NewSecret writes 32 bytes of randomness as a key's secret.
+// NewSecret formats 32 random bytes as a key's secret.
 func NewSecret(random [32]byte) string { return SecretPrefix + hex.EncodeToString(random[:]) }
 
-// MinSecret is the shortest secret, in bytes, that an operator may choose.
-const MinSecret = 16
+// MinSecretLength is the shortest secret, in bytes, that an operator may choose.
+const MinSecretLength = 16
 
-// Hash is what is kept of a secret.
+// Hash returns the hash of a secret, which is what Unireel stores.
 func Hash(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
 }
 
-// Hint is what may be shown of a secret later.
+// Hint returns the part of a secret that may be shown later.
 func Hint(secret string) string {
 	hint := secret[:min(len(secret), len(SecretPrefix)+4)]
-	if len(secret) < MinSecret {
+	if len(secret) < MinSecretLength {
 		hint = secret[:min(len(secret), 2)]
 	}
 
 	return hint + strings.Repeat("*", 4)
 }
 
-// Opens says whether secret is this key's, in constant time, and the key is
-// neither revoked nor expired at now (unix milliseconds).
-func (k Key) Opens(secret string, now int64) bool {
-	same := subtle.ConstantTimeCompare([]byte(k.Hash), []byte(Hash(secret))) == 1
-	return same && k.RevokedAt == 0 && (k.ExpiresAt == 0 || now < k.ExpiresAt)
+// Authenticates reports whether secret is this key's secret, compared in
+// constant time, and the key is neither revoked nor expired at now (unix
+// milliseconds).
+func (k Key) Authenticates(secret string, now int64) bool {
+	matches := subtle.ConstantTimeCompare([]byte(k.Hash), []byte(Hash(secret))) == 1
+	return matches && k.RevokedAt == 0 && (k.ExpiresAt == 0 || now < k.ExpiresAt)
 }
 
-// May says whether the key has the scope.
-func (k Key) May(s Scope) bool { return slices.Contains(k.Scopes, s) }
+// HasScope reports whether the key has the scope.
+func (k Key) HasScope(s Scope) bool { return slices.Contains(k.Scopes, s) }
 
-// MayAsk says whether the key may have videos made of a model, called by one of
-// names: its id, a family's name.
-func (k Key) MayAsk(names ...string) bool { return MayAsk(k.Models, names...) }
+// AllowsModel reports whether the key may create videos with a model that is
+// known by the given names: its id and its family's name.
+func (k Key) AllowsModel(names ...string) bool { return AllowsModel(k.Models, names...) }
 
-// MayAsk is Key.MayAsk by the list alone.
-func MayAsk(models []string, names ...string) bool {
+// AllowsModel is Key.AllowsModel for a list of models instead of a key.
+func AllowsModel(models []string, names ...string) bool {
 	return len(models) == 0 || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(models, name) })
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestKeyOpens(t *testing.T) {
+func TestKeyAuthenticates(t *testing.T) {
 	secret := NewSecret([32]byte{1, 2, 3})
 	k := Key{Hash: Hash(secret), Scopes: []Scope{ScopeRead}}
 	revoked := k
@@ -26,17 +26,17 @@ func TestKeyOpens(t *testing.T) {
 		"expired":        {expired, secret, 100, false},
 		"not yet at end": {expired, secret, 99, true},
 	} {
-		if got := c.key.Opens(c.secret, c.now); got != c.want {
-			t.Errorf("%s: opens = %v, want %v", name, got, c.want)
+		if got := c.key.Authenticates(c.secret, c.now); got != c.want {
+			t.Errorf("%s: authenticates = %v, want %v", name, got, c.want)
 		}
 	}
 
-	if k.May(ScopeWrite) || !k.May(ScopeRead) {
-		t.Error("a key may do what its scopes say, and no more")
+	if k.HasScope(ScopeWrite) || !k.HasScope(ScopeRead) {
+		t.Error("HasScope does not match the key's scopes")
 	}
 }
 
-func TestHintDoesNotGiveTheSecretAway(t *testing.T) {
+func TestHintHidesSecret(t *testing.T) {
 	for _, secret := range []string{"", "a", "abc", "a-secret-of-20-bytes", NewSecret([32]byte{9})} {
 		shown := strings.TrimRight(Hint(secret), "*")
 		if len(shown) > len(SecretPrefix)+4 || (len(secret) > 2 && len(shown) >= len(secret)) {

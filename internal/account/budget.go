@@ -6,8 +6,7 @@ import (
 	"github.com/unireel/unireel/internal/money"
 )
 
-// Period is how long a budget lasts before it is whole again: a day or a month by
-// UTC.
+// Period is the time after which a budget starts again: a day or a month in UTC.
 type Period string
 
 // The periods.
@@ -16,22 +15,23 @@ const (
 	Month Period = "month"
 )
 
-// Periods lists them, the shorter one first.
+// Periods lists all periods, the shorter one first.
 func Periods() []Period { return []Period{Day, Month} }
 
-// Start is when the period began that a time lies in. Both are unix milliseconds.
-func (p Period) Start(at int64) int64 { return p.first(at).UnixMilli() }
+// Start returns the start of the period that contains at. Both are unix
+// milliseconds.
+func (p Period) Start(at int64) int64 { return p.startTime(at).UnixMilli() }
 
-// End is when the next one begins.
+// End returns the start of the period after the one that contains at.
 func (p Period) End(at int64) int64 {
 	if p == Month {
-		return p.first(at).AddDate(0, 1, 0).UnixMilli()
+		return p.startTime(at).AddDate(0, 1, 0).UnixMilli()
 	}
 
-	return p.first(at).AddDate(0, 0, 1).UnixMilli()
+	return p.startTime(at).AddDate(0, 0, 1).UnixMilli()
 }
 
-func (p Period) first(at int64) time.Time {
+func (p Period) startTime(at int64) time.Time {
 	year, month, day := time.UnixMilli(at).UTC().Date()
 	if p == Month {
 		day = 1
@@ -41,12 +41,12 @@ func (p Period) first(at int64) time.Time {
 }
 
 // Budget is the most that a key's tasks of one day and of one month may cost, in
-// micro-units; 0 is no bound. What is held counts as spent until it is released,
+// micro-units; 0 is no limit. A hold counts as spent until it is released,
 // always in the period in which the task was created.
 type Budget struct{ Day, Month money.Amount }
 
-// Of is the budget for a period.
-func (b Budget) Of(p Period) money.Amount {
+// For returns the budget of a period.
+func (b Budget) For(p Period) money.Amount {
 	if p == Month {
 		return b.Month
 	}
@@ -54,9 +54,10 @@ func (b Budget) Of(p Period) money.Amount {
 	return b.Day
 }
 
-// Spending is what a key's tasks of one period came to, in micro-units.
+// Spending is what a key's tasks of one period have cost and hold, in
+// micro-units.
 type Spending struct{ Spent, Held money.Amount }
 
-// Left is how much of a budget is left beside it: below zero when the budget was
-// made smaller.
-func (s Spending) Left(budget money.Amount) money.Amount { return budget - s.Spent - s.Held }
+// Remaining returns how much of a budget is left. It is negative if the budget
+// was reduced below what is already spent and held.
+func (s Spending) Remaining(budget money.Amount) money.Amount { return budget - s.Spent - s.Held }

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestPeriodsAreThoseOfUTC(t *testing.T) {
+func TestPeriodBoundariesInUTC(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.Int64Range(0, time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()).Draw(t, "at")
 		for p, layout := range map[Period]string{Day: "2006-01-02", Month: "2006-01"} {
@@ -20,13 +20,13 @@ func TestPeriodsAreThoseOfUTC(t *testing.T) {
 			}
 
 			if p.Start(end) != end || p.Start(start) != start {
-				t.Fatalf("%s of %d does not begin at its begin", p, at)
+				t.Fatalf("the start of the %s of %d is in another period", p, at)
 			}
 		}
 	})
 }
 
-func TestRatesAreReadAsTheyAreWritten(t *testing.T) {
+func TestRateRoundTrip(t *testing.T) {
 	for text, want := range map[string]Rate{"": {}, "10/s": {10, time.Second}, "600/m": {600, time.Minute}, "1/h": {1, time.Hour}, "1000000/s": {MaxRate, time.Second}} {
 		got, err := ParseRate(text)
 		if err != nil || got != want || got.String() != text {
@@ -49,8 +49,8 @@ func FuzzParseRate(f *testing.F) {
 			return
 		}
 
-		if again, err := ParseRate(r.String()); err != nil || again != r {
-			t.Errorf("%q is %+v, and that is read as %+v, %v", text, r, again, err)
+		if reparsed, err := ParseRate(r.String()); err != nil || reparsed != r {
+			t.Errorf("%q is %+v, which is parsed back as %+v, %v", text, r, reparsed, err)
 		}
 	})
 }

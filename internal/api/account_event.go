@@ -11,55 +11,56 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// accountEventID names an event within its account's stream.
-func accountEventID(p store.Place) string {
+// accountEventID returns an event's id within its account's stream.
+func accountEventID(p store.EventPosition) string {
 	return "a" + strconv.FormatInt(p.Xid, 10) + "." + strconv.FormatInt(p.N, 10)
 }
 
-// readAccountEventID is what accountEventID wrote; false for anything else.
-func readAccountEventID(text string) (store.Place, bool) {
+// parseAccountEventID parses what accountEventID wrote; it returns false for anything
+// else.
+func parseAccountEventID(text string) (store.EventPosition, bool) {
 	xid, n, _ := strings.Cut(strings.TrimPrefix(text, "a"), ".")
 
 	var (
-		p          store.Place
-		err, other error
+		p         store.EventPosition
+		err, nErr error
 	)
 
 	p.Xid, err = strconv.ParseInt(xid, 10, 64)
-	p.N, other = strconv.ParseInt(n, 10, 64)
+	p.N, nErr = strconv.ParseInt(n, 10, 64)
 
-	return p, err == nil && other == nil && p.Xid >= 0 && p.N >= 0 && text == accountEventID(p)
+	return p, err == nil && nErr == nil && p.Xid >= 0 && p.N >= 0 && text == accountEventID(p)
 }
 
-// hearing is one caller's place in their account's events.
-type hearing struct {
-	a  *API
-	s  *stream
-	at store.Place
+// accountStream is one subscriber's position in the events of their account.
+type accountStream struct {
+	a        *API
+	s        *stream
+	position store.EventPosition
 }
 
-// accountEvents is GET /v1/events: what happens to the account's tasks from now
-// on, or what happened after the last id.
-func (a *API) accountEvents(c *call) error {
-	text, param := resumeText(c.r)
+// accountEvents is GET /v1/events: the events of the account's tasks from now on, or those
+// after the last id that the caller saw.
+func (a *API) accountEvents(c *requestContext) error {
+	text, param := lastEventID(c.req)
 
-	at, ok := readAccountEventID(text)
+	at, ok := parseAccountEventID(text)
 	if text != "" && !ok {
-		return badResume(param)
+		return invalidEventID(param)
 	}
 
-	last, err := a.Store.LastPlace(c.ctx(), c.key.Account)
+	last, err := a.Store.LastEventPosition(c.ctx(), c.key.Account)
 	if err != nil {
 		return fmt.Errorf("read the last event: %w", err)
 	}
 
-	if !ok || at.After(last) { // an id of a database that was set back is of the future
+	if !ok || at.After(last) { // after a restore of an older database, an id may lie in the future
 		at = last
 	}
 
-	return a.streaming(c, func(s *stream) error {
-		h := &hearing{a: a, s: s, at: at}
-		if err := h.begin(last); err != nil {
+	return a.serveEvents(c, func(s *stream) error {
+		h := &accountStream{a: a, s: s, position: at}
+		if err := h.start(last); err != nil {
 			return err
 		}
 
@@ -67,73 +68,79 @@ func (a *API) accountEvents(c *call) error {
 	})
 }
 
-// begin tells where the stream begins, so that who hears nothing until the
-// connection is lost can go on there too, and then what was missed.
-func (h *hearing) begin(last store.Place) error {
-	if err := h.s.write([]byte("id: " + accountEventID(h.at) + "\n\n")); err != nil {
+// start sends the position at which the stream begins, so that a subscriber who loses the
+// connection before the first event can still resume there. Then it sends the events that
+// were missed.
+func (s *accountStream) start(last store.EventPosition) error {
+	if err := s.s.write([]byte("id: " + accountEventID(s.position) + "\n\n")); err != nil {
 		return err
 	}
 
-	if h.at == last {
+	if s.position == last {
 		return nil
 	}
 
-	return h.catchUp(h.s.c.ctx())
+	return s.catchUp(s.s.c.ctx())
 }
 
-// listen joins the tailer, then reads once more, so that nothing falls between.
-func (h *hearing) listen() error {
-	events, leave := h.a.tail.join(h.s.c.key.Account, h.at)
-	defer leave()
+// listen forwards the account's events until the stream ends.
+//
+// It subscribes to the tailer first and reads the database once more afterwards: an event
+// committed before the subscription is found by that read, a later one is published by the
+// tailer. Events that arrive both ways are dropped by their position.
+func (s *accountStream) listen() error {
+	events, unsubscribe := s.a.tail.subscribe(s.s.c.key.Account, s.position)
+	defer unsubscribe()
 
-	if err := h.catchUp(h.s.c.ctx()); err != nil {
+	if err := s.catchUp(s.s.c.ctx()); err != nil {
 		return err
 	}
 
-	return h.hear(events)
+	return s.forward(events)
 }
 
-// catchUp tells what is there behind the place.
-func (h *hearing) catchUp(ctx context.Context) error {
+// catchUp sends the stored events after the stream's position.
+func (s *accountStream) catchUp(ctx context.Context) error {
 	for {
-		list, _, err := h.a.Store.HappeningsOf(ctx, h.s.c.key.Account, h.at, eventPage)
+		list, _, err := s.a.Store.EventsOfAccount(ctx, s.s.c.key.Account, s.position, eventPageSize)
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
 
 		for _, e := range list {
-			all, shown, err := withTask(ctx, h.a.Store, e)
+			loaded, shown, err := loadEventTask(ctx, s.a.Store, e)
 			if err != nil {
 				return fmt.Errorf("read task: %w", err)
 			}
 
-			h.at = e.Place
+			s.position = e.Position
 			if shown {
-				if err := h.tell(all); err != nil {
+				if err := s.send(loaded); err != nil {
 					return err
 				}
 			}
 
 			select {
-			case <-h.a.draining:
+			case <-s.a.draining:
 				return nil
 			default:
 			}
 		}
 
-		if len(list) < eventPage {
+		if len(list) < eventPageSize {
 			return nil
 		}
 	}
 }
 
-// errBehind says that a listener was too slow.
-var errBehind = errors.New("the listener is too slow; it can go on from its last id")
+// errSlowSubscriber says that the subscriber did not keep up with the events.
+var errSlowSubscriber = errors.New("the subscriber is too slow; it can resume from its last event id")
 
-// hear tells what the tailer gives until the server or the listener ends it.
-func (h *hearing) hear(events <-chan *happened) error {
-	beat := time.NewTicker(beatEvery)
-	defer beat.Stop()
+// forward sends what the tailer publishes until the server drains or the subscriber
+// leaves.
+func (s *accountStream) forward(events <-chan *accountEvent) error {
+	heartbeat := time.NewTicker(heartbeatInterval)
+	defer heartbeat.Stop()
 
 	for {
 		var err error
@@ -142,16 +149,16 @@ func (h *hearing) hear(events <-chan *happened) error {
 		case e, ok := <-events:
 			switch {
 			case !ok:
-				return errBehind
-			case e.Place.After(h.at): // else it was read already
-				h.at = e.Place
-				err = h.tell(e)
+				return errSlowSubscriber
+			case e.Position.After(s.position): // otherwise catchUp has sent it
+				s.position = e.Position
+				err = s.send(e)
 			}
-		case <-beat.C:
-			err = h.a.beat(h.s)
-		case <-h.a.draining:
+		case <-heartbeat.C:
+			err = s.a.heartbeat(s.s)
+		case <-s.a.draining:
 			return nil
-		case <-h.s.c.ctx().Done():
+		case <-s.s.c.ctx().Done():
 			return nil
 		}
 
@@ -161,6 +168,11 @@ func (h *hearing) hear(events <-chan *happened) error {
 	}
 }
 
-func (h *hearing) tell(e *happened) error {
-	return h.s.tell(accountEventID(e.Place), told{Type: "video." + e.State.Status(), CreatedAt: e.At / 1000, Data: h.a.video(h.s.c, e.now)})
+// send sends one event with its task.
+func (s *accountStream) send(e *accountEvent) error {
+	return s.s.send(accountEventID(e.Position), streamEvent{
+		Type:      "video." + e.State.Status(),
+		CreatedAt: e.At / 1000,
+		Data:      s.a.video(s.s.c, e.task),
+	})
 }

@@ -15,133 +15,135 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-func TestAnAccountsStreamTellsOfItsTasksOnly(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		w.create(w.alice) // before anybody listens: not told
-		alice := w.listen(w.alice, "/v1/events")
-		bob := w.listen(w.bob, "/v1/events")
-		second := w.listen(w.alice, "/v1/events")
-		// Streams begin when their head is there; their place was read before that.
-		one := w.create(w.alice)
-		his := w.create(w.bob)
-		w.ask(w.bob, "POST", "/v1/videos/"+his+"/cancel", "")
-		w.ask(w.alice, "POST", "/v1/videos/"+one+"/cancel", "")
+func TestAccountStreamIsolation(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		env.createTask(env.alice) // before anybody subscribes: not sent
+		alice := env.subscribe(env.alice, "/v1/events")
+		bob := env.subscribe(env.bob, "/v1/events")
+		second := env.subscribe(env.alice, "/v1/events")
+		// A stream has started when its response header arrives; its start position was read before that.
+		one := env.createTask(env.alice)
+		his := env.createTask(env.bob)
+		env.request(env.bob, "POST", "/v1/videos/"+his+"/cancel", "")
+		env.request(env.alice, "POST", "/v1/videos/"+one+"/cancel", "")
 		want := fmt.Sprintf("[video.queued %s video.cancelled %s]", one, one)
 
-		got := []heard{alice.next(), alice.next()}
+		got := []receivedEvent{alice.next(), alice.next()}
 		if fmt.Sprint(got) != want {
-			t.Errorf("alice hears %v", got)
+			t.Errorf("alice receives %v", got)
 		}
 
-		if h := []heard{second.next(), second.next()}; fmt.Sprint(h) != want || h[1].id != got[1].id {
-			t.Errorf("her second ear hears %v", h)
+		if h := []receivedEvent{second.next(), second.next()}; fmt.Sprint(h) != want || h[1].id != got[1].id {
+			t.Errorf("her second stream receives %v", h)
 		}
 
-		if h := []heard{bob.next(), bob.next()}; fmt.Sprint(h) != fmt.Sprintf("[video.queued %s video.cancelled %s]", his, his) {
-			t.Errorf("bob hears %v", h)
+		if h := []receivedEvent{bob.next(), bob.next()}; fmt.Sprint(h) != fmt.Sprintf("[video.queued %s video.cancelled %s]", his, his) {
+			t.Errorf("bob receives %v", h)
 		}
 
 		for _, path := range []string{"/v1/events", "/v1/events?after=" + got[0].id} {
-			resumed := w.listen(w.alice, path, "Last-Event-ID", got[0].id)
+			resumed := env.subscribe(env.alice, path, "Last-Event-ID", got[0].id)
 			if h := resumed.next(); h.name != "video.cancelled" || h.id != got[1].id {
 				t.Errorf("%s: %v", path, h)
 			}
 		}
 
-		all := w.listen(w.alice, "/v1/events?after=a0.0")
-		w.api.Drain()
+		all := env.subscribe(env.alice, "/v1/events?after=a0.0")
+		env.api.Drain()
 
-		if h := all.rest(); len(h) > 3 {
+		if h := all.untilEnd(); len(h) > 3 {
 			t.Errorf("from the beginning: %v", h)
 		}
 
-		for _, e := range []*ear{alice, bob, second} {
-			if rest := e.rest(); len(rest) > 0 {
-				t.Errorf("at the server's end: %v", rest)
+		for _, e := range []*eventSubscriber{alice, bob, second} {
+			if rest := e.untilEnd(); len(rest) > 0 {
+				t.Errorf("at the server's shutdown: %v", rest)
 			}
 		}
 	})
 }
 
-func TestAnAccountsStreamRefusesWhatIsNoID(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
+func TestAccountStreamInvalidEventID(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
 		for _, bad := range []string{"v1", "a", "a1", "a1.", "a-1.1", "a01.1", "a1.1.1", "a1.99999999999999999999"} {
-			a := w.ask(w.alice, "GET", "/v1/events", "", "Last-Event-ID", bad)
-			if code, param := a.code(t); a.status != 400 || code != "invalid_value" || param != "Last-Event-ID" {
+			a := env.request(env.alice, "GET", "/v1/events", "", "Last-Event-ID", bad)
+			if code, param := a.errorCode(t); a.status != 400 || code != "invalid_value" || param != "Last-Event-ID" {
 				t.Errorf("%q: %d %s", bad, a.status, a.body)
 			}
 		}
 
-		if a := w.ask("", "GET", "/v1/events", ""); a.status != 401 {
+		if a := env.request("", "GET", "/v1/events", ""); a.status != 401 {
 			t.Errorf("without a key: %d", a.status)
 		}
 
-		future := w.listen(w.alice, "/v1/events?after=a9223372036854775807.1") // of a database that was set back
+		future := env.subscribe(env.alice, "/v1/events?after=a9223372036854775807.1") // an ID from before the database was restored
 
-		id := w.create(w.alice)
+		id := env.createTask(env.alice)
 		if h := future.next(); h.data.Data.ID != id {
 			t.Errorf("%v", h)
 		}
 	})
 }
 
-// Who does not read is dropped; the others hear all.
-func TestASlowListenerIsDropped(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		if _, err := w.checkout.Grant(t.Context(), "alice", 100_000_000, "more"); err != nil {
+// TestSlowSubscriberIsDropped checks that a subscriber that does not read is dropped,
+// and that the others receive all events.
+func TestSlowSubscriberIsDropped(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		if _, err := env.checkout.Grant(t.Context(), "alice", 100_000_000, "more"); err != nil {
 			t.Fatal(err)
 		}
 
-		slow, leaveSlow := w.api.tail.join(w.account, store.Place{})
+		slow, leaveSlow := env.api.tail.subscribe(env.account, store.EventPosition{})
 		defer leaveSlow()
 
-		quick := w.listen(w.alice, "/v1/events")
+		quick := env.subscribe(env.alice, "/v1/events")
 
-		other := w.listen(w.bob, "/v1/events")
-		for range listenerMost + 1 {
-			id := w.create(w.alice)
+		other := env.subscribe(env.bob, "/v1/events")
+		for range subscriberBuffer + 1 {
+			id := env.createTask(env.alice)
 			if h := quick.next(); h.data.Data.ID != id {
-				t.Fatalf("%v in place of %s", h, id)
+				t.Fatalf("received %v, want %s", h, id)
 			}
 		}
 
-		if id := w.create(w.bob); other.next().data.Data.ID != id {
-			t.Error("the other account waits")
+		if id := env.createTask(env.bob); other.next().data.Data.ID != id {
+			t.Error("the other account's subscriber is blocked")
 		}
 
 		n := 0
-		for range slow { // it was closed, or this does not end
+		for range slow { // ends only if the channel was closed
 			n++
 		}
 
-		if n != listenerMost {
-			t.Errorf("%d events in place of %d", n, listenerMost)
+		if n != subscriberBuffer {
+			t.Errorf("%d events, want %d", n, subscriberBuffer)
 		}
 	})
 }
 
-// A stream that hears nothing beats each 15 seconds, until its key opens no more.
-func TestASilentStreamBeats(t *testing.T) {
+// TestIdleStreamSendsHeartbeats checks that a stream without events sends a heartbeat
+// every 15 seconds, until its key is no longer valid.
+func TestIdleStreamSendsHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &API{Options: Options{Now: time.Now}, draining: make(chan struct{}), keys: newKeyring(nil, time.Now)}
-		key := account.Key{Account: "acct_a", Hash: account.Hash(aliceKey), Scopes: []account.Scope{account.ScopeRead}, ExpiresAt: time.Now().Add(4*beatEvery + time.Second).UnixMilli()}
-		a.keys.keep(sha256.Sum256([]byte(aliceKey)), knownKey{key: key, until: time.Now().Add(time.Hour)}, 0)
+		a := &API{Options: Options{Now: time.Now}, draining: make(chan struct{}), keys: newKeyCache(nil, time.Now)}
+		key := account.Key{Account: "acct_a", Hash: account.Hash(aliceKey), Scopes: []account.Scope{account.ScopeRead}, ExpiresAt: time.Now().Add(4*heartbeatInterval + time.Second).UnixMilli()}
+		a.keys.put(sha256.Sum256([]byte(aliceKey)), cachedKey{key: key, until: time.Now().Add(time.Hour)}, 0)
 
 		answer := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/events", nil)
 		r.Header.Set("Authorization", "Bearer "+aliceKey)
-		h := &hearing{a: a, s: &stream{c: &call{answered: answered{ResponseWriter: answer}, r: r}, control: http.NewResponseController(answer)}}
+		h := &accountStream{a: a, s: &stream{c: &requestContext{responseRecorder: responseRecorder{ResponseWriter: answer}, req: r}, control: http.NewResponseController(answer)}}
 
 		done := make(chan error, 1)
-		go func() { done <- h.hear(nil) }()
+		go func() { done <- h.forward(nil) }()
 
 		begin := time.Now()
-		if err := <-done; fault.From(err).Code != fault.CodeBadKey || time.Since(begin) != 5*beatEvery {
+		if err := <-done; fault.From(err).Code != fault.CodeInvalidAPIKey || time.Since(begin) != 5*heartbeatInterval {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 
 		if n := strings.Count(answer.Body.String(), ": ping\n\n"); n != 4 || !answer.Flushed {
-			t.Errorf("%d beats in a minute: %q", n, answer.Body)
+			t.Errorf("%d heartbeats in a minute: %q", n, answer.Body)
 		}
 	})
 }
@@ -152,9 +154,9 @@ func FuzzAccountEventID(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, text string) {
-		p, ok := readAccountEventID(text)
+		p, ok := parseAccountEventID(text)
 		if ok && (p.Xid < 0 || p.N < 0 || accountEventID(p) != text) {
-			t.Errorf("%q is read as %v", text, p)
+			t.Errorf("%q is parsed as %v", text, p)
 		}
 	})
 }

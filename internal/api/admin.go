@@ -16,8 +16,8 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// list is a whole list, for the operator.
-type list[T any] struct {
+// listBody is a complete list, for the operator.
+type listBody[T any] struct {
 	Data []T `json:"data"`
 }
 
@@ -31,33 +31,40 @@ type accountBody struct {
 	Balance   balance `json:"balance"`
 }
 
-func (a *API) accountBody(c *call, acct account.Account) (accountBody, error) {
+func (a *API) accountBody(c *requestContext, acct account.Account) (accountBody, error) {
 	b, err := a.Store.Balance(c.ctx(), acct.ID)
 	if err != nil {
 		return accountBody{}, fmt.Errorf("read balance of %s: %w", acct.ID, err)
 	}
 
-	return accountBody{ID: acct.ID, Name: acct.Name, Weight: acct.Weight, Cap: acct.Cap, CreatedAt: acct.CreatedAt / 1000, Balance: a.balance(b)}, nil
+	return accountBody{
+		ID:        acct.ID,
+		Name:      acct.Name,
+		Weight:    acct.Weight,
+		Cap:       acct.Cap,
+		CreatedAt: acct.CreatedAt / 1000,
+		Balance:   a.balance(b),
+	}, nil
 }
 
-// openAccount is POST /admin/v1/accounts.
-func (a *API) openAccount(c *call) error {
-	asked := struct {
+// createAccount is POST /admin/v1/accounts.
+func (a *API) createAccount(c *requestContext) error {
+	req := struct {
 		Name   string `json:"name"`
 		Weight int64  `json:"weight"`
 		Cap    int64  `json:"cap"`
 		Credit string `json:"credit"`
 	}{Weight: 1, Credit: "0"}
-	if err := c.decode(&asked); err != nil {
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	opening, err := amount("credit", asked.Credit)
+	opening, err := amount("credit", req.Credit)
 	if err != nil {
 		return err
 	}
 
-	acct, err := a.Checkout.OpenAccount(c.ctx(), asked.Name, asked.Weight, asked.Cap, opening)
+	acct, err := a.Checkout.CreateAccount(c.ctx(), req.Name, req.Weight, req.Cap, opening)
 	if err != nil {
 		return err
 	}
@@ -71,13 +78,13 @@ func (a *API) openAccount(c *call) error {
 }
 
 // listAccounts is GET /admin/v1/accounts.
-func (a *API) listAccounts(c *call) error {
+func (a *API) listAccounts(c *requestContext) error {
 	all, err := a.Store.Accounts(c.ctx())
 	if err != nil {
 		return fmt.Errorf("list accounts: %w", err)
 	}
 
-	answer := list[accountBody]{Data: []accountBody{}}
+	response := listBody[accountBody]{Data: []accountBody{}}
 
 	for _, acct := range all {
 		body, err := a.accountBody(c, acct)
@@ -85,21 +92,21 @@ func (a *API) listAccounts(c *call) error {
 			return err
 		}
 
-		answer.Data = append(answer.Data, body)
+		response.Data = append(response.Data, body)
 	}
 
-	return c.json(http.StatusOK, answer)
+	return c.json(http.StatusOK, response)
 }
 
-// keyBody is an API key as the operator sees it; Secret only at its making.
-// Times are unix seconds.
+// keyBody is an API key as the operator sees it. Secret is set only in the response that
+// creates the key. Times are unix seconds.
 type keyBody struct {
 	ID        string          `json:"id"`
 	Account   string          `json:"account"`
 	Name      string          `json:"name"`
 	Hint      string          `json:"hint"`
 	Scopes    []account.Scope `json:"scopes"`
-	Models    []string        `json:"models"` // empty: all
+	Models    []string        `json:"models"` // empty means all
 	CreatedAt int64           `json:"created_at"`
 	ExpiresAt *int64          `json:"expires_at"`
 	RevokedAt *int64          `json:"revoked_at"`
@@ -108,41 +115,58 @@ type keyBody struct {
 }
 
 func keyBodyOf(k account.Key) keyBody {
-	return keyBody{ID: k.ID, Account: k.Account, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Models: append([]string{}, k.Models...), CreatedAt: k.CreatedAt / 1000, ExpiresAt: stamp(k.ExpiresAt), RevokedAt: stamp(k.RevokedAt), keyLimitsBody: keyLimitsBodyOf(k)}
+	return keyBody{
+		ID:            k.ID,
+		Account:       k.Account,
+		Name:          k.Name,
+		Hint:          k.Hint,
+		Scopes:        k.Scopes,
+		Models:        append([]string{}, k.Models...),
+		CreatedAt:     k.CreatedAt / 1000,
+		ExpiresAt:     unixSeconds(k.ExpiresAt),
+		RevokedAt:     unixSeconds(k.RevokedAt),
+		keyLimitsBody: keyLimitsBodyOf(k),
+	}
 }
 
-// maxTime bounds a time in unix seconds, so that its milliseconds fit.
+// maxTime bounds a time in unix seconds, so that its milliseconds fit an int64.
 const maxTime = 1 << 40
 
-// issueKey is POST /admin/v1/accounts/{id}/keys.
-func (a *API) issueKey(c *call) error {
-	var asked struct {
+// createKey is POST /admin/v1/accounts/{id}/keys.
+func (a *API) createKey(c *requestContext) error {
+	var req struct {
 		Name      string          `json:"name"`
 		Scopes    []account.Scope `json:"scopes"`
 		Models    []string        `json:"models"`
 		ExpiresAt int64           `json:"expires_at"`
 		Secret    string          `json:"secret"`
 
-		BudgetDay   maybe[string] `json:"budget_day"`
-		BudgetMonth maybe[string] `json:"budget_month"`
-		RateCreate  maybe[string] `json:"rate_create"`
-		RateRead    maybe[string] `json:"rate_read"`
+		BudgetDay   optional[string] `json:"budget_day"`
+		BudgetMonth optional[string] `json:"budget_month"`
+		RateCreate  optional[string] `json:"rate_create"`
+		RateRead    optional[string] `json:"rate_read"`
 	}
-	if err := c.decode(&asked); err != nil {
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	limits, err := keyLimitsAsked{asked.BudgetDay, asked.BudgetMonth, asked.RateCreate, asked.RateRead}.read()
+	limits, err := keyLimitsRequest{req.BudgetDay, req.BudgetMonth, req.RateCreate, req.RateRead}.parse()
 	if err != nil {
 		return err
 	}
 
-	if f := checkTime(asked.ExpiresAt); f != nil {
+	if f := checkTime(req.ExpiresAt); f != nil {
 		return f
 	}
 
-	k, secret, err := a.Checkout.IssueKey(c.ctx(), checkout.KeyOrder{
-		Account: c.r.PathValue("id"), Name: asked.Name, Scopes: asked.Scopes, Models: asked.Models, ExpiresAt: asked.ExpiresAt * 1000, Secret: asked.Secret, KeyLimits: limits,
+	k, secret, err := a.Checkout.CreateKey(c.ctx(), checkout.CreateKeyRequest{
+		Account:   c.req.PathValue("id"),
+		Name:      req.Name,
+		Scopes:    req.Scopes,
+		Models:    req.Models,
+		ExpiresAt: req.ExpiresAt * 1000,
+		Secret:    req.Secret,
+		KeyLimits: limits,
 	})
 	if err != nil {
 		return err
@@ -156,17 +180,17 @@ func (a *API) issueKey(c *call) error {
 
 func checkTime(expires int64) *fault.Fault {
 	if expires < 0 || expires > maxTime {
-		return fault.New(fault.CodeInvalidValue, "expires_at", "This is a time in unix seconds; 0 or nothing is never.")
+		return fault.New(fault.CodeInvalidValue, "expires_at", "This must be a time in unix seconds; 0 or no value means never.")
 	}
 
 	return nil
 }
 
 // account finds an account by id or name.
-func (a *API) account(c *call, name string) (account.Account, error) {
+func (a *API) account(c *requestContext, name string) (account.Account, error) {
 	acct, err := a.Store.Account(c.ctx(), name)
 	if errors.Is(err, store.ErrNotFound) {
-		return acct, fault.New(fault.CodeNoAccount, "account", "There is no account of this id or name.")
+		return acct, fault.New(fault.CodeAccountNotFound, "account", "There is no account with this id or name.")
 	}
 
 	if err != nil {
@@ -176,9 +200,9 @@ func (a *API) account(c *call, name string) (account.Account, error) {
 	return acct, nil
 }
 
-// listKeys is GET /admin/v1/accounts/{id}/keys, revoked ones too.
-func (a *API) listKeys(c *call) error {
-	acct, err := a.account(c, c.r.PathValue("id"))
+// listKeys is GET /admin/v1/accounts/{id}/keys. The list includes revoked keys.
+func (a *API) listKeys(c *requestContext) error {
+	acct, err := a.account(c, c.req.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -188,7 +212,7 @@ func (a *API) listKeys(c *call) error {
 		return fmt.Errorf("list keys: %w", err)
 	}
 
-	answer := list[keyBody]{Data: []keyBody{}}
+	response := listBody[keyBody]{Data: []keyBody{}}
 
 	for _, k := range keys {
 		body, err := a.keyBody(c, k)
@@ -196,45 +220,45 @@ func (a *API) listKeys(c *call) error {
 			return err
 		}
 
-		answer.Data = append(answer.Data, body)
+		response.Data = append(response.Data, body)
 	}
 
-	return c.json(http.StatusOK, answer)
+	return c.json(http.StatusOK, response)
 }
 
-// revokeKey is DELETE /admin/v1/keys/{id}. Once it answers, the key opens
-// nothing on this instance.
-func (a *API) revokeKey(c *call) error {
-	k, err := a.Checkout.RevokeKey(c.ctx(), c.r.PathValue("id"))
+// revokeKey is DELETE /admin/v1/keys/{id}. Once it has responded, this instance does not
+// accept the key any more.
+func (a *API) revokeKey(c *requestContext) error {
+	k, err := a.Checkout.RevokeKey(c.ctx(), c.req.PathValue("id"))
 	if err != nil {
 		return err
 	}
 
-	a.keys.forget()
+	a.keys.invalidate()
 
 	return c.json(http.StatusOK, keyBodyOf(k))
 }
 
 // grantCredit is POST /admin/v1/accounts/{id}/credit.
-func (a *API) grantCredit(c *call) error {
-	var asked struct {
+func (a *API) grantCredit(c *requestContext) error {
+	var req struct {
 		Amount string `json:"amount"`
 		Ref    string `json:"ref"`
 	}
-	if err := c.decode(&asked); err != nil {
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	sum, err := amount("amount", asked.Amount)
+	sum, err := amount("amount", req.Amount)
 	if err != nil {
 		return err
 	}
 
-	if asked.Ref == "" {
-		return fault.New(fault.CodeMissingField, "ref", "Say what the credit is for, such as an invoice: the same ref grants once, however often it is sent.")
+	if req.Ref == "" {
+		return fault.New(fault.CodeMissingField, "ref", "Say what the credit is for, such as an invoice number: the same ref grants credit only once, however often it is sent.")
 	}
 
-	b, err := a.Checkout.Grant(c.ctx(), c.r.PathValue("id"), sum, asked.Ref)
+	b, err := a.Checkout.Grant(c.ctx(), c.req.PathValue("id"), sum, req.Ref)
 	if err != nil {
 		return err
 	}
@@ -253,15 +277,15 @@ type entryBody struct {
 }
 
 // listEntries is GET /admin/v1/accounts/{id}/entries, newest first.
-func (a *API) listEntries(c *call) error {
-	query := c.r.URL.Query()
+func (a *API) listEntries(c *requestContext) error {
+	query := c.req.URL.Query()
 
-	limit, wrong := limitOf(query)
-	if wrong != nil {
-		return wrong
+	limit, limitFault := limitOf(query)
+	if limitFault != nil {
+		return limitFault
 	}
 
-	acct, err := a.account(c, c.r.PathValue("id"))
+	acct, err := a.account(c, c.req.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -271,7 +295,7 @@ func (a *API) listEntries(c *call) error {
 		return fmt.Errorf("list entries: %w", err)
 	}
 
-	return c.json(http.StatusOK, list[entryBody]{Data: entryBodies(entries)})
+	return c.json(http.StatusOK, listBody[entryBody]{Data: entryBodies(entries)})
 }
 
 func entryBodies(entries []credit.Entry) []entryBody {
@@ -283,19 +307,19 @@ func entryBodies(entries []credit.Entry) []entryBody {
 	return bodies
 }
 
-// amount reads a decimal string, or names the field it stood in.
+// amount parses a decimal string; its error names the field.
 func amount(param, text string) (money.Amount, error) {
 	a, err := money.Parse(text)
 	if err != nil {
-		return 0, fault.New(fault.CodeInvalidValue, param, "An amount is a decimal in a string, like \"10.00\", with at most six places.").Because(err)
+		return 0, fault.New(fault.CodeInvalidValue, param, "An amount is a decimal in a string, like \"10.00\", with at most six places.").WithCause(err)
 	}
 
 	return a, nil
 }
 
-// decode reads the operator's JSON strictly into v. An empty body leaves v as it
-// is.
-func (c *call) decode(v any) error {
+// decode parses the operator's JSON body into v and refuses unknown fields. An empty body
+// leaves v unchanged.
+func (c *requestContext) decode(v any) error {
 	body, err := c.body()
 	if err != nil {
 		return err
@@ -307,7 +331,7 @@ func (c *call) decode(v any) error {
 	}
 
 	if root.kind != jsonObject {
-		return fault.New(fault.CodeWrongJSONType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
+		return fault.New(fault.CodeWrongType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
 	}
 
 	d := json.NewDecoder(strings.NewReader(string(orEmptyObject(body))))
@@ -319,15 +343,15 @@ func (c *call) decode(v any) error {
 	case err == nil, errors.Is(err, io.EOF):
 		return nil
 	case errors.As(err, &mistyped):
-		return fault.New(fault.CodeWrongJSONType, mistyped.Field, fmt.Sprintf("This should be %s.", mistyped.Type)).Because(err)
+		return fault.New(fault.CodeWrongType, mistyped.Field, fmt.Sprintf("This should be %s.", mistyped.Type)).WithCause(err)
 	}
 
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name := strings.Trim(field, `"`)
-		return fault.New(fault.CodeUnknownField, brief(name), fmt.Sprintf("There is no field `%s` here.", brief(name)))
+		return fault.New(fault.CodeUnknownField, truncateName(name), fmt.Sprintf("There is no field `%s` here.", truncateName(name)))
 	}
 
-	return fault.New(fault.CodeMalformedBody, "", "The body cannot be read.").Because(err)
+	return fault.New(fault.CodeMalformedBody, "", "The body cannot be read.").WithCause(err)
 }
 
 func orEmptyObject(body []byte) []byte {

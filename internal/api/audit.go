@@ -10,16 +10,17 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// local is who acts through the data folder's socket, or on the folder itself.
-const local = "operator (local)"
+// localActor is the actor of changes made through the data folder's socket, or on the
+// folder itself.
+const localActor = "operator (local)"
 
-// audited has the operator's endpoints say who acts, for the audit log: the key, or
-// whoever may open the data folder.
-func audited(list []endpoint) []endpoint {
+// withActor makes the operator's endpoints record the actor for the audit log: the key, or
+// localActor.
+func withActor(list []endpoint) []endpoint {
 	for i, e := range list {
-		list[i].answer = func(c *call) error {
-			c.r = c.r.WithContext(store.As(c.ctx(), cmp.Or(c.key.ID, local)))
-			return e.answer(c)
+		list[i].handle = func(c *requestContext) error {
+			c.req = c.req.WithContext(store.WithActor(c.ctx(), cmp.Or(c.key.ID, localActor)))
+			return e.handle(c)
 		}
 	}
 
@@ -30,22 +31,22 @@ func audited(list []endpoint) []endpoint {
 type auditLine struct {
 	ID     string         `json:"id"`
 	At     int64          `json:"at"`     // unix seconds
-	Actor  string         `json:"actor"`  // a key's id, or local
+	Actor  string         `json:"actor"`  // a key's id, or localActor
 	Action string         `json:"action"` // "credit.grant"
 	Object string         `json:"object"` // the id, or an upstream's name
 	Detail map[string]any `json:"detail"`
 }
 
 // listAudit is GET /admin/v1/audit, newest first.
-func (a *API) listAudit(c *call) error {
-	query := c.r.URL.Query()
+func (a *API) listAudit(c *requestContext) error {
+	query := c.req.URL.Query()
 	f := store.AuditFilter{Actor: query.Get("actor"), Action: query.Get("action"), Object: query.Get("object"), After: query.Get("after")}
 
 	var faults []fault.Fault
 
-	limit, wrong := limitOf(query)
-	if wrong != nil {
-		faults = append(faults, *wrong)
+	limit, limitFault := limitOf(query)
+	if limitFault != nil {
+		faults = append(faults, *limitFault)
 	}
 
 	f.Limit = limit
@@ -74,7 +75,14 @@ func (a *API) listAudit(c *call) error {
 			l.Detail = map[string]any{}
 		}
 
-		lines = append(lines, auditLine{ID: l.ID, At: l.At / 1000, Actor: l.Actor, Action: l.Action, Object: l.Object, Detail: l.Detail})
+		lines = append(lines, auditLine{
+			ID:     l.ID,
+			At:     l.At / 1000,
+			Actor:  l.Actor,
+			Action: l.Action,
+			Object: l.Object,
+			Detail: l.Detail,
+		})
 	}
 
 	return c.json(http.StatusOK, newPage(lines, more, func(l auditLine) string { return l.ID }))

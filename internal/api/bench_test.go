@@ -8,16 +8,16 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-// BenchmarkStatus is one poll of a task that is being polled, without the
+// BenchmarkStatus measures one poll of a task that is in the task cache, without the
 // network.
 func BenchmarkStatus(b *testing.B) {
-	w := newWorld(b, storetest.File(b))
-	id := w.create(w.alice)
-	w.finish(id, []byte("film"))
-	w.api.Log = slog.New(slog.DiscardHandler)
-	h := w.api.Handler()
+	env := newTestEnv(b, storetest.SQLiteFile(b))
+	id := env.createTask(env.alice)
+	env.finishTask(id, []byte("film"))
+	env.api.Log = slog.New(slog.DiscardHandler)
+	h := env.api.Handler()
 	r := httptest.NewRequest("GET", "/v1/videos/"+id, nil)
-	r.Header.Set("Authorization", "Bearer "+w.alice)
+	r.Header.Set("Authorization", "Bearer "+env.alice)
 	b.ReportAllocs()
 
 	for b.Loop() {

@@ -15,79 +15,81 @@ import (
 )
 
 const (
-	maxBody  = 32 << 20         // bytes of a JSON body
-	bodyWait = 30 * time.Second // for the next bytes of a body
+	maxBody     = 32 << 20         // bytes of a JSON body
+	bodyTimeout = 30 * time.Second // maximum wait for the next bytes of a body
 )
 
-// body reads a JSON body whole. A missing Content-Type is taken for JSON.
-func (c *call) body() ([]byte, error) {
+// body reads the whole JSON body. A missing Content-Type counts as JSON.
+func (c *requestContext) body() ([]byte, error) {
 	if !c.isJSON() {
-		return nil, fault.New(fault.CodeContentType, "Content-Type", "This path takes JSON: send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').")
+		return nil, fault.New(fault.CodeUnsupportedContentType, "Content-Type", "This path accepts JSON: send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').")
 	}
 
-	if err := c.plain(); err != nil {
+	if err := c.rejectEncoding(); err != nil {
 		return nil, err
 	}
 
-	in := c.arriving(maxBody, "The body is larger than the 32 MiB that are taken; send big media by POST /v1/files.")
-	defer in.end()
+	in := c.limitedBody(maxBody, "The body is larger than the limit of 32 MiB; upload large media with POST /v1/files.")
+	defer in.clearDeadline()
 
-	if c.r.ContentLength > in.limit {
+	if c.req.ContentLength > in.limit {
 		return nil, in.tooLarge()
 	}
 
 	return io.ReadAll(in)
 }
 
-func (c *call) isJSON() bool {
-	header := c.r.Header.Get("Content-Type")
+func (c *requestContext) isJSON() bool {
+	header := c.req.Header.Get("Content-Type")
 	mediaType, _, err := mime.ParseMediaType(header)
 
 	return header == "" || err == nil && (mediaType == "application/json" || mediaType == "text/json" || mediaType == "text/plain")
 }
 
-// plain refuses a compressed body: what it says of its size would be a lie.
-func (c *call) plain() error {
-	if coding := c.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return fault.New(fault.CodeContentType, "Content-Encoding", "Bodies are taken as they are. Send it without Content-Encoding.")
+// rejectEncoding refuses a compressed body: its size on the wire says nothing about its
+// real size.
+func (c *requestContext) rejectEncoding() error {
+	if coding := c.req.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return fault.New(fault.CodeUnsupportedContentType, "Content-Encoding", "Compressed bodies are not accepted. Send the body without Content-Encoding.")
 	}
 
 	return nil
 }
 
-// arrival is a request's body as it comes: bounded in bytes, and in the time
-// between them. Its errors are faults.
-type arrival struct {
-	r       io.Reader
-	c       *call
-	conn    *http.ResponseController
-	limit   int64     // bytes in all
-	patient time.Time // until when the connection waits
-	large   string    // what is said of too many bytes
+// bodyReader reads a request's body with a limit on its size and on the time between
+// reads. Its errors are faults.
+type bodyReader struct {
+	r              io.Reader
+	c              *requestContext
+	conn           *http.ResponseController
+	limit          int64     // maximum of bytes in total
+	deadline       time.Time // the connection's current read deadline
+	tooLargeDetail string    // error sentence for a body that is too large
 }
 
-func (c *call) arriving(limit int64, large string) *arrival {
-	return &arrival{r: http.MaxBytesReader(&c.answered, c.r.Body, limit), c: c, conn: http.NewResponseController(&c.answered), limit: limit, large: large}
+func (c *requestContext) limitedBody(limit int64, large string) *bodyReader {
+	return &bodyReader{r: http.MaxBytesReader(&c.responseRecorder, c.req.Body, limit), c: c, conn: http.NewResponseController(&c.responseRecorder), limit: limit, tooLargeDetail: large}
 }
 
-func (a *arrival) tooLarge() error {
-	a.c.Header().Set("Connection", "close") // what is still on its way is not waited for
-	return fault.New(fault.CodeTooLarge, "", a.large)
+func (a *bodyReader) tooLarge() error {
+	a.c.Header().Set("Connection", "close") // do not read the rest of the body
+	return fault.New(fault.CodeBodyTooLarge, "", a.tooLargeDetail)
 }
 
-// Read reads on, giving the sender a new bodyWait from time to time.
-func (a *arrival) Read(p []byte) (int, error) {
-	if now := time.Now(); a.patient.Sub(now) < bodyWait-time.Second {
-		a.patient = now.Add(bodyWait)
-		_ = a.conn.SetReadDeadline(a.patient) // a recorder has none
+// Read reads on. It extends the connection's read deadline by bodyTimeout, but at most
+// once a second.
+func (a *bodyReader) Read(p []byte) (int, error) {
+	if now := time.Now(); a.deadline.Sub(now) < bodyTimeout-time.Second {
+		a.deadline = now.Add(bodyTimeout)
+		_ = a.conn.SetReadDeadline(a.deadline) // a test's recorder has no deadline
 	}
 
 	n, err := a.r.Read(p)
 
-	return n, a.explain(err)
+	return n, a.asFault(err)
 }
 
-func (a *arrival) explain(err error) error {
+func (a *bodyReader) asFault(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
@@ -96,13 +98,14 @@ func (a *arrival) explain(err error) error {
 		return a.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		a.c.Header().Set("Connection", "close")
-		return fault.New(fault.CodeSlowBody, "", fmt.Sprintf("Nothing of the body arrived for %d seconds. Send it again.", int(bodyWait.Seconds()))).Because(err)
+		return fault.New(fault.CodeRequestTimeout, "", fmt.Sprintf("Nothing of the body arrived for %d seconds. Send the request again.", int(bodyTimeout.Seconds()))).WithCause(err)
 	case errors.Is(err, context.Canceled):
 		return err
 	}
 
-	return fault.New(fault.CodeMalformedBody, "", "The body ended before its announced end. Send it again.").Because(err)
+	return fault.New(fault.CodeMalformedBody, "", "The body ended before its announced end. Send it again.").WithCause(err)
 }
 
-// end stops the clock: what follows the body is not the sender's to be fast at.
-func (a *arrival) end() { _ = a.conn.SetReadDeadline(time.Time{}) }
+// clearDeadline removes the read deadline: what follows the body does not depend on the
+// sender's speed.
+func (a *bodyReader) clearDeadline() { _ = a.conn.SetReadDeadline(time.Time{}) }

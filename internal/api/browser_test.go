@@ -20,25 +20,26 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-// patience bounds one step in the browser; on two busy cores it is slow to start.
-const patience = 60 * time.Second
+// browserTimeout limits one step in the browser, which starts slowly on two busy cores.
+const browserTimeout = 60 * time.Second
 
-// browsers are the names that scripts/setup looks for, too.
+// browsers are the executables to look for; scripts/setup looks for the same ones.
 var browsers = []string{
 	"chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
 	"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
 }
 
-// browser is a real one with one page, spoken to by its own protocol over a pipe.
+// browser is a real browser with one page, controlled with the DevTools protocol over a
+// pipe.
 type browser struct {
-	t       testing.TB
-	in      *os.File
-	session string
-	answers chan message
+	t         testing.TB
+	in        *os.File
+	session   string
+	responses chan message
 
 	mu       sync.Mutex
-	asked    []string // every address that the page asked for
-	troubles []string // what its policy refused, and errors of its scripts
+	requests []string // every URL that the page requested
+	problems []string // violations of its content security policy, and script errors
 }
 
 type message struct {
@@ -63,7 +64,7 @@ func openBrowser(t testing.TB) *browser {
 	}
 
 	if program == "" {
-		t.Fatal("no Chromium or Chrome here; scripts/setup test installs it")
+		t.Fatal("Chromium and Chrome are not installed; scripts/setup test installs one")
 	}
 
 	home, err := os.MkdirTemp("", "unireel-browser-*")
@@ -88,17 +89,17 @@ func openBrowser(t testing.TB) *browser {
 	}
 
 	_, _ = theirs.Close(), write.Close()
-	b := &browser{t: t, in: in, answers: make(chan message, 1)}
+	b := &browser{t: t, in: in, responses: make(chan message, 1)}
 
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 
-		b.listen(out)
+		b.readMessages(out)
 	}()
 
 	t.Cleanup(func() {
-		_ = syscall.Kill(-run.Process.Pid, syscall.SIGKILL) // it and its own children
+		_ = syscall.Kill(-run.Process.Pid, syscall.SIGKILL) // the browser and its child processes
 		_ = run.Wait()
 
 		<-read
@@ -107,22 +108,22 @@ func openBrowser(t testing.TB) *browser {
 	})
 
 	var target struct{ TargetID string }
-	b.do("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.command("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 
 	var attached struct{ SessionID string }
-	b.do("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	b.command("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
 
 	b.session = attached.SessionID
 	for _, domain := range []string{"Network", "Log", "Runtime", "Page"} {
-		b.do(domain+".enable", nil, nil)
+		b.command(domain+".enable", nil, nil)
 	}
 
 	return b
 }
 
-// listen reads what the browser says, to its end.
-func (b *browser) listen(out *os.File) {
-	defer close(b.answers)
+// readMessages reads the browser's messages until it exits.
+func (b *browser) readMessages(out *os.File) {
+	defer close(b.responses)
 
 	r := bufio.NewReader(out)
 	for {
@@ -137,15 +138,15 @@ func (b *browser) listen(out *os.File) {
 		}
 
 		if m.ID != 0 {
-			b.answers <- m
+			b.responses <- m
 			continue
 		}
 
-		b.note(m.Method, line)
+		b.recordEvent(m.Method, line)
 	}
 }
 
-func (b *browser) note(method string, line []byte) {
+func (b *browser) recordEvent(method string, line []byte) {
 	var event struct {
 		Params struct {
 			Request          struct{ URL string }
@@ -161,19 +162,19 @@ func (b *browser) note(method string, line []byte) {
 
 	switch e := event.Params.Entry; {
 	case method == "Network.requestWillBeSent":
-		b.asked = append(b.asked, event.Params.Request.URL)
+		b.requests = append(b.requests, event.Params.Request.URL)
 	case method == "Log.entryAdded" && (e.Source == "security" || e.Level == "error"):
-		b.troubles = append(b.troubles, e.Text+" "+e.URL)
+		b.problems = append(b.problems, e.Text+" "+e.URL)
 	case method == "Runtime.exceptionThrown":
-		b.troubles = append(b.troubles, event.Params.ExceptionDetails.Text)
+		b.problems = append(b.problems, event.Params.ExceptionDetails.Text)
 	}
 }
 
-// do sends a command and waits for its answer.
-func (b *browser) do(method string, params, into any) {
+// command sends a command and waits for its response.
+func (b *browser) command(method string, params, result any) {
 	b.t.Helper()
 
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.t.Context(), browserTimeout)
 	defer cancel()
 
 	text, err := json.Marshal(message{ID: 1, SessionID: b.session, Method: method, Params: params})
@@ -187,119 +188,120 @@ func (b *browser) do(method string, params, into any) {
 
 	select {
 	case <-ctx.Done():
-		b.t.Fatalf("%s: no answer", method)
-	case m, open := <-b.answers:
+		b.t.Fatalf("%s: no response", method)
+	case m, open := <-b.responses:
 		if !open || m.Error != nil {
 			b.t.Fatalf("%s: %s", method, m.Error)
 		}
 
-		if into != nil {
-			if err := json.Unmarshal(m.Result, into); err != nil {
+		if result != nil {
+			if err := json.Unmarshal(m.Result, result); err != nil {
 				b.t.Fatal(err)
 			}
 		}
 	}
 }
 
-// visit opens a page.
-func (b *browser) visit(url string) {
+// navigate opens a page.
+func (b *browser) navigate(url string) {
 	b.t.Helper()
-	b.do("Page.navigate", map[string]any{"url": url}, nil)
+	b.command("Page.navigate", map[string]any{"url": url}, nil)
 }
 
-// await runs an expression before each frame until it is true, and gives its value.
-func (b *browser) await(expression string) string {
+// waitFor evaluates an expression before each frame until it is true, and returns its
+// value.
+func (b *browser) waitFor(expression string) string {
 	b.t.Helper()
 
-	var answer struct {
+	var evaluated struct {
 		Result           struct{ Value string }
 		ExceptionDetails json.RawMessage
 	}
-	b.do("Runtime.evaluate", map[string]any{
+	b.command("Runtime.evaluate", map[string]any{
 		"expression":   fmt.Sprintf("new Promise((done) => { const look = () => { const v = (%s); v ? done(String(v)) : setTimeout(look, 20); }; look(); })", expression),
 		"awaitPromise": true, "returnByValue": true,
-	}, &answer)
+	}, &evaluated)
 
-	if answer.ExceptionDetails != nil {
-		b.t.Fatalf("%s: %s", expression, answer.ExceptionDetails)
+	if evaluated.ExceptionDetails != nil {
+		b.t.Fatalf("%s: %s", expression, evaluated.ExceptionDetails)
 	}
 
-	return answer.Result.Value
+	return evaluated.Result.Value
 }
 
-// heard is what the page asked for elsewhere, and what was refused.
-func (b *browser) heard(origin string) (elsewhere, troubles []string) {
+// report returns the page's requests to other origins, and its problems.
+func (b *browser) report(origin string) (external, problems []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
-	for _, url := range b.asked {
+	for _, url := range b.requests {
 		if !strings.HasPrefix(url, origin+"/") && !strings.HasPrefix(url, "data:") {
-			elsewhere = append(elsewhere, url)
+			external = append(external, url)
 		}
 	}
 
-	return elsewhere, b.troubles
+	return external, b.problems
 }
 
-// TestTheReferenceInARealBrowser loads /docs as it is served: every operation is
-// there, one opens with its example, one is tried out; nothing is asked of anybody
-// else, and the policy has nothing to refuse.
-func TestTheReferenceInARealBrowser(t *testing.T) {
-	w := newWorld(t, storetest.File(t))
+// TestDocsInBrowser loads /docs as it is served. It checks that every operation is
+// listed, opens one with its example and tries one out. The page must request nothing
+// from other origins, and must not violate its content security policy.
+func TestDocsInBrowser(t *testing.T) {
+	env := newTestEnv(t, storetest.SQLiteFile(t))
 	b := openBrowser(t)
-	b.visit(w.server.URL + "/docs")
+	b.navigate(env.server.URL + "/docs")
 
-	for path, item := range contract(t).Paths.Map() {
+	for path, item := range testSpec(t).Paths.Map() {
 		for method, o := range item.Operations() {
-			b.await(fmt.Sprintf("document.getElementById('operations-%s-%s')", o.Tags[0], o.OperationID))
+			b.waitFor(fmt.Sprintf("document.getElementById('operations-%s-%s')", o.Tags[0], o.OperationID))
 
-			if said := b.await(fmt.Sprintf("document.getElementById('operations-%s-%s').innerText", o.Tags[0], o.OperationID)); !strings.Contains(said, method) || !strings.Contains(strings.ReplaceAll(said, "\u200b", ""), path) {
-				t.Errorf("%s %s is shown as %q", method, path, said)
+			if text := b.waitFor(fmt.Sprintf("document.getElementById('operations-%s-%s').innerText", o.Tags[0], o.OperationID)); !strings.Contains(text, method) || !strings.Contains(strings.ReplaceAll(text, "\u200b", ""), path) {
+				t.Errorf("%s %s is shown as %q", method, path, text)
 			}
 		}
 	}
 
-	b.await(`document.querySelector('#operations-videos-createVideo .opblock-summary-control').click() || true`)
-	b.await(`document.querySelector('#operations-videos-createVideo')?.innerText.includes('wan2.6-r2v-flash-720p-audio')`)
-	b.await(`document.querySelector('#operations-server-healthz .opblock-summary-control').click() || true`)
-	b.await(`document.querySelector('#operations-server-healthz .try-out__btn')`)
-	b.await(`document.querySelector('#operations-server-healthz .try-out__btn').click() || true`)
-	b.await(`document.querySelector('#operations-server-healthz .execute')`)
-	b.await(`document.querySelector('#operations-server-healthz .execute').click() || true`)
-	b.await(`document.querySelector('#operations-server-healthz .live-responses-table')?.innerText.includes('"ok"')`)
-	b.visit(w.server.URL + "/")
-	b.await(`document.querySelector('a[href="docs"]')`)
+	b.waitFor(`document.querySelector('#operations-videos-createVideo .opblock-summary-control').click() || true`)
+	b.waitFor(`document.querySelector('#operations-videos-createVideo')?.innerText.includes('wan2.6-r2v-flash-720p-audio')`)
+	b.waitFor(`document.querySelector('#operations-server-healthz .opblock-summary-control').click() || true`)
+	b.waitFor(`document.querySelector('#operations-server-healthz .try-out__btn')`)
+	b.waitFor(`document.querySelector('#operations-server-healthz .try-out__btn').click() || true`)
+	b.waitFor(`document.querySelector('#operations-server-healthz .execute')`)
+	b.waitFor(`document.querySelector('#operations-server-healthz .execute').click() || true`)
+	b.waitFor(`document.querySelector('#operations-server-healthz .live-responses-table')?.innerText.includes('"ok"')`)
+	b.navigate(env.server.URL + "/")
+	b.waitFor(`document.querySelector('a[href="docs"]')`)
 
-	if elsewhere, troubles := b.heard(w.server.URL); len(elsewhere)+len(troubles) > 0 {
-		t.Errorf("it asked elsewhere: %q; trouble: %q", elsewhere, troubles)
+	if external, problems := b.report(env.server.URL); len(external)+len(problems) > 0 {
+		t.Errorf("requests to other origins: %q; problems: %q", external, problems)
 	}
 }
 
-// TestTheBrowserTellsWhatItRefuses proves that the test above can fail: with a
-// picture from elsewhere, and a policy without the style's own pictures.
-func TestTheBrowserTellsWhatItRefuses(t *testing.T) {
-	w := newWorld(t, storetest.File(t))
+// TestBrowserReportsBlockedRequests proves that TestDocsInBrowser can fail: the page gets
+// an image from another origin, and a policy that blocks the style sheet's own images.
+func TestBrowserReportsBlockedRequests(t *testing.T) {
+	env := newTestEnv(t, storetest.SQLiteFile(t))
 	strict := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.api.Handler().ServeHTTP(&stricter{rw}, r)
+		env.api.Handler().ServeHTTP(&strictPolicyWriter{rw}, r)
 	}))
 	t.Cleanup(strict.Close)
 	b := openBrowser(t)
-	b.visit(strict.URL + "/docs")
-	b.await(`document.getElementById('operations-server-healthz')`)
-	b.await(`document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/x.png" })) || true`)
-	b.await(`document.querySelector('.opblock-summary-control').click() || true`)
-	b.await(`document.querySelector('.try-out__btn')`)
+	b.navigate(strict.URL + "/docs")
+	b.waitFor(`document.getElementById('operations-server-healthz')`)
+	b.waitFor(`document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/x.png" })) || true`)
+	b.waitFor(`document.querySelector('.opblock-summary-control').click() || true`)
+	b.waitFor(`document.querySelector('.try-out__btn')`)
 
-	elsewhere, troubles := b.heard(strict.URL)
-	if all := strings.Join(troubles, "\n"); !strings.Contains(all, "data:") || !strings.Contains(all, "127.0.0.1:9") {
-		t.Errorf("elsewhere %q; refused %q", elsewhere, troubles)
+	external, problems := b.report(strict.URL)
+	if all := strings.Join(problems, "\n"); !strings.Contains(all, "data:") || !strings.Contains(all, "127.0.0.1:9") {
+		t.Errorf("requests to other origins: %q; problems: %q", external, problems)
 	}
 }
 
-// stricter takes data: out of the policy.
-type stricter struct{ http.ResponseWriter }
+// strictPolicyWriter removes data: from the content security policy.
+type strictPolicyWriter struct{ http.ResponseWriter }
 
-func (s *stricter) WriteHeader(status int) {
+func (s *strictPolicyWriter) WriteHeader(status int) {
 	h := s.Header()
 	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), " data:", "", 1))
 	s.ResponseWriter.WriteHeader(status)

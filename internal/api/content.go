@@ -15,39 +15,41 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// videoContent is GET and HEAD /v1/videos/{id}/content. Who may see the video may
-// see its thumbnail there too, by ?variant as OpenAI has it.
-func (a *API) videoContent(c *call) error {
+// videoContent is GET and HEAD /v1/videos/{id}/content. With ?variant=thumbnail, as in
+// OpenAI's API, it serves the thumbnail: whoever may see the video may see it too.
+func (a *API) videoContent(c *requestContext) error {
 	kind := task.Video
 
-	if query := c.r.URL.Query(); query.Has("variant") {
+	if query := c.req.URL.Query(); query.Has("variant") {
 		switch query.Get("variant") {
 		case "video":
 		case "thumbnail":
 			kind = task.Thumbnail
 		default:
-			return fault.New(fault.CodeInvalidValue, "variant", "The variant is video or thumbnail; there are no others here (no spritesheet).")
+			return fault.New(fault.CodeInvalidValue, "variant", "The variant must be video or thumbnail; others, such as spritesheet, are not available here.")
 		}
 	}
 
-	return a.artifact(c, contentPart, kind)
+	return a.artifact(c, linkTargetContent, kind)
 }
 
 // videoThumbnail is GET and HEAD /v1/videos/{id}/thumbnail.
-func (a *API) videoThumbnail(c *call) error { return a.artifact(c, thumbnailPart, task.Thumbnail) }
+func (a *API) videoThumbnail(c *requestContext) error {
+	return a.artifact(c, linkTargetThumbnail, task.Thumbnail)
+}
 
-// artifact gives one of a task's files to who has a key of its account or a
-// signed link.
-func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
-	id := c.r.PathValue("id")
+// artifact serves one of a task's files to a caller with a key of its account or a signed
+// link.
+func (a *API) artifact(c *requestContext, target string, kind task.ArtifactKind) error {
+	id := c.req.PathValue("id")
 
-	signed, err := a.signed(c.r.URL.Query(), id, part)
+	signed, err := a.verifyLink(c.req.URL.Query(), id, target)
 	if err != nil {
 		return err
 	}
 
 	if !signed {
-		if err := a.admit(c, read); err != nil {
+		if err := a.admit(c, accessRead); err != nil {
 			return err
 		}
 	}
@@ -58,16 +60,16 @@ func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 	}
 
 	if err != nil {
-		return noTask(err)
+		return taskError(err)
 	}
 
 	switch {
-	case t.State == task.Completed && !kept(t, a.Now().UnixMilli()):
-		return expired()
+	case t.State == task.Completed && !filesAvailable(t, a.Now().UnixMilli()):
+		return videoExpired()
 	case t.State != task.Completed && t.State.Final():
-		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("There is no video: its task is %s.", t.State.Status()))
+		return fault.New(fault.CodeVideoNotReady, "id", fmt.Sprintf("There is no video: its task is %s.", t.State.Status()))
 	case t.State != task.Completed:
-		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("The video is not finished yet: its task is %s. Poll the task, or get it with ?wait=60.", t.State.Status()))
+		return fault.New(fault.CodeVideoNotReady, "id", fmt.Sprintf("The video is not finished yet: its task is %s. Poll the task, or get it with ?wait=60.", t.State.Status()))
 	}
 
 	file, err := a.Store.Artifact(c.ctx(), id, kind)
@@ -78,25 +80,25 @@ func (a *API) artifact(c *call, part string, kind task.ArtifactKind) error {
 	}
 
 	if errors.Is(err, store.ErrNotFound) {
-		return fault.New(fault.CodeNotReady, "id", fmt.Sprintf("This task has no %s.", kind))
+		return fault.New(fault.CodeVideoNotReady, "id", fmt.Sprintf("This task has no %s.", kind))
 	}
 
-	if errors.Is(err, blob.ErrUnavailable) { // the video that its thumbnail is of
-		return noBlob(err)
+	if errors.Is(err, blob.ErrUnavailable) { // the video is needed to make its thumbnail
+		return blobError(err)
 	}
 
 	if err != nil {
 		return fmt.Errorf("read artifact of %s: %w", id, err)
 	}
 
-	return a.blob(c, bytesOf{blob: file.Blob, mediaType: file.Type, sum: file.SHA256, name: id + ending(file.Type), made: t.CompletedAt})
+	return a.blob(c, blobContent{blob: file.Blob, mediaType: file.Type, checksum: file.SHA256, name: id + extension(file.Type), modified: t.CompletedAt})
 }
 
-func expired() *fault.Fault {
+func videoExpired() *fault.Fault {
 	return fault.New(fault.CodeVideoExpired, "id", "The video's retention time is over and its file was deleted. Create it again.")
 }
 
-func ending(mediaType string) string {
+func extension(mediaType string) string {
 	switch mediaType {
 	case "video/mp4":
 		return ".mp4"
@@ -113,37 +115,38 @@ func ending(mediaType string) string {
 	return ""
 }
 
-// bytesOf is a blob with what its receiver is told of it.
-type bytesOf struct {
-	blob, mediaType, sum, name string
-	made                       int64 // unix milliseconds
+// blobContent is a blob with the properties that go into the response's headers.
+type blobContent struct {
+	blob, mediaType, checksum, name string
+	modified                        int64 // unix milliseconds
 }
 
-// mediaPolicy keeps a customer's file from doing anything in a browser but play.
+// mediaPolicy is a Content-Security-Policy that lets a customer's file play in a browser
+// and do nothing else.
 const mediaPolicy = "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; sandbox"
 
 const (
-	// storeLink is how long a link to the store itself opens: long enough for a
-	// slow player to begin, and what has begun goes on.
-	storeLink = 15 * time.Minute
-	// storeLinkKept is how long a browser may keep such a link, so that it opens for a
-	// while whenever it is used.
-	storeLinkKept = 10 * time.Minute
+	// storeURLLifetime is how long a link to the blob store is valid: long enough for a
+	// slow player to start. A download that has started continues.
+	storeURLLifetime = 15 * time.Minute
+	// storeURLCacheTime is how long a browser may cache such a link. It is shorter than
+	// storeURLLifetime, so that a cached link is valid whenever it is used.
+	storeURLCacheTime = 10 * time.Minute
 )
 
-// blob serves bytes, or sends the caller to the store for them: ranges and
-// conditions are then the store's.
-func (a *API) blob(c *call, b bytesOf) error {
-	// A link is signed for GET alone, and HEAD moves no bytes.
-	if c.r.Method == http.MethodGet {
-		link, err := a.atStore(c, b)
+// blob serves a blob, or redirects the caller to the blob store, which then handles ranges
+// and conditions.
+func (a *API) blob(c *requestContext, b blobContent) error {
+	// A link is signed for GET only, and HEAD transfers no bytes.
+	if c.req.Method == http.MethodGet {
+		link, err := a.storeURL(c, b)
 		if err != nil {
-			return noBlob(err)
+			return blobError(err)
 		}
 
 		if link != "" {
-			c.Header().Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(storeLinkKept.Seconds())))
-			http.Redirect(&c.answered, c.r, link, http.StatusTemporaryRedirect)
+			c.Header().Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(storeURLCacheTime.Seconds())))
+			http.Redirect(&c.responseRecorder, c.req, link, http.StatusTemporaryRedirect)
 
 			return nil
 		}
@@ -151,7 +154,7 @@ func (a *API) blob(c *call, b bytesOf) error {
 
 	r, err := a.Blobs.Open(c.ctx(), b.blob)
 	if err != nil {
-		return noBlob(err)
+		return blobError(err)
 	}
 	defer func() { _ = r.Close() }()
 
@@ -165,19 +168,20 @@ func (a *API) blob(c *call, b bytesOf) error {
 		h.Set("Content-Disposition", disposition)
 	}
 
-	if b.sum != "" {
-		h.Set("ETag", `"`+b.sum+`"`)
+	if b.checksum != "" {
+		h.Set("ETag", `"`+b.checksum+`"`)
 	}
 
-	http.ServeContent(&c.answered, c.r, "", time.UnixMilli(b.made), r)
+	http.ServeContent(&c.responseRecorder, c.req, "", time.UnixMilli(b.modified), r)
 
 	return nil
 }
 
-// atStore is where the store itself gives the bytes, "" when it does not. What is
-// not there is told here: the store would answer with a page of its own.
-func (a *API) atStore(c *call, b bytesOf) (string, error) {
-	link, err := a.Blobs.URL(c.ctx(), b.blob, storeLink)
+// storeURL returns the blob store's own URL for a blob, "" when the store has none. It
+// checks that the blob exists, since the store would respond with an error page of its
+// own.
+func (a *API) storeURL(c *requestContext, b blobContent) (string, error) {
+	link, err := a.Blobs.URL(c.ctx(), b.blob, storeURLLifetime)
 	if err != nil || link == "" {
 		return "", err
 	}
@@ -187,20 +191,20 @@ func (a *API) atStore(c *call, b bytesOf) (string, error) {
 	return link, err
 }
 
-// noBlob says why there are no bytes.
-func noBlob(err error) error {
+// blobError turns an error of the blob store into a fault.
+func blobError(err error) error {
 	switch {
 	case errors.Is(err, blob.ErrNotFound):
-		return expired().Because(err)
+		return videoExpired().WithCause(err)
 	case errors.Is(err, blob.ErrUnavailable):
-		return fault.New(fault.CodeUnavailable, "", "The file is kept, but cannot be read at this moment. Repeat it later.").Because(err)
+		return fault.New(fault.CodeUnavailable, "", "The file is stored but cannot be read at the moment. Repeat the request later.").WithCause(err)
 	}
 
 	return fmt.Errorf("read blob: %w", err)
 }
 
 // fileContent is GET and HEAD /v1/files/{id}/content.
-func (a *API) fileContent(c *call) error {
+func (a *API) fileContent(c *requestContext) error {
 	f, err := a.file(c)
 	if err != nil {
 		return err
@@ -210,10 +214,10 @@ func (a *API) fileContent(c *call) error {
 		return serveSample(c, s)
 	}
 
-	return a.blob(c, bytesOf{blob: f.Blob, mediaType: f.Type, sum: f.SHA256, name: f.Name, made: f.CreatedAt})
+	return a.blob(c, blobContent{blob: f.Blob, mediaType: f.Type, checksum: f.SHA256, name: f.Name, modified: f.CreatedAt})
 }
 
-func serveSample(c *call, s checkout.Sample) error {
+func serveSample(c *requestContext, s checkout.Sample) error {
 	r, err := s.Open()
 	if err != nil {
 		return fmt.Errorf("open sample %s: %w", s.ID, err)
@@ -222,7 +226,7 @@ func serveSample(c *call, s checkout.Sample) error {
 
 	c.Header().Set("Content-Type", s.Type)
 	c.Header().Set("ETag", `"`+strings.TrimPrefix(s.ID, checkout.SamplePrefix)+`"`)
-	http.ServeContent(&c.answered, c.r, "", time.Time{}, r)
+	http.ServeContent(&c.responseRecorder, c.req, "", time.Time{}, r)
 
 	return nil
 }

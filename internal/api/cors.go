@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// exposed is what a web page may read of an answer beside its body.
-const exposed = "X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, RateLimit, X-Should-Retry, openai-poll-after-ms, Allow, ETag, Content-Range, Content-Disposition"
+// exposedHeaders lists the response headers that a web page may read.
+const exposedHeaders = "X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, RateLimit, X-Should-Retry, openai-poll-after-ms, Allow, ETag, Content-Range, Content-Disposition"
 
-// cors lets web pages of the allowed origins call with a key. There are no
-// cookies, so nothing is ever allowed that a key does not open. What operators do
-// is not for pages of others: a browser is allowed none of it.
+// cors lets web pages of the allowed origins call with a key. There are no cookies, so a
+// page can do nothing without a key. The operator's endpoints allow no other origin.
 func (a *API) cors(next http.Handler) http.Handler {
 	all := slices.Contains(a.CORS, "*")
 
@@ -30,7 +29,7 @@ func (a *API) cors(next http.Handler) http.Handler {
 			h.Add("Vary", "Origin")
 		}
 
-		h.Set("Access-Control-Expose-Headers", exposed)
+		h.Set("Access-Control-Expose-Headers", exposedHeaders)
 
 		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 			next.ServeHTTP(w, r)
@@ -41,8 +40,8 @@ func (a *API) cors(next http.Handler) http.Handler {
 		h.Set("Access-Control-Max-Age", "86400")
 		h.Add("Vary", "Access-Control-Request-Headers")
 
-		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
-			h.Set("Access-Control-Allow-Headers", asked) // SDKs add many of their own
+		if requested := r.Header.Get("Access-Control-Request-Headers"); requested != "" {
+			h.Set("Access-Control-Allow-Headers", requested) // SDKs add many headers of their own
 		}
 
 		h.Set("X-Request-Id", requestID(r, a.NewID))

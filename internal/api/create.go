@@ -11,11 +11,11 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// generation is what a task is called that was created in UniAll's dialect.
-const generation = "video.generation.job"
+// generationObject is the object name of a task that was created in UniAll's dialect.
+const generationObject = "video.generation.job"
 
 // createVideo is POST /v1/video/generations.
-func (a *API) createVideo(c *call) error {
+func (a *API) createVideo(c *requestContext) error {
 	body, err := c.body()
 	if err != nil {
 		return err
@@ -26,28 +26,30 @@ func (a *API) createVideo(c *call) error {
 		return err
 	}
 
-	return a.submit(c, root, checkout.Order{Ask: decodeUniAll(root), Object: generation})
+	return a.createAndRespond(c, root, checkout.CreateRequest{Raw: decodeUniAll(root), Object: generationObject})
 }
 
-// submit hands over the order that was decoded from a body, and answers with its
-// task.
-func (a *API) submit(c *call, body jsonValue, order checkout.Order) error {
-	t, err := a.order(c, body, order)
+// createAndRespond creates a task from a decoded body and responds with it.
+func (a *API) createAndRespond(c *requestContext, body jsonValue, req checkout.CreateRequest) error {
+	t, err := a.createTask(c, body, req)
 	if err != nil {
 		return err
 	}
 
-	return a.answer(c, t)
+	return a.respondVideo(c, t)
 }
 
-// order hands over the order that was decoded from a body.
-func (a *API) order(c *call, body jsonValue, order checkout.Order) (task.Task, error) {
-	if order.IdempotencyKey = c.r.Header.Get("Idempotency-Key"); order.IdempotencyKey != "" {
+// createTask passes a decoded body to checkout, which creates the task.
+//
+// The idempotency hash is of the canonical body, so that a client library that orders or
+// formats the same fields differently on a retry still sends the same request.
+func (a *API) createTask(c *requestContext, body jsonValue, req checkout.CreateRequest) (task.Task, error) {
+	if req.IdempotencyKey = c.req.Header.Get("Idempotency-Key"); req.IdempotencyKey != "" {
 		sum := sha256.Sum256(body.canonical(nil))
-		order.BodyHash = hex.EncodeToString(sum[:])
+		req.BodyHash = hex.EncodeToString(sum[:])
 	}
 
-	t, replayed, err := a.Checkout.Submit(c.ctx(), c.who(), order)
+	t, replayed, err := a.Checkout.Create(c.ctx(), c.caller(), req)
 	if err == nil && replayed {
 		c.Header().Set("Idempotent-Replayed", "true")
 	}
@@ -63,18 +65,18 @@ type estimate struct {
 	Size          string         `json:"size"`
 	Seconds       string         `json:"seconds"`
 	Billing       string         `json:"billing"`
-	BilledSeconds any            `json:"billed_seconds"` // at most
+	BilledSeconds any            `json:"billed_seconds"` // the maximum
 	UnitPrice     string         `json:"unit_price"`     // per second
-	Hold          string         `json:"hold"`           // the most that it can cost
+	Hold          string         `json:"hold"`           // the maximum cost
 	Free          string         `json:"free"`           // what the account can still hold
 	Currency      string         `json:"currency"`
 	Preview       bool           `json:"preview"`
 	Warnings      []videoWarning `json:"warnings"`
 }
 
-// estimateVideo is POST /v1/video/generations/estimate: a create's body, nothing
-// written.
-func (a *API) estimateVideo(c *call) error {
+// estimateVideo is POST /v1/video/generations/estimate. It takes the body of a create
+// request and writes nothing.
+func (a *API) estimateVideo(c *requestContext) error {
 	body, err := c.body()
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func (a *API) estimateVideo(c *call) error {
 		return err
 	}
 
-	r, q, err := a.Checkout.Estimate(c.ctx(), c.who(), decodeUniAll(root))
+	r, q, err := a.Checkout.Estimate(c.ctx(), c.caller(), decodeUniAll(root))
 	if err != nil {
 		return err
 	}
@@ -96,9 +98,19 @@ func (a *API) estimateVideo(c *call) error {
 	}
 
 	e := estimate{
-		Object: "video.estimate", Model: r.Model, ResolvedModel: r.Resolved, Size: r.SizeAsked, Seconds: strconv.Itoa(r.Seconds),
-		Billing: string(q.Billing), BilledSeconds: decimal(q.MaxMillis), UnitPrice: q.UnitPrice.String(), Hold: q.Hold.String(),
-		Free: b.Free().String(), Currency: a.Catalog.Currency(), Preview: r.Preview, Warnings: []videoWarning{},
+		Object:        "video.estimate",
+		Model:         r.Model,
+		ResolvedModel: r.Resolved,
+		Size:          r.RequestedSize,
+		Seconds:       strconv.Itoa(r.Seconds),
+		Billing:       string(q.Billing),
+		BilledSeconds: decimal(q.MaxMillis),
+		UnitPrice:     q.UnitPrice.String(),
+		Hold:          q.Hold.String(),
+		Free:          b.Free().String(),
+		Currency:      a.Catalog.Currency(),
+		Preview:       r.Preview,
+		Warnings:      []videoWarning{},
 	}
 	for _, w := range r.Warnings {
 		e.Warnings = append(e.Warnings, videoWarning{Code: w.Code, Message: w.Message, Param: orNull(w.Param)})

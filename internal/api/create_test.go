@@ -14,7 +14,7 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-func pageExample(t testing.TB, name string) string {
+func readExample(t testing.TB, name string) string {
 	t.Helper()
 
 	body, err := os.ReadFile("testdata/" + name)
@@ -25,43 +25,43 @@ func pageExample(t testing.TB, name string) string {
 	return string(body)
 }
 
-func TestThePagesExamplesAreTaken(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
+func TestUniAllPageExamplesAreAccepted(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
 		for _, name := range []string{"example-1.json", "example-2.json"} {
-			a := w.ask(w.alice, "POST", "/v1/video/generations", pageExample(t, name), "Content-Type", "application/json")
+			a := env.request(env.alice, "POST", "/v1/video/generations", readExample(t, name), "Content-Type", "application/json")
 
 			m := a.json(t)
 			if a.status != 200 || m["status"] != "queued" || m["progress"] != 0.0 || m["id"] != m["task_id"] || m["object"] != "video.generation.job" {
 				t.Fatalf("%s: %d %s", name, a.status, a.body)
 			}
 
-			got := w.ask(w.alice, "GET", "/v1/videos/"+m["id"].(string), "")
+			got := env.request(env.alice, "GET", "/v1/videos/"+m["id"].(string), "")
 			if got.status != 200 || string(got.body) != string(a.body) {
-				t.Errorf("get: %d\n%s\ncreate said\n%s", got.status, got.body, a.body)
+				t.Errorf("get: %d\n%s\ncreate returned\n%s", got.status, got.body, a.body)
 			}
 		}
 
-		w.sound()
+		env.checkIntegrity()
 	})
 }
 
-// TestOneKeyOneTask sends one create 64 times at once, written in several ways
-// that mean the same.
-func TestOneKeyOneTask(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		bodies := []string{t2v, `{"prompt":"waves", "model":"wan2.6-video-720p"}`, "{\"model\":\"wan2.6-video-720p\",\n\"prompt\":\"w\\u0061ves\"}"}
+// TestIdempotencyKeyCreatesOneTask sends one create request 64 times at once, in several
+// equivalent spellings.
+func TestIdempotencyKeyCreatesOneTask(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		bodies := []string{t2vBody, `{"prompt":"waves", "model":"wan2.6-video-720p"}`, "{\"model\":\"wan2.6-video-720p\",\n\"prompt\":\"w\\u0061ves\"}"}
 
 		var (
 			wg sync.WaitGroup
 			mu sync.Mutex
 		)
 
-		made := map[string]bool{}
+		taskIDs := map[string]bool{}
 		fresh := 0
 
 		for i := range 64 {
 			wg.Go(func() {
-				a := w.ask(w.alice, "POST", "/v1/video/generations", bodies[i%3], "Idempotency-Key", "shot 1")
+				a := env.request(env.alice, "POST", "/v1/video/generations", bodies[i%3], "Idempotency-Key", "shot 1")
 
 				var v struct{ ID string }
 				if err := json.Unmarshal(a.body, &v); err != nil || a.status != 200 {
@@ -71,7 +71,7 @@ func TestOneKeyOneTask(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 
-				made[v.ID] = true
+				taskIDs[v.ID] = true
 
 				if a.header.Get("Idempotent-Replayed") != "true" {
 					fresh++
@@ -81,30 +81,30 @@ func TestOneKeyOneTask(t *testing.T) {
 
 		wg.Wait()
 
-		if len(made) != 1 || fresh != 1 {
-			t.Errorf("%d tasks, %d answers not said to be replays", len(made), fresh)
+		if len(taskIDs) != 1 || fresh != 1 {
+			t.Errorf("%d tasks, %d responses without Idempotent-Replayed", len(taskIDs), fresh)
 		}
 
-		if b := w.balance("alice"); b.Held != 500_000 {
+		if b := env.balance("alice"); b.Held != 500_000 {
 			t.Errorf("held %s", b.Held)
 		}
 
-		a := w.ask(w.alice, "POST", "/v1/video/generations", strings.Replace(t2v, "waves", "wind", 1), "Idempotency-Key", "shot 1")
-		if code, param := a.code(t); a.status != 400 || code != "idempotency_mismatch" || param != "Idempotency-Key" {
+		a := env.request(env.alice, "POST", "/v1/video/generations", strings.Replace(t2vBody, "waves", "wind", 1), "Idempotency-Key", "shot 1")
+		if code, param := a.errorCode(t); a.status != 400 || code != "idempotency_mismatch" || param != "Idempotency-Key" {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 
-		if a := w.ask(w.bob, "POST", "/v1/video/generations", t2v, "Idempotency-Key", "shot 1"); a.status != 200 || a.header.Get("Idempotent-Replayed") != "" {
+		if a := env.request(env.bob, "POST", "/v1/video/generations", t2vBody, "Idempotency-Key", "shot 1"); a.status != 200 || a.header.Get("Idempotent-Replayed") != "" {
 			t.Errorf("another account's key: %d %s", a.status, a.body)
 		}
 
-		w.sound()
+		env.checkIntegrity()
 	})
 }
 
-func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		before := w.balance("alice")
+func TestInvalidFieldsAreReportedWithoutCharge(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		before := env.balance("alice")
 		for body, want := range map[string]string{
 			`{`: "malformed_body:", ``: "malformed_body:", `[]`: "wrong_type:", `"x"`: "wrong_type:",
 			`{}`:                                   "missing_field:model missing_field:prompt",
@@ -117,9 +117,9 @@ func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
 			`{"model":"wan2.6-r2v-flash-720p-silent","prompt":"x","images":["file_sample_otter"],"extra_body":{"audio":"https://example.com/a.mp3"}}`:    "invalid_value:extra_body.audio",
 			`{"model":"wan2.6-r2v-720p","prompt":"x","images":["data:image/png;base64,aGVsbG8="]}`:                                                       "unsupported_file_type:images[0]",
 		} {
-			a := w.ask(w.alice, "POST", "/v1/video/generations", body)
+			a := env.request(env.alice, "POST", "/v1/video/generations", body)
 
-			var p problemBody
+			var p errorBody
 			if err := json.Unmarshal(a.body, &p); err != nil {
 				t.Fatal(err)
 			}
@@ -140,46 +140,47 @@ func TestEveryWrongFieldIsNamedAndNothingIsCharged(t *testing.T) {
 			}
 		}
 
-		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Type", "application/xml")
+		a := env.request(env.alice, "POST", "/v1/video/generations", t2vBody, "Content-Type", "application/xml")
 		if a.status != 415 {
 			t.Errorf("XML: %d", a.status)
 		}
 
-		a = w.ask(w.alice, "POST", "/v1/video/generations", t2v, "Content-Encoding", "gzip")
+		a = env.request(env.alice, "POST", "/v1/video/generations", t2vBody, "Content-Encoding", "gzip")
 		if a.status != 415 {
 			t.Errorf("gzip: %d", a.status)
 		}
 
-		if after := w.balance("alice"); after != before {
+		if after := env.balance("alice"); after != before {
 			t.Errorf("balance %+v, then %+v", before, after)
 		}
 
-		if keys := w.left(); len(keys) > 0 {
-			t.Errorf("blobs are left: %v", keys)
+		if keys := env.listBlobs(); len(keys) > 0 {
+			t.Errorf("blobs were not deleted: %v", keys)
 		}
 	})
 }
 
-// What only the database, the bytes or the address can tell is named together with
-// what the body alone shows, in the order of the body.
-func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
+// TestInvalidReferencesAreReportedInOrder checks that errors found in the database, in
+// the bytes or by resolving an address are reported together with errors in the body
+// itself, in the order of the body.
+func TestInvalidReferencesAreReportedInOrder(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
 		body := `{"model":"wan2.6-r2v-flash-720p-audio","prompt":"p","videos":["http://10.0.0.1/a.mp4","file_nobody"],"size":"1x1",
 			"images":["data:image/png;base64,###","data:image/png;base64,aGVsbG8gd29ybGQ="],"audio":"file_sample_otter","duration":99}`
 		for _, path := range []string{"/v1/video/generations", "/v1/video/generations/estimate"} {
-			a := w.ask(w.alice, "POST", path, body)
+			a := env.request(env.alice, "POST", path, body)
 
-			var said struct {
+			var problem struct {
 				Error struct {
 					Errors []struct{ Param, Code string }
 				}
 			}
-			if err := json.Unmarshal(a.body, &said); err != nil {
+			if err := json.Unmarshal(a.body, &problem); err != nil {
 				t.Fatal(err)
 			}
 
 			var got []string
-			for _, e := range said.Error.Errors {
+			for _, e := range problem.Error.Errors {
 				got = append(got, e.Param+" "+e.Code)
 			}
 
@@ -189,37 +190,37 @@ func TestWrongReferencesAreNamedWithTheRest(t *testing.T) {
 			}
 		}
 
-		if b := w.balance("alice"); b.Held != 0 {
+		if b := env.balance("alice"); b.Held != 0 {
 			t.Errorf("held %s", b.Held)
 		}
 	})
 }
 
-func TestNoCreditIsSaidInFull(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75","ref":"taken back"}`)
-		a := w.ask(w.alice, "POST", "/v1/video/generations", t2v)
+func TestInsufficientCreditMessage(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		env.adminRequest("POST", "/admin/v1/accounts/alice/credit", `{"amount":"-9.75","ref":"taken back"}`)
+		a := env.request(env.alice, "POST", "/v1/video/generations", t2vBody)
 
-		code, _ := a.code(t)
+		code, _ := a.errorCode(t)
 		if a.status != 402 || code != "insufficient_credit" || !strings.Contains(string(a.body), "0.50 USD") || !strings.Contains(string(a.body), "0.25 USD") {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
 }
 
-// FuzzCreate sends anything: never a 5xx, never a panic, and every error names a
-// field or is about the body as a whole.
+// FuzzCreate sends arbitrary bodies: there must be no 5xx and no panic, and every error
+// must name a field or concern the whole body.
 func FuzzCreate(f *testing.F) {
 	for _, seed := range []string{
-		t2v, "", "{}", "[]", "null", `{"model":"wan2.6-r2v","prompt":"x","references":[{"type":"image","url":"file_sample_otter"}],"metadata":{"a":"b"}}`,
-		pageExample(f, "example-1.json"), pageExample(f, "example-2.json"), `{"extra_body":{"extra_body":{}}}`, `{"model":"wan2.6-i2v","prompt":"x","image":"data:image/png;base64,iVBORw0KGgo="}`,
+		t2vBody, "", "{}", "[]", "null", `{"model":"wan2.6-r2v","prompt":"x","references":[{"type":"image","url":"file_sample_otter"}],"metadata":{"a":"b"}}`,
+		readExample(f, "example-1.json"), readExample(f, "example-2.json"), `{"extra_body":{"extra_body":{}}}`, `{"model":"wan2.6-i2v","prompt":"x","image":"data:image/png;base64,iVBORw0KGgo="}`,
 	} {
 		f.Add(seed)
 	}
 
-	w := newWorld(f, storetest.File(f))
-	h := w.api.Handler()
-	body := map[string]bool{string(fault.CodeMalformedBody): true, string(fault.CodeWrongJSONType): true, string(fault.CodeTooLarge): true, string(fault.CodeCredit): true}
+	env := newTestEnv(f, storetest.SQLiteFile(f))
+	h := env.api.Handler()
+	body := map[string]bool{string(fault.CodeMalformedBody): true, string(fault.CodeWrongType): true, string(fault.CodeBodyTooLarge): true, string(fault.CodeInsufficientCredit): true}
 
 	f.Fuzz(func(t *testing.T, text string) {
 		r := httptest.NewRequest("POST", "/v1/video/generations/estimate", strings.NewReader(text))
@@ -227,7 +228,7 @@ func FuzzCreate(f *testing.F) {
 			r = httptest.NewRequest("POST", "/v1/video/generations", strings.NewReader(text))
 		}
 
-		r.Header.Set("Authorization", "Bearer "+w.alice)
+		r.Header.Set("Authorization", "Bearer "+env.alice)
 
 		got := httptest.NewRecorder()
 		h.ServeHTTP(got, r)
@@ -236,7 +237,7 @@ func FuzzCreate(f *testing.F) {
 			return
 		}
 
-		var p problemBody
+		var p errorBody
 		if err := json.Unmarshal(got.Body.Bytes(), &p); err != nil || got.Code >= 500 {
 			t.Fatalf("%d %s", got.Code, got.Body)
 		}

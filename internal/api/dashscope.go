@@ -15,15 +15,14 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// dashScopeRoot is where DashScope's dialect is spoken: its clients know it as
-// part of the address.
+// dashScopeRoot is the path prefix of DashScope's dialect, which its clients expect.
 const dashScopeRoot = "/api/v1/"
 
-// dashScope says whether the caller speaks DashScope's dialect.
-func (c *call) dashScope() bool { return strings.HasPrefix(c.r.URL.Path, dashScopeRoot) }
+// isDashScope reports whether the request uses DashScope's dialect.
+func (c *requestContext) isDashScope() bool { return strings.HasPrefix(c.req.URL.Path, dashScopeRoot) }
 
-// dashScopeTask is how a task stands ("manage asynchronous tasks"). What is not known
-// yet is not there.
+// dashScopeTask is a task's status (DashScope's "manage asynchronous tasks"). Fields that
+// are not known yet are left out.
 type dashScopeTask struct {
 	RequestID string          `json:"request_id"`
 	Output    dashScopeOutput `json:"output"`
@@ -40,11 +39,11 @@ type dashScopeOutput struct {
 	VideoURL   string `json:"video_url,omitempty"`
 	Code       string `json:"code,omitempty"`
 	Message    string `json:"message,omitempty"`
-	Preview    bool   `json:"preview,omitempty"` // ours: nobody shall take a preview for the video
+	Preview    bool   `json:"preview,omitempty"` // our addition: a preview must not be taken for the real video
 }
 
-// dashScopeUsage is what was billed. Lengths are in seconds; the AI SDK wants all of
-// it to be numbers.
+// dashScopeUsage is what was billed. Durations are in seconds. All fields are numbers
+// where the AI SDK requires numbers.
 type dashScopeUsage struct {
 	Duration       json.Number `json:"duration"`
 	InputDuration  json.Number `json:"input_video_duration"`
@@ -54,8 +53,8 @@ type dashScopeUsage struct {
 	Count          int         `json:"video_count"`
 }
 
-// The states in which DashScope's dialect tells a task. Unknown is what it says of one
-// that is not there, or not any more.
+// Task statuses in DashScope's dialect. A task that does not exist, or does not exist any
+// more, is UNKNOWN.
 const (
 	dashScopePending   = "PENDING"
 	dashScopeRunning   = "RUNNING"
@@ -65,15 +64,15 @@ const (
 	dashScopeUnknown   = "UNKNOWN"
 )
 
-// dashScopeStatuses: our status -> theirs.
+// dashScopeStatuses maps our status to DashScope's.
 var dashScopeStatuses = map[string]string{
 	"queued": dashScopePending, "in_progress": dashScopeRunning, "completed": dashScopeSucceeded, "failed": dashScopeFailed, "cancelled": dashScopeCanceled,
 }
 
 // createDashScope is POST /api/v1/services/aigc/video-generation/video-synthesis.
-func (a *API) createDashScope(c *call) error {
-	if !strings.EqualFold(c.r.Header.Get("X-DashScope-Async"), "enable") {
-		return fault.New(fault.CodeAsyncOnly, "X-DashScope-Async", "Videos are made asynchronously only: send the header X-DashScope-Async: enable.")
+func (a *API) createDashScope(c *requestContext) error {
+	if !strings.EqualFold(c.req.Header.Get("X-DashScope-Async"), "enable") {
+		return fault.New(fault.CodeAsynchronousOnly, "X-DashScope-Async", "Videos are made asynchronously only: send the header X-DashScope-Async: enable.")
 	}
 
 	body, err := c.body()
@@ -86,9 +85,9 @@ func (a *API) createDashScope(c *call) error {
 		return err
 	}
 
-	ask := decodeDashScope(root, a.Catalog, func(key string) string { return ossFile(c.key.Account, key) })
+	raw := decodeDashScope(root, a.Catalog, func(key string) string { return ossFileID(c.key.Account, key) })
 
-	t, err := a.order(c, root, checkout.Order{Ask: ask, Object: generation})
+	t, err := a.createTask(c, root, checkout.CreateRequest{Raw: raw, Object: generationObject})
 	if err != nil {
 		return err
 	}
@@ -96,31 +95,33 @@ func (a *API) createDashScope(c *call) error {
 	return c.json(http.StatusOK, dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: t.ID, Status: dashScopeStatuses[t.State.Status()]}})
 }
 
-// getDashScope is GET /api/v1/tasks/{id}: always 200, whether there is one or not.
-func (a *API) getDashScope(c *call) error {
-	id := c.r.PathValue("id")
+// getDashScope is GET /api/v1/tasks/{id}. It responds with 200 whether the task exists or
+// not.
+func (a *API) getDashScope(c *requestContext) error {
+	id := c.req.PathValue("id")
 
-	t, err := a.hot.of(c.ctx(), c.key.Account, id)
+	t, err := a.tasks.get(c.ctx(), c.key.Account, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return noTask(err)
+		return taskError(err)
 	}
 
-	answer := dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: id, Status: dashScopeUnknown}}
+	response := dashScopeTask{RequestID: c.id, Output: dashScopeOutput{TaskID: id, Status: dashScopeUnknown}}
 	if err == nil {
-		a.tellDashScope(c, t, &answer)
+		a.fillDashScope(c, t, &response)
 	}
 
-	return c.json(http.StatusOK, answer)
+	return c.json(http.StatusOK, response)
 }
 
-// tellDashScope says how a task stands. One whose video is gone is unknown there.
-func (a *API) tellDashScope(c *call, t task.Task, answer *dashScopeTask) {
+// fillDashScope fills in a task's status. A task whose video was deleted stays UNKNOWN, as
+// in DashScope.
+func (a *API) fillDashScope(c *requestContext, t task.Task, response *dashScopeTask) {
 	now := a.Now()
-	if t.State == task.Completed && !kept(t, now.UnixMilli()) {
+	if t.State == task.Completed && !filesAvailable(t, now.UnixMilli()) {
 		return
 	}
 
-	o := &answer.Output
+	o := &response.Output
 	o.Status = dashScopeStatuses[t.State.Status()]
 	o.SubmitTime = beijingTime(t.CreatedAt)
 	o.StartTime = beijingTime(t.StartedAt)
@@ -130,42 +131,43 @@ func (a *API) tellDashScope(c *call, t task.Task, answer *dashScopeTask) {
 	switch {
 	case t.State == task.Completed:
 		o.Prompt = t.Prompt
-		o.VideoURL = a.link(a.root(c.r), t.ID, contentPart, now)
-		answer.Usage = a.dashScopeUsage(c, t)
+		o.VideoURL = a.link(a.baseURL(c.req), t.ID, linkTargetContent, now)
+		response.Usage = a.dashScopeUsage(c, t)
 	case t.State == task.Failed && t.Error != nil:
-		o.Code = flatName(fault.Code(t.Error.Code))
-		o.Message = flatMessage(&fault.Fault{Param: t.Error.Param, Detail: t.Error.Message})
+		o.Code = dashScopeCode(fault.Code(t.Error.Code))
+		o.Message = dashScopeMessage(&fault.Fault{Param: t.Error.Param, Detail: t.Error.Message})
 	}
 }
 
-// dashScopeUsage is what a completed task was charged: what is billed beyond the
-// video's own seconds is its reference videos. The size is the video's, which a
-// picture may have decided; the one asked for where it cannot be read.
-func (a *API) dashScopeUsage(c *call, t task.Task) *dashScopeUsage {
+// dashScopeUsage is what a completed task was billed for. What exceeds the video's own
+// seconds is the length of its reference videos. The size is that of the file, which a
+// picture may have determined, or the requested size if the artifact cannot be read.
+func (a *API) dashScopeUsage(c *requestContext, t task.Task) *dashScopeUsage {
 	u := &dashScopeUsage{
 		Duration: decimal(t.Billed), InputDuration: decimal(max(0, t.Billed-t.Seconds*1000)), OutputDuration: t.Seconds,
 		Size: strings.ReplaceAll(strings.ToLower(t.Size), "x", "*"), Count: 1,
 	}
-	if film, err := a.Store.Artifact(c.ctx(), t.ID, task.Video); err == nil && film.Width > 0 {
-		u.Size = fmt.Sprintf("%d*%d", film.Width, film.Height)
+	if artifact, err := a.Store.Artifact(c.ctx(), t.ID, task.Video); err == nil && artifact.Width > 0 {
+		u.Size = fmt.Sprintf("%d*%d", artifact.Width, artifact.Height)
 	}
 
-	if m, ok := a.Catalog.Model(t.Resolved); ok {
-		u.Tier, _ = strconv.Atoi(strings.TrimSuffix(m.Tier, "p")) // 0, and left out, where a model's file has other tiers
+	if m, ok := a.Catalog.Model(t.ResolvedModel); ok {
+		u.Tier, _ = strconv.Atoi(strings.TrimSuffix(m.Tier, "p")) // 0, and left out, for a tier that is not a number
 	}
 
 	return u
 }
 
-// cancelDashScope is POST /api/v1/tasks/{id}/cancel: only what still waits.
-func (a *API) cancelDashScope(c *call) error {
-	done, err := a.Checkout.CancelWaiting(c.ctx(), c.key.Account, c.r.PathValue("id"))
-	if err != nil && !fault.Is(err, fault.CodeNoTask) {
+// cancelDashScope is POST /api/v1/tasks/{id}/cancel. It cancels only a task that was not
+// submitted yet.
+func (a *API) cancelDashScope(c *requestContext) error {
+	done, err := a.Checkout.CancelIfNotSubmitted(c.ctx(), c.key.Account, c.req.PathValue("id"))
+	if err != nil && !fault.Is(err, fault.CodeVideoNotFound) {
 		return err
 	}
 
 	if !done {
-		return fault.New(fault.CodeNotWaiting, "", "Failed to cancel the task, please confirm if the task is in PENDING status.")
+		return fault.New(fault.CodeNotPending, "", "Failed to cancel the task, please confirm if the task is in PENDING status.")
 	}
 
 	return c.json(http.StatusOK, struct {
@@ -173,10 +175,10 @@ func (a *API) cancelDashScope(c *call) error {
 	}{c.id})
 }
 
-// beijing is the zone of every time that DashScope writes, without naming it.
+// beijing is the time zone of every time that DashScope writes, without naming it.
 var beijing = time.FixedZone("UTC+8", 8*60*60)
 
-// beijingTime writes unix milliseconds like "2026-01-02 15:04:05.000"; 0 is "".
+// beijingTime formats unix milliseconds like "2026-01-02 15:04:05.000"; 0 becomes "".
 func beijingTime(millis int64) string {
 	if millis == 0 {
 		return ""

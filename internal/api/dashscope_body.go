@@ -15,18 +15,18 @@ import (
 	"github.com/unireel/unireel/internal/fetch"
 )
 
-// The objects of a body.
+// The objects of a request body.
 const (
 	dashScopeInput      = "input"
 	dashScopeParameters = "parameters"
 )
 
-// dashScopeLines says which keys a line of DashScope's models has beside those of all:
-// the first row that fits. Any other key is ignored there, and so it is here. The
-// pages are those of internal/provider/dashscope, whose shapes are the same the
-// other way round.
-var dashScopeLines = []struct {
-	begins string // how the names of its models begin
+// dashScopeSeries lists the keys that a series of DashScope's models has besides
+// dashScopeKeys; the first row whose prefix matches counts. DashScope ignores any other
+// key, and so do we. The sources are the pages named in internal/provider/dashscope, which
+// writes the same shapes.
+var dashScopeSeries = []struct {
+	prefix string // of the names of its models
 	keys   []string
 }{
 	{"wan2.6-r2v-flash", []string{"negative_prompt", "reference_urls", "reference_video_urls", "audio_url", "size", "shot_type", "audio"}},
@@ -39,270 +39,273 @@ var dashScopeLines = []struct {
 	{"wan3.0-", []string{"media", "resolution", "ratio", "audio"}},
 }
 
-// dashScopeKeys are those that every line has.
+// dashScopeKeys are the keys that every series has.
 var dashScopeKeys = []string{"prompt", "duration", "prompt_extend", "watermark", "seed"}
 
-var dashScopeFields = []uniallField{
-	{"input.prompt", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Prompt })},
-	{"input.negative_prompt", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.NegativePrompt })},
-	{"input.reference_urls", true, (*uniallBody).takeReferences},
-	{"input.reference_video_urls", true, takeTexts(func(a *catalog.Ask) *catalog.Given[[]catalog.Given[string]] { return &a.Videos })},
-	{"input.img_url", true, takePointer(func(a *catalog.Ask) *catalog.Given[string] { return &a.Image })},
-	{"input.audio_url", true, takePointer(func(a *catalog.Ask) *catalog.Given[string] { return &a.Audio })},
-	{"input.media", true, (*uniallBody).takeMedia},
-	{"input.template", true, (*uniallBody).refuseKey},
-	{"parameters.size", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Size })},
-	{"parameters.resolution", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Tier })},
-	{"parameters.ratio", true, (*uniallBody).takeFormat},
-	{"parameters.duration", true, (*uniallBody).takeDuration},
-	{"parameters.shot_type", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.ShotType })},
-	{"parameters.audio", true, takeFlag(func(a *catalog.Ask) *catalog.Given[bool] { return &a.Sound })},
-	{"parameters.prompt_extend", true, takeFlag(func(a *catalog.Ask) *catalog.Given[bool] { return &a.PromptExpansion })},
-	{"parameters.watermark", true, takeFlag(func(a *catalog.Ask) *catalog.Given[bool] { return &a.Watermark })},
-	{"parameters.seed", true, takeNumber(func(a *catalog.Ask) *catalog.Given[catalog.Number] { return &a.Seed })},
+var dashScopeFields = []requestField{
+	{"input.prompt", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Prompt })},
+	{"input.negative_prompt", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.NegativePrompt })},
+	{"input.reference_urls", true, (*requestDecoder).decodeReferences},
+	{"input.reference_video_urls", true, decodeReferenceList(func(a *catalog.RawRequest) *catalog.Field[[]catalog.Field[string]] { return &a.Videos })},
+	{"input.img_url", true, decodeURLOrFile(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Image })},
+	{"input.audio_url", true, decodeURLOrFile(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Audio })},
+	{"input.media", true, (*requestDecoder).decodeMedia},
+	{"input.template", true, (*requestDecoder).rejectField},
+	{"parameters.size", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Size })},
+	{"parameters.resolution", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Tier })},
+	{"parameters.ratio", true, (*requestDecoder).decodeAspectRatio},
+	{"parameters.duration", true, (*requestDecoder).decodeDuration},
+	{"parameters.shot_type", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.ShotType })},
+	{"parameters.audio", true, decodeBool(func(a *catalog.RawRequest) *catalog.Field[bool] { return &a.Sound })},
+	{"parameters.prompt_extend", true, decodeBool(func(a *catalog.RawRequest) *catalog.Field[bool] { return &a.PromptExpansion })},
+	{"parameters.watermark", true, decodeBool(func(a *catalog.RawRequest) *catalog.Field[bool] { return &a.Watermark })},
+	{"parameters.seed", true, decodeNumber(func(a *catalog.RawRequest) *catalog.Field[catalog.Number] { return &a.Seed })},
 }
 
-// decodeDashScope reads the body of an order in DashScope's dialect (R2V, T2V, I2V API
-// references, "create task"). uploaded gives the id of the file under an oss:// key,
-// "" when it is no key of ours.
-func decodeDashScope(root jsonValue, models *catalog.Catalog, uploaded func(key string) string) catalog.Ask {
-	u := &uniallBody{}
+// decodeDashScope decodes the body of a create request in DashScope's dialect (R2V, T2V
+// and I2V API references, "create task"). uploaded returns the id of the file uploaded
+// under an oss:// key, "" for a key that this server did not issue.
+func decodeDashScope(root jsonValue, models *catalog.Catalog, fileIDByKey func(key string) string) catalog.RawRequest {
+	d := &requestDecoder{}
 	body := map[string]jsonMember{}
 
-	for _, m := range u.once(root.only([]string{"model", dashScopeInput, dashScopeParameters}), "") {
+	for _, m := range d.uniqueMembers(root.onlyMembers([]string{"model", dashScopeInput, dashScopeParameters}), "") {
 		if m.value.kind != jsonNull {
 			body[m.name] = m
 		}
 	}
 
 	if m, ok := body["model"]; ok {
-		u.ask.Model = given(u, spot{m.value, m.name}, m.value.text, m.value.kind == jsonString, "a string")
+		d.raw.Model = fieldAt(d, locatedValue{m.value, m.name}, m.value.text, m.value.kind == jsonString, "a string")
 	}
 
-	keys := keysOf(u.ask.Model.Value)
+	keys := dashScopeKeysOf(d.raw.Model.Value)
 	if _, ok := body[dashScopeInput]; !ok {
-		u.fault(math.MaxInt, fault.CodeMissingField, dashScopeInput, "Say in `input` what the video shall show.")
+		d.addFault(math.MaxInt, fault.CodeMissingField, dashScopeInput, "`input` is missing; describe in it what the video should show.")
 	}
 
 	for _, name := range []string{dashScopeInput, dashScopeParameters} {
 		if m, ok := body[name]; ok && m.value.kind != jsonObject {
-			u.wrongType(m.value, name, "an object")
+			d.addWrongType(m.value, name, "an object")
 		}
 
-		for _, m := range u.once(body[name].value.only(keys), name) {
-			i := slices.IndexFunc(dashScopeFields, func(f uniallField) bool { return f.name == name+"."+m.name })
+		for _, m := range d.uniqueMembers(body[name].value.onlyMembers(keys), name) {
+			i := slices.IndexFunc(dashScopeFields, func(f requestField) bool { return f.name == name+"."+m.name })
 			if i >= 0 && m.value.kind != jsonNull {
-				dashScopeFields[i].take(u, m.value, name+"."+m.name)
+				dashScopeFields[i].decode(d, m.value, name+"."+m.name)
 			}
 		}
 	}
 
-	u.ask.Model.Value = models.Called("dashscope", u.ask.Model.Value)
+	d.raw.Model.Value = models.LocalName("dashscope", d.raw.Model.Value)
 
-	u.ask.Names = map[string]string{"prompt": "input.prompt", "image": "input.img_url", "references": "input.reference_urls"}
-	if slices.Contains(keys, "media") && u.ask.References.Param != "input.reference_urls" {
-		u.ask.Names["image"] = "input.media"
-		u.ask.Names["references"] = "input.media"
-		u.ask.Retell = retellCounted
+	d.raw.FieldNames = map[string]string{"prompt": "input.prompt", "image": "input.img_url", "references": "input.reference_urls"}
+	if slices.Contains(keys, "media") && d.raw.References.Param != "input.reference_urls" {
+		d.raw.FieldNames["image"] = "input.media"
+		d.raw.FieldNames["references"] = "input.media"
+		d.raw.RewritePrompt = rewriteCountedReferences
 	}
 
-	u.ask.Wordless = true
-	u.settleDashScope(uploaded)
+	d.raw.PromptOptional = true
+	d.resolveDashScope(fileIDByKey)
 
-	return u.ask
+	return d.raw
 }
 
-// only is an object without the members that are ignored, however often they stand.
-func (v jsonValue) only(names []string) jsonValue {
+// onlyMembers returns an object without the members that are ignored, even if they are
+// repeated.
+func (v jsonValue) onlyMembers(names []string) jsonValue {
 	v.members = slices.DeleteFunc(slices.Clone(v.members), func(m jsonMember) bool { return !slices.Contains(names, m.name) })
 	return v
 }
 
-// keysOf is every key that bodies for a model have.
-func keysOf(model string) []string {
-	for _, line := range dashScopeLines {
-		if strings.HasPrefix(model, line.begins) {
-			return append(slices.Clone(dashScopeKeys), line.keys...)
+// dashScopeKeysOf returns every key that a body for a model may have.
+func dashScopeKeysOf(model string) []string {
+	for _, series := range dashScopeSeries {
+		if strings.HasPrefix(model, series.prefix) {
+			return append(slices.Clone(dashScopeKeys), series.keys...)
 		}
 	}
 
-	all := slices.Clone(dashScopeKeys) // a model of ours alone
-	for _, line := range dashScopeLines {
-		all = append(all, line.keys...)
+	all := slices.Clone(dashScopeKeys) // a model that only Unireel has
+	for _, series := range dashScopeSeries {
+		all = append(all, series.keys...)
 	}
 
 	return all
 }
 
-// settleDashScope settles what several fields say together.
-func (u *uniallBody) settleDashScope(uploaded func(string) string) {
-	a := &u.ask
-	if a.References.Has() && a.Videos.Has() {
-		u.fault(a.Videos.At, fault.CodeConflict, a.Videos.Param, "`input.reference_urls` gives videos too; put all into it.")
-		a.Videos = catalog.Given[[]catalog.Given[string]]{}
+// resolveDashScope resolves fields that depend on each other, and oss:// keys.
+func (d *requestDecoder) resolveDashScope(fileIDByKey func(string) string) {
+	raw := &d.raw
+	if raw.References.IsSet() && raw.Videos.IsSet() {
+		d.addFault(raw.Videos.Pos, fault.CodeConflictingFields, raw.Videos.Param, "`input.reference_urls` may contain videos too; put all references into it.")
+		raw.Videos = catalog.Field[[]catalog.Field[string]]{}
 	}
 
-	if a.Sound.Fit() && !a.Sound.Value {
-		a.Audio = catalog.Given[string]{} // "audio: false takes precedence over audio_url"
+	if raw.Sound.Valid() && !raw.Sound.Value {
+		raw.Audio = catalog.Field[string]{} // "audio: false takes precedence over audio_url"
 	}
 
-	u.place(&a.Image, uploaded)
-	bare(&a.Image)
-	u.place(&a.Audio, uploaded)
+	d.resolveUpload(&raw.Image, fileIDByKey)
+	addDataURIPrefix(&raw.Image)
+	d.resolveUpload(&raw.Audio, fileIDByKey)
 
-	for i := range a.Videos.Value {
-		u.place(&a.Videos.Value[i], uploaded)
+	for i := range raw.Videos.Value {
+		d.resolveUpload(&raw.Videos.Value[i], fileIDByKey)
 	}
 
-	for i := range a.References.Value {
-		u.place(&a.References.Value[i].URL, uploaded)
+	for i := range raw.References.Value {
+		d.resolveUpload(&raw.References.Value[i].URL, fileIDByKey)
 	}
 }
 
-// place puts a file's id where an oss:// key stands.
-func (u *uniallBody) place(g *catalog.Given[string], uploaded func(string) string) {
-	key, ok := strings.CutPrefix(g.Value, "oss://")
+// resolveUpload replaces an oss:// key with the id of its file.
+func (d *requestDecoder) resolveUpload(field *catalog.Field[string], fileIDByKey func(string) string) {
+	key, ok := strings.CutPrefix(field.Value, "oss://")
 	if !ok {
 		return
 	}
 
-	if g.Value = uploaded(key); g.Value == "" {
-		g.Wrong = true
-		u.fault(g.At, fault.CodeInvalidValue, g.Param, "Nothing was uploaded here under this oss:// key; GET /api/v1/uploads?action=getPolicy says where to upload.")
+	if field.Value = fileIDByKey(key); field.Value == "" {
+		field.BadType = true
+		d.addFault(field.Pos, fault.CodeInvalidValue, field.Param, "No file was uploaded here under this oss:// key; GET /api/v1/uploads?action=getPolicy returns where to upload.")
 	}
 }
 
-// bare takes a picture's bytes in base64 alone, as the AI SDK sends them.
-func bare(g *catalog.Given[string]) {
-	if strings.Contains(g.Value, ":") {
+// addDataURIPrefix turns plain base64 of an image into a data URI; the AI SDK sends images
+// without a prefix. Only the first bytes are decoded, to detect the media type.
+func addDataURIPrefix(field *catalog.Field[string]) {
+	if strings.Contains(field.Value, ":") {
 		return
 	}
 
-	head := min(len(g.Value), base64.StdEncoding.EncodedLen(fetch.SniffBytes)) / 4 * 4
+	head := min(len(field.Value), base64.StdEncoding.EncodedLen(fetch.SniffBytes)) / 4 * 4
 
-	bytes, err := base64.StdEncoding.DecodeString(g.Value[:head])
+	bytes, err := base64.StdEncoding.DecodeString(field.Value[:head])
 	if media, ok := fetch.Sniff(bytes); err == nil && ok {
-		g.Value = "data:" + media.Name + ";base64," + g.Value
+		field.Value = "data:" + media.Name + ";base64," + field.Value
 	}
 }
 
-// refuseKey names what the supplier has and we do not, where leaving it out would
-// make another video.
-func (u *uniallBody) refuseKey(v jsonValue, param string) {
-	u.fault(v.at, fault.CodeInvalidValue, param, fmt.Sprintf("There is no `%s` here; leave it out.", brief(param)))
+// rejectField refuses a field that DashScope has and Unireel does not, where ignoring it
+// would produce a different video.
+func (d *requestDecoder) rejectField(v jsonValue, param string) {
+	d.addFault(v.pos, fault.CodeInvalidValue, param, fmt.Sprintf("`%s` is not supported here; leave it out.", truncateName(param)))
 }
 
-// takeFormat takes "16:9"; adaptive leaves it open.
-func (u *uniallBody) takeFormat(v jsonValue, param string) {
+// decodeAspectRatio takes a ratio like "16:9"; "adaptive" leaves it open.
+func (d *requestDecoder) decodeAspectRatio(v jsonValue, param string) {
 	if v.text != "adaptive" {
-		u.ask.Format = given(u, spot{v, param}, v.text, v.kind == jsonString, "a string like 16:9")
+		d.raw.AspectRatio = fieldAt(d, locatedValue{v, param}, v.text, v.kind == jsonString, "a string like 16:9")
 	}
 }
 
-// mediaTypes: what an entry of input.media is to us.
+// mediaTypes maps the type of an entry of input.media to the kind of reference; "" is the
+// first frame.
 var mediaTypes = map[string]catalog.Kind{
 	"reference_image": catalog.Image, "reference_video": catalog.Video,
 	"first_frame": "", "driving_audio": catalog.Audio, "reference_audio": catalog.Audio,
 }
 
-// takeMedia takes pictures, videos and sounds in one list.
-func (u *uniallBody) takeMedia(v jsonValue, param string) {
-	whole := given(u, spot{v, param}, []catalog.Pointed(nil), v.kind == jsonArray, "an array of objects with type and url")
+// decodeMedia takes pictures, videos and audio from one list.
+func (d *requestDecoder) decodeMedia(v jsonValue, param string) {
+	references := fieldAt(d, locatedValue{v, param}, []catalog.ReferenceInput(nil), v.kind == jsonArray, "an array of objects with type and url")
 	for i, item := range v.items {
-		place := fmt.Sprintf("%s[%d]", param, i)
+		path := fmt.Sprintf("%s[%d]", param, i)
 		if item.kind != jsonObject {
-			u.wrongType(item, place, "an object with type and url")
+			d.addWrongType(item, path, "an object with type and url")
 
-			whole.Wrong = true
+			references.BadType = true
 
 			continue
 		}
 
-		m := u.medium(item, place)
+		m := d.readMediaItem(item, path)
 
 		kind, known := mediaTypes[m.Type.Value]
 		switch {
-		case !m.Type.Fit():
+		case !m.Type.Valid():
 		case !known:
-			u.fault(m.Type.At, fault.CodeInvalidValue, m.Type.Param, fmt.Sprintf("There are no media of the type %q here, but %s.", brief(m.Type.Value), strings.Join(slices.Sorted(maps.Keys(mediaTypes)), ", ")))
+			d.addFault(m.Type.Pos, fault.CodeInvalidValue, m.Type.Param, fmt.Sprintf("The media type %q is not supported; use one of %s.", truncateName(m.Type.Value), strings.Join(slices.Sorted(maps.Keys(mediaTypes)), ", ")))
 		case kind == "":
-			u.single(&u.ask.Image, m.URL)
+			d.setSingle(&d.raw.Image, m.URL)
 		case kind == catalog.Audio:
-			u.single(&u.ask.Audio, m.URL)
+			d.setSingle(&d.raw.Audio, m.URL)
 		default:
 			m.Type.Value = string(kind)
-			whole.Value = append(whole.Value, m)
+			references.Value = append(references.Value, m)
 		}
 	}
 
-	if len(whole.Value) > 0 || whole.Wrong {
-		u.ask.References = whole
+	if len(references.Value) > 0 || references.BadType {
+		d.raw.References = references
 	}
 }
 
-// single takes what there is one of.
-func (u *uniallBody) single(slot *catalog.Given[string], g catalog.Given[string]) {
-	if slot.Has() {
-		u.fault(g.At, fault.CodeInvalidValue, g.Param, fmt.Sprintf("There is one of this kind at most; `%s` is it.", slot.Param))
+// setSingle sets a field that may be given only once.
+func (d *requestDecoder) setSingle(slot *catalog.Field[string], field catalog.Field[string]) {
+	if slot.IsSet() {
+		d.addFault(field.Pos, fault.CodeInvalidValue, field.Param, fmt.Sprintf("At most one of this kind is allowed; `%s` already gives it.", slot.Param))
 		return
 	}
 
-	*slot = g
+	*slot = field
 }
 
-// medium reads one entry of input.media. Other keys are ignored.
-func (u *uniallBody) medium(object jsonValue, place string) (p catalog.Pointed) {
-	missing := func(name string) catalog.Given[string] {
-		param := place + "." + name
-		u.fault(math.MaxInt, fault.CodeMissingField, param, "A medium has a type and a url.")
+// readMediaItem reads one entry of input.media. Other keys are ignored.
+func (d *requestDecoder) readMediaItem(object jsonValue, path string) (ref catalog.ReferenceInput) {
+	missing := func(name string) catalog.Field[string] {
+		param := path + "." + name
+		d.addFault(math.MaxInt, fault.CodeMissingField, param, "An entry of `input.media` needs a type and a url.")
 
-		return catalog.Given[string]{Param: param, At: object.at, Wrong: true}
+		return catalog.Field[string]{Param: param, Pos: object.pos, BadType: true}
 	}
-	for _, m := range u.once(object.only([]string{"type", "url", "reference_voice"}), place) {
-		param := place + "." + m.name
+	for _, m := range d.uniqueMembers(object.onlyMembers([]string{"type", "url", "reference_voice"}), path) {
+		param := path + "." + m.name
 		switch {
 		case m.value.kind == jsonNull:
 		case m.name == "type":
-			p.Type = given(u, spot{m.value, param}, m.value.text, m.value.kind == jsonString, "a string")
+			ref.Type = fieldAt(d, locatedValue{m.value, param}, m.value.text, m.value.kind == jsonString, "a string")
 		case m.name == "url":
-			p.URL = u.pointer(spot{m.value, param}, "a string")
+			ref.URL = d.urlOrFile(locatedValue{m.value, param}, "a string")
 		case m.name == "reference_voice":
-			u.refuseKey(m.value, param)
+			d.rejectField(m.value, param)
 		}
 	}
 
-	if !p.Type.Has() {
-		p.Type = missing("type")
+	if !ref.Type.IsSet() {
+		ref.Type = missing("type")
 	}
 
-	if !p.URL.Has() {
-		p.URL = missing("url")
+	if !ref.URL.IsSet() {
+		ref.URL = missing("url")
 	}
 
-	return p
+	return ref
 }
 
-// counted is how prompts from 2.7 on name a reference: "Image 1", "Video 1", 图1, 视频1,
-// each kind counted for itself.
-var counted = regexp.MustCompile(`(?i)\b(image|video) ?([0-9]+)|(图|视频) ?([0-9]+)`)
+// countedReference matches how prompts from 2.7 on name a reference: "Image 1", "Video 1",
+// 图1, 视频1. Each kind is counted separately.
+var countedReference = regexp.MustCompile(`(?i)\b(image|video) ?([0-9]+)|(图|视频) ?([0-9]+)`)
 
-// retellCounted names the references as we do, character1 and on. What is none of them
-// stays as it is.
-func retellCounted(prompt string, references []catalog.Reference) string {
-	numbers := map[catalog.Kind][]int{} // of the references of a kind, in our order
+// rewriteCountedReferences rewrites the references in a prompt to our names, character1
+// and so on. Text that names no existing reference stays unchanged.
+func rewriteCountedReferences(prompt string, references []catalog.Reference) string {
+	numbers := map[catalog.Kind][]int{} // our numbers of the references of each kind, in order
 	for i, ref := range references {
 		numbers[ref.Kind] = append(numbers[ref.Kind], i+1)
 	}
 
 	words := map[string]catalog.Kind{"image": catalog.Image, "video": catalog.Video, "图": catalog.Image, "视频": catalog.Video}
 
-	return counted.ReplaceAllStringFunc(prompt, func(said string) string {
-		m := counted.FindStringSubmatch(said)
+	return countedReference.ReplaceAllStringFunc(prompt, func(match string) string {
+		m := countedReference.FindStringSubmatch(match)
 		list := numbers[words[strings.ToLower(m[1]+m[3])]]
 
 		n, err := strconv.Atoi(m[2] + m[4])
 		if err != nil || n < 1 || n > len(list) {
-			return said
+			return match
 		}
 
 		return "character" + strconv.Itoa(list[n-1])

@@ -36,22 +36,22 @@ type dashScopeRow struct {
 	Function  string `json:"user_api_unique_key"`
 }
 
-// listDashScope is GET /api/v1/tasks: the tasks of a day, newest first.
-func (a *API) listDashScope(c *call) error {
-	query := c.r.URL.Query()
+// listDashScope is GET /api/v1/tasks: the tasks of one day, newest first.
+func (a *API) listDashScope(c *requestContext) error {
+	query := c.req.URL.Query()
 
-	f, page, err := a.listed(query)
+	f, page, err := a.readDashScopeFilter(query)
 	if err != nil {
 		return err
 	}
 
 	f.Account = c.key.Account
-	answer := dashScopeList{RequestID: c.id, Data: []dashScopeRow{}, Page: page, Size: f.Limit}
+	response := dashScopeList{RequestID: c.id, Data: []dashScopeRow{}, Page: page, Size: f.Limit}
 
 	var list []task.Task
 
-	if query.Get("status") != dashScopeUnknown { // there is none of which we would not know
-		if answer.Total, err = a.Store.CountTasks(c.ctx(), f); err == nil && int64(f.Skip) < answer.Total {
+	if query.Get("status") != dashScopeUnknown { // no stored task is UNKNOWN
+		if response.Total, err = a.Store.CountTasks(c.ctx(), f); err == nil && int64(f.Offset) < response.Total {
 			list, _, err = a.Store.Tasks(c.ctx(), f)
 		}
 	}
@@ -60,45 +60,53 @@ func (a *API) listDashScope(c *call) error {
 		return fmt.Errorf("list tasks: %w", err)
 	}
 
-	answer.Pages = (answer.Total + int64(f.Limit) - 1) / int64(f.Limit)
+	response.Pages = (response.Total + int64(f.Limit) - 1) / int64(f.Limit)
 	for _, t := range list {
-		answer.Data = append(answer.Data, dashScopeRow{
-			TaskID: t.ID, Status: dashScopeStatuses[t.State.Status()], Model: t.Model, Key: t.Key, Account: t.Account, Parent: t.Account,
-			CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, EndedAt: t.CompletedAt, Function: "apikey:v1:aigc:video-generation:video-synthesis:" + t.Model,
+		response.Data = append(response.Data, dashScopeRow{
+			TaskID:    t.ID,
+			Status:    dashScopeStatuses[t.State.Status()],
+			Model:     t.Model,
+			Key:       t.Key,
+			Account:   t.Account,
+			Parent:    t.Account,
+			CreatedAt: t.CreatedAt,
+			StartedAt: t.StartedAt,
+			EndedAt:   t.CompletedAt,
+			Function:  "apikey:v1:aigc:video-generation:video-synthesis:" + t.Model,
 		})
 	}
 
-	return c.json(http.StatusOK, answer)
+	return c.json(http.StatusOK, response)
 }
 
 const (
-	dashScopePage = 10      // tasks of a page
-	maxPage       = 1 << 20 // a page's number; no list of a day is longer
-	listDay       = 24 * time.Hour
+	dashScopePageSize = 10      // tasks per page
+	maxPageNumber     = 1 << 20 // the highest page number; no day has more pages
+	maxListSpan       = 24 * time.Hour
 )
 
-// listed reads what a list shall have, and its page. Other parameters are ignored.
-func (a *API) listed(query url.Values) (f store.Filter, page int, err error) {
+// readDashScopeFilter parses the filter and the page number. Other parameters are ignored.
+func (a *API) readDashScopeFilter(query url.Values) (f store.TaskFilter, page int, err error) {
 	var faults []fault.Fault
 
-	wrong := func(param, detail string) {
+	invalid := func(param, detail string) {
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, param, detail))
 	}
-	number := func(name string, none, most int) int {
+	number := func(name string, fallback, limit int) int {
 		n, err := strconv.Atoi(query.Get(name))
 		switch {
 		case query.Get(name) == "":
-			return none
-		case err != nil || n < 1 || n > most:
-			wrong(name, fmt.Sprintf("It is a whole number from 1 to %d.", most))
-			return none
+			return fallback
+		case err != nil || n < 1 || n > limit:
+			invalid(name, fmt.Sprintf("This must be a whole number from 1 to %d.", limit))
+			return fallback
 		}
 
 		return n
 	}
-	page = number("page_no", 1, maxPage)
-	f.Limit = number("page_size", dashScopePage, maxLimit)
-	f.Skip = (page - 1) * f.Limit
+	page = number("page_no", 1, maxPageNumber)
+	f.Limit = number("page_size", dashScopePageSize, maxLimit)
+	f.Offset = (page - 1) * f.Limit
 	f.ID = query.Get("task_id")
 
 	f.Model = query.Get("model_name")
@@ -109,31 +117,31 @@ func (a *API) listed(query url.Values) (f store.Filter, page int, err error) {
 	}
 
 	if s := query.Get("status"); s != "" && s != dashScopeUnknown && f.States == nil {
-		wrong("status", "A status is PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED or UNKNOWN.")
+		invalid("status", "The status must be PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED or UNKNOWN.")
 	}
 
-	moment := func(name string, none time.Time) time.Time {
+	timestamp := func(name string, fallback time.Time) time.Time {
 		at, err := time.ParseInLocation("20060102150405", query.Get(name), beijing)
 		switch {
 		case query.Get(name) == "":
-			return none
+			return fallback
 		case err != nil:
-			wrong(name, "It is a time in UTC+8 like 20260102150405.")
-			return none
+			invalid(name, "This must be a time in UTC+8 like 20260102150405.")
+			return fallback
 		}
 
 		return at
 	}
-	end := moment("end_time", a.Now().Truncate(time.Second)).Add(time.Second) // the second that it names is included
+	end := timestamp("end_time", a.Now().Truncate(time.Second)).Add(time.Second) // includes the second that it names
 
-	start := moment("start_time", end.Add(-listDay))
-	if end.Sub(start) > listDay+time.Second {
-		wrong("start_time", "A list is of 24 hours at most; give an earlier end_time too.")
+	start := timestamp("start_time", end.Add(-maxListSpan))
+	if end.Sub(start) > maxListSpan+time.Second {
+		invalid("start_time", "A list covers at most 24 hours; give an earlier end_time too.")
 	}
 
 	f.From = start.UnixMilli()
-
 	f.Until = end.UnixMilli()
+
 	if joined := fault.Join(faults); joined != nil {
 		return f, page, joined
 	}

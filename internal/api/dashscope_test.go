@@ -16,15 +16,15 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-const synthesis = "/api/v1/services/aigc/video-generation/video-synthesis"
+const dashScopeCreatePath = "/api/v1/services/aigc/video-generation/video-synthesis"
 
-func (w *world) synthesize(key, body string, headers ...string) answer {
-	w.t.Helper()
-	return w.ask(key, "POST", synthesis, body, append(headers, "Content-Type", "application/json", "X-DashScope-Async", "enable")...)
+func (env *testEnv) createDashScope(key, body string, headers ...string) testResponse {
+	env.t.Helper()
+	return env.request(key, "POST", dashScopeCreatePath, body, append(headers, "Content-Type", "application/json", "X-DashScope-Async", "enable")...)
 }
 
-// at follows keys through objects, "output.task_id".
-func (a answer) at(t testing.TB, path string) any {
+// field returns the value at a path of keys such as "output.task_id".
+func (a testResponse) field(t testing.TB, path string) any {
 	t.Helper()
 
 	var v any = a.json(t)
@@ -36,17 +36,17 @@ func (a answer) at(t testing.TB, path string) any {
 	return v
 }
 
-// made is the request that a task was written with.
-func (w *world) made(id string) (r catalog.Request) {
-	w.t.Helper()
+// storedRequest returns the request that was stored with a task.
+func (env *testEnv) storedRequest(id string) (r catalog.Request) {
+	env.t.Helper()
 
-	body, _, err := w.store.Request(w.t.Context(), id)
+	body, _, err := env.store.Request(env.t.Context(), id)
 	if err == nil {
 		err = json.Unmarshal(body, &r)
 	}
 
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 
 	return r
@@ -54,22 +54,22 @@ func (w *world) made(id string) (r catalog.Request) {
 
 const dashScopeT2V = `{"model":"wan2.6-t2v","input":{"prompt":"waves"},"parameters":{"size":"1280*720"}}`
 
-func TestDashScopesOrdersAreOurs(t *testing.T) {
+func TestDashScopeCreate(t *testing.T) {
 	otter := `"file_sample_otter"`
 
-	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/alice/credit", `{"amount":"100","ref":"more"}`)
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		env.adminRequest("POST", "/admin/v1/accounts/alice/credit", `{"amount":"100","ref":"more"}`)
 
 		for name, tt := range map[string]struct{ body, want string }{
 			"R2V": {
 				`{"model":"wan2.6-r2v-flash","input":{"prompt":"Character2 meets character1","negative_prompt":"blur","reference_urls":[` + otter + `,"https://example.com/a.mp4"]},"parameters":{"size":"1280*720","duration":10,"shot_type":"multi","audio":false,"watermark":false,"seed":42}}`,
 				"wan2.6-r2v-flash-720p-silent r2v 1280*720 10s multi seed 42 [ input.reference_urls[0],  input.reference_urls[1]] Character2 meets character1",
 			},
-			"R2V of defaults": {
+			"R2V with defaults": {
 				`{"model":"wan2.6-r2v","input":{"prompt":"p","extend_prompt":true,"reference_urls":[` + otter + `],"nonsense":{},"nonsense":1},"parameters":{"audio":false,"resolution":"720P","audio":true,"x":[1]},"y":0,"":1,"":2}`,
 				"wan2.6-r2v-1080p r2v 1920*1080 5s single seed -1 [ input.reference_urls[0]] p",
 			},
-			"R2V of its first days": {
+			"R2V with the older field": {
 				`{"model":"wan2.6-r2v","input":{"prompt":"p","reference_video_urls":["https://example.com/a.mp4"]},"parameters":null}`,
 				"wan2.6-r2v-1080p r2v 1920*1080 5s single seed -1 [video input.reference_video_urls[0]] p",
 			},
@@ -81,7 +81,7 @@ func TestDashScopesOrdersAreOurs(t *testing.T) {
 				`{"model":"wan2.6-i2v-flash","input":{"prompt":"p","img_url":` + otter + `,"audio_url":"https://example.com/a.mp3"},"parameters":{"resolution":"720P","size":"1*1","audio":false}}`,
 				"wan2.6-i2v-flash-720p-silent i2v 1280*720 5s single seed -1 [image input.img_url] p",
 			},
-			"I2V of bytes alone": {
+			"I2V with base64 bytes only": {
 				`{"model":"wan2.6-i2v","input":{"img_url":"` + strings.TrimPrefix(pngURI, "data:image/png;base64,") + `"}}`,
 				"wan2.6-video-1080p i2v 1920*1080 5s single seed -1 [image input.img_url] ",
 			},
@@ -101,21 +101,21 @@ func TestDashScopesOrdersAreOurs(t *testing.T) {
 				`{"model":"wan3.0-video","input":{"prompt":"p","negative_prompt":"ignored"},"parameters":{"resolution":"480P","ratio":"adaptive","audio":false,"duration":30}}`,
 				"wan3.0-video-480p-silent t2v 832*480 30s single seed -1 [] p",
 			},
-			"ours": {
+			"Unireel's model name": {
 				`{"model":"wan2.6-video-720p","input":{"prompt":"p","img_url":` + otter + `}}`,
 				"wan2.6-video-720p i2v 1280*720 5s single seed -1 [image input.img_url] p",
 			},
 		} {
-			a := w.synthesize(w.alice, tt.body)
-			if a.status != 200 || a.at(t, "output.task_status") != "PENDING" || a.at(t, "request_id") != a.header.Get("X-Request-Id") {
+			a := env.createDashScope(env.alice, tt.body)
+			if a.status != 200 || a.field(t, "output.task_status") != "PENDING" || a.field(t, "request_id") != a.header.Get("X-Request-Id") {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
 				continue
 			}
 
-			id := a.at(t, "output.task_id").(string)
-			r := w.made(id)
+			id := a.field(t, "output.task_id").(string)
+			r := env.storedRequest(id)
 
-			got := fmt.Sprintf("%s %s %s %ds %s seed %d [%s] %s", r.Resolved, r.Mode, r.Size, r.Seconds, r.ShotType, r.Seed, strings.Join(w.references(id), ", "), r.Prompt)
+			got := fmt.Sprintf("%s %s %s %ds %s seed %d [%s] %s", r.Resolved, r.Mode, r.Size, r.Seconds, r.ShotType, r.Seed, strings.Join(env.references(id), ", "), r.Prompt)
 			if r.PromptExpansion != nil {
 				got += fmt.Sprintf(" expanded %v,", *r.PromptExpansion)
 			}
@@ -131,66 +131,66 @@ func TestDashScopesOrdersAreOurs(t *testing.T) {
 			var sent struct{ Input struct{ Prompt string } }
 
 			_ = json.Unmarshal([]byte(tt.body), &sent)
-			if v := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); v.at(t, "prompt") != sent.Input.Prompt {
-				t.Errorf("%s: the prompt as asked is %v", name, v.at(t, "prompt"))
+			if v := env.request(env.alice, "GET", "/v1/videos/"+id, ""); v.field(t, "prompt") != sent.Input.Prompt {
+				t.Errorf("%s: the original prompt is %v", name, v.field(t, "prompt"))
 			}
 		}
 
-		w.sound()
+		env.checkIntegrity()
 	})
 }
 
-func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
+func TestDashScopeCreateErrors(t *testing.T) {
 	with := func(model, input, parameters string) string {
 		return `{"model":"` + model + `","input":{` + input + `},"parameters":{` + parameters + `}}`
 	}
 
-	onEach(t, func(t *testing.T, w *world) {
-		w.operate("POST", "/admin/v1/accounts/bob/credit", `{"amount":"-9.99","ref":"taken back"}`)
-		few := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"models":["wan2.6-r2v"]}`).json(t)["secret"].(string)
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		env.adminRequest("POST", "/admin/v1/accounts/bob/credit", `{"amount":"-9.99","ref":"taken back"}`)
+		oneModelKey := env.adminRequest("POST", "/admin/v1/accounts/alice/keys", `{"models":["wan2.6-r2v"]}`).json(t)["secret"].(string)
 
-		trainee := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"budget_day":"0.01"}`).json(t)["secret"].(string)
+		limitedKey := env.adminRequest("POST", "/admin/v1/accounts/alice/keys", `{"budget_day":"0.01"}`).json(t)["secret"].(string)
 		for name, tt := range map[string]struct {
 			key, body, want string
 			names           []string
 		}{
-			"no JSON":        {w.alice, `{`, "400 BadRequest.IllegalInput", nil},
-			"no object":      {w.alice, `[]`, "400 InvalidParameter", nil},
-			"no model":       {w.alice, `{"input":{"prompt":"p"}}`, "400 BadRequest.EmptyModel", []string{"model:"}},
-			"another model":  {w.alice, with("wan2.6-t3v", `"prompt":"p"`, ""), "404 ModelNotFound", []string{"model:", "wan2.6-t2v"}},
-			"no input":       {w.alice, `{"model":"wan2.6-t2v"}`, "400 BadRequest.EmptyInput", []string{"input:"}},
-			"odd input":      {w.alice, `{"model":"wan2.6-t2v","input":[],"parameters":1}`, "400 InvalidParameter", []string{"input: ", "parameters: ", "input.prompt: "}},
-			"no prompt":      {w.alice, with("wan2.6-t2v", "", ""), "400 InvalidParameter", []string{"input.prompt: "}},
-			"no references":  {w.alice, with("wan2.6-r2v", `"prompt":"p","media":[]`, ""), "400 InvalidParameter", []string{"input.reference_urls: ", "give them in `input.reference_urls`."}},
-			"no media":       {w.alice, with("wan2.7-r2v", `"prompt":"p","reference_urls":["file_sample_otter"]`, ""), "400 InvalidParameter", []string{"input.media: "}},
-			"no picture":     {w.alice, with("wan2.6-i2v", `"prompt":"p"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
-			"out of bounds":  {w.alice, with("wan2.6-r2v", `"prompt":"p","reference_urls":["file_sample_otter"]`, `"duration":11,"size":"720P","seed":-2,"shot_type":"many"`), "400 InvalidParameter", []string{"parameters.duration: ", "parameters.size: ", "parameters.seed: ", "parameters.shot_type: "}},
-			"other bounds":   {w.alice, with("wan2.7-t2v", `"prompt":"p"`, `"resolution":"4K","ratio":"2:1"`), "400 InvalidParameter", []string{"parameters.resolution: ", "parameters.ratio: "}},
-			"no ratio":       {w.alice, with("wan2.7-t2v", `"prompt":"p"`, `"ratio":"x"`), "400 InvalidParameter", []string{"parameters.ratio: "}},
-			"long":           {w.alice, with("wan2.6-t2v", `"prompt":"`+strings.Repeat("长", 1501)+`"`, ""), "400 InvalidParameter", []string{"input.prompt: "}},
-			"types":          {w.alice, with("wan2.6-i2v-flash", `"prompt":1,"img_url":[]`, `"audio":"yes","watermark":0,"seed":"1","resolution":7`), "400 InvalidParameter", []string{"input.prompt: ", "input.img_url: ", "parameters.audio: ", "parameters.watermark: ", "parameters.seed: ", "parameters.resolution: "}},
-			"twice":          {w.alice, with("wan2.6-t2v", `"prompt":"p","prompt":"q"`, ""), "400 InvalidParameter", []string{"input.prompt: "}},
-			"both lists":     {w.alice, with("wan2.6-r2v", `"prompt":"p","reference_urls":["file_sample_otter"],"reference_video_urls":["https://example.com/"]`, ""), "400 InvalidParameter", []string{"input.reference_video_urls: "}},
-			"media":          {w.alice, with("wan2.7-r2v", `"prompt":"p","media":[{"type":"last_frame","url":"https://example.com/"},{"url":"x"},{"type":"reference_image"},7,{"type":"reference_video","url":"https://example.com/","reference_voice":"v"}]`, ""), "400 InvalidParameter", []string{"input.media[0].type: ", "input.media[1].type: ", "input.media[2].url: ", "input.media[3]: ", "input.media[4].reference_voice: "}},
-			"two frames":     {w.alice, with("wan2.7-i2v", `"prompt":"p","media":[{"type":"first_frame","url":"file_sample_otter"},{"type":"first_frame","url":"file_sample_otter"}]`, ""), "400 InvalidParameter", []string{"input.media[1].url: "}},
-			"a template":     {w.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"file_sample_otter","template":"spin"`, ""), "400 InvalidParameter", []string{"input.template: "}},
-			"an odd link":    {w.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"ftp://example.com/"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
-			"a private host": {w.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"http://127.0.0.1/"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
-			"no such upload": {w.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"oss://x/y.png"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
-			"no credit":      {w.bob, dashScopeT2V, "400 Arrearage", nil},
-			"no budget":      {trainee, dashScopeT2V, "400 Arrearage", nil},
-			"no such models": {few, dashScopeT2V, "403 Model.AccessDenied", nil},
+			"no JSON":        {env.alice, `{`, "400 BadRequest.IllegalInput", nil},
+			"no object":      {env.alice, `[]`, "400 InvalidParameter", nil},
+			"no model":       {env.alice, `{"input":{"prompt":"p"}}`, "400 BadRequest.EmptyModel", []string{"model:"}},
+			"unknown model":  {env.alice, with("wan2.6-t3v", `"prompt":"p"`, ""), "404 ModelNotFound", []string{"model:", "wan2.6-t2v"}},
+			"no input":       {env.alice, `{"model":"wan2.6-t2v"}`, "400 BadRequest.EmptyInput", []string{"input:"}},
+			"wrong types":    {env.alice, `{"model":"wan2.6-t2v","input":[],"parameters":1}`, "400 InvalidParameter", []string{"input: ", "parameters: ", "input.prompt: "}},
+			"no prompt":      {env.alice, with("wan2.6-t2v", "", ""), "400 InvalidParameter", []string{"input.prompt: "}},
+			"no references":  {env.alice, with("wan2.6-r2v", `"prompt":"p","media":[]`, ""), "400 InvalidParameter", []string{"input.reference_urls: ", "put them in `input.reference_urls`."}},
+			"no media":       {env.alice, with("wan2.7-r2v", `"prompt":"p","reference_urls":["file_sample_otter"]`, ""), "400 InvalidParameter", []string{"input.media: "}},
+			"no picture":     {env.alice, with("wan2.6-i2v", `"prompt":"p"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
+			"out of bounds":  {env.alice, with("wan2.6-r2v", `"prompt":"p","reference_urls":["file_sample_otter"]`, `"duration":11,"size":"720P","seed":-2,"shot_type":"many"`), "400 InvalidParameter", []string{"parameters.duration: ", "parameters.size: ", "parameters.seed: ", "parameters.shot_type: "}},
+			"other bounds":   {env.alice, with("wan2.7-t2v", `"prompt":"p"`, `"resolution":"4K","ratio":"2:1"`), "400 InvalidParameter", []string{"parameters.resolution: ", "parameters.ratio: "}},
+			"no ratio":       {env.alice, with("wan2.7-t2v", `"prompt":"p"`, `"ratio":"x"`), "400 InvalidParameter", []string{"parameters.ratio: "}},
+			"long prompt":    {env.alice, with("wan2.6-t2v", `"prompt":"`+strings.Repeat("长", 1501)+`"`, ""), "400 InvalidParameter", []string{"input.prompt: "}},
+			"field types":    {env.alice, with("wan2.6-i2v-flash", `"prompt":1,"img_url":[]`, `"audio":"yes","watermark":0,"seed":"1","resolution":7`), "400 InvalidParameter", []string{"input.prompt: ", "input.img_url: ", "parameters.audio: ", "parameters.watermark: ", "parameters.seed: ", "parameters.resolution: "}},
+			"duplicate":      {env.alice, with("wan2.6-t2v", `"prompt":"p","prompt":"q"`, ""), "400 InvalidParameter", []string{"input.prompt: "}},
+			"both lists":     {env.alice, with("wan2.6-r2v", `"prompt":"p","reference_urls":["file_sample_otter"],"reference_video_urls":["https://example.com/"]`, ""), "400 InvalidParameter", []string{"input.reference_video_urls: "}},
+			"media":          {env.alice, with("wan2.7-r2v", `"prompt":"p","media":[{"type":"last_frame","url":"https://example.com/"},{"url":"x"},{"type":"reference_image"},7,{"type":"reference_video","url":"https://example.com/","reference_voice":"v"}]`, ""), "400 InvalidParameter", []string{"input.media[0].type: ", "input.media[1].type: ", "input.media[2].url: ", "input.media[3]: ", "input.media[4].reference_voice: "}},
+			"two frames":     {env.alice, with("wan2.7-i2v", `"prompt":"p","media":[{"type":"first_frame","url":"file_sample_otter"},{"type":"first_frame","url":"file_sample_otter"}]`, ""), "400 InvalidParameter", []string{"input.media[1].url: "}},
+			"a template":     {env.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"file_sample_otter","template":"spin"`, ""), "400 InvalidParameter", []string{"input.template: "}},
+			"bad scheme":     {env.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"ftp://example.com/"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
+			"a private host": {env.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"http://127.0.0.1/"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
+			"no such upload": {env.alice, with("wan2.6-i2v", `"prompt":"p","img_url":"oss://x/y.png"`, ""), "400 InvalidParameter", []string{"input.img_url: "}},
+			"no credit":      {env.bob, dashScopeT2V, "400 Arrearage", nil},
+			"no budget":      {limitedKey, dashScopeT2V, "400 Arrearage", nil},
+			"model denied":   {oneModelKey, dashScopeT2V, "403 Model.AccessDenied", nil},
 		} {
-			a := w.synthesize(tt.key, tt.body)
+			a := env.createDashScope(tt.key, tt.body)
 
-			code, _ := a.code(t)
-			if got := fmt.Sprintf("%d %s", a.status, code); got != tt.want || a.at(t, "request_id") != a.header.Get("X-Request-Id") {
+			code, _ := a.errorCode(t)
+			if got := fmt.Sprintf("%d %s", a.status, code); got != tt.want || a.field(t, "request_id") != a.header.Get("X-Request-Id") {
 				t.Errorf("%s: %s, want %s\n%s", name, got, tt.want, a.body)
 			}
 
 			for _, field := range tt.names {
-				if said, _ := a.at(t, "message").(string); !strings.Contains(said, field) {
-					t.Errorf("%s: %q is not in %s", name, field, said)
+				if message, _ := a.field(t, "message").(string); !strings.Contains(message, field) {
+					t.Errorf("%s: %q is not in %s", name, field, message)
 				}
 			}
 		}
@@ -202,157 +202,158 @@ func TestWhatIsWrongWithADashScopeCreate(t *testing.T) {
 			"synchronous": {[]string{"X-DashScope-Async", ""}, "403 AccessDenied"},
 			"no JSON":     {[]string{"Content-Type", "text/html"}, "400 BadRequest.IllegalInput"},
 		} {
-			a := w.ask(w.alice, "POST", synthesis, dashScopeT2V, append([]string{"X-DashScope-Async", "enable"}, tt.headers...)...)
-			if code, _ := a.code(t); fmt.Sprintf("%d %s", a.status, code) != tt.want {
+			a := env.request(env.alice, "POST", dashScopeCreatePath, dashScopeT2V, append([]string{"X-DashScope-Async", "enable"}, tt.headers...)...)
+			if code, _ := a.errorCode(t); fmt.Sprintf("%d %s", a.status, code) != tt.want {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
 			}
 		}
 
-		if a := w.ask(w.alice, "PUT", "/api/v1/tasks", ""); a.status != 405 || a.at(t, "code") != "UnsupportedOperation" {
+		if a := env.request(env.alice, "PUT", "/api/v1/tasks", ""); a.status != 405 || a.field(t, "code") != "UnsupportedOperation" {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 
-		if b := w.balance("alice"); b.Held != 0 {
+		if b := env.balance("alice"); b.Held != 0 {
 			t.Errorf("held %s", b.Held)
 		}
 	})
 }
 
-// Every fault has a status and a code that DashScope has: what the caller can mend is
-// never told as an internal error.
-func TestEveryFaultHasItsDashScopeCode(t *testing.T) {
+// TestEveryFaultHasDashScopeCode checks that every fault maps to one of DashScope's
+// statuses and codes, and that an error the caller can correct is never reported as an
+// internal error.
+func TestEveryFaultHasDashScopeCode(t *testing.T) {
 	statuses := []int{400, 401, 403, 404, 405, 408, 410, 429, 500, 503}
 
 	for _, info := range fault.Codes() {
-		code, status := flatCode(fault.New(info.Code, "", ""))
+		code, status := dashScopeError(fault.New(info.Code, "", ""))
 		if !slices.Contains(statuses, status) || strings.HasPrefix(code, "InternalError") && status < 500 {
-			t.Errorf("%s is %s, %d", info.Code, code, status)
+			t.Errorf("%s maps to %s, %d", info.Code, code, status)
 		}
 	}
 }
 
-func TestADashScopeTaskToItsEnd(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.synthesize(w.alice, dashScopeT2V).at(t, "output.task_id").(string)
+func TestDashScopeTaskLifecycle(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createDashScope(env.alice, dashScopeT2V).field(t, "output.task_id").(string)
 		is := func(want map[string]any, usage any) {
 			t.Helper()
 
-			a := w.ask(w.alice, "GET", "/api/v1/tasks/"+id, "")
+			a := env.request(env.alice, "GET", "/api/v1/tasks/"+id, "")
 
 			want["task_id"] = id
 			if diff := cmp.Diff(map[string]any{"request_id": a.header.Get("X-Request-Id"), "output": want, "usage": usage}, map[string]any{
-				"request_id": a.at(t, "request_id"), "output": a.at(t, "output"), "usage": a.at(t, "usage"),
+				"request_id": a.field(t, "request_id"), "output": a.field(t, "output"), "usage": a.field(t, "usage"),
 			}); a.status != 200 || diff != "" {
 				t.Errorf("%d %s", a.status, diff)
 			}
 		}
-		made := "2026-01-02 11:04:05.000"
-		begun := "2026-01-02 11:04:06.250"
+		createdAt := "2026-01-02 11:04:05.000"
+		startedAt := "2026-01-02 11:04:06.250"
 		ended := "2026-01-02 11:05:06.250"
 
-		is(map[string]any{"task_status": "PENDING", "submit_time": made}, nil)
-		w.clock.move(1250 * time.Millisecond)
-		w.claim()
-		is(map[string]any{"task_status": "PENDING", "submit_time": made}, nil)
-		w.step(id, func(t *task.Task) {
+		is(map[string]any{"task_status": "PENDING", "submit_time": createdAt}, nil)
+		env.clock.advance(1250 * time.Millisecond)
+		env.claimTask()
+		is(map[string]any{"task_status": "PENDING", "submit_time": createdAt}, nil)
+		env.advance(id, func(t *task.Task) {
 			t.State = task.Running
-			t.Ticket = "T"
-			t.StartedAt = w.clock.now().UnixMilli()
+			t.RemoteID = "T"
+			t.StartedAt = env.clock.now().UnixMilli()
 		})
-		is(map[string]any{"task_status": "RUNNING", "submit_time": made, "scheduled_time": begun}, nil)
+		is(map[string]any{"task_status": "RUNNING", "submit_time": createdAt, "scheduled_time": startedAt}, nil)
 
-		if a := w.ask(w.alice, "POST", "/api/v1/tasks/"+id+"/cancel", ""); a.status != 400 || a.at(t, "code") != "UnsupportedOperation" || a.at(t, "message") != "Failed to cancel the task, please confirm if the task is in PENDING status." {
-			t.Errorf("cancel while it runs: %d %s", a.status, a.body)
+		if a := env.request(env.alice, "POST", "/api/v1/tasks/"+id+"/cancel", ""); a.status != 400 || a.field(t, "code") != "UnsupportedOperation" || a.field(t, "message") != "Failed to cancel the task, please confirm if the task is in PENDING status." {
+			t.Errorf("cancel while running: %d %s", a.status, a.body)
 		}
 
-		if v := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); v.at(t, "cancel_requested_at") != nil {
-			t.Error("a refused cancel left a wish")
+		if v := env.request(env.alice, "GET", "/v1/videos/"+id, ""); v.field(t, "cancel_requested_at") != nil {
+			t.Error("a rejected cancel was recorded")
 		}
 
-		w.clock.move(time.Minute)
-		w.complete(id, []byte("film"))
-		link := w.ask(w.alice, "GET", "/v1/videos/"+id, "").at(t, "video_url")
-		is(map[string]any{"task_status": "SUCCEEDED", "submit_time": made, "scheduled_time": begun, "end_time": ended, "orig_prompt": "waves", "video_url": link},
+		env.clock.advance(time.Minute)
+		env.completeTask(id, []byte("film"))
+		link := env.request(env.alice, "GET", "/v1/videos/"+id, "").field(t, "video_url")
+		is(map[string]any{"task_status": "SUCCEEDED", "submit_time": createdAt, "scheduled_time": startedAt, "end_time": ended, "orig_prompt": "waves", "video_url": link},
 			map[string]any{"duration": 2.5, "input_video_duration": 0.0, "output_video_duration": 5.0, "size": "1280*720", "SR": 720.0, "video_count": 1.0})
 
-		if a := w.ask("", "GET", strings.TrimPrefix(link.(string), w.server.URL), ""); string(a.body) != "film" {
+		if a := env.request("", "GET", strings.TrimPrefix(link.(string), env.server.URL), ""); string(a.body) != "film" {
 			t.Errorf("without a key: %d %s", a.status, a.body)
 		}
 
-		w.clock.move(31 * 24 * time.Hour)
+		env.clock.advance(31 * 24 * time.Hour)
 		is(map[string]any{"task_status": "UNKNOWN"}, nil)
 
-		id = w.create(w.alice) // in another dialect
-		w.step(id, func(t *task.Task) {
+		id = env.createTask(env.alice) // created with Unireel's own API
+		env.advance(id, func(t *task.Task) {
 			t.State = task.Failed
 			t.Error = &task.Error{Code: "reference_unreachable", Message: "It is not there.", Param: "videos[0]"}
 		})
-		at := w.clock.now().In(beijing).Format("2006-01-02 15:04:05.000")
+		at := env.clock.now().In(beijing).Format("2006-01-02 15:04:05.000")
 		is(map[string]any{"task_status": "FAILED", "submit_time": at, "end_time": at, "code": "InvalidParameter.DataInspection", "message": "videos[0]: It is not there."}, nil)
 
-		id = w.create(w.alice)
+		id = env.createTask(env.alice)
 		for _, want := range []int{200, 400} {
-			if a := w.ask(w.alice, "POST", "/api/v1/tasks/"+id+"/cancel", ""); a.status != want {
+			if a := env.request(env.alice, "POST", "/api/v1/tasks/"+id+"/cancel", ""); a.status != want {
 				t.Errorf("cancel: %d %s", a.status, a.body)
 			}
 		}
 
 		is(map[string]any{"task_status": "CANCELED", "submit_time": at, "end_time": at}, nil)
 
-		if v := w.ask(w.alice, "GET", "/v1/videos/"+id, ""); v.at(t, "status") != "cancelled" {
+		if v := env.request(env.alice, "GET", "/v1/videos/"+id, ""); v.field(t, "status") != "cancelled" {
 			t.Errorf("%s", v.body)
 		}
 
 		id = "task_nobody"
 
 		is(map[string]any{"task_status": "UNKNOWN"}, nil)
-		w.sound()
+		env.checkIntegrity()
 	})
 }
 
-func TestAPreviewIsNeverTakenForTheVideo(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.ask(w.alice, "POST", "/v1/video/generations", strings.Replace(t2v, "{", `{"preview":true,`, 1)).json(t)["id"].(string)
-		if a := w.ask(w.alice, "GET", "/api/v1/tasks/"+id, ""); a.at(t, "output.preview") != true {
+func TestDashScopeMarksPreviews(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.request(env.alice, "POST", "/v1/video/generations", strings.Replace(t2vBody, "{", `{"preview":true,`, 1)).json(t)["id"].(string)
+		if a := env.request(env.alice, "GET", "/api/v1/tasks/"+id, ""); a.field(t, "output.preview") != true {
 			t.Errorf("%s", a.body)
 		}
 	})
 }
 
-func TestADashScopeOrderIsRepeatedByItsKey(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		first := w.synthesize(w.alice, dashScopeT2V, "Idempotency-Key", "aisdk_vid_1")
+func TestDashScopeIdempotencyKey(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		first := env.createDashScope(env.alice, dashScopeT2V, "Idempotency-Key", "aisdk_vid_1")
 
-		again := w.synthesize(w.alice, strings.ReplaceAll(dashScopeT2V, ":", ": "), "Idempotency-Key", "aisdk_vid_1")
-		if first.status != 200 || first.at(t, "output.task_id") != again.at(t, "output.task_id") || again.header.Get("Idempotent-Replayed") != "true" {
+		again := env.createDashScope(env.alice, strings.ReplaceAll(dashScopeT2V, ":", ": "), "Idempotency-Key", "aisdk_vid_1")
+		if first.status != 200 || first.field(t, "output.task_id") != again.field(t, "output.task_id") || again.header.Get("Idempotent-Replayed") != "true" {
 			t.Errorf("%d %s\n%d %s", first.status, first.body, again.status, again.body)
 		}
 
-		if a := w.synthesize(w.alice, strings.Replace(dashScopeT2V, "waves", "hills", 1), "Idempotency-Key", "aisdk_vid_1"); a.status != 400 || a.at(t, "code") != "InvalidParameter" {
+		if a := env.createDashScope(env.alice, strings.Replace(dashScopeT2V, "waves", "hills", 1), "Idempotency-Key", "aisdk_vid_1"); a.status != 400 || a.field(t, "code") != "InvalidParameter" {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
 }
 
-func TestDashScopesList(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		w.dated = true
-		begin := w.clock.now() // 11:04:05 in Beijing
+func TestDashScopeList(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		env.timedIDs = true
+		begin := env.clock.now() // 11:04:05 in Beijing
 
 		var ids []string
 		for range 3 {
-			ids = append(ids, w.synthesize(w.alice, dashScopeT2V).at(t, "output.task_id").(string))
-			w.clock.move(time.Hour)
+			ids = append(ids, env.createDashScope(env.alice, dashScopeT2V).field(t, "output.task_id").(string))
+			env.clock.advance(time.Hour)
 		}
 
-		other := w.create(w.alice)
-		w.ask(w.alice, "POST", "/api/v1/tasks/"+other+"/cancel", "")
-		w.synthesize(w.bob, dashScopeT2V)
-		a := w.ask(w.alice, "GET", "/api/v1/tasks?task_id="+ids[0], "")
+		other := env.createTask(env.alice)
+		env.request(env.alice, "POST", "/api/v1/tasks/"+other+"/cancel", "")
+		env.createDashScope(env.bob, dashScopeT2V)
+		a := env.request(env.alice, "GET", "/api/v1/tasks?task_id="+ids[0], "")
 
-		row, _ := a.at(t, "data").([]any)[0].(map[string]any)
-		if row["gmt_create"] != float64(begin.UnixMilli()) || row["model_name"] != "wan2.6-t2v" || row["status"] != "PENDING" || row["caller_uid"] != w.account ||
-			row["user_api_unique_key"] != "apikey:v1:aigc:video-generation:video-synthesis:wan2.6-t2v" || a.at(t, "request_id") != a.header.Get("X-Request-Id") {
+		row, _ := a.field(t, "data").([]any)[0].(map[string]any)
+		if row["gmt_create"] != float64(begin.UnixMilli()) || row["model_name"] != "wan2.6-t2v" || row["status"] != "PENDING" || row["caller_uid"] != env.account ||
+			row["user_api_unique_key"] != "apikey:v1:aigc:video-generation:video-synthesis:wan2.6-t2v" || a.field(t, "request_id") != a.header.Get("X-Request-Id") {
 			t.Errorf("%s", a.body)
 		}
 
@@ -371,10 +372,10 @@ func TestDashScopesList(t *testing.T) {
 			"?start_time=20260102150000&end_time=20260102140000": "0 of 0, 0 pages:",
 			"?page_no=1&page_size=10&nonsense=1":                 "4 of 4, 1 pages: 3 2 1 0",
 		} {
-			a := w.ask(w.alice, "GET", "/api/v1/tasks"+query, "")
-			data, _ := a.at(t, "data").([]any)
+			a := env.request(env.alice, "GET", "/api/v1/tasks"+query, "")
+			data, _ := a.field(t, "data").([]any)
 
-			got := fmt.Sprintf("%d of %v, %v pages:", len(data), a.at(t, "total"), a.at(t, "total_page"))
+			got := fmt.Sprintf("%d of %v, %v pages:", len(data), a.field(t, "total"), a.field(t, "total_page"))
 			for _, row := range data {
 				for i, id := range append(ids, other) {
 					if row.(map[string]any)["task_id"] == id {
@@ -392,21 +393,21 @@ func TestDashScopesList(t *testing.T) {
 			"page_no=0": "page_no: ", "page_size=101": "page_size: ", "status=queued": "status: ", "start_time=2026": "start_time: ", "end_time=x": "end_time: ",
 			"start_time=20260101110000": "start_time: ",
 		} {
-			if a := w.ask(w.alice, "GET", "/api/v1/tasks?"+query, ""); a.status != 400 || a.at(t, "code") != "InvalidParameter" || !strings.Contains(string(a.body), field) {
+			if a := env.request(env.alice, "GET", "/api/v1/tasks?"+query, ""); a.status != 400 || a.field(t, "code") != "InvalidParameter" || !strings.Contains(string(a.body), field) {
 				t.Errorf("%s: %d %s", query, a.status, a.body)
 			}
 		}
 
-		w.clock.move(22 * time.Hour)
+		env.clock.advance(22 * time.Hour)
 
-		if a := w.ask(w.alice, "GET", "/api/v1/tasks", ""); a.at(t, "total") != 2.0 {
+		if a := env.request(env.alice, "GET", "/api/v1/tasks", ""); a.field(t, "total") != 2.0 {
 			t.Errorf("a day later: %s", a.body)
 		}
 	})
 }
 
-// FuzzDashScope decodes any body: never a panic, every fault names a field, and what is
-// taken has none of DashScope's addresses left.
+// FuzzDashScope decodes arbitrary bodies: there must be no panic, every fault must name a
+// field, and an accepted request must have no oss:// URLs left.
 func FuzzDashScope(f *testing.F) {
 	for _, body := range []string{
 		dashScopeT2V,
@@ -425,14 +426,14 @@ func FuzzDashScope(f *testing.F) {
 			return
 		}
 
-		r, err := models.Validate(decodeDashScope(root, models, func(key string) string { return ossFile("acct_1", key) }))
+		r, err := models.Validate(decodeDashScope(root, models, func(key string) string { return ossFileID("acct_1", key) }))
 
 		var wrong *fault.Fault
 		switch {
 		case err == nil:
 			for _, ref := range r.References {
 				if strings.HasPrefix(ref.Input, "oss:") {
-					t.Errorf("%s was taken", ref.Input)
+					t.Errorf("%s was accepted", ref.Input)
 				}
 			}
 		case !errors.As(err, &wrong):
@@ -444,8 +445,8 @@ func FuzzDashScope(f *testing.F) {
 				}
 			}
 
-			if code, status := flatCode(wrong); code == "" || status < 400 {
-				t.Errorf("%s is %q %d", wrong.Code, code, status)
+			if code, status := dashScopeError(wrong); code == "" || status < 400 {
+				t.Errorf("%s maps to %q %d", wrong.Code, code, status)
 			}
 		}
 	})

@@ -20,7 +20,8 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// uploadGrant is leave to upload files for a while ("get temporary file URL").
+// uploadGrant permits a client to upload files for a limited time (DashScope's "get
+// temporary file URL").
 type uploadGrant struct {
 	Policy     string `json:"policy"`
 	Signature  string `json:"signature"`
@@ -34,7 +35,7 @@ type uploadGrant struct {
 	Forbid     string `json:"x_oss_forbid_overwrite"`
 }
 
-// uploadPolicy is what a grant's policy says, in the form of the object store that
+// uploadPolicy is the content of a grant's policy, in the form of the object store that
 // DashScope's clients upload to.
 type uploadPolicy struct {
 	Expiration time.Time `json:"expiration"`
@@ -42,23 +43,29 @@ type uploadPolicy struct {
 }
 
 const (
-	policyLife   = 5 * time.Minute
-	uploadFolder = "unireel-instant/"
-	maxUploadKey = 512 // bytes
+	policyLifetime = 5 * time.Minute
+	uploadFolder   = "unireel-instant/"
+	maxUploadKey   = 512 // bytes
 )
 
 // uploadPolicy is GET /api/v1/uploads?action=getPolicy.
-func (a *API) uploadPolicy(c *call) error {
-	if c.r.URL.Query().Get("action") != "getPolicy" {
-		return fault.New(fault.CodeInvalidValue, "action", "The one action here is getPolicy.")
+func (a *API) uploadPolicy(c *requestContext) error {
+	if c.req.URL.Query().Get("action") != "getPolicy" {
+		return fault.New(fault.CodeInvalidValue, "action", "The only action here is getPolicy.")
 	}
 
 	g := uploadGrant{
-		Folder: uploadFolder + strings.TrimPrefix(a.NewID("upload"), "upload_"), Host: a.root(c.r) + "/api/v1/uploads", Account: c.key.Account,
-		Expires: int(policyLife.Seconds()), MaxMB: a.MaxUpload >> 20, CapacityMB: 999_999_999, ACL: "private", Forbid: "true",
+		Folder:     uploadFolder + strings.TrimPrefix(a.NewID("upload"), "upload_"),
+		Host:       a.baseURL(c.req) + "/api/v1/uploads",
+		Account:    c.key.Account,
+		Expires:    int(policyLifetime.Seconds()),
+		MaxMB:      a.MaxUpload >> 20,
+		CapacityMB: 999_999_999,
+		ACL:        "private",
+		Forbid:     "true",
 	}
 
-	policy, err := json.Marshal(uploadPolicy{Expiration: a.Now().Add(policyLife).UTC(), Conditions: []any{
+	policy, err := json.Marshal(uploadPolicy{Expiration: a.Now().Add(policyLifetime).UTC(), Conditions: []any{
 		[]any{"content-length-range", 0, a.MaxUpload}, []any{"starts-with", "$key", g.Folder},
 	}})
 	if err != nil {
@@ -81,15 +88,15 @@ func (a *API) signUpload(account, policy string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// uploadDashScope is POST /api/v1/uploads: the policy's fields and the key, then the
-// file. No other key is asked for.
-func (a *API) uploadDashScope(c *call) error {
+// uploadDashScope is POST /api/v1/uploads: a form with the policy's fields and the key,
+// then the file. The signed policy authorizes the request; no API key is needed.
+func (a *API) uploadDashScope(c *requestContext) error {
 	if !c.isForm() {
-		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data with the policy's fields, the key and the file.")
+		return fault.New(fault.CodeUnsupportedContentType, "Content-Type", "This path accepts multipart/form-data with the policy's fields, the key and the file.")
 	}
 
-	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
-	defer in.end()
+	in := c.limitedBody(a.MaxUpload+maxFormOverhead, fmt.Sprintf("The upload is larger than the limit of %d MiB.", a.MaxUpload>>20))
+	defer in.clearDeadline()
 
 	form, err := in.form()
 	if err != nil {
@@ -97,12 +104,12 @@ func (a *API) uploadDashScope(c *call) error {
 	}
 
 	fields := map[string]string{}
-	room := int64(formRoom)
+	textLeft := int64(maxFormOverhead)
 
 	for {
 		p, err := form.next()
 		if errors.Is(err, io.EOF) {
-			return fault.New(fault.CodeMissingField, "file", "The form has no field `file`; it stands last.")
+			return fault.New(fault.CodeMissingField, "file", "The form has no field `file`; it must be the last one.")
 		}
 
 		if err != nil {
@@ -110,20 +117,20 @@ func (a *API) uploadDashScope(c *call) error {
 		}
 
 		if p.FormName() == "file" {
-			if err := a.keepGranted(c, fields, formPart{p}); err != nil {
+			if err := a.saveGranted(c, fields, formPart{p}); err != nil {
 				return err
 			}
 
 			break
 		}
 
-		text, err := io.ReadAll(io.LimitReader(formPart{p}, room+1))
+		text, err := io.ReadAll(io.LimitReader(formPart{p}, textLeft+1))
 		if err != nil {
 			return err
 		}
 
-		if room -= int64(len(text)); room < 0 {
-			return fault.New(fault.CodeTooLarge, brief(p.FormName()), "The form's fields are larger than is taken; the file stands in `file`.")
+		if textLeft -= int64(len(text)); textLeft < 0 {
+			return fault.New(fault.CodeBodyTooLarge, truncateName(p.FormName()), "The form's fields are too large; send the file itself in `file`.")
 		}
 
 		fields[p.FormName()] = string(text)
@@ -138,29 +145,30 @@ func (a *API) uploadDashScope(c *call) error {
 	return nil
 }
 
-// keepGranted keeps a file for the account that was given the policy.
-func (a *API) keepGranted(c *call, fields map[string]string, file io.Reader) error {
+// saveGranted saves a file for the account to which the policy was issued.
+func (a *API) saveGranted(c *requestContext, fields map[string]string, file io.Reader) error {
 	account := fields["OSSAccessKeyId"]
 
 	key := fields["key"]
-	if err := a.granted(account, key, fields); err != nil {
+	if err := a.verifyGrant(account, key, fields); err != nil {
 		return err
 	}
 
-	id := ossFile(account, key)
+	id := ossFileID(account, key)
 	if id == "" {
-		return fault.New(fault.CodeInvalidValue, "key", fmt.Sprintf("The key is upload_dir, a slash and a file's name, %d bytes at most.", maxUploadKey))
+		return fault.New(fault.CodeInvalidValue, "key", fmt.Sprintf("The key must be upload_dir, a slash and a file name, at most %d bytes.", maxUploadKey))
 	}
 
-	_, err := a.Checkout.KeepFileAs(c.ctx(), checkout.Caller{Account: account}, store.File{ID: id, Name: path.Base(key)}, file, a.MaxUpload)
+	_, err := a.Checkout.SaveFileAs(c.ctx(), checkout.Caller{Account: account}, store.File{ID: id, Name: path.Base(key)}, file, a.MaxUpload)
 
 	return err
 }
 
-// granted checks that the policy is ours, for this account and key, and not past.
-func (a *API) granted(account, key string, fields map[string]string) error {
+// verifyGrant checks that this server signed the policy for this account, that it covers
+// the key and that it has not expired.
+func (a *API) verifyGrant(account, key string, fields map[string]string) error {
 	if !hmac.Equal([]byte(fields["Signature"]), []byte(a.signUpload(account, fields["policy"]))) {
-		return fault.New(fault.CodeBadSignature, "Signature", "Invalid according to Policy: it is not signed here for this OSSAccessKeyId. Send every field as getPolicy answered it, before the file.")
+		return fault.New(fault.CodeInvalidSignature, "Signature", "Invalid according to Policy: it is not signed here for this OSSAccessKeyId. Send every field exactly as getPolicy returned it, before the file.")
 	}
 
 	var policy uploadPolicy
@@ -171,7 +179,7 @@ func (a *API) granted(account, key string, fields map[string]string) error {
 	}
 
 	if err != nil {
-		return fmt.Errorf("read a policy of ours: %w", err)
+		return fmt.Errorf("read a policy that was signed here: %w", err)
 	}
 
 	if a.Now().After(policy.Expiration) {
@@ -187,20 +195,22 @@ func (a *API) granted(account, key string, fields map[string]string) error {
 	}
 
 	if folder == "" || path.Dir(key) != folder {
-		return fault.New(fault.CodeInvalidValue, "key", "Invalid according to Policy: Policy Condition failed. The key is upload_dir, a slash and the file's name.")
+		return fault.New(fault.CodeInvalidValue, "key", "Invalid according to Policy: Policy Condition failed. The key must be upload_dir, a slash and the file name.")
 	}
 
 	return nil
 }
 
-// crockford writes what the second part of an id consists of.
+// crockford encodes the characters of the second part of an id.
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
-// ossFile is the id of the file that an account uploads under a key, "" when no policy
-// gives such a key. It begins with the time of the policy, as every id does with its
-// time; the rest is of the key, so that no list of keys need be kept. Another account's
-// key is another id, of no file.
-func ossFile(account, key string) string {
+// ossFileID returns the id of the file that an account uploads under a key, "" for a key
+// that no policy permits.
+//
+// The id is computed from account and key, so no table of keys is needed; the same key of
+// another account yields another id, which belongs to no file. It begins with the time of
+// the policy, as every id begins with its time of creation.
+func ossFileID(account, key string) string {
 	name, ok := strings.CutPrefix(key, uploadFolder)
 
 	folder, name, cut := strings.Cut(name, "/")

@@ -16,22 +16,23 @@ import (
 	"github.com/unireel/unireel/internal/manual"
 )
 
-// viewer is the page /docs and its files. What is not ours in it is fetched by
-// scripts/viewer, and its licence stands beside it.
+// viewer is the page /docs and its files. scripts/viewer fetches the third-party files;
+// their licence is in the same folder.
 //
 //go:embed viewer
 var viewer embed.FS
 
 //go:embed openapi.zh.yaml
-var chinese []byte
+var chineseSpec []byte
 
-// docsPolicy lets the page run the server's own scripts and ask the server alone:
-// nothing inline, nothing evaluated. The pictures are those that its style holds.
+// docsPolicy is a Content-Security-Policy that lets the page run the server's own scripts
+// and connect to this server only: nothing inline, nothing evaluated. The only other
+// images are the data URIs in its style sheet.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const textPlain, textHTML, textMarkdown = "text/plain; charset=utf-8", "text/html; charset=utf-8", "text/markdown; charset=utf-8"
 
-// viewerFiles are the files of the page by their names. A compressed one is kept so.
+// viewerFiles are the files of the page by name. Compressed files are stored compressed.
 var viewerFiles = map[string]struct{ mediaType, embedded string }{
 	"docs.css":             {"text/css; charset=utf-8", "viewer/docs.css"},
 	"docs.js":              {"text/javascript; charset=utf-8", "viewer/docs.js"},
@@ -39,17 +40,17 @@ var viewerFiles = map[string]struct{ mediaType, embedded string }{
 	"swagger-ui-bundle.js": {"text/javascript; charset=utf-8", "viewer/swagger-ui-bundle.js.gz"},
 }
 
-// newManual writes the Markdown pages: when somebody first asks for one.
+// newManual generates the Markdown pages, when one is first requested.
 func (a *API) newManual() (*manual.Manual, error) {
 	return manual.New(manual.Options{
-		Spec: openapi, Chinese: chinese, Models: a.Catalog.Models(), Currency: a.Catalog.Currency(),
-		Status: func(code fault.Code) int { return statuses[code.Kind()].status },
-		Flat:   func(code fault.Code) (string, int) { return flatCode(fault.New(code, "", "")) },
+		Spec: openapi, Translations: chineseSpec, Models: a.Catalog.Models(), Currency: a.Catalog.Currency(),
+		Status:    func(code fault.Code) int { return statuses[code.Kind()].status },
+		FlatError: func(code fault.Code) (string, int) { return dashScopeError(fault.New(code, "", "")) },
 	})
 }
 
 // docs is GET /docs.
-func (a *API) docs(c *call) error {
+func (a *API) docs(c *requestContext) error {
 	page, err := viewer.ReadFile("viewer/docs.html")
 	if err != nil {
 		return fmt.Errorf("read the page of /docs: %w", err)
@@ -62,10 +63,10 @@ func (a *API) docs(c *call) error {
 }
 
 // docsFile is GET /docs/{file}.
-func (a *API) docsFile(c *call) error {
-	file, ok := viewerFiles[c.r.PathValue("file")]
+func (a *API) docsFile(c *requestContext) error {
+	file, ok := viewerFiles[c.req.PathValue("file")]
 	if !ok {
-		return fault.New(fault.CodeNoPage, "", "There is no such file. GET /llms.txt lists the pages.")
+		return fault.New(fault.CodeUnknownPath, "", "There is no such file. GET /llms.txt lists the pages.")
 	}
 
 	body, err := viewer.ReadFile(file.embedded)
@@ -76,9 +77,9 @@ func (a *API) docsFile(c *call) error {
 	if strings.HasSuffix(file.embedded, ".gz") {
 		c.Header().Add("Vary", "Accept-Encoding")
 
-		if takesGzip(c.r) {
+		if acceptsGzip(c.req) {
 			c.Header().Set("Content-Encoding", "gzip")
-		} else if body, err = unzip(body); err != nil {
+		} else if body, err = gunzip(body); err != nil {
 			return fmt.Errorf("unpack a file of /docs: %w", err)
 		}
 	}
@@ -87,49 +88,49 @@ func (a *API) docsFile(c *call) error {
 }
 
 // docsPage is GET /docs/{language}/{page}.
-func (a *API) docsPage(c *call) error {
+func (a *API) docsPage(c *requestContext) error {
 	m, err := a.manual()
 	if err != nil {
 		return err
 	}
 
-	page, ok := m.Page(c.r.PathValue("language"), c.r.PathValue("page"))
+	page, ok := m.Page(c.req.PathValue("language"), c.req.PathValue("page"))
 	if !ok {
-		return fault.New(fault.CodeNoPage, "", "There is no such page. GET /llms.txt lists them.")
+		return fault.New(fault.CodeUnknownPath, "", "There is no such page. GET /llms.txt lists them.")
 	}
 
-	return c.document(textMarkdown, []byte(strings.ReplaceAll(page, manual.Address, a.root(c.r))))
+	return c.document(textMarkdown, []byte(strings.ReplaceAll(page, manual.BaseURLPlaceholder, a.baseURL(c.req))))
 }
 
 // llms is GET /llms.txt.
-func (a *API) llms(c *call) error {
+func (a *API) llms(c *requestContext) error {
 	m, err := a.manual()
 	if err != nil {
 		return err
 	}
 
-	return c.document(textPlain, []byte(strings.ReplaceAll(m.Index(), manual.Address, a.root(c.r))))
+	return c.document(textPlain, []byte(strings.ReplaceAll(m.Index(), manual.BaseURLPlaceholder, a.baseURL(c.req))))
 }
 
-// document answers with a text that changes with the program only. A caller who
-// has it is asked to look whether it is still the same.
-func (c *call) document(mediaType string, body []byte) error {
+// document responds with a text that changes only with the program. Caches must revalidate
+// it, by its ETag.
+func (c *requestContext) document(mediaType string, body []byte) error {
 	sum := sha256.Sum256(body)
 	h := c.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
-	http.ServeContent(c, c.r, "", time.Time{}, bytes.NewReader(body))
+	http.ServeContent(c, c.req, "", time.Time{}, bytes.NewReader(body))
 
 	return nil
 }
 
-// takesGzip says whether a caller reads compressed answers.
-func takesGzip(r *http.Request) bool {
+// acceptsGzip reports whether a caller accepts compressed responses.
+func acceptsGzip(r *http.Request) bool {
 	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
-		name, weight, weighed := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
-		if name == "gzip" && (!weighed || strings.Trim(weight, "0.") != "") {
+		name, weight, weighted := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
+		if name == "gzip" && (!weighted || strings.Trim(weight, "0.") != "") {
 			return true
 		}
 	}
@@ -137,7 +138,7 @@ func takesGzip(r *http.Request) bool {
 	return false
 }
 
-func unzip(body []byte) ([]byte, error) {
+func gunzip(body []byte) ([]byte, error) {
 	r, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
 		return nil, err

@@ -20,76 +20,92 @@ import (
 )
 
 const (
-	beatEvery     = 15 * time.Second // a comment that keeps a silent stream alive
-	progressEvery = time.Second      // the most often that progress is told
-	listenTime    = 10 * time.Second // who does not take a write for so long is gone
-	eventPage     = 100              // events read at a time
+	heartbeatInterval  = 15 * time.Second // between comments that keep an idle stream alive
+	progressInterval   = time.Second      // at most one progress event in this time
+	streamWriteTimeout = 10 * time.Second // a subscriber who does not accept a write for so long is considered gone
+	eventPageSize      = 100              // events per read from the store
 )
 
-// told is the data of one event. CreatedAt is unix seconds.
-type told struct {
+// streamEvent is the data of one server-sent event. CreatedAt is unix seconds.
+type streamEvent struct {
 	Type      string `json:"type"`
 	CreatedAt int64  `json:"created_at"`
 	Data      video  `json:"data"`
 }
 
-// errDeaf says that a listener does not take what is written, or is gone.
-var errDeaf = errors.New("nobody listens")
+// errSubscriberGone says that the subscriber does not accept what is written, or has
+// disconnected.
+var errSubscriberGone = errors.New("the subscriber is gone")
 
-// stream is a caller who listens to server-sent events.
+// stream is the connection of one subscriber to server-sent events.
 type stream struct {
-	c       *call
+	c       *requestContext
 	control *http.ResponseController
 }
 
-// streaming answers with events: tell tells them until it returns. After the head no
-// error can be answered any more: a listener who finds the stream ended comes again
-// with the last id. Where it can, the connection is taken from Go's server, whose
-// buffers and goroutines would be three quarters of what a listener costs; then
-// streaming returns at once.
-func (a *API) streaming(c *call, tell func(*stream) error) error {
+// serveEvents responds with server-sent events: run sends them until it returns.
+//
+// Once the response's head is written, an error cannot be sent any more: a subscriber
+// whose stream ends reconnects with the last id. Where possible, the connection is
+// hijacked from Go's server, because the server's buffers and goroutines would be three
+// quarters of what a subscriber costs; serveEvents then returns at once.
+func (a *API) serveEvents(c *requestContext, run func(*stream) error) error {
 	h := c.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	h.Set("Connection", "close") // it ends with the stream
+	h.Set("Connection", "close") // the connection ends with the stream
 
-	if c.r.Method == http.MethodHead {
+	if c.req.Method == http.MethodHead {
 		c.WriteHeader(http.StatusOK)
 		return nil
 	}
 
 	if conn, _, err := http.NewResponseController(c).Hijack(); err == nil {
-		a.stream(c, conn, tell)
+		a.serveHijacked(c, conn, run)
 		return nil
 	}
 
 	c.WriteHeader(http.StatusOK)
-	a.ended(c, (&stream{c, http.NewResponseController(c)}).tellAll(tell))
+	a.logStreamEnd(c, (&stream{c, http.NewResponseController(c)}).start(run))
 
 	return nil
 }
 
-// stream goes on with a call's answer on a connection that is ours now.
-func (a *API) stream(c *call, conn net.Conn, tell func(*stream) error) {
+// serveHijacked continues a response on the hijacked connection, in a goroutine of its own
+// that a.streams counts.
+//
+// The server cancels a request's context when the handler returns, which it does at once
+// here. So the stream has a context of its own, which watchClose cancels when the caller
+// disconnects.
+func (a *API) serveHijacked(c *requestContext, conn net.Conn, run func(*stream) error) {
 	c.status = http.StatusOK
-	own := &ownConn{conn: conn, header: c.Header().Clone()}
-	ctx, gone := context.WithCancel(context.WithoutCancel(c.ctx()))
-	taken := &call{answered: answered{ResponseWriter: own}, r: c.r.WithContext(ctx), id: c.id, key: c.key, openAI: c.openAI}
-	taken.r.Body = http.NoBody // the old one holds the server's buffers
+	response := &hijackedConn{conn: conn, header: c.Header().Clone()}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx()))
+	detached := &requestContext{
+		responseRecorder: responseRecorder{ResponseWriter: response},
+		req:              c.req.WithContext(ctx),
+		id:               c.id,
+		key:              c.key,
+		openAI:           c.openAI,
+	}
+	detached.req.Body = http.NoBody // the original body holds the server's buffers
 
 	a.streams.Go(func() {
-		defer gone()
+		defer cancel()
 		defer func() { _ = conn.Close() }()
 
-		go own.watch(gone)
+		go response.watchClose(cancel)
 
-		a.ended(taken, a.safely(func() error { return (&stream{taken, http.NewResponseController(own)}).tellAll(tell) }))
+		s := &stream{detached, http.NewResponseController(response)}
+		err := a.recoverPanic(func() error { return s.start(run) })
+		a.logStreamEnd(detached, err)
 	})
 }
 
-// safely makes an error of a panic, as the server would.
-func (a *API) safely(do func() error) (err error) {
+// recoverPanic runs do and turns a panic into an error: no server recovers it on a
+// hijacked connection.
+func (a *API) recoverPanic(do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -99,29 +115,30 @@ func (a *API) safely(do func() error) (err error) {
 	return do()
 }
 
-func (s *stream) tellAll(tell func(*stream) error) error {
+// start tells the client when to reconnect, then runs the stream.
+func (s *stream) start(run func(*stream) error) error {
 	if err := s.write([]byte("retry: 2000\n\n")); err != nil {
 		return err
 	}
 
-	return tell(s)
+	return run(s)
 }
 
-// ownConn is a connection that was taken from Go's server: it writes the answer's head
-// by itself, and its body to the connection's end.
-type ownConn struct {
+// hijackedConn is the http.ResponseWriter of a hijacked connection. It writes the
+// response's head itself; the body ends with the connection.
+type hijackedConn struct {
 	conn   net.Conn
-	header http.Header // nil once it was written
+	header http.Header // nil once it has been written
 }
 
-// Header is the head to come.
-func (o *ownConn) Header() http.Header { return o.header }
+// Header returns the header that the first Write sends.
+func (o *hijackedConn) Header() http.Header { return o.header }
 
-// WriteHeader is known: 200.
-func (o *ownConn) WriteHeader(int) {}
+// WriteHeader does nothing: the status is always 200.
+func (o *hijackedConn) WriteHeader(int) {}
 
-// Write writes at once.
-func (o *ownConn) Write(text []byte) (int, error) {
+// Write writes to the connection without a buffer, before the first text the head.
+func (o *hijackedConn) Write(text []byte) (int, error) {
 	if o.header != nil {
 		var head bytes.Buffer
 		head.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
@@ -137,24 +154,25 @@ func (o *ownConn) Write(text []byte) (int, error) {
 	return o.conn.Write(text)
 }
 
-// SetWriteDeadline is for http.ResponseController.
-func (o *ownConn) SetWriteDeadline(at time.Time) error { return o.conn.SetWriteDeadline(at) }
+// SetWriteDeadline implements what http.ResponseController needs.
+func (o *hijackedConn) SetWriteDeadline(at time.Time) error { return o.conn.SetWriteDeadline(at) }
 
-// Flush has nothing to do.
-func (o *ownConn) Flush() {}
+// Flush does nothing: Write has no buffer.
+func (o *hijackedConn) Flush() {}
 
-// watch waits for the caller to go: there is nothing more that they could say.
-func (o *ownConn) watch(gone func()) {
+// watchClose waits until the caller disconnects, then calls closed. The caller has nothing
+// more to send, so any read that returns ends the stream.
+func (o *hijackedConn) watchClose(closed func()) {
 	_ = o.conn.SetReadDeadline(time.Time{})
 	_, _ = o.conn.Read(make([]byte, 1))
 
-	gone()
+	closed()
 }
 
-// write sends text at once, or fails when the listener does not take it in time.
+// write sends text at once. It fails when the subscriber does not accept it in time.
 func (s *stream) write(text []byte) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(listenTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("%w: %w", errDeaf, err)
+	if err := s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errSubscriberGone, err)
 	}
 
 	_, err := s.c.Write(text)
@@ -163,14 +181,14 @@ func (s *stream) write(text []byte) error {
 	}
 
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDeaf, err)
+		return fmt.Errorf("%w: %w", errSubscriberGone, err)
 	}
 
 	return nil
 }
 
-// tell sends an event; one without an id is not told again after a resume.
-func (s *stream) tell(id string, what told) error {
+// send sends an event. An event without an id is not repeated after a resume.
+func (s *stream) send(id string, event streamEvent) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
 
@@ -180,11 +198,11 @@ func (s *stream) tell(id string, what told) error {
 		buffer.WriteString("id: " + id + "\n")
 	}
 
-	buffer.WriteString("event: " + what.Type + "\ndata: ")
+	buffer.WriteString("event: " + event.Type + "\ndata: ")
 	e := json.NewEncoder(buffer)
 	e.SetEscapeHTML(false) // links stay as they are
 
-	if err := e.Encode(what); err != nil {
+	if err := e.Encode(event); err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
 
@@ -193,9 +211,9 @@ func (s *stream) tell(id string, what told) error {
 	return s.write(buffer.Bytes())
 }
 
-// beat shows the listener that we are there, and ends with a fault when their key
-// was taken back meanwhile.
-func (a *API) beat(s *stream) error {
+// heartbeat sends a comment that keeps the stream alive. It fails with a fault when the
+// subscriber's key was revoked in the meantime.
+func (a *API) heartbeat(s *stream) error {
 	if err := a.authorize(s.c, account.ScopeRead); err != nil {
 		return err
 	}
@@ -203,9 +221,10 @@ func (a *API) beat(s *stream) error {
 	return s.write([]byte(": ping\n\n"))
 }
 
-// resumeText is the last id that the caller saw, "" for none, and what it is
-// called. A header is newer than an address that stays the same.
-func resumeText(r *http.Request) (text, param string) {
+// lastEventID returns the last event id that the caller saw, "" for none, and the name of
+// the parameter. The header takes precedence: a browser that reconnects updates it, while
+// the URL stays the same.
+func lastEventID(r *http.Request) (text, param string) {
 	if text = r.Header.Get("Last-Event-ID"); text != "" {
 		return text, "Last-Event-ID"
 	}
@@ -213,22 +232,22 @@ func resumeText(r *http.Request) (text, param string) {
 	return r.URL.Query().Get("after"), "after"
 }
 
-func badResume(param string) *fault.Fault {
-	return fault.New(fault.CodeInvalidValue, param, "This is no id of an event of this stream: send one as it came, or none to begin with what is now.")
+func invalidEventID(param string) *fault.Fault {
+	return fault.New(fault.CodeInvalidValue, param, "This is not an event id of this stream: send an id exactly as it was received, or none to start from now.")
 }
 
-// taskEventID names an event within its task's stream.
+// taskEventID returns an event's id within its task's stream.
 func taskEventID(seq int64) string { return "v" + strconv.FormatInt(seq, 10) }
 
-// readTaskEventID is what taskEventID wrote; false for anything else.
-func readTaskEventID(text string) (int64, bool) {
+// parseTaskEventID parses what taskEventID wrote; it returns false for anything else.
+func parseTaskEventID(text string) (int64, bool) {
 	seq, err := strconv.ParseInt(strings.TrimPrefix(text, "v"), 10, 64)
 	return seq, err == nil && seq > 0 && text == taskEventID(seq)
 }
 
-// following is one caller's look at one task. seq is the version told last;
-// progress and position are what was shown last.
-type following struct {
+// taskStream is one subscriber's stream of one task. seq is the version of the last event
+// sent; progress and position are the last values sent.
+type taskStream struct {
 	a                  *API
 	s                  *stream
 	task               task.Task
@@ -237,38 +256,41 @@ type following struct {
 }
 
 // taskEvents is GET /v1/videos/{id}/events.
-func (a *API) taskEvents(c *call) error {
-	id := c.r.PathValue("id")
-	text, param := resumeText(c.r)
+func (a *API) taskEvents(c *requestContext) error {
+	id := c.req.PathValue("id")
+	text, param := lastEventID(c.req)
 
-	seq, ok := readTaskEventID(text)
+	seq, ok := parseTaskEventID(text)
 	if text != "" && !ok {
-		return badResume(param)
+		return invalidEventID(param)
 	}
 
 	t, err := a.Store.TaskOf(c.ctx(), c.key.Account, id)
 	if err != nil {
-		return noTask(err)
+		return taskError(err)
 	}
 
 	if ok && t.State.Final() && seq >= t.Version {
-		c.WriteHeader(http.StatusNoContent) // browsers come again after every end but this
+		c.WriteHeader(http.StatusNoContent) // 204 is the only end after which browsers do not reconnect
 		return nil
 	}
 
-	return a.streaming(c, func(s *stream) error { return a.followTask(s, t, seq) })
+	return a.serveEvents(c, func(s *stream) error { return a.streamTask(s, t, seq) })
 }
 
-// followTask tells a task's events behind a version, 0 for what is now, to its end. It
-// watches first, then reads, so that no change is missed.
-func (a *API) followTask(s *stream, t task.Task, seq int64) error {
+// streamTask sends a task's events after the version seq, or its current state if seq is
+// 0, until the task ends.
+//
+// The watch begins before the first read of the events, so a change between the two still
+// signals the watch and is read in the next round.
+func (a *API) streamTask(s *stream, t task.Task, seq int64) error {
 	changed, stop := a.Store.WatchTask(t.ID)
 	defer stop()
 
-	f := &following{a: a, s: s, task: t, seq: min(seq, t.Version)}
+	f := &taskStream{a: a, s: s, task: t, seq: min(seq, t.Version)}
 	if seq == 0 {
 		f.seq = t.Version
-		if err := f.tell("video."+t.State.Status(), taskEventID(t.Version), since(t)); err != nil || t.State.Final() {
+		if err := f.send("video."+t.State.Status(), taskEventID(t.Version), statusSince(t)); err != nil || t.State.Final() {
 			return err
 		}
 	}
@@ -276,17 +298,18 @@ func (a *API) followTask(s *stream, t task.Task, seq int64) error {
 	return f.follow(changed)
 }
 
-// follow tells the task's changes to its end, the server's or the listener's.
-func (f *following) follow(changed <-chan struct{}) error {
-	look := time.NewTicker(progressEvery)
-	beat := time.NewTicker(beatEvery)
+// follow sends the task's changes until the task ends, the server drains or the subscriber
+// leaves.
+func (s *taskStream) follow(changed <-chan struct{}) error {
+	progress := time.NewTicker(progressInterval)
+	heartbeat := time.NewTicker(heartbeatInterval)
 
-	defer look.Stop()
-	defer beat.Stop()
+	defer progress.Stop()
+	defer heartbeat.Stop()
 
 	for {
-		over, err := f.catchUp()
-		if over || err != nil {
+		done, err := s.catchUp()
+		if done || err != nil {
 			return err
 		}
 
@@ -294,13 +317,13 @@ func (f *following) follow(changed <-chan struct{}) error {
 			select {
 			case <-changed:
 				again = true
-			case <-look.C:
-				err = f.showProgress()
-			case <-beat.C:
-				err = f.a.beat(f.s)
-			case <-f.a.draining:
+			case <-progress.C:
+				err = s.sendProgress()
+			case <-heartbeat.C:
+				err = s.a.heartbeat(s.s)
+			case <-s.a.draining:
 				return nil
-			case <-f.s.c.ctx().Done():
+			case <-s.s.c.ctx().Done():
 				return nil
 			}
 
@@ -311,19 +334,19 @@ func (f *following) follow(changed <-chan struct{}) error {
 	}
 }
 
-// catchUp tells what happened since the last look. over says that nothing can
-// follow, or that the task was deleted.
-func (f *following) catchUp() (over bool, err error) {
-	ctx := f.s.c.ctx()
+// catchUp sends the events since the last call. over means that no event can follow, or
+// that the task was deleted.
+func (s *taskStream) catchUp() (done bool, err error) {
+	ctx := s.s.c.ctx()
 
-	a := f.a
+	a := s.a
 	for {
-		list, err := a.Store.Happenings(ctx, f.task.ID, f.seq, eventPage)
+		list, err := a.Store.EventsOfTask(ctx, s.task.ID, s.seq, eventPageSize)
 		if err != nil {
 			return false, fmt.Errorf("read events: %w", err)
 		}
 
-		t, err := a.Store.TaskOf(ctx, f.s.c.key.Account, f.task.ID) // after them: never older than they are
+		t, err := a.Store.TaskOf(ctx, s.s.c.key.Account, s.task.ID) // read after the events, so never older than they are
 		if errors.Is(err, store.ErrNotFound) {
 			return true, nil
 		}
@@ -332,11 +355,11 @@ func (f *following) catchUp() (over bool, err error) {
 			return false, fmt.Errorf("read task: %w", err)
 		}
 
-		f.task = t
+		s.task = t
 		for _, e := range list {
-			f.seq = e.Seq
-			if changes(e) {
-				if err := f.tell("video."+e.State.Status(), taskEventID(e.Seq), e.At); err != nil {
+			s.seq = e.Seq
+			if statusChanged(e) {
+				if err := s.send("video."+e.State.Status(), taskEventID(e.Seq), e.At); err != nil {
 					return false, err
 				}
 			}
@@ -346,34 +369,36 @@ func (f *following) catchUp() (over bool, err error) {
 			}
 		}
 
-		if len(list) < eventPage {
+		if len(list) < eventPageSize {
 			return false, nil
 		}
 	}
 }
 
-// changes says whether customers see another status after an event.
-func changes(e store.Happened) bool { return e.Before == "" || e.Before.Status() != e.State.Status() }
-
-// tell tells the task as it is now. at is unix milliseconds.
-func (f *following) tell(what, id string, at int64) error {
-	v := f.a.video(f.s.c, f.task)
-	f.progress = v.Progress
-	f.position = position(v)
-
-	return f.s.tell(id, told{Type: what, CreatedAt: at / 1000, Data: v})
+// statusChanged reports whether an event changed the status that customers see.
+func statusChanged(e store.PositionedEvent) bool {
+	return e.PreviousState == "" || e.PreviousState.Status() != e.State.Status()
 }
 
-// showProgress tells how far it is when that is further than was told.
-func (f *following) showProgress() error {
-	if v := f.a.video(f.s.c, f.task); v.Progress == f.progress && position(v) == f.position {
+// send sends the task as it is now. at is unix milliseconds.
+func (s *taskStream) send(event, id string, at int64) error {
+	v := s.a.video(s.s.c, s.task)
+	s.progress = v.Progress
+	s.position = queuePosition(v)
+
+	return s.s.send(id, streamEvent{Type: event, CreatedAt: at / 1000, Data: v})
+}
+
+// sendProgress sends progress and queue position if they changed since the last event.
+func (s *taskStream) sendProgress() error {
+	if v := s.a.video(s.s.c, s.task); v.Progress == s.progress && queuePosition(v) == s.position {
 		return nil
 	}
 
-	return f.tell("video.progress", "", f.a.Now().UnixMilli())
+	return s.send("video.progress", "", s.a.Now().UnixMilli())
 }
 
-func position(v video) int64 {
+func queuePosition(v video) int64 {
 	if v.QueuePosition == nil {
 		return 0
 	}
@@ -381,8 +406,8 @@ func position(v video) int64 {
 	return *v.QueuePosition
 }
 
-// since is when a task came to its status, in unix milliseconds.
-func since(t task.Task) int64 {
+// statusSince returns when a task reached its status, in unix milliseconds.
+func statusSince(t task.Task) int64 {
 	switch {
 	case t.State.Final():
 		return t.CompletedAt
@@ -393,9 +418,9 @@ func since(t task.Task) int64 {
 	return t.CreatedAt
 }
 
-// ended notes why a stream ended, where the listener did not end it.
-func (a *API) ended(c *call, err error) {
-	if err != nil && !errors.Is(err, errDeaf) && c.ctx().Err() == nil {
-		a.Log.Info("a stream of events ended early", "id", c.id, "path", c.r.URL.Path, "cause", err)
+// logStreamEnd logs why a stream ended, unless the subscriber ended it.
+func (a *API) logStreamEnd(c *requestContext, err error) {
+	if err != nil && !errors.Is(err, errSubscriberGone) && c.ctx().Err() == nil {
+		a.Log.Info("event stream ended early", "id", c.id, "path", c.req.URL.Path, "cause", err)
 	}
 }

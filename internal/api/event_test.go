@@ -13,31 +13,32 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// heard is one event as a listener gets it.
-type heard struct {
+// receivedEvent is one event as a subscriber receives it.
+type receivedEvent struct {
 	id, name string
-	data     told
+	data     streamEvent
 }
 
-func (h heard) String() string { return h.name + " " + h.data.Data.ID }
+func (h receivedEvent) String() string { return h.name + " " + h.data.Data.ID }
 
-// ear is one open stream. It is closed when the server ends it.
-type ear struct {
+// eventSubscriber is one open stream. Its channel is closed when the server ends the
+// stream.
+type eventSubscriber struct {
 	t      testing.TB
 	status int
 	header http.Header
-	events chan heard
+	events chan receivedEvent
 }
 
-// listen opens a stream; header pairs follow the path.
-func (w *world) listen(key, path string, headers ...string) *ear {
-	w.t.Helper()
+// subscribe opens a stream; header pairs follow the path.
+func (env *testEnv) subscribe(key, path string, headers ...string) *eventSubscriber {
+	env.t.Helper()
 
 	ctx, stop := context.WithCancel(context.Background())
 
-	r, err := http.NewRequestWithContext(ctx, "GET", w.server.URL+path, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", env.server.URL+path, nil)
 	if err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 
 	r.Header.Set("Authorization", "Bearer "+key)
@@ -46,13 +47,13 @@ func (w *world) listen(key, path string, headers ...string) *ear {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 
-	e := &ear{t: w.t, events: make(chan heard, 1000)}
+	s := &eventSubscriber{t: env.t, events: make(chan receivedEvent, 1000)}
 	answered := make(chan error, 1)
 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer close(e.events)
+		defer close(s.events)
 
 		response, err := http.DefaultTransport.RoundTrip(r)
 		if err != nil {
@@ -62,26 +63,26 @@ func (w *world) listen(key, path string, headers ...string) *ear {
 
 		defer func() { _ = response.Body.Close() }()
 
-		e.status = response.StatusCode
-		e.header = response.Header
+		s.status = response.StatusCode
+		s.header = response.Header
 
 		answered <- nil
 
-		e.read(response.Body)
+		s.read(response.Body)
 	}()
 
-	w.t.Cleanup(func() { stop(); <-done })
+	env.t.Cleanup(func() { stop(); <-done })
 
 	if err := <-answered; err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 
-	return e
+	return s
 }
 
-// read takes events until the stream ends.
-func (e *ear) read(from io.Reader) {
-	var now heard
+// read reads events until the stream ends.
+func (s *eventSubscriber) read(from io.Reader) {
+	var now receivedEvent
 
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), ": ")
@@ -92,41 +93,41 @@ func (e *ear) read(from io.Reader) {
 			now.name = value
 		case "data":
 			if err := json.Unmarshal([]byte(value), &now.data); err != nil {
-				e.t.Errorf("data: %v: %s", err, value)
+				s.t.Errorf("data: %v: %s", err, value)
 			}
 
-			e.events <- now
+			s.events <- now
 
-			now = heard{}
+			now = receivedEvent{}
 		}
 	}
 }
 
-// next is the next event. It fails when the stream ends before one.
-func (e *ear) next() heard {
-	e.t.Helper()
+// next returns the next event. It fails the test if the stream ends first.
+func (s *eventSubscriber) next() receivedEvent {
+	s.t.Helper()
 
 	select {
-	case h, ok := <-e.events:
+	case h, ok := <-s.events:
 		if !ok {
-			e.t.Fatal("the stream ended")
+			s.t.Fatal("the stream ended")
 		}
 
 		return h
 	case <-time.After(20 * time.Second):
-		e.t.Fatal("no event comes")
+		s.t.Fatal("no event arrived")
 	}
 
-	return heard{}
+	return receivedEvent{}
 }
 
-// rest is what comes until the stream ends, without progress.
-func (e *ear) rest() (list []heard) {
-	e.t.Helper()
+// untilEnd returns all events until the stream ends, except progress.
+func (s *eventSubscriber) untilEnd() (list []receivedEvent) {
+	s.t.Helper()
 
 	for {
 		select {
-		case h, ok := <-e.events:
+		case h, ok := <-s.events:
 			if !ok {
 				return list
 			}
@@ -135,12 +136,12 @@ func (e *ear) rest() (list []heard) {
 				list = append(list, h)
 			}
 		case <-time.After(20 * time.Second):
-			e.t.Fatalf("the stream does not end after %v", list)
+			s.t.Fatalf("the stream does not end after %v", list)
 		}
 	}
 }
 
-func names(list []heard) string {
+func eventNames(list []receivedEvent) string {
 	var b []string
 	for _, h := range list {
 		b = append(b, strings.TrimPrefix(h.name, "video."))
@@ -149,163 +150,163 @@ func names(list []heard) string {
 	return strings.Join(b, " ")
 }
 
-// run begins a claimed task.
-func (w *world) run(id string) {
-	w.t.Helper()
-	w.step(id, func(t *task.Task) {
+// startRunning moves a claimed task to running.
+func (env *testEnv) startRunning(id string) {
+	env.t.Helper()
+	env.advance(id, func(t *task.Task) {
 		t.State = task.Running
-		t.Ticket = "T-" + id
-		t.StartedAt = w.clock.now().UnixMilli()
+		t.RemoteID = "T-" + id
+		t.StartedAt = env.clock.now().UnixMilli()
 	})
 }
 
-func TestATasksStreamGoesToItsEnd(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.create(w.alice)
+func TestTaskStreamUntilFinal(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createTask(env.alice)
 		path := "/v1/videos/" + id + "/events"
-		e := w.listen(w.alice, path)
+		e := env.subscribe(env.alice, path)
 
 		first := e.next()
 		if e.status != 200 || e.header.Get("Content-Type") != "text/event-stream" || e.header.Get("Cache-Control") != "no-store" || e.header.Get("X-Accel-Buffering") != "no" {
 			t.Errorf("%d %v", e.status, e.header)
 		}
 
-		if first.name != "video.queued" || first.data.Type != first.name || first.id == "" || first.data.Data.ID != id || first.data.CreatedAt != w.clock.now().Unix() {
-			t.Errorf("the first: %+v", first)
+		if first.name != "video.queued" || first.data.Type != first.name || first.id == "" || first.data.Data.ID != id || first.data.CreatedAt != env.clock.now().Unix() {
+			t.Errorf("the first event: %+v", first)
 		}
 
-		w.clock.move(time.Second)
-		w.finish(id, []byte("film"))
+		env.clock.advance(time.Second)
+		env.finishTask(id, []byte("film"))
 
-		all := append([]heard{first}, e.rest()...)
-		if names(all) != "queued in_progress completed" {
+		all := append([]receivedEvent{first}, e.untilEnd()...)
+		if eventNames(all) != "queued in_progress completed" {
 			t.Fatalf("%v", all)
 		}
 
 		last := all[2].data
-		if last.Data.Status != "completed" || last.Data.VideoURL == nil || last.CreatedAt != w.clock.now().Unix() {
-			t.Errorf("the last: %+v", last)
+		if last.Data.Status != "completed" || last.Data.VideoURL == nil || last.CreatedAt != env.clock.now().Unix() {
+			t.Errorf("the last event: %+v", last)
 		}
 
-		for i, h := range all { // from each, exactly the rest
+		for i, h := range all { // resuming after each event returns exactly the rest
 			if i == len(all)-1 {
-				if a := w.ask(w.alice, "GET", path, "", "Last-Event-ID", h.id); a.status != 204 {
+				if a := env.request(env.alice, "GET", path, "", "Last-Event-ID", h.id); a.status != 204 {
 					t.Errorf("after the end: %d", a.status)
 				}
 
 				break
 			}
 
-			for _, e := range []*ear{w.listen(w.alice, path, "Last-Event-ID", h.id), w.listen(w.alice, path+"?after="+h.id)} {
-				got := e.rest()
-				if names(got) != names(all[i+1:]) || got[0].id != all[i+1].id || got[0].data.CreatedAt != all[i+1].data.CreatedAt {
+			for _, e := range []*eventSubscriber{env.subscribe(env.alice, path, "Last-Event-ID", h.id), env.subscribe(env.alice, path+"?after="+h.id)} {
+				got := e.untilEnd()
+				if eventNames(got) != eventNames(all[i+1:]) || got[0].id != all[i+1].id || got[0].data.CreatedAt != all[i+1].data.CreatedAt {
 					t.Errorf("after %v: %v", h, got)
 				}
 			}
 		}
 
-		if got := w.listen(w.alice, path).rest(); names(got) != "completed" || got[0].id != all[2].id {
-			t.Errorf("of a final task: %v", got)
+		if got := env.subscribe(env.alice, path).untilEnd(); eventNames(got) != "completed" || got[0].id != all[2].id {
+			t.Errorf("stream of a final task: %v", got)
 		}
 
-		if got := w.listen(w.alice, path+"?after="+all[2].id, "Last-Event-ID", all[0].id).rest(); names(got) != "in_progress completed" {
-			t.Errorf("the header is newer than the address: %v", got)
+		if got := env.subscribe(env.alice, path+"?after="+all[2].id, "Last-Event-ID", all[0].id).untilEnd(); eventNames(got) != "in_progress completed" {
+			t.Errorf("with both, the header must win over the query: %v", got)
 		}
 
-		if a := w.ask(w.alice, "HEAD", path, ""); a.status != 200 {
+		if a := env.request(env.alice, "HEAD", path, ""); a.status != 200 {
 			t.Errorf("HEAD: %d", a.status)
 		}
 	})
 }
 
-func TestATasksStreamTellsProgressAndChanges(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.create(w.alice)
-		w.engine.set(id, Live{Position: 7})
+func TestTaskStreamProgressAndChanges(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createTask(env.alice)
+		env.engine.setLive(id, LiveStatus{Position: 7})
 
-		e := w.listen(w.alice, "/v1/videos/"+id+"/events")
-		if h := e.next(); h.name != "video.queued" || position(h.data.Data) != 7 {
+		e := env.subscribe(env.alice, "/v1/videos/"+id+"/events")
+		if h := e.next(); h.name != "video.queued" || queuePosition(h.data.Data) != 7 {
 			t.Fatalf("%v", h)
 		}
 
-		w.engine.set(id, Live{Position: 2})
+		env.engine.setLive(id, LiveStatus{Position: 2})
 
-		if h := e.next(); h.name != "video.progress" || h.id != "" || position(h.data.Data) != 2 {
+		if h := e.next(); h.name != "video.progress" || h.id != "" || queuePosition(h.data.Data) != 2 {
 			t.Fatalf("%v", h)
 		}
 
-		w.claim() // still queued for the customer: told nothing
-		w.run(id)
+		env.claimTask() // still queued for the customer: no event
+		env.startRunning(id)
 
 		if h := e.next(); h.name != "video.in_progress" {
 			t.Fatalf("%v", h)
 		}
 
-		w.engine.set(id, Live{Progress: 40})
+		env.engine.setLive(id, LiveStatus{Progress: 40})
 
 		if h := e.next(); h.name != "video.progress" || h.data.Data.Progress != 40 {
 			t.Fatalf("%v", h)
 		}
 
-		w.step(id, func(t *task.Task) {
+		env.advance(id, func(t *task.Task) {
 			t.State = task.Queued
-			t.Ticket = ""
+			t.RemoteID = ""
 			t.Result = ""
 			t.StartedAt = 0
 			t.Progress = 0
 		})
 
 		if h := e.next(); h.name != "video.queued" {
-			t.Fatalf("back in its lane: %v", h)
+			t.Fatalf("back in its queue: %v", h)
 		}
 
-		w.ask(w.alice, "POST", "/v1/videos/"+id+"/cancel", "")
+		env.request(env.alice, "POST", "/v1/videos/"+id+"/cancel", "")
 
-		if got := e.rest(); names(got) != "cancelled" {
+		if got := e.untilEnd(); eventNames(got) != "cancelled" {
 			t.Errorf("%v", got)
 		}
 	})
 }
 
-func TestAStreamIsRefusedOrEnds(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.create(w.alice)
+func TestTaskStreamErrorsAndEnds(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createTask(env.alice)
 
 		path := "/v1/videos/" + id + "/events"
 		for _, bad := range []string{"1", "v", "v0", "v-1", "v01", "v+1", "x1", "v99999999999999999999"} {
-			a := w.ask(w.alice, "GET", path, "", "Last-Event-ID", bad)
-			if code, param := a.code(t); a.status != 400 || code != "invalid_value" || param != "Last-Event-ID" {
+			a := env.request(env.alice, "GET", path, "", "Last-Event-ID", bad)
+			if code, param := a.errorCode(t); a.status != 400 || code != "invalid_value" || param != "Last-Event-ID" {
 				t.Errorf("%q: %d %s", bad, a.status, a.body)
 			}
 		}
 
-		if _, param := w.ask(w.alice, "GET", path+"?after=x", "").code(t); param != "after" {
-			t.Errorf("the address' id is called %q", param)
+		if _, param := env.request(env.alice, "GET", path+"?after=x", "").errorCode(t); param != "after" {
+			t.Errorf("the query's ID is reported as %q", param)
 		}
 
-		if a := w.ask(w.bob, "GET", path, ""); a.status != 404 {
-			t.Errorf("another account's: %d", a.status)
+		if a := env.request(env.bob, "GET", path, ""); a.status != 404 {
+			t.Errorf("another account's task: %d", a.status)
 		}
 
-		if a := w.ask("", "GET", path, ""); a.status != 401 {
+		if a := env.request("", "GET", path, ""); a.status != 401 {
 			t.Errorf("without a key: %d", a.status)
 		}
 
-		w.claim()
-		w.run(id)
-		deleted := w.listen(w.alice, path)
+		env.claimTask()
+		env.startRunning(id)
+		deleted := env.subscribe(env.alice, path)
 		deleted.next()
-		w.ask(w.alice, "DELETE", "/v1/videos/"+id, "")
+		env.request(env.alice, "DELETE", "/v1/videos/"+id, "")
 
-		if got := deleted.rest(); len(got) > 0 {
-			t.Errorf("of a deleted task: %v", got)
+		if got := deleted.untilEnd(); len(got) > 0 {
+			t.Errorf("stream of a deleted task: %v", got)
 		}
 
-		drained := w.listen(w.alice, "/v1/videos/"+w.create(w.alice)+"/events", "Last-Event-ID", "v999")
-		w.api.Drain()
+		drained := env.subscribe(env.alice, "/v1/videos/"+env.createTask(env.alice)+"/events", "Last-Event-ID", "v999")
+		env.api.Drain()
 
-		if got := drained.rest(); len(got) > 0 {
-			t.Errorf("at the server's end: %v", got)
+		if got := drained.untilEnd(); len(got) > 0 {
+			t.Errorf("at the server's shutdown: %v", got)
 		}
 	})
 }
@@ -316,9 +317,9 @@ func FuzzTaskEventID(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, text string) {
-		seq, ok := readTaskEventID(text)
+		seq, ok := parseTaskEventID(text)
 		if ok && (seq < 1 || taskEventID(seq) != text) {
-			t.Errorf("%q is read as %d", text, seq)
+			t.Errorf("%q is parsed as %d", text, seq)
 		}
 	})
 }

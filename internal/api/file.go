@@ -14,8 +14,8 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// uploaded is a file as it is answered. Times are unix seconds.
-type uploaded struct {
+// fileBody is an uploaded file in a response. Times are unix seconds.
+type fileBody struct {
 	ID        string `json:"id"`
 	Object    string `json:"object"`
 	Bytes     int64  `json:"bytes"`
@@ -28,55 +28,63 @@ type uploaded struct {
 	Type      string `json:"type"`
 }
 
-func uploadedOf(f store.File) uploaded {
-	return uploaded{
-		ID: f.ID, Object: "file", Bytes: f.Bytes, CreatedAt: f.CreatedAt / 1000, ExpiresAt: stamp(f.ExpiresAt),
-		Filename: f.Name, Purpose: "user_data", Status: "processed", Kind: f.Kind, Type: f.Type,
+func fileBodyOf(f store.File) fileBody {
+	return fileBody{
+		ID:        f.ID,
+		Object:    "file",
+		Bytes:     f.Bytes,
+		CreatedAt: f.CreatedAt / 1000,
+		ExpiresAt: unixSeconds(f.ExpiresAt),
+		Filename:  f.Name,
+		Purpose:   "user_data",
+		Status:    "processed",
+		Kind:      f.Kind,
+		Type:      f.Type,
 	}
 }
 
-const formRoom = 1 << 20 // bytes of a form beside its file
+const maxFormOverhead = 1 << 20 // bytes of a form besides its file
 
-// uploadFile is POST /v1/files: multipart/form-data with the file in `file`, its
-// parts in any order, streamed.
-func (a *API) uploadFile(c *call) error {
+// uploadFile is POST /v1/files: multipart/form-data with the file in `file`. The parts may
+// come in any order; the file is streamed.
+func (a *API) uploadFile(c *requestContext) error {
 	if !c.isForm() {
-		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data with the file in the field `file`: curl -F file=@clip.mp4.")
+		return fault.New(fault.CodeUnsupportedContentType, "Content-Type", "This path accepts multipart/form-data with the file in the field `file`: curl -F file=@clip.mp4.")
 	}
 
-	in := c.arriving(a.MaxUpload+formRoom, fmt.Sprintf("The upload is larger than the %d MiB that are taken.", a.MaxUpload>>20))
-	defer in.end()
+	in := c.limitedBody(a.MaxUpload+maxFormOverhead, fmt.Sprintf("The upload is larger than the limit of %d MiB.", a.MaxUpload>>20))
+	defer in.clearDeadline()
 
 	form, err := in.form()
 	if err != nil {
 		return err
 	}
 
-	f, err := a.keepPart(c, form)
+	f, err := a.saveFilePart(c, form)
 	if err != nil {
 		return err
 	}
 
-	return c.json(http.StatusOK, uploadedOf(f))
+	return c.json(http.StatusOK, fileBodyOf(f))
 }
 
-func (c *call) isForm() bool {
-	mediaType, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+func (c *requestContext) isForm() bool {
+	mediaType, _, err := mime.ParseMediaType(c.req.Header.Get("Content-Type"))
 	return err == nil && mediaType == "multipart/form-data"
 }
 
-// form begins to read the body as the form that its header says it is.
-func (a *arrival) form() (*formParts, error) {
-	if err := a.c.plain(); err != nil {
+// form starts to read the body as the multipart form that its Content-Type announces.
+func (a *bodyReader) form() (*formParts, error) {
+	if err := a.c.rejectEncoding(); err != nil {
 		return nil, err
 	}
 
-	_, params, err := mime.ParseMediaType(a.c.r.Header.Get("Content-Type"))
+	_, params, err := mime.ParseMediaType(a.c.req.Header.Get("Content-Type"))
 	if err != nil || params["boundary"] == "" {
 		return nil, fault.New(fault.CodeMalformedBody, "Content-Type", "The Content-Type names no boundary; let your HTTP library write it.")
 	}
 
-	if a.c.r.ContentLength > a.limit {
+	if a.c.req.ContentLength > a.limit {
 		return nil, a.tooLarge()
 	}
 
@@ -84,18 +92,19 @@ func (a *arrival) form() (*formParts, error) {
 }
 
 func newFormParts(r io.Reader, boundary string) *formParts {
-	in := &closing{r: r, mark: []byte("--" + boundary + "--")}
+	in := &boundaryWatcher{r: r, boundary: []byte("--" + boundary + "--")}
 	return &formParts{parts: multipart.NewReader(in, boundary), in: in}
 }
 
 // formParts reads a form part by part.
 type formParts struct {
 	parts *multipart.Reader
-	in    *closing
+	in    *boundaryWatcher
 }
 
-// next is the next part, or io.EOF behind the last. multipart takes a form that was
-// cut within the head of a part for one that ended; here it is a fault.
+// next returns the next part, or io.EOF after the last. Package multipart accepts a form
+// that was cut within the head of a part as complete; here it is a fault, unless the
+// closing boundary was seen.
 func (f *formParts) next() (*multipart.Part, error) {
 	p, err := f.parts.NextPart()
 	switch {
@@ -108,36 +117,36 @@ func (f *formParts) next() (*multipart.Part, error) {
 	return nil, badForm(err)
 }
 
-// closing sees whether a form's closing mark came by.
-type closing struct {
-	r    io.Reader
-	mark []byte
-	tail []byte // of what came, as much as the mark may have begun in
-	n    int64  // bytes that came
-	seen bool
+// boundaryWatcher records whether a form's closing boundary was read.
+type boundaryWatcher struct {
+	r        io.Reader
+	boundary []byte
+	tail     []byte // the last bytes read, in which the boundary may have begun
+	n        int64  // bytes read so far
+	seen     bool
 }
 
-// Read reads on.
-func (e *closing) Read(p []byte) (int, error) {
+// Read reads from r and looks for the boundary.
+func (e *boundaryWatcher) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
 
 	e.n += int64(n)
 	if !e.seen {
 		e.tail = append(e.tail, p[:n]...)
-		e.seen = bytes.Contains(e.tail, e.mark)
-		e.tail = append(e.tail[:0], e.tail[max(0, len(e.tail)-len(e.mark)):]...)
+		e.seen = bytes.Contains(e.tail, e.boundary)
+		e.tail = append(e.tail[:0], e.tail[max(0, len(e.tail)-len(e.boundary)):]...)
 	}
 
 	return n, err
 }
 
-// keepPart keeps the form's one file. A form that turns out broken behind it
-// leaves nothing.
-func (a *API) keepPart(c *call, form *formParts) (kept store.File, err error) {
+// saveFilePart saves the form's one file. If a later part turns out to be broken, the file
+// is deleted again.
+func (a *API) saveFilePart(c *requestContext, form *formParts) (saved store.File, err error) {
 	defer func() {
-		if err != nil && kept.ID != "" {
-			if gone := a.Checkout.DeleteFile(c.ctx(), kept.Account, kept.ID); gone != nil {
-				a.Log.Warn("drop file of a broken form", "file", kept.ID, "error", gone)
+		if err != nil && saved.ID != "" {
+			if deleteErr := a.Checkout.DeleteFile(c.ctx(), saved.Account, saved.ID); deleteErr != nil {
+				a.Log.Warn("delete the file of a broken form", "file", saved.ID, "error", deleteErr)
 			}
 		}
 	}()
@@ -149,40 +158,40 @@ func (a *API) keepPart(c *call, form *formParts) (kept store.File, err error) {
 		}
 
 		if err != nil {
-			return kept, err
+			return saved, err
 		}
 
 		if p.FormName() != "file" {
-			if _, err := io.Copy(io.Discard, p); err != nil { // bounded: the whole body is
-				return kept, badForm(err)
+			if _, err := io.Copy(io.Discard, p); err != nil { // bounded, because the whole body is
+				return saved, badForm(err)
 			}
 
 			continue
 		}
 
-		if kept.ID != "" {
-			return kept, fault.New(fault.CodeConflict, "file", "The form has two files; send one at a time.")
+		if saved.ID != "" {
+			return saved, fault.New(fault.CodeConflictingFields, "file", "The form has two files; send one at a time.")
 		}
 
-		f, err := a.Checkout.KeepFile(c.ctx(), c.who(), p.FileName(), formPart{p}, a.MaxUpload)
+		f, err := a.Checkout.SaveFile(c.ctx(), c.caller(), p.FileName(), formPart{p}, a.MaxUpload)
 		if err != nil {
-			return kept, err
+			return saved, err
 		}
 
-		kept = f
+		saved = f
 	}
 
-	if kept.ID == "" {
-		return kept, fault.New(fault.CodeMissingField, "file", "The form has no field `file`: curl -F file=@clip.mp4.")
+	if saved.ID == "" {
+		return saved, fault.New(fault.CodeMissingField, "file", "The form has no field `file`: curl -F file=@clip.mp4.")
 	}
 
-	return kept, nil
+	return saved, nil
 }
 
-// formPart reads a part; what breaks in it is a fault.
+// formPart reads a part; its errors are faults.
 type formPart struct{ p *multipart.Part }
 
-// Read reads on.
+// Read reads from the part.
 func (f formPart) Read(b []byte) (int, error) {
 	n, err := f.p.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -198,14 +207,14 @@ func badForm(err error) error {
 		return f
 	}
 
-	return fault.New(fault.CodeMalformedBody, "", "The form is broken: it is not well-formed multipart/form-data, or ended early.").Because(err)
+	return fault.New(fault.CodeMalformedBody, "", "The form is broken: it is not well-formed multipart/form-data, or ended early.").WithCause(err)
 }
 
-// file is the caller's file of the path, or a sample.
-func (a *API) file(c *call) (store.File, error) {
-	f, err := a.Checkout.File(c.ctx(), c.key.Account, c.r.PathValue("id"))
+// file returns the caller's file that the path names, or a sample.
+func (a *API) file(c *requestContext) (store.File, error) {
+	f, err := a.Checkout.File(c.ctx(), c.key.Account, c.req.PathValue("id"))
 	if errors.Is(err, store.ErrNotFound) {
-		return f, checkout.NoFile()
+		return f, checkout.FileNotFound()
 	}
 
 	if err != nil {
@@ -216,22 +225,22 @@ func (a *API) file(c *call) (store.File, error) {
 }
 
 // getFile is GET /v1/files/{id}.
-func (a *API) getFile(c *call) error {
+func (a *API) getFile(c *requestContext) error {
 	f, err := a.file(c)
 	if err != nil {
 		return err
 	}
 
-	return c.json(http.StatusOK, uploadedOf(f))
+	return c.json(http.StatusOK, fileBodyOf(f))
 }
 
-// listFiles is GET /v1/files: the caller's own, newest first.
-func (a *API) listFiles(c *call) error {
-	query := c.r.URL.Query()
+// listFiles is GET /v1/files: the account's own files, newest first.
+func (a *API) listFiles(c *requestContext) error {
+	query := c.req.URL.Query()
 
-	limit, wrong := limitOf(query)
-	if wrong != nil {
-		return wrong
+	limit, limitFault := limitOf(query)
+	if limitFault != nil {
+		return limitFault
 	}
 
 	list, more, err := a.Store.Files(c.ctx(), c.key.Account, query.Get("after"), limit)
@@ -239,20 +248,20 @@ func (a *API) listFiles(c *call) error {
 		return fmt.Errorf("list files: %w", err)
 	}
 
-	files := make([]uploaded, 0, len(list))
+	files := make([]fileBody, 0, len(list))
 	for _, f := range list {
-		files = append(files, uploadedOf(f))
+		files = append(files, fileBodyOf(f))
 	}
 
-	return c.json(http.StatusOK, newPage(files, more, func(f uploaded) string { return f.ID }))
+	return c.json(http.StatusOK, newPage(files, more, func(f fileBody) string { return f.ID }))
 }
 
 // deleteFile is DELETE /v1/files/{id}.
-func (a *API) deleteFile(c *call) error {
-	id := c.r.PathValue("id")
+func (a *API) deleteFile(c *requestContext) error {
+	id := c.req.PathValue("id")
 	if err := a.Checkout.DeleteFile(c.ctx(), c.key.Account, id); err != nil {
 		return err
 	}
 
-	return c.json(http.StatusOK, deleted{ID: id, Object: "file", Deleted: true})
+	return c.json(http.StatusOK, deletedBody{ID: id, Object: "file", Deleted: true})
 }

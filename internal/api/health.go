@@ -10,19 +10,19 @@ import (
 //go:embed openapi.yaml
 var openapi []byte
 
-const readyWait = 5 * time.Second
+const readyTimeout = 5 * time.Second
 
 type health struct {
 	Status  string `json:"status"`
 	Version string `json:"version"`
 }
 
-// healthz is GET /healthz: the process answers.
-func (a *API) healthz(c *call) error { return c.json(http.StatusOK, health{"ok", a.Version}) }
+// healthz is GET /healthz: the process is running.
+func (a *API) healthz(c *requestContext) error { return c.json(http.StatusOK, health{"ok", a.Version}) }
 
-// readyz is GET /readyz: it can also do its work. Why not is for the log.
-func (a *API) readyz(c *call) error {
-	ctx, cancel := context.WithTimeout(c.ctx(), readyWait)
+// readyz is GET /readyz: the server can do its work. The reason why not is only logged.
+func (a *API) readyz(c *requestContext) error {
+	ctx, cancel := context.WithTimeout(c.ctx(), readyTimeout)
 	defer cancel()
 
 	if err := a.Ready(ctx); err != nil {
@@ -39,7 +39,7 @@ func (a *API) readyz(c *call) error {
 }
 
 // openAPI is GET /openapi.json.
-func (a *API) openAPI(c *call) error {
+func (a *API) openAPI(c *requestContext) error {
 	spec, err := a.spec()
 	if err != nil {
 		return err

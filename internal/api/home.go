@@ -21,9 +21,9 @@ var homeCSS string
 //go:embed home.js
 var homeJS string
 
-// homePage is the page for who comes with a browser: what this is, the curl that
-// works, and the last videos of the key that they type in. It runs its own script
-// only, and asks nobody but us; a video may come from where the blobs are.
+// homePage is the page for people who open the server in a browser: what Unireel is, a
+// curl command that works, and the last videos of the key that they type in. It runs only
+// its own script and connects only to this server; a video may come from the blob store.
 type homePage struct {
 	template *template.Template
 	policy   string
@@ -35,20 +35,20 @@ func newHomePage() (homePage, error) {
 		return homePage{}, fmt.Errorf("read home page: %w", err)
 	}
 
-	policy := "default-src 'none'; style-src " + hashed(homeCSS) + "; script-src " + hashed(homeJS) +
+	policy := "default-src 'none'; style-src " + cspHash(homeCSS) + "; script-src " + cspHash(homeJS) +
 		"; connect-src 'self'; media-src http: https:; img-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 	return homePage{template: t, policy: policy}, nil
 }
 
-// hashed is how a policy names the one text that may stand in the page.
-func hashed(text string) string {
+// cspHash is how a Content-Security-Policy names the one text that is allowed in the page.
+func cspHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // home is GET /.
-func (a *API) home(c *call) error {
+func (a *API) home(c *requestContext) error {
 	var sample string
 
 	for _, s := range a.Checkout.Samples {
@@ -61,8 +61,14 @@ func (a *API) home(c *call) error {
 	var page bytes.Buffer
 
 	err := a.page.template.Execute(&page, map[string]any{
-		"Style": template.CSS(homeCSS), "Script": template.JS(homeJS), "Base": a.root(c.r), "Version": a.Version, "Note": a.PreviewNote(), "Sample": sample,
-		"Currency": a.Catalog.Currency(), "Models": a.Catalog.Models(),
+		"Style":    template.CSS(homeCSS),
+		"Script":   template.JS(homeJS),
+		"Base":     a.baseURL(c.req),
+		"Version":  a.Version,
+		"Note":     a.PreviewNote(),
+		"Sample":   sample,
+		"Currency": a.Catalog.Currency(),
+		"Models":   a.Catalog.Models(),
 	})
 	if err != nil {
 		return fmt.Errorf("write home page: %w", err)

@@ -1,30 +1,30 @@
-// Shows the last videos of the key that is typed in, or that stands behind # in
-// the address: what stands there no browser sends to a server.
-const form = document.getElementById("ask"), key = document.getElementById("key"), said = document.getElementById("said"), videos = document.getElementById("videos");
-const most = 6;
+// Shows the last videos of the key that is typed in, or that follows # in the
+// address: browsers never send that part to a server.
+const form = document.getElementById("key-form"), key = document.getElementById("key"), statusText = document.getElementById("status"), videos = document.getElementById("videos");
+const limit = 6;
 
 function figure(v) {
-  const film = document.createElement("video");
-  Object.assign(film, { src: v.video_url, poster: v.thumbnail_url, controls: true, muted: true, loop: true, autoplay: true, playsInline: true });
+  const player = document.createElement("video");
+  Object.assign(player, { src: v.video_url, poster: v.thumbnail_url, controls: true, muted: true, loop: true, autoplay: true, playsInline: true });
   const caption = document.createElement("figcaption");
   caption.textContent = v.prompt;
-  const box = document.createElement("figure");
-  box.append(film, caption);
-  return box;
+  const entry = document.createElement("figure");
+  entry.append(player, caption);
+  return entry;
 }
 
 async function show() {
-  said.textContent = "";
+  statusText.textContent = "";
   try {
-    const answer = await fetch("v1/videos?status=completed&limit=" + most, { headers: { Authorization: "Bearer " + key.value.trim() } });
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.error.message);
-    const there = body.data.filter((v) => v.video_url);
-    videos.replaceChildren(...there.map(figure));
-    if (!there.length) said.textContent = "There is none yet.";
-  } catch (problem) {
+    const response = await fetch("v1/videos?status=completed&limit=" + limit, { headers: { Authorization: "Bearer " + key.value.trim() } });
+    const body = await response.json();
+    if (!response.ok) throw new Error(body.error.message);
+    const finished = body.data.filter((v) => v.video_url);
+    videos.replaceChildren(...finished.map(figure));
+    if (!finished.length) statusText.textContent = "There are no videos yet.";
+  } catch (error) {
     videos.replaceChildren();
-    said.textContent = problem.message;
+    statusText.textContent = error.message;
   }
 }
 

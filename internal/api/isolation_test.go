@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// form is a multipart body with one file, other fields around it.
-func form(t testing.TB, name string, content []byte, fields ...string) (body, contentType string) {
+// fileForm returns a multipart body with one file between other fields.
+func fileForm(t testing.TB, name string, content []byte, fields ...string) (body, contentType string) {
 	t.Helper()
 
 	var b bytes.Buffer
@@ -41,30 +41,30 @@ func form(t testing.TB, name string, content []byte, fields ...string) (body, co
 	return b.String(), m.FormDataContentType()
 }
 
-func (w *world) upload(key string, content []byte) string {
-	w.t.Helper()
-	body, contentType := form(w.t, "a.png", content)
+func (env *testEnv) upload(key string, content []byte) string {
+	env.t.Helper()
+	body, contentType := fileForm(env.t, "a.png", content)
 
-	a := w.ask(key, "POST", "/v1/files", body, "Content-Type", contentType)
+	a := env.request(key, "POST", "/v1/files", body, "Content-Type", contentType)
 	if a.status != 200 {
-		w.t.Fatalf("upload: %d %s", a.status, a.body)
+		env.t.Fatalf("upload: %d %s", a.status, a.body)
 	}
 
-	return a.json(w.t)["id"].(string)
+	return a.json(env.t)["id"].(string)
 }
 
-// TestAnotherAccountsThingsDoNotExist asks for Alice's things as Bob, on every
-// route that names one.
-func TestAnotherAccountsThingsDoNotExist(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		video := w.create(w.alice)
-		w.finish(video, []byte("film"))
-		file := w.upload(w.alice, png1)
-		w.ask(w.alice, "GET", "/v1/videos/"+video, "") // it is in memory now
+// TestAccountIsolation requests Alice's objects with Bob's key, on every route that has
+// an object's ID.
+func TestAccountIsolation(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		video := env.createTask(env.alice)
+		env.finishTask(video, []byte("film"))
+		file := env.upload(env.alice, png1)
+		env.request(env.alice, "GET", "/v1/videos/"+video, "") // it is in the task cache now
 
 		tried := 0
 
-		for _, e := range w.api.routes() {
+		for _, e := range env.api.routes() {
 			if !strings.Contains(e.path, "{id}") || strings.HasPrefix(e.path, "/v1/models") {
 				continue
 			}
@@ -83,16 +83,16 @@ func TestAnotherAccountsThingsDoNotExist(t *testing.T) {
 
 			for _, query := range []string{"", "?wait=1"} {
 				tried++
-				a := w.ask(w.bob, e.method, path+query, "")
+				a := env.request(env.bob, e.method, path+query, "")
 
-				code, _ := a.code(t)
+				code, _ := a.errorCode(t)
 				if !want[fmt.Sprintf("%d %s", a.status, code)] || a.status == 200 && !strings.Contains(string(a.body), dashScopeUnknown) {
 					t.Errorf("%s %s%s as another account: %d %s", e.method, path, query, a.status, a.body)
 				}
 
-				nobody := w.ask(w.bob, e.method, strings.ReplaceAll(e.path, "{id}", "task_nobody")+query, "")
+				nobody := env.request(env.bob, e.method, strings.ReplaceAll(e.path, "{id}", "task_nobody")+query, "")
 				if nobody.status != a.status {
-					t.Errorf("%s: a thing of nobody: %d", e.path, nobody.status)
+					t.Errorf("%s: an object that does not exist: %d", e.path, nobody.status)
 				}
 			}
 		}
@@ -102,42 +102,42 @@ func TestAnotherAccountsThingsDoNotExist(t *testing.T) {
 		}
 
 		r2v := fmt.Sprintf(`{"model":"wan2.6-r2v-720p","prompt":"x","images":[%q]}`, file)
-		if a := w.ask(w.bob, "POST", "/v1/video/generations", r2v); a.status != 400 {
-			t.Errorf("Bob's task uses Alice's file: %d %s", a.status, a.body)
+		if a := env.request(env.bob, "POST", "/v1/video/generations", r2v); a.status != 400 {
+			t.Errorf("Bob's task can use Alice's file: %d %s", a.status, a.body)
 		}
 
-		if a := w.ask(w.alice, "POST", "/v1/video/generations", r2v); a.status != 200 {
+		if a := env.request(env.alice, "POST", "/v1/video/generations", r2v); a.status != 200 {
 			t.Errorf("Alice's task cannot use her file: %d %s", a.status, a.body)
 		}
 
 		for _, path := range []string{"/v1/videos", "/v1/files"} {
-			if m := w.ask(w.bob, "GET", path, "").json(t); len(m["data"].([]any)) != 0 || m["first_id"] != nil {
+			if m := env.request(env.bob, "GET", path, "").json(t); len(m["data"].([]any)) != 0 || m["first_id"] != nil {
 				t.Errorf("%s shows Bob %v", path, m)
 			}
 		}
 
-		if a := w.ask(w.alice, "GET", "/v1/videos/"+video, ""); a.status != 200 {
+		if a := env.request(env.alice, "GET", "/v1/videos/"+video, ""); a.status != 200 {
 			t.Errorf("Alice's task is gone: %d", a.status)
 		}
 	})
 }
 
-// TestEveryRouteAsksForItsKey holds the table of routes to what a request
-// without a key, with a wrong one, and with too small a one gets.
-func TestEveryRouteAsksForItsKey(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		a := w.operate("POST", "/admin/v1/accounts/alice/keys", `{"scopes":["read"]}`)
+// TestRoutesRequireKey calls every route without a key, with an invalid key, and with a
+// key that lacks the scope.
+func TestRoutesRequireKey(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		a := env.adminRequest("POST", "/admin/v1/accounts/alice/keys", `{"scopes":["read"]}`)
 		reader := a.json(t)["secret"].(string)
 
-		for _, e := range w.api.routes() {
+		for _, e := range env.api.routes() {
 			path := strings.NewReplacer("{id}", "x", "{$}", "", "{file}", "docs.js", "{language}", "zh", "{page}", "index.md").Replace(e.path)
 			if path == "/v1/events" {
 				path += "?after=x" // a stream would not end
 			}
 
-			none := w.ask("", e.method, path, "")
-			bad := w.ask("sk-wrong", e.method, path, "")
-			small := w.ask(reader, e.method, path, "")
+			none := env.request("", e.method, path, "")
+			bad := env.request("sk-wrong", e.method, path, "")
+			small := env.request(reader, e.method, path, "")
 			missing := "missing_api_key"
 			wrong := "invalid_api_key"
 			lacking := "insufficient_scope"
@@ -148,24 +148,24 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 				lacking = "AccessDenied"
 			}
 
-			if e.needs == open {
-				if none.status != 200 && e.path != "/api/v1/uploads" || none.status == 401 { // what is uploaded there is signed for
-					t.Errorf("%s asks for a key: %d", path, none.status)
+			if e.access == accessPublic {
+				if none.status != 200 && e.path != "/api/v1/uploads" || none.status == 401 { // authorized by the policy's signature
+					t.Errorf("%s requires a key: %d", path, none.status)
 				}
 
 				continue
 			}
 
-			if code, _ := none.code(t); none.status != 401 || code != missing || none.header.Get("WWW-Authenticate") != "Bearer" {
+			if code, _ := none.errorCode(t); none.status != 401 || code != missing || none.header.Get("WWW-Authenticate") != "Bearer" {
 				t.Errorf("%s %s without a key: %d %s", e.method, path, none.status, none.body)
 			}
 
-			if code, _ := bad.code(t); bad.status != 401 || code != wrong {
-				t.Errorf("%s %s with a wrong key: %d %s", e.method, path, bad.status, bad.body)
+			if code, _ := bad.errorCode(t); bad.status != 401 || code != wrong {
+				t.Errorf("%s %s with an invalid key: %d %s", e.method, path, bad.status, bad.body)
 			}
 
-			if code, _ := small.code(t); (small.status == 403 && code == lacking && strings.Contains(string(small.body), "scope")) != (e.needs.scope() == write.scope()) {
-				t.Errorf("%s %s with a reading key: %d %s", e.method, path, small.status, small.body)
+			if code, _ := small.errorCode(t); (small.status == 403 && code == lacking && strings.Contains(string(small.body), "scope")) != (e.access.requiredScope() == accessWrite.requiredScope()) {
+				t.Errorf("%s %s with a read-only key: %d %s", e.method, path, small.status, small.body)
 			}
 		}
 	})

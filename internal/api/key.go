@@ -16,99 +16,99 @@ import (
 )
 
 const (
-	keyringLife = 10 * time.Second // how late another instance's revocation may be heard
-	keyringMost = 16384
+	keyCacheTTL  = 10 * time.Second // how long a key that another instance revoked may stay valid here
+	keyCacheSize = 16384
 )
 
-// keyring remembers the keys that were used lately, so that a poll needs no look
-// into the database to know its caller.
-type keyring struct {
-	store *store.Store
-	now   func() time.Time
-	mu    sync.RWMutex
-	known map[[sha256.Size]byte]knownKey
-	era   uint64 // +1 with every forget: what was read before one is not kept after it
+// keyCache caches recently used keys, so that a poll needs no database read to
+// authenticate its caller.
+type keyCache struct {
+	store      *store.Store
+	now        func() time.Time
+	mu         sync.RWMutex
+	entries    map[[sha256.Size]byte]cachedKey
+	generation uint64 // incremented by invalidate: a key read before it is not cached after it
 }
 
-type knownKey struct {
+type cachedKey struct {
 	key   account.Key
 	until time.Time
 }
 
-func newKeyring(s *store.Store, now func() time.Time) *keyring {
-	return &keyring{store: s, now: now, known: map[[sha256.Size]byte]knownKey{}}
+func newKeyCache(s *store.Store, now func() time.Time) *keyCache {
+	return &keyCache{store: s, now: now, entries: map[[sha256.Size]byte]cachedKey{}}
 }
 
-// find is the key that a secret opens at this moment, or store.ErrNotFound.
-func (k *keyring) find(ctx context.Context, secret string) (account.Key, error) {
+// lookup returns the key that a secret authenticates now, or store.ErrNotFound.
+func (k *keyCache) lookup(ctx context.Context, secret string) (account.Key, error) {
 	sum := sha256.Sum256([]byte(secret))
 	now := k.now()
 	k.mu.RLock()
-	known, hit := k.known[sum]
-	era := k.era
+	entry, cached := k.entries[sum]
+	generation := k.generation
 	k.mu.RUnlock()
 
-	if !hit || !now.Before(known.until) {
+	if !cached || !now.Before(entry.until) {
 		key, err := k.store.KeyByHash(ctx, hex.EncodeToString(sum[:]))
-		if err != nil && !errors.Is(err, store.ErrNotFound) && hit && ctx.Err() == nil {
-			key = known.key
-			err = nil // the database does not answer; what it said last still holds
+		if err != nil && !errors.Is(err, store.ErrNotFound) && cached && ctx.Err() == nil {
+			key = entry.key
+			err = nil // the database is unavailable: the last known key stays valid
 		}
 
 		if err != nil {
 			return account.Key{}, err
 		}
 
-		known = knownKey{key: key, until: now.Add(keyringLife)}
-		k.keep(sum, known, era)
+		entry = cachedKey{key: key, until: now.Add(keyCacheTTL)}
+		k.put(sum, entry, generation)
 	}
 
-	if !known.key.Opens(secret, now.UnixMilli()) {
+	if !entry.key.Authenticates(secret, now.UnixMilli()) {
 		return account.Key{}, store.ErrNotFound
 	}
 
-	return known.key, nil
+	return entry.key, nil
 }
 
-func (k *keyring) keep(sum [sha256.Size]byte, known knownKey, era uint64) {
+func (k *keyCache) put(sum [sha256.Size]byte, entry cachedKey, generation uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	if era != k.era {
+	if generation != k.generation {
 		return
 	}
 
-	if len(k.known) >= keyringMost {
-		clear(k.known)
+	if len(k.entries) >= keyCacheSize {
+		clear(k.entries)
 	}
 
-	k.known[sum] = known
+	k.entries[sum] = entry
 }
 
-// forget empties the ring: after it no revoked key opens.
-func (k *keyring) forget() {
+// invalidate empties the cache: after it, no revoked key is accepted.
+func (k *keyCache) invalidate() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	k.era++
-	clear(k.known)
+	k.generation++
+	clear(k.entries)
 }
 
-// authorize finds the caller's key and whether it may do this.
-func (a *API) authorize(c *call, scope account.Scope) error {
-	header := c.r.Header.Get("Authorization")
+// authorize authenticates the caller's key and checks that it has the scope.
+func (a *API) authorize(c *requestContext, scope account.Scope) error {
+	header := c.req.Header.Get("Authorization")
 	if header == "" {
-		return fault.New(fault.CodeNoKey, "Authorization", "Send your API key: Authorization: Bearer sk-...")
+		return fault.New(fault.CodeMissingAPIKey, "Authorization", "Send your API key: Authorization: Bearer sk-...")
 	}
 
 	scheme, secret, _ := strings.Cut(header, " ")
 	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return fault.New(fault.CodeNoKey, "Authorization", "The Authorization header must be the word Bearer, a space and your API key.")
+		return fault.New(fault.CodeMissingAPIKey, "Authorization", "The Authorization header must be the word Bearer, a space and your API key.")
 	}
 
-	key, err := a.keys.find(c.ctx(), secret)
+	key, err := a.keys.lookup(c.ctx(), secret)
 	if errors.Is(err, store.ErrNotFound) {
-		return fault.New(fault.CodeBadKey, "Authorization", "This API key is unknown, revoked or expired. Ask the operator for one.")
+		return fault.New(fault.CodeInvalidAPIKey, "Authorization", "This API key is unknown, revoked or expired. Ask the operator for one.")
 	}
 
 	if err != nil {
@@ -116,8 +116,8 @@ func (a *API) authorize(c *call, scope account.Scope) error {
 	}
 
 	c.key = key
-	if !key.May(scope) {
-		return fault.New(fault.CodeScope, "Authorization", fmt.Sprintf("This API key may not do this: it lacks the scope %s. Ask the operator for one that has it.", scope))
+	if !key.HasScope(scope) {
+		return fault.New(fault.CodeInsufficientScope, "Authorization", fmt.Sprintf("This API key may not do this: it lacks the scope %s. Ask the operator for one that has it.", scope))
 	}
 
 	return nil

@@ -12,31 +12,31 @@ import (
 	"github.com/unireel/unireel/internal/money"
 )
 
-// maybe is a field of a change: left out, or given, as a value or as null.
-type maybe[T any] struct {
-	given bool
+// optional is a field of a change request: left out, a value, or null.
+type optional[T any] struct {
+	set   bool
 	value *T
 }
 
-// UnmarshalJSON is called for what is given only.
-func (m *maybe[T]) UnmarshalJSON(text []byte) error {
-	m.given = true
+// UnmarshalJSON is called only for a field that is present.
+func (m *optional[T]) UnmarshalJSON(text []byte) error {
+	m.set = true
 	return json.Unmarshal(text, &m.value)
 }
 
-// or is nil for what was left out, and a pointer to none for null.
-func (m maybe[T]) or(none T) *T {
-	if m.given && m.value == nil {
-		return &none
+// pointer returns nil for a field that was left out, and a pointer to zero for null.
+func (m optional[T]) pointer(zero T) *T {
+	if m.set && m.value == nil {
+		return &zero
 	}
 
 	return m.value
 }
 
-// readAs is or for what is written as text.
-func readAs[T any](m maybe[string], parse func(string) (T, error)) (*T, error) {
+// parseOptional is like pointer for a field that is written as a string.
+func parseOptional[T any](m optional[string], parse func(string) (T, error)) (*T, error) {
 	if m.value == nil {
-		return maybe[T]{given: m.given}.or(*new(T)), nil
+		return optional[T]{set: m.set}.pointer(*new(T)), nil
 	}
 
 	v, err := parse(*m.value)
@@ -44,10 +44,10 @@ func readAs[T any](m maybe[string], parse func(string) (T, error)) (*T, error) {
 	return &v, err
 }
 
-// keyLimitsAsked is what an operator sets of a key's limits; null is no bound.
-type keyLimitsAsked struct{ budgetDay, budgetMonth, rateCreate, rateRead maybe[string] }
+// keyLimitsRequest is what an operator sets of a key's limits; null means no limit.
+type keyLimitsRequest struct{ budgetDay, budgetMonth, rateCreate, rateRead optional[string] }
 
-func (k keyLimitsAsked) read() (l checkout.KeyLimits, err error) {
+func (k keyLimitsRequest) parse() (l checkout.KeyLimits, err error) {
 	var faults []fault.Fault
 
 	check := func(param, detail string, err error) {
@@ -56,18 +56,18 @@ func (k keyLimitsAsked) read() (l checkout.KeyLimits, err error) {
 		}
 	}
 
-	const aBudget = `A budget is a decimal above zero in a string, like "10.00", with at most six places; null is none.`
+	const budgetFormat = `A budget is a decimal above zero in a string, like "10.00", with at most six places; null means no budget.`
 
-	l.BudgetDay, err = readAs(k.budgetDay, parseBudget)
-	check("budget_day", aBudget, err)
-	l.BudgetMonth, err = readAs(k.budgetMonth, parseBudget)
-	check("budget_month", aBudget, err)
+	l.BudgetDay, err = parseOptional(k.budgetDay, parseBudget)
+	check("budget_day", budgetFormat, err)
+	l.BudgetMonth, err = parseOptional(k.budgetMonth, parseBudget)
+	check("budget_month", budgetFormat, err)
 
-	aRate := fmt.Sprintf(`A rate is a count and a time, like "10/s", "600/m" or "100/h", from 1 to %d; null is none.`, account.MaxRate)
-	l.Creates, err = readAs(k.rateCreate, parseRate)
-	check("rate_create", aRate, err)
-	l.Reads, err = readAs(k.rateRead, parseRate)
-	check("rate_read", aRate, err)
+	rateFormat := fmt.Sprintf(`A rate is a count and a time, like "10/s", "600/m" or "100/h", from 1 to %d; null means no rate of its own.`, account.MaxRate)
+	l.Creates, err = parseOptional(k.rateCreate, parseRate)
+	check("rate_create", rateFormat, err)
+	l.Reads, err = parseOptional(k.rateRead, parseRate)
+	check("rate_read", rateFormat, err)
 
 	if f := fault.Join(faults); f != nil {
 		return l, f
@@ -94,7 +94,7 @@ func parseRate(text string) (account.Rate, error) {
 	return rate, err
 }
 
-// keyLimitsBody is a key's limits as the operator sees them; null is no bound.
+// keyLimitsBody is a key's limits as the operator sees them; null means no limit.
 type keyLimitsBody struct {
 	BudgetDay   *string                          `json:"budget_day"`
 	BudgetMonth *string                          `json:"budget_month"`
@@ -103,7 +103,7 @@ type keyLimitsBody struct {
 	Spending    map[account.Period]*spendingBody `json:"spending,omitempty"` // of each budget
 }
 
-// spendingBody is what a key spent of a budget.
+// spendingBody is what a key has spent of a budget.
 type spendingBody struct {
 	Spent    string `json:"spent"`
 	Held     string `json:"held"`
@@ -123,12 +123,12 @@ func keyLimitsBodyOf(k account.Key) keyLimitsBody {
 
 	return keyLimitsBody{
 		BudgetDay: orNull(bound(k.Budget.Day)), BudgetMonth: orNull(bound(k.Budget.Month)),
-		RateCreate: orNull(k.Creates.String()), RateRead: orNull(k.Reads.String()),
+		RateCreate: orNull(k.CreateRate.String()), RateRead: orNull(k.ReadRate.String()),
 	}
 }
 
-// keyBody is a key with what it spent of its budgets by now.
-func (a *API) keyBody(c *call, k account.Key) (keyBody, error) {
+// keyBody is a key with what it has spent of its budgets so far.
+func (a *API) keyBody(c *requestContext, k account.Key) (keyBody, error) {
 	body := keyBodyOf(k)
 	if k.Budget == (account.Budget{}) {
 		return body, nil
@@ -144,9 +144,13 @@ func (a *API) keyBody(c *call, k account.Key) (keyBody, error) {
 	body.Spending = map[account.Period]*spendingBody{}
 
 	for p, sum := range sums {
-		if most := k.Budget.Of(p); most > 0 {
+		if budget := k.Budget.For(p); budget > 0 {
 			body.Spending[p] = &spendingBody{
-				Spent: sum.Spent.String(), Held: sum.Held.String(), Left: max(0, sum.Left(most)).String(), Currency: a.Catalog.Currency(), RenewsAt: p.End(now) / 1000,
+				Spent:    sum.Spent.String(),
+				Held:     sum.Held.String(),
+				Left:     max(0, sum.Remaining(budget)).String(),
+				Currency: a.Catalog.Currency(),
+				RenewsAt: p.End(now) / 1000,
 			}
 		}
 	}
@@ -154,29 +158,29 @@ func (a *API) keyBody(c *call, k account.Key) (keyBody, error) {
 	return body, nil
 }
 
-// changeKey is PATCH /admin/v1/keys/{id}: what is left out stays. Its rates and its
-// models hold at once here, and within seconds on the other instances.
-func (a *API) changeKey(c *call) error {
-	var asked struct {
-		Name      maybe[string]   `json:"name"`
-		Models    maybe[[]string] `json:"models"`
-		ExpiresAt maybe[int64]    `json:"expires_at"`
+// updateKey is PATCH /admin/v1/keys/{id}. Fields that are left out stay unchanged. New
+// rates and models apply at once on this instance, and within seconds on the others.
+func (a *API) updateKey(c *requestContext) error {
+	var req struct {
+		Name      optional[string]   `json:"name"`
+		Models    optional[[]string] `json:"models"`
+		ExpiresAt optional[int64]    `json:"expires_at"`
 
-		BudgetDay   maybe[string] `json:"budget_day"`
-		BudgetMonth maybe[string] `json:"budget_month"`
-		RateCreate  maybe[string] `json:"rate_create"`
-		RateRead    maybe[string] `json:"rate_read"`
+		BudgetDay   optional[string] `json:"budget_day"`
+		BudgetMonth optional[string] `json:"budget_month"`
+		RateCreate  optional[string] `json:"rate_create"`
+		RateRead    optional[string] `json:"rate_read"`
 	}
-	if err := c.decode(&asked); err != nil {
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	limits, err := keyLimitsAsked{asked.BudgetDay, asked.BudgetMonth, asked.RateCreate, asked.RateRead}.read()
+	limits, err := keyLimitsRequest{req.BudgetDay, req.BudgetMonth, req.RateCreate, req.RateRead}.parse()
 	if err != nil {
 		return err
 	}
 
-	change := checkout.KeyChange{Name: asked.Name.or(""), Models: asked.Models.or(nil), ExpiresAt: asked.ExpiresAt.or(0), KeyLimits: limits}
+	change := checkout.KeyUpdate{Name: req.Name.pointer(""), Models: req.Models.pointer(nil), ExpiresAt: req.ExpiresAt.pointer(0), KeyLimits: limits}
 	if at := change.ExpiresAt; at != nil {
 		if f := checkTime(*at); f != nil {
 			return f
@@ -185,12 +189,12 @@ func (a *API) changeKey(c *call) error {
 		*at *= 1000
 	}
 
-	k, err := a.Checkout.ChangeKey(c.ctx(), c.r.PathValue("id"), change)
+	k, err := a.Checkout.UpdateKey(c.ctx(), c.req.PathValue("id"), change)
 	if err != nil {
 		return err
 	}
 
-	a.keys.forget()
+	a.keys.invalidate()
 
 	body, err := a.keyBody(c, k)
 	if err != nil {
@@ -200,17 +204,17 @@ func (a *API) changeKey(c *call) error {
 	return c.json(http.StatusOK, body)
 }
 
-// changeAccount is PATCH /admin/v1/accounts/{id}: what is left out stays.
-func (a *API) changeAccount(c *call) error {
-	var asked struct {
-		Weight maybe[int64] `json:"weight"`
-		Cap    maybe[int64] `json:"cap"`
+// updateAccount is PATCH /admin/v1/accounts/{id}. Fields that are left out stay unchanged.
+func (a *API) updateAccount(c *requestContext) error {
+	var req struct {
+		Weight optional[int64] `json:"weight"`
+		Cap    optional[int64] `json:"cap"`
 	}
-	if err := c.decode(&asked); err != nil {
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	acct, err := a.Checkout.ChangeAccount(c.ctx(), c.r.PathValue("id"), asked.Weight.or(1), asked.Cap.or(0))
+	acct, err := a.Checkout.UpdateAccount(c.ctx(), c.req.PathValue("id"), req.Weight.pointer(1), req.Cap.pointer(0))
 	if err != nil {
 		return err
 	}

@@ -14,30 +14,31 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// What a link leads to: the last part of its path.
+// The last part of a signed link's path.
 const (
-	contentPart   = "content"
-	thumbnailPart = "thumbnail"
+	linkTargetContent   = "content"
+	linkTargetThumbnail = "thumbnail"
 )
 
-const linkLife = 24 * time.Hour // at least; at most an hour more
+const linkLifetime = 24 * time.Hour // minimum; a link lives up to an hour longer
 
-// link is an absolute address that needs no key, and the same one within an hour.
-func (a *API) link(root, id, part string, now time.Time) string {
-	expires := strconv.FormatInt(now.Truncate(time.Hour).Add(time.Hour+linkLife).Unix(), 10)
-	return root + "/v1/videos/" + id + "/" + part + "?expires=" + expires + "&signature=" + a.sign(id, part, expires)
+// link returns an absolute URL that needs no key. It is the same one within an hour, so
+// that browsers can cache it.
+func (a *API) link(baseURL, id, target string, now time.Time) string {
+	expires := strconv.FormatInt(now.Truncate(time.Hour).Add(time.Hour+linkLifetime).Unix(), 10)
+	return baseURL + "/v1/videos/" + id + "/" + target + "?expires=" + expires + "&signature=" + a.sign(id, target, expires)
 }
 
-func (a *API) sign(id, part, expires string) string {
+func (a *API) sign(id, target, expires string) string {
 	mac := hmac.New(sha256.New, a.LinkSecret)
-	mac.Write([]byte("unireel link 1\n" + id + "\n" + part + "\n" + expires))
+	mac.Write([]byte("unireel link 1\n" + id + "\n" + target + "\n" + expires))
 
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// signed says whether the query signs this link, and what is wrong with it if it
-// tries to.
-func (a *API) signed(query url.Values, id, part string) (bool, error) {
+// verifyLink reports whether the query carries a valid signature for this link. A query
+// without any signature is no error.
+func (a *API) verifyLink(query url.Values, id, target string) (bool, error) {
 	signature := query.Get("signature")
 
 	expires := query.Get("expires")
@@ -45,20 +46,21 @@ func (a *API) signed(query url.Values, id, part string) (bool, error) {
 		return false, nil
 	}
 
-	if subtle.ConstantTimeCompare([]byte(signature), []byte(a.sign(id, part, expires))) != 1 {
-		return false, fault.New(fault.CodeBadSignature, "signature", "The link was changed or cut. Get the video again for a fresh one.")
+	if subtle.ConstantTimeCompare([]byte(signature), []byte(a.sign(id, target, expires))) != 1 {
+		return false, fault.New(fault.CodeInvalidSignature, "signature", "The link was changed or truncated. Get the video again for a new link.")
 	}
 
 	at, err := strconv.ParseInt(expires, 10, 64)
 	if err != nil || a.Now().Unix() >= at {
-		return false, fault.New(fault.CodeLinkExpired, "expires", "The link's time is over. Get the video again for a fresh one.")
+		return false, fault.New(fault.CodeLinkExpired, "expires", "The link has expired. Get the video again for a new link.")
 	}
 
 	return true, nil
 }
 
-// root is how the caller reaches us: the operator's word, else the request's.
-func (a *API) root(r *http.Request) string {
+// baseURL is the address at which the caller reaches the server: PublicURL if the operator
+// set it, otherwise taken from the request.
+func (a *API) baseURL(r *http.Request) string {
 	if a.PublicURL != "" {
 		return strings.TrimSuffix(a.PublicURL, "/")
 	}

@@ -15,19 +15,18 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// meter counts requests, and gathers the figures of store and dispatch when they
-// are asked for.
-type meter struct {
+// requestMetrics counts requests and serves /metrics.
+type requestMetrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	handler  http.Handler
 }
 
-func newMeter(a *API) (*meter, error) {
-	m := &meter{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unireel_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"}),
+func newRequestMetrics(a *API) (*requestMetrics, error) {
+	m := &requestMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "unireel_http_requests_total", Help: "HTTP requests served."}, []string{"method", "route", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "unireel_http_request_seconds", Help: "How long an answer took; long polls wait on purpose.",
+			Name: "unireel_http_request_seconds", Help: "Time to respond; long polls wait on purpose.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"method", "route"}),
 	}
@@ -35,7 +34,7 @@ func newMeter(a *API) (*meter, error) {
 		return m, nil
 	}
 
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, figures{a}} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, gaugeCollector{a}} {
 		if err := a.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -46,8 +45,8 @@ func newMeter(a *API) (*meter, error) {
 	return m, nil
 }
 
-// route prepares the counting of one endpoint.
-func (m *meter) route(method, path string) func(status int, took time.Duration) {
+// forRoute returns a function that counts the requests of one endpoint.
+func (m *requestMetrics) forRoute(method, path string) func(status int, took time.Duration) {
 	if method == "" {
 		method = "other"
 	}
@@ -62,27 +61,27 @@ func (m *meter) route(method, path string) func(status int, took time.Duration) 
 }
 
 // metrics is GET /metrics.
-func (a *API) metrics(c *call) error {
-	if a.meter.handler == nil {
-		return fault.New(fault.CodeNoPage, "", "This server gives no metrics.")
+func (a *API) metrics(c *requestContext) error {
+	if a.requestMetrics.handler == nil {
+		return fault.New(fault.CodeUnknownPath, "", "This server exposes no metrics.")
 	}
 
-	a.meter.handler.ServeHTTP(&c.answered, c.r)
+	a.requestMetrics.handler.ServeHTTP(&c.responseRecorder, c.req)
 
 	return nil
 }
 
-const figuresWait = 5 * time.Second
+const collectTimeout = 5 * time.Second
 
-// figures is everything that is counted only when somebody looks.
-type figures struct{ a *API }
+// gaugeCollector collects the values that are read only when /metrics is requested.
+type gaugeCollector struct{ a *API }
 
-// Describe says nothing: which figures there are is dispatch's to know.
-func (f figures) Describe(chan<- *prometheus.Desc) {}
+// Describe sends no descriptions: only dispatch knows which gauges it has.
+func (f gaugeCollector) Describe(chan<- *prometheus.Desc) {}
 
-// Collect reads the figures. What cannot be read is left out and logged.
-func (f figures) Collect(out chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), figuresWait)
+// Collect reads the values. A value that cannot be read is left out and logged.
+func (f gaugeCollector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 
 	send := func(name, help string, labels prometheus.Labels, value float64) {
@@ -106,13 +105,13 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 
-	lanes, err := f.a.Store.Lanes(ctx)
+	queues, err := f.a.Store.Queues(ctx)
 	if err != nil {
-		f.a.Log.Warn("read lanes for metrics", "error", err)
+		f.a.Log.Warn("read queues for metrics", "error", err)
 	}
 
-	for _, l := range lanes {
-		send("queue_depth", "Tasks that wait in a lane.", prometheus.Labels{"lane": l.ID}, float64(l.Queued))
+	for _, q := range queues {
+		send("queue_depth", "Tasks that wait in a queue.", prometheus.Labels{"queue": q.ID}, float64(q.Queued))
 	}
 
 	total, err := f.a.Store.Totals(ctx)
@@ -126,6 +125,6 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 	}
 
 	for _, g := range f.a.Engine.Gauges() {
-		send(g.Name, "Of dispatch.", g.Labels, g.Value)
+		send(g.Name, "A value measured by dispatch.", g.Labels, g.Value)
 	}
 }

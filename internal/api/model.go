@@ -7,24 +7,24 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// model is one model: OpenAI's four fields, and what can be asked of it.
+// model is one model: OpenAI's four fields, and the model's capabilities and price.
 type model struct {
-	ID          string       `json:"id"`
-	Object      string       `json:"object"`
-	Created     int64        `json:"created"`
-	OwnedBy     string       `json:"owned_by"`
-	Title       catalog.Text `json:"title"`
-	Description catalog.Text `json:"description"`
-	Family      *string      `json:"family"` // a name that resolves to it by size and sound; null where it has none
-	Families    []string     `json:"families"`
-	Modes       []modelMode  `json:"modes"`
-	Tier        string       `json:"tier"`
-	Sizes       []string     `json:"sizes"` // the first is the default
-	Seconds     modelSeconds `json:"seconds"`
-	Sound       bool         `json:"sound"`
-	ShotTypes   []string     `json:"shot_types"`
-	PromptMax   int          `json:"prompt_max"` // characters
-	Price       modelPrice   `json:"price"`
+	ID          string                `json:"id"`
+	Object      string                `json:"object"`
+	Created     int64                 `json:"created"`
+	OwnedBy     string                `json:"owned_by"`
+	Title       catalog.LocalizedText `json:"title"`
+	Description catalog.LocalizedText `json:"description"`
+	Family      *string               `json:"family"` // a name that resolves to this model by size and sound; null if there is none
+	Families    []string              `json:"families"`
+	Modes       []modelMode           `json:"modes"`
+	Tier        string                `json:"tier"`
+	Sizes       []string              `json:"sizes"` // the first is the default
+	Seconds     modelSeconds          `json:"seconds"`
+	Sound       bool                  `json:"sound"`
+	ShotTypes   []string              `json:"shot_types"`
+	PromptMax   int                   `json:"prompt_max"` // characters
+	Price       modelPrice            `json:"price"`
 }
 
 type modelMode struct {
@@ -53,32 +53,42 @@ type modelPrice struct {
 }
 
 func (a *API) model(m *catalog.Model) model {
-	shown := model{
-		ID: m.ID, Object: "model", OwnedBy: "unireel", Title: m.Title, Description: m.Description,
-		Families: append([]string{}, m.Families()...), Tier: m.Tier, Sizes: m.Sizes, Seconds: modelSeconds(m.Seconds),
-		Sound: m.Sound, ShotTypes: m.ShotTypes, PromptMax: m.PromptMax,
-		Price: modelPrice{PerSecond: m.UnitPrice.String(), Currency: a.Catalog.Currency(), Billing: m.Price.Billing},
+	body := model{
+		ID:          m.ID,
+		Object:      "model",
+		OwnedBy:     "unireel",
+		Title:       m.Title,
+		Description: m.Description,
+		Families:    append([]string{}, m.Families()...),
+		Tier:        m.Tier,
+		Sizes:       m.Sizes,
+		Seconds:     modelSeconds(m.Seconds),
+		Sound:       m.Sound,
+		ShotTypes:   m.ShotTypes,
+		PromptMax:   m.PromptMax,
+		Price:       modelPrice{PerSecond: m.UnitPrice.String(), Currency: a.Catalog.Currency(), Billing: m.Price.Billing},
 	}
-	if len(shown.Families) > 0 {
-		shown.Family = &shown.Families[0]
+	if len(body.Families) > 0 {
+		body.Family = &body.Families[0]
 	}
 
 	for _, mode := range m.ModeList() {
-		sheet := m.Modes[mode]
-		shown.Modes = append(shown.Modes, modelMode{Mode: mode, References: modelReferences(sheet.References), GuideAudio: sheet.GuideAudio != catalog.AudioRefused})
+		spec := m.Modes[mode]
+		body.Modes = append(body.Modes, modelMode{Mode: mode, References: modelReferences(spec.References), GuideAudio: spec.GuideAudio != catalog.GuideAudioUnsupported})
 	}
 
-	return shown
+	return body
 }
 
-func mayAsk(c *call, m *catalog.Model) bool { return c.key.MayAsk(m.Names()...) }
+// mayUse reports whether the caller's key may use a model.
+func mayUse(c *requestContext, m *catalog.Model) bool { return c.key.AllowsModel(m.Names()...) }
 
 // listModels is GET /v1/models.
-func (a *API) listModels(c *call) error {
+func (a *API) listModels(c *requestContext) error {
 	var list []model
 
 	for _, m := range a.Catalog.Models() {
-		if mayAsk(c, m) {
+		if mayUse(c, m) {
 			list = append(list, a.model(m))
 		}
 	}
@@ -87,10 +97,10 @@ func (a *API) listModels(c *call) error {
 }
 
 // getModel is GET /v1/models/{id}.
-func (a *API) getModel(c *call) error {
-	m, ok := a.Catalog.Model(c.r.PathValue("id"))
-	if !ok || !mayAsk(c, m) {
-		f := fault.New(fault.CodeUnknownModel, "id", "There is no model of this id. GET /v1/models lists them.")
+func (a *API) getModel(c *requestContext) error {
+	m, ok := a.Catalog.Model(c.req.PathValue("id"))
+	if !ok || !mayUse(c, m) {
+		f := fault.New(fault.CodeUnknownModel, "id", "There is no model with this id. GET /v1/models lists the models.")
 		f.Kind = fault.NotFound
 
 		return f

@@ -14,26 +14,26 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// openAIVideo is what a task is called that was created in OpenAI's dialect.
-const openAIVideo = "video"
+// openAIVideoObject is the object name of a task that was created in OpenAI's dialect.
+const openAIVideoObject = "video"
 
-// openAI marks a path as OpenAI's own.
-func openAI(answer func(*call) error) func(*call) error {
-	return func(c *call) error {
+// openAIPath marks an endpoint's path as OpenAI's own.
+func openAIPath(handle func(*requestContext) error) func(*requestContext) error {
+	return func(c *requestContext) error {
 		c.openAI = true
-		return answer(c)
+		return handle(c)
 	}
 }
 
-// createOpenAI is POST /v1/videos: OpenAI's fields and UniAll's, as a form (its
-// clients send no other) or as JSON.
-func (a *API) createOpenAI(c *call) error {
+// createOpenAI is POST /v1/videos: OpenAI's fields and UniAll's, as JSON or as a form, the
+// only thing that OpenAI's clients send.
+func (a *API) createOpenAI(c *requestContext) error {
 	if c.isForm() {
 		return a.createByForm(c)
 	}
 
 	if !c.isJSON() {
-		return fault.New(fault.CodeContentType, "Content-Type", "This path takes multipart/form-data (curl -F prompt=... -F model=...) or JSON (-H 'Content-Type: application/json').")
+		return fault.New(fault.CodeUnsupportedContentType, "Content-Type", "This path accepts multipart/form-data (curl -F prompt=... -F model=...) or JSON (-H 'Content-Type: application/json').")
 	}
 
 	body, err := c.body()
@@ -46,129 +46,129 @@ func (a *API) createOpenAI(c *call) error {
 		return err
 	}
 
-	return a.submit(c, root, checkout.Order{Ask: decodeOpenAI(root, a.Catalog.Modes, false), Object: openAIVideo})
+	return a.createAndRespond(c, root, checkout.CreateRequest{Raw: decodeOpenAI(root, a.Catalog.Modes, false), Object: openAIVideoObject})
 }
 
-// openaiFields are UniAll's and what OpenAI has beside them.
-var openaiFields = append(slices.Clone(uniallFields),
-	uniallField{"seconds", true, (*uniallBody).takeSeconds},
-	uniallField{inputReference, true, (*uniallBody).takeInputReference},
+// openAIRequestFields are UniAll's fields and those that OpenAI has besides them.
+var openAIRequestFields = append(slices.Clone(uniallFields),
+	requestField{"seconds", true, (*requestDecoder).decodeSeconds},
+	requestField{inputReferenceField, true, (*requestDecoder).decodeInputReference},
 )
 
-const inputReference = "input_reference"
+const inputReferenceField = "input_reference"
 
-// openaiParts is what OpenAI's own fields say, until it is known what the model
-// makes of it.
-type openaiParts struct {
-	seconds  catalog.Given[catalog.Number]
-	given    catalog.Given[struct{}] // input_reference as a whole
-	pictures []catalog.Pointed
+// openAIInput holds OpenAI's own fields until the whole body has been read: what they mean
+// depends on the model and on other fields.
+type openAIInput struct {
+	seconds        catalog.Field[catalog.Number]
+	inputReference catalog.Field[struct{}] // position of input_reference itself
+	inputs         []catalog.ReferenceInput
 }
 
-// decodeOpenAI reads the body of POST /v1/videos, JSON or a form made into the same
-// values; modes says what a model makes videos from. Mistakes go into the Ask's
-// Faults, as decodeUniAll's do.
-func decodeOpenAI(root jsonValue, modes func(model string) []catalog.Mode, form bool) catalog.Ask {
-	u := &uniallBody{fields: openaiFields, form: form, seen: map[string]jsonMember{}}
-	u.read(root, "")
-	u.ask.Names = map[string]string{"image": inputReference, "references": inputReference}
-	u.length()
+// decodeOpenAI decodes the body of POST /v1/videos, JSON or a form that was turned into
+// the same values. modes returns what a model makes videos from. Errors go into the
+// request's Faults, as in decodeUniAll.
+func decodeOpenAI(root jsonValue, modes func(model string) []catalog.Mode, form bool) catalog.RawRequest {
+	d := &requestDecoder{fields: openAIRequestFields, fromForm: form, seen: map[string]jsonMember{}}
+	d.decodeObject(root, "")
+	d.raw.FieldNames = map[string]string{"image": inputReferenceField, "references": inputReferenceField}
+	d.mergeDuration()
 
-	if u.openai.given.Fit() {
-		u.placeInputs(modes(u.ask.Model.Value))
+	if d.openAI.inputReference.Valid() {
+		d.assignInputs(modes(d.raw.Model.Value))
 	}
 
-	return u.ask
+	return d.raw
 }
 
-// takeSeconds takes "5" as OpenAI has it, and 5.
-func (u *uniallBody) takeSeconds(v jsonValue, param string) {
-	u.openai.seconds = given(u, spot{v, param}, catalog.Number(v.text), v.kind == jsonNumber || v.kind == jsonString, "a whole number of seconds")
+// decodeSeconds takes "5", as OpenAI writes it, and 5.
+func (d *requestDecoder) decodeSeconds(v jsonValue, param string) {
+	d.openAI.seconds = fieldAt(d, locatedValue{v, param}, catalog.Number(v.text), v.kind == jsonNumber || v.kind == jsonString, "a whole number of seconds")
 }
 
-// length settles between seconds and duration.
-func (u *uniallBody) length() {
-	seconds := u.openai.seconds
+// mergeDuration merges seconds and duration; different values are a fault.
+func (d *requestDecoder) mergeDuration() {
+	seconds := d.openAI.seconds
 
-	duration := u.ask.Duration
+	duration := d.raw.Duration
 	switch {
-	case !seconds.Has():
-	case !duration.Has():
-		u.ask.Duration = seconds
-	case seconds.Wrong || duration.Wrong:
+	case !seconds.IsSet():
+	case !duration.IsSet():
+		d.raw.Duration = seconds
+	case seconds.BadType || duration.BadType:
 	case canonicalNumber(string(seconds.Value)) != canonicalNumber(string(duration.Value)):
 		later := duration
-		if seconds.At > duration.At {
+		if seconds.Pos > duration.Pos {
 			later = seconds
 		}
 
-		u.fault(later.At, fault.CodeConflict, later.Param, fmt.Sprintf("`%s` and `%s` say different lengths; give one of them.", seconds.Param, duration.Param))
+		d.addFault(later.Pos, fault.CodeConflictingFields, later.Param, fmt.Sprintf("`%s` and `%s` give different lengths; send only one of them.", seconds.Param, duration.Param))
 	}
 }
 
-// takeInputReference takes a string, a file, an object like {"image_url": ...}, or
-// an array of these. A form makes an array of them always.
-func (u *uniallBody) takeInputReference(v jsonValue, param string) {
-	u.openai.given = catalog.Give(struct{}{}, param, v.at)
+// decodeInputReference takes a string, a file, an object like {"image_url": ...}, or an
+// array of these. A form always yields an array.
+func (d *requestDecoder) decodeInputReference(v jsonValue, param string) {
+	d.openAI.inputReference = catalog.NewField(struct{}{}, param, v.pos)
 	if v.kind != jsonArray {
-		u.takeInput(v, param)
+		d.decodeInputItem(v, param)
 		return
 	}
 
 	for i, item := range v.items {
-		place := param
-		if len(v.items) > 1 || !u.form {
-			place = fmt.Sprintf("%s[%d]", param, i)
+		path := param
+		if len(v.items) > 1 || !d.fromForm {
+			path = fmt.Sprintf("%s[%d]", param, i)
 		}
 
-		u.takeInput(item, place)
+		d.decodeInputItem(item, path)
 	}
 }
 
-const inputTakes = `a file, a URL, a file id, or an object like {"image_url": "..."} or {"file_id": "..."}`
+const inputReferenceWant = `a file, a URL, a file id, or an object like {"image_url": "..."} or {"file_id": "..."}`
 
-func (u *uniallBody) takeInput(v jsonValue, place string) {
+func (d *requestDecoder) decodeInputItem(v jsonValue, path string) {
 	if v.kind != jsonObject {
-		p := catalog.Pointed{URL: u.pointer(spot{v, place}, inputTakes)}
+		ref := catalog.ReferenceInput{URL: d.urlOrFile(locatedValue{v, path}, inputReferenceWant)}
 		if v.kind == jsonFile && v.file.kind != "" {
-			p.Type = catalog.Give(v.file.kind, place, v.at)
+			ref.Type = catalog.NewField(v.file.kind, path, v.pos)
 		}
 
-		u.input(p)
+		d.addInput(ref)
 
 		return
 	}
 
 	found := false
 
-	for _, m := range u.once(v, place) {
-		param := u.inside(place, m.name)
+	for _, m := range d.uniqueMembers(v, path) {
+		param := d.paramIn(path, m.name)
 		switch {
 		case m.name != "image_url" && m.name != "file_id":
-			u.fault(m.at, fault.CodeUnknownField, param, "An input_reference has image_url or file_id.")
+			d.addFault(m.pos, fault.CodeUnknownField, param, "An input_reference has image_url or file_id.")
 		case m.value.kind == jsonNull:
 		case found:
-			u.fault(m.at, fault.CodeConflict, param, "An input_reference has image_url or file_id, not both; give each reference on its own.")
+			d.addFault(m.pos, fault.CodeConflictingFields, param, "An input_reference has image_url or file_id, not both; give each reference in an object of its own.")
 		default:
 			found = true
 
-			p := catalog.Pointed{URL: u.pointer(spot{m.value, param}, "a string")}
-			if m.name == "image_url" && p.URL.Fit() {
-				p.Type = catalog.Give(imageURLKind(p.URL.Value), param, m.at)
+			ref := catalog.ReferenceInput{URL: d.urlOrFile(locatedValue{m.value, param}, "a string")}
+			if m.name == "image_url" && ref.URL.Valid() {
+				ref.Type = catalog.NewField(imageURLKind(ref.URL.Value), param, m.pos)
 			}
 
-			u.input(p)
+			d.addInput(ref)
 		}
 	}
 
 	if !found {
-		u.input(catalog.Pointed{URL: catalog.Given[string]{Param: place, At: v.at, Wrong: true}})
-		u.fault(v.at, fault.CodeMissingField, place, "Say in `image_url` or `file_id` where the reference is.")
+		d.addInput(catalog.ReferenceInput{URL: catalog.Field[string]{Param: path, Pos: v.pos, BadType: true}})
+		d.addFault(v.pos, fault.CodeMissingField, path, "Give the reference in `image_url` or `file_id`.")
 	}
 }
 
-// imageURLKind is image, unless a data URI says that it is a video: R2V models take
-// those too.
+// imageURLKind returns image, or video for a data URI of a video: R2V models accept those
+// in image_url too.
 func imageURLKind(link string) string {
 	if strings.HasPrefix(link, "data:video/") {
 		return string(catalog.Video)
@@ -177,135 +177,140 @@ func imageURLKind(link string) string {
 	return string(catalog.Image)
 }
 
-// input takes one reference. A sound is never one.
-func (u *uniallBody) input(p catalog.Pointed) {
-	if p.Type.Value == string(catalog.Audio) {
-		u.fault(p.URL.At, fault.CodeFileType, p.URL.Param, "The bytes are a sound; an input_reference is a picture or a video. The guide audio stands in `audio`.")
-		p.URL.Wrong = true
-		p.Type = catalog.Given[string]{}
+// addInput adds one reference. Audio is a fault.
+func (d *requestDecoder) addInput(ref catalog.ReferenceInput) {
+	if ref.Type.Value == string(catalog.Audio) {
+		d.addFault(ref.URL.Pos, fault.CodeUnsupportedFileType, ref.URL.Param, "This is audio; an input_reference is a picture or a video. Send guide audio in `audio`.")
+		ref.URL.BadType = true
+		ref.Type = catalog.Field[string]{}
 	}
 
-	u.openai.pictures = append(u.openai.pictures, p)
+	d.openAI.inputs = append(d.openAI.inputs, ref)
 }
 
-// placeInputs puts the references where the model has them: one picture into image,
-// otherwise all into the mixed list, whose order is that of the characters. Of a
-// model that makes both, one picture is its first frame, as OpenAI has it.
-func (u *uniallBody) placeInputs(modes []catalog.Mode) {
-	list := u.openai.pictures
+// assignInputs moves the references to the fields that the model uses: one picture to
+// image, otherwise all to references, whose order is that of the characters in the prompt.
+//
+// If a model makes videos both from a first frame and from references, a single picture is
+// the first frame, as in OpenAI's API. References must not come both from input_reference
+// and from UniAll's fields, because their common order would be a guess; the fault names
+// the later field.
+func (d *requestDecoder) assignInputs(modes []catalog.Mode) {
+	list := d.openAI.inputs
 	if len(list) == 0 {
 		return
 	}
 
 	single := len(list) == 1 && list[0].Type.Value != string(catalog.Video)
 
-	characters := len(modes) == 0 || slices.Contains(modes, catalog.R2V) && (!slices.Contains(modes, catalog.I2V) || !single)
-	if others := u.otherReferences(); len(others) > 0 {
+	useReferences := len(modes) == 0 || slices.Contains(modes, catalog.R2V) && (!slices.Contains(modes, catalog.I2V) || !single)
+	if others := d.otherReferences(); len(others) > 0 {
 		other := others[0]
-		at := u.openai.given.At
-		param := inputReference
+		at := d.openAI.inputReference.Pos
+		param := inputReferenceField
 
-		if other.At > at {
-			at = other.At
+		if other.Pos > at {
+			at = other.Pos
 			param = other.Param
 		}
 
-		u.fault(at, fault.CodeConflict, param, fmt.Sprintf("`%s` and `%s` both say what the video is made from; give all of it in one of them.", inputReference, other.Param))
+		d.addFault(at, fault.CodeConflictingFields, param, fmt.Sprintf("`%s` and `%s` both give references; give all of them in one field.", inputReferenceField, other.Param))
 
 		return
 	}
 
-	if characters {
-		u.ask.References = catalog.Give(list, u.openai.given.Param, u.openai.given.At)
+	if useReferences {
+		d.raw.References = catalog.NewField(list, d.openAI.inputReference.Param, d.openAI.inputReference.Pos)
 		return
 	}
 
-	u.ask.Image = list[0].URL
+	d.raw.Image = list[0].URL
 	if len(list) > 1 {
 		second := list[1].URL
-		u.fault(second.At, fault.CodeInvalidValue, second.Param, fmt.Sprintf("There are %d references; this model takes one picture. Several need a reference-to-video model.", len(list)))
+		d.addFault(second.Pos, fault.CodeInvalidValue, second.Param, fmt.Sprintf("There are %d references; this model takes one picture. Use a reference-to-video model for several.", len(list)))
 	}
 }
 
-// otherReferences are UniAll's fields for the same that were given.
-func (u *uniallBody) otherReferences() []catalog.Given[struct{}] {
-	var list []catalog.Given[struct{}]
+// otherReferences returns UniAll's reference fields that were given.
+func (d *requestDecoder) otherReferences() []catalog.Field[struct{}] {
+	var list []catalog.Field[struct{}]
 
 	add := func(has bool, param string, at int) {
 		if has {
-			list = append(list, catalog.Give(struct{}{}, param, at))
+			list = append(list, catalog.NewField(struct{}{}, param, at))
 		}
 	}
-	a := &u.ask
-	add(a.Image.Has(), a.Image.Param, a.Image.At)
-	add(a.Images.Has(), a.Images.Param, a.Images.At)
-	add(a.Videos.Has(), a.Videos.Param, a.Videos.At)
-	add(a.References.Has(), a.References.Param, a.References.At)
+	raw := &d.raw
+	add(raw.Image.IsSet(), raw.Image.Param, raw.Image.Pos)
+	add(raw.Images.IsSet(), raw.Images.Param, raw.Images.Pos)
+	add(raw.Videos.IsSet(), raw.Videos.Param, raw.Videos.Pos)
+	add(raw.References.IsSet(), raw.References.Param, raw.References.Pos)
 
 	return list
 }
 
-// pollAfter is the header that tells OpenAI's clients when to ask again, in
+// pollAfterHeader is the header that tells OpenAI's clients when to poll again, in
 // milliseconds.
-const pollAfter = "openai-poll-after-ms"
+const pollAfterHeader = "openai-poll-after-ms"
 
 const (
-	pollSoon    = time.Second
-	pollUnknown = 5 * time.Second // without an eta
-	pollLate    = 15 * time.Second
+	minPollAfter     = time.Second
+	defaultPollAfter = 5 * time.Second // without an eta
+	maxPollAfter     = 15 * time.Second
 )
 
-// pollAfter is half of what is likely left: an end is then seen soon after it came,
-// and a long wait asks seldom. eta is in unix seconds, nil when unknown.
+// pollAfter returns half of the time that is likely left, within bounds: the end is then
+// seen soon after it comes, and a long wait is polled seldom. eta is in unix seconds, nil
+// when unknown.
 func (a *API) pollAfter(eta *int64) time.Duration {
 	if eta == nil {
-		return pollUnknown
+		return defaultPollAfter
 	}
 
-	return min(pollLate, max(pollSoon, time.Unix(*eta, 0).Sub(a.Now())/2))
+	return min(maxPollAfter, max(minPollAfter, time.Unix(*eta, 0).Sub(a.Now())/2))
 }
 
-// asOpenAI tells a cancelled task of OpenAI's dialect in its states, on its paths:
-// it has none for a cancelled one.
-func (who seenBy) asOpenAI(t task.Task, v *video) {
-	if who.openAI && t.Object == openAIVideo && t.State == task.Cancelled {
+// applyOpenAIStatus shows a cancelled task of OpenAI's dialect as failed on OpenAI's
+// paths: the dialect has no status for a cancelled task.
+func (opts viewOptions) applyOpenAIStatus(t task.Task, v *video) {
+	if opts.openAI && t.Object == openAIVideoObject && t.State == task.Cancelled {
 		v.Status = string(task.Failed)
 		v.Error = &videoError{Code: string(fault.CodeCancelled), Message: "The task was cancelled; nothing was charged for it."}
 	}
 }
 
-// asOpenAI makes ?status find what is told by that status.
-func asOpenAI(f *store.Filter, status string) {
-	cancelled := store.ObjectIn{Object: openAIVideo, State: task.Cancelled}
+// filterAsOpenAI makes ?status match the status that applyOpenAIStatus shows.
+func filterAsOpenAI(f *store.TaskFilter, status string) {
+	cancelled := store.ObjectState{Object: openAIVideoObject, State: task.Cancelled}
 	switch status {
 	case string(task.Failed):
-		f.Besides = cancelled
+		f.Including = cancelled
 	case string(task.Cancelled):
-		f.Without = cancelled
+		f.Excluding = cancelled
 	}
 }
 
-// createByForm is a create whose fields, and maybe files, are the parts of a form.
-func (a *API) createByForm(c *call) error {
-	in := c.arriving(a.MaxUpload+maxBody, fmt.Sprintf("The form is larger than the %d MiB that are taken in all.", (a.MaxUpload+maxBody)>>20))
-	defer in.end()
+// createByForm creates a task from a form: its parts are the fields, and possibly files.
+func (a *API) createByForm(c *requestContext) error {
+	in := c.limitedBody(a.MaxUpload+maxBody, fmt.Sprintf("The form is larger than the limit of %d MiB in total.", (a.MaxUpload+maxBody)>>20))
+	defer in.clearDeadline()
 
 	parts, err := in.form()
 	if err != nil {
 		return err
 	}
 
-	f := &formBody{room: maxBody, keep: func(name string, r io.Reader) (store.File, error) {
-		return a.Checkout.ReceiveFile(c.ctx(), c.who(), name, r, a.MaxUpload)
+	f := &formBody{textLeft: maxBody, save: func(name string, r io.Reader) (store.File, error) {
+		return a.Checkout.StageFile(c.ctx(), c.caller(), name, r, a.MaxUpload)
 	}}
 	if err := f.read(parts); err != nil {
-		a.Checkout.DropFiles(c.ctx(), f.files)
+		a.Checkout.DiscardFiles(c.ctx(), f.files)
 		return err
 	}
 
-	root := f.root()
-	ask := decodeOpenAI(root, a.Catalog.Modes, true)
-	ask.Faults = append(f.faults, ask.Faults...)
+	root := f.toObject()
+	raw := decodeOpenAI(root, a.Catalog.Modes, true)
+	raw.Faults = append(f.faults, raw.Faults...)
 
-	return a.submit(c, root, checkout.Order{Ask: ask, Object: openAIVideo, Files: f.files})
+	return a.createAndRespond(c, root, checkout.CreateRequest{Raw: raw, Object: openAIVideoObject, Files: f.files})
 }

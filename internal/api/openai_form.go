@@ -17,46 +17,48 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// What a form may consist of, whatever its bytes: none of ours comes near.
+// Limits on the structure of a form, whatever its size in bytes. No valid request comes
+// near them.
 const (
 	formMaxParts = 1000
 	formMaxFiles = 16
 )
 
-// formBody is a create's form. Its parts come in any order; read in the order that
-// they have they become the same values as a JSON body's.
+// formBody is the form of a create request. Its parts come in any order; their values
+// become the same as those of a JSON body.
 type formBody struct {
-	keep   func(name string, r io.Reader) (store.File, error) // keeps a file's bytes
-	room   int64                                              // bytes that its texts may still have
-	fields []formField
-	files  []store.File // whose bytes are kept, and who knows them not yet
-	faults []catalog.Placed
+	save     func(name string, r io.Reader) (store.File, error) // stores a file's bytes
+	textLeft int64                                              // bytes that text parts may still use
+	fields   []formField
+	files    []store.File // stored so far; their bytes are saved, but no row names them yet
+	faults   []catalog.PositionedFault
 }
 
-// formField is one part: metadata[shot] is metadata with the path [shot].
+// formField is one part: metadata[shot] is the field metadata with the path [shot].
 type formField struct {
 	name  string
-	path  []string // what stands in brackets; "" for []
+	path  []string // the names in brackets; "" for []
 	value jsonValue
 }
 
 // formFile is what is known of a file that came as a part.
 type formFile struct {
 	sum   string // hex SHA-256
-	kind  string // "image", "video", "audio"; "" when it was not kept
-	wrong *fault.Fault
+	kind  string // "image", "video", "audio"; "" if the file was not stored
+	fault *fault.Fault
 }
 
-// formLists are the fields that are lists, and take one value as well as many: what
-// stands without brackets is one of their elements.
-var formLists = []string{"images", "videos", "references", inputReference}
+// formListFields are the fields that are lists and accept one value as well as many: a
+// value without brackets is one element.
+var formListFields = []string{"images", "videos", "references", inputReferenceField}
 
-// takesFile says whether a file may stand in a field.
-func (f formField) takesFile() bool {
-	return f.name == "image" || f.name == "audio" || slices.Contains(formLists, f.name) || f.name == extraBody && slices.Equal(f.path, []string{"audio"})
+// acceptsFile reports whether the field may contain a file.
+func (f formField) acceptsFile() bool {
+	return f.name == "image" || f.name == "audio" || slices.Contains(formListFields, f.name) || f.name == extraBody && slices.Equal(f.path, []string{"audio"})
 }
 
-// read reads every part. After an error, files may hold what was kept by then.
+// read reads every part. After an error, files holds what was stored until then, for the
+// caller to discard.
 func (f *formBody) read(parts *formParts) error {
 	for n := 1; ; n++ {
 		p, err := parts.next()
@@ -72,41 +74,42 @@ func (f *formBody) read(parts *formParts) error {
 			return fault.New(fault.CodeMalformedBody, "", fmt.Sprintf("The form has more than %d parts.", formMaxParts))
 		}
 
-		written := strings.ToValidUTF8(p.FormName(), "\uFFFD")
-		if written == "" {
+		fieldName := strings.ToValidUTF8(p.FormName(), "\uFFFD")
+		if fieldName == "" {
 			return fault.New(fault.CodeMalformedBody, "", "A part of the form has no name: each begins with Content-Disposition: form-data; name=\"prompt\", or another field's.")
 		}
 
-		field := newFormField(written)
+		field := newFormField(fieldName)
 		if isFile(p) {
-			field.value, err = f.file(field, written, p)
+			field.value, err = f.readFile(field, fieldName, p)
 		} else {
-			field.value, err = f.words(written, p)
+			field.value, err = f.readText(fieldName, p)
 		}
 
 		if err != nil {
 			return err
 		}
 
-		field.value.at = n
+		field.value.pos = n
 		f.fields = append(f.fields, field)
 	}
 }
 
-// isFile tells a file from a text: by its name, or by a type that no text has.
+// isFile tells a file from text: by its file name, or by a content type that text does not
+// have.
 func isFile(p *multipart.Part) bool {
 	kind, _, _ := strings.Cut(p.Header.Get("Content-Type"), "/")
 	return p.FileName() != "" || kind == "image" || kind == "video" || kind == "audio"
 }
 
-// newFormField takes a name apart: "metadata[shot]". What is not well-formed is a
-// name as a whole, which no field has.
-func newFormField(written string) formField {
-	name, rest, _ := strings.Cut(written, "[")
+// newFormField splits a name like "metadata[shot]". A malformed name is kept as a whole;
+// no field has such a name, so it is reported as unknown.
+func newFormField(fullName string) formField {
+	name, rest, _ := strings.Cut(fullName, "[")
 
-	whole := formField{name: written}
+	whole := formField{name: fullName}
 	if name == "" || rest == "" {
-		return whole.listed()
+		return whole.asListElement()
 	}
 
 	inner, closed := strings.CutSuffix(rest, "]")
@@ -116,12 +119,12 @@ func newFormField(written string) formField {
 		return whole
 	}
 
-	return formField{name: name, path: path}.listed()
+	return formField{name: name, path: path}.asListElement()
 }
 
-// listed makes an element of what names a whole list.
-func (f formField) listed() formField {
-	if slices.Contains(formLists, f.name) && (len(f.path) == 0 || f.path[0] != "" && !isIndex(f.path[0])) {
+// asListElement turns a field that names a whole list into one of its elements.
+func (f formField) asListElement() formField {
+	if slices.Contains(formListFields, f.name) && (len(f.path) == 0 || f.path[0] != "" && !isIndex(f.path[0])) {
 		f.path = append([]string{""}, f.path...)
 	}
 
@@ -133,84 +136,84 @@ func isIndex(s string) bool {
 	return err == nil && n >= 0 && n < formMaxParts && strconv.Itoa(n) == s
 }
 
-// words reads a part that is text.
-func (f *formBody) words(written string, p *multipart.Part) (jsonValue, error) {
-	text, err := io.ReadAll(io.LimitReader(formPart{p}, f.room+1))
+// readText reads a part that is text.
+func (f *formBody) readText(fieldName string, p *multipart.Part) (jsonValue, error) {
+	text, err := io.ReadAll(io.LimitReader(formPart{p}, f.textLeft+1))
 	if err != nil {
 		return jsonValue{}, err
 	}
 
-	if f.room -= int64(len(text)); f.room < 0 {
-		return jsonValue{}, fault.New(fault.CodeTooLarge, brief(written), "The form's texts are larger than the 32 MiB that are taken; send big media as file parts.")
+	if f.textLeft -= int64(len(text)); f.textLeft < 0 {
+		return jsonValue{}, fault.New(fault.CodeBodyTooLarge, truncateName(fieldName), "The form's text fields are larger than the limit of 32 MiB; send large media as file parts.")
 	}
 
-	v := jsonValue{kind: jsonString, text: string(text), loose: true}
+	v := jsonValue{kind: jsonString, text: string(text), fromForm: true}
 	if !utf8.Valid(text) {
 		v.text = strings.ToValidUTF8(v.text, "\uFFFD")
 
-		f.fault(len(f.fields)+1, fault.CodeInvalidValue, brief(written), "The text has bytes that are no UTF-8; take them out.")
+		f.addFault(len(f.fields)+1, fault.CodeInvalidValue, truncateName(fieldName), "The text has bytes that are not UTF-8; remove them.")
 	}
 
 	return v, nil
 }
 
-func (f *formBody) fault(at int, code fault.Code, param, detail string) {
+func (f *formBody) addFault(at int, code fault.Code, param, detail string) {
 	if len(f.faults) < catalog.MaxFaults {
-		f.faults = append(f.faults, catalog.Placed{At: at, Fault: *fault.New(code, param, detail)})
+		f.faults = append(f.faults, catalog.PositionedFault{Pos: at, Fault: *fault.New(code, param, detail)})
 	}
 }
 
-// file keeps the bytes of a part where its field takes a file. What is wrong with
-// the bytes is said among the other faults; what ends the request is an error.
-func (f *formBody) file(field formField, written string, p *multipart.Part) (jsonValue, error) {
+// readFile stores the bytes of a part whose field accepts a file. An unsupported file type
+// is reported later together with the other faults; what must end the request is an error.
+func (f *formBody) readFile(field formField, fieldName string, p *multipart.Part) (jsonValue, error) {
 	v := jsonValue{kind: jsonFile, file: &formFile{}}
 
-	if !field.takesFile() {
-		_, err := io.Copy(io.Discard, formPart{p}) // bounded: the whole body is
+	if !field.acceptsFile() {
+		_, err := io.Copy(io.Discard, formPart{p}) // bounded, because the whole body is
 		return v, err
 	}
 
 	if len(f.files) == formMaxFiles {
-		return v, fault.New(fault.CodeInvalidValue, brief(written), fmt.Sprintf("The form has more than %d files.", formMaxFiles))
+		return v, fault.New(fault.CodeInvalidValue, truncateName(fieldName), fmt.Sprintf("The form has more than %d files.", formMaxFiles))
 	}
 
-	kept, err := f.keep(p.FileName(), formPart{p})
+	saved, err := f.save(p.FileName(), formPart{p})
 
-	var wrong *fault.Fault
+	var fileFault *fault.Fault
 	switch {
 	case err == nil:
-		f.files = append(f.files, kept)
-		v.text = kept.ID
-		v.file.sum = kept.SHA256
-		v.file.kind = kept.Kind
+		f.files = append(f.files, saved)
+		v.text = saved.ID
+		v.file.sum = saved.SHA256
+		v.file.kind = saved.Kind
 
 		return v, nil
-	case !errors.As(err, &wrong):
+	case !errors.As(err, &fileFault):
 		return v, err
-	case wrong.Code == fault.CodeFileType:
-		v.file.wrong = wrong
+	case fileFault.Code == fault.CodeUnsupportedFileType:
+		v.file.fault = fileFault
 		_, err := io.Copy(io.Discard, formPart{p})
 
 		return v, err
-	case wrong.Param == "file":
-		named := *wrong
-		named.Param = brief(written)
+	case fileFault.Param == "file":
+		fieldFault := *fileFault
+		fieldFault.Param = truncateName(fieldName)
 
-		return v, &named
+		return v, &fieldFault
 	}
 
 	return v, err
 }
 
-// root is the form as the JSON object that it stands for.
-func (f *formBody) root() jsonValue {
+// toObject returns the form as the JSON object that it represents.
+func (f *formBody) toObject() jsonValue {
 	return jsonValue{kind: jsonObject, members: f.members(f.fields, "")}
 }
 
-// members groups fields by their names, in the order in which these first stand.
-// What stands twice with other brackets or none is two members of one name. place
-// is where the fields stand, "" at the top.
-func (f *formBody) members(fields []formField, place string) []jsonMember {
+// members groups fields by name, in the order of their first appearance. A field given
+// twice with different brackets yields two members with one name. place is the path of the
+// enclosing field, "" at the top level.
+func (f *formBody) members(fields []formField, path string) []jsonMember {
 	byName := map[string][]formField{}
 
 	var names []string
@@ -226,25 +229,27 @@ func (f *formBody) members(fields []formField, place string) []jsonMember {
 	var list []jsonMember
 
 	for _, name := range names {
-		inside := name
-		if place != "" {
-			inside = place + "[" + name + "]"
+		memberPath := name
+		if path != "" {
+			memberPath = path + "[" + name + "]"
 		}
 
-		for _, v := range f.values(byName[name], inside) {
-			list = append(list, jsonMember{name: name, at: v.at, value: v})
+		for _, v := range f.values(byName[name], memberPath) {
+			list = append(list, jsonMember{name: name, pos: v.pos, value: v})
 		}
 	}
 
 	return list
 }
 
-// values is what stands under one name: its plain values, the list of its [], the
-// list of its [0], [1], and the object of its other brackets.
-func (f *formBody) values(fields []formField, place string) []jsonValue {
+// values returns the values of one name: its plain values, the list of its [] parts, the
+// list of its [0], [1] parts, and the object of its other brackets. More than one kind
+// yields more than one value, which uniallBody then reports as a conflict unless they are
+// equal.
+func (f *formBody) values(fields []formField, path string) []jsonValue {
 	var (
-		list                   []jsonValue
-		pushed, indexed, named []formField
+		list                     []jsonValue
+		appended, indexed, named []formField
 	)
 
 	for _, field := range fields {
@@ -252,52 +257,55 @@ func (f *formBody) values(fields []formField, place string) []jsonValue {
 		case len(field.path) == 0:
 			list = append(list, field.value)
 		case field.path[0] == "":
-			pushed = append(pushed, field.below())
-		case isIndex(field.path[0]) && slices.Contains(formLists, place):
-			indexed = append(indexed, field.below())
+			appended = append(appended, field.inner())
+		case isIndex(field.path[0]) && slices.Contains(formListFields, path):
+			indexed = append(indexed, field.inner())
 		default:
-			named = append(named, field.below())
+			named = append(named, field.inner())
 		}
 	}
 
-	if len(pushed) > 0 {
-		list = append(list, jsonValue{at: pushed[0].value.at, kind: jsonArray, items: f.pushed(pushed, place)})
+	if len(appended) > 0 {
+		list = append(list, jsonValue{pos: appended[0].value.pos, kind: jsonArray, items: f.appendedItems(appended, path)})
 	}
 
 	if len(indexed) > 0 {
-		list = append(list, jsonValue{at: indexed[0].value.at, kind: jsonArray, items: f.indexed(indexed, place)})
+		list = append(list, jsonValue{pos: indexed[0].value.pos, kind: jsonArray, items: f.indexedItems(indexed, path)})
 	}
 
 	if len(named) > 0 {
-		list = append(list, jsonValue{at: named[0].value.at, kind: jsonObject, members: f.members(named, place)})
+		list = append(list, jsonValue{pos: named[0].value.pos, kind: jsonObject, members: f.members(named, path)})
 	}
 
 	return list
 }
 
-// below is a field as seen from inside its first bracket, which names it there.
-func (f formField) below() formField {
+// inner returns the field as seen from inside its first bracket, which becomes its name.
+func (f formField) inner() formField {
 	return formField{name: f.path[0], path: f.path[1:], value: f.value}
 }
 
-// pushed is the elements of a list written with []. Each value is an element; but
-// those of references[][url] and references[][type] belong together, the nth to the
-// nth, since some clients send all of the one before all of the other.
-func (f *formBody) pushed(fields []formField, place string) []jsonValue {
-	if !slices.ContainsFunc(fields, func(x formField) bool { return len(x.path) > 0 }) {
-		return each(fields)
+// appendedItems returns the elements of a list written with [].
+//
+// Each plain value is an element. Of references[][url] and references[][type], the nth url
+// belongs to the nth type, because some clients send all urls before all types. This is
+// only unambiguous if every key appears equally often; otherwise the client must number
+// the elements.
+func (f *formBody) appendedItems(fields []formField, path string) []jsonValue {
+	if !slices.ContainsFunc(fields, func(field formField) bool { return len(field.path) > 0 }) {
+		return valuesOf(fields)
 	}
 
 	elements := [][]formField{}
 	counts := map[string]int{}
 	plain := 0
 
-	for _, x := range fields {
-		x.name = ""
+	for _, field := range fields {
+		field.name = ""
 
 		n := len(elements)
-		if place != inputReference && len(x.path) > 0 {
-			key := strings.Join(x.path, "][")
+		if path != inputReferenceField && len(field.path) > 0 {
+			key := strings.Join(field.path, "][")
 			n = counts[key]
 			counts[key]++
 		} else {
@@ -308,44 +316,44 @@ func (f *formBody) pushed(fields []formField, place string) []jsonValue {
 			elements = append(elements, nil)
 		}
 
-		elements[n] = append(elements[n], x)
+		elements[n] = append(elements[n], field)
 	}
 
-	if uneven(counts) || plain > 0 && len(counts) > 0 {
-		f.fault(fields[0].value.at, fault.CodeConflict, place, fmt.Sprintf("It cannot be told what belongs together under `%s[]`; number the elements: `%s[0][url]`, `%s[0][type]`, `%s[1][url]`.", place, place, place, place))
+	if unevenCounts(counts) || plain > 0 && len(counts) > 0 {
+		f.addFault(fields[0].value.pos, fault.CodeConflictingFields, path, fmt.Sprintf("It is ambiguous which values belong together under `%s[]`; number the elements: `%s[0][url]`, `%s[0][type]`, `%s[1][url]`.", path, path, path, path))
 		return nil
 	}
 
 	items := make([]jsonValue, 0, len(elements))
 	for _, element := range elements {
-		items = append(items, f.values(element, place+"[]")...)
+		items = append(items, f.values(element, path+"[]")...)
 	}
 
 	return items
 }
 
-func each(fields []formField) []jsonValue {
+func valuesOf(fields []formField) []jsonValue {
 	items := make([]jsonValue, 0, len(fields))
-	for _, x := range fields {
-		items = append(items, x.value)
+	for _, field := range fields {
+		items = append(items, field.value)
 	}
 
 	return items
 }
 
-// uneven says whether the keys of a list's elements stand unequally often.
-func uneven(counts map[string]int) bool {
+// unevenCounts reports whether the keys of a list's elements appear unequally often.
+func unevenCounts(counts map[string]int) bool {
 	list := slices.Collect(maps.Values(counts))
 	return len(list) > 0 && slices.Min(list) != slices.Max(list)
 }
 
-// indexed is the elements of a list written with [0], [1], by their numbers.
-func (f *formBody) indexed(fields []formField, place string) []jsonValue {
+// indexedItems returns the elements of a list written with [0], [1], by number.
+func (f *formBody) indexedItems(fields []formField, path string) []jsonValue {
 	byIndex := map[int][]formField{}
 
-	for _, x := range fields {
-		n, _ := strconv.Atoi(x.name) // isIndex has seen that it is one
-		byIndex[n] = append(byIndex[n], x)
+	for _, field := range fields {
+		n, _ := strconv.Atoi(field.name) // isIndex has checked it
+		byIndex[n] = append(byIndex[n], field)
 	}
 
 	var items []jsonValue
@@ -353,13 +361,13 @@ func (f *formBody) indexed(fields []formField, place string) []jsonValue {
 	for i, n := range slices.SortedFunc(maps.Keys(byIndex), cmp.Compare[int]) {
 		element := byIndex[n]
 		if i != n {
-			f.fault(element[0].value.at, fault.CodeInvalidValue, fmt.Sprintf("%s[%d]", place, n), fmt.Sprintf("The elements of `%s` are counted from 0 without a gap.", place))
+			f.addFault(element[0].value.pos, fault.CodeInvalidValue, fmt.Sprintf("%s[%d]", path, n), fmt.Sprintf("The elements of `%s` are counted from 0 without a gap.", path))
 			return items
 		}
 
-		values := f.values(element, fmt.Sprintf("%s[%d]", place, n))
+		values := f.values(element, fmt.Sprintf("%s[%d]", path, n))
 		if slices.ContainsFunc(values[1:], func(v jsonValue) bool { return !v.equal(values[0]) }) {
-			f.fault(values[1].at, fault.CodeConflict, fmt.Sprintf("%s[%d]", place, n), "It stands twice with different values; give it once.")
+			f.addFault(values[1].pos, fault.CodeConflictingFields, fmt.Sprintf("%s[%d]", path, n), "This field is given twice with different values; give it once.")
 		}
 
 		items = append(items, values[0])

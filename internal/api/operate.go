@@ -14,17 +14,17 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// ErrNoUpstream is what an Engine returns for an upstream that it does not know.
+// ErrNoUpstream is what an Engine returns for an upstream that does not exist.
 var ErrNoUpstream = errors.New("no such upstream")
 
 const (
-	testWait    = 30 * time.Second
-	blobGrace   = 24 * time.Hour // a blob may be younger than the row that will name it
-	maxFindings = 20             // of each check
+	upstreamTestTimeout = 30 * time.Second
+	blobGrace           = 24 * time.Hour // a blob is written before the row that references it
+	maxFindings         = 20             // per check
 )
 
 // listUpstreams is GET /admin/v1/upstreams.
-func (a *API) listUpstreams(c *call) error {
+func (a *API) listUpstreams(c *requestContext) error {
 	all, err := a.Engine.Upstreams(c.ctx())
 	if err != nil {
 		return fmt.Errorf("list upstreams: %w", err)
@@ -36,23 +36,23 @@ func (a *API) listUpstreams(c *call) error {
 		}
 	}
 
-	return c.json(http.StatusOK, list[UpstreamStatus]{Data: append([]UpstreamStatus{}, all...)})
+	return c.json(http.StatusOK, listBody[UpstreamStatus]{Data: append([]UpstreamStatus{}, all...)})
 }
 
-// upstreamTest is what became of a test.
+// upstreamTest is the result of a test.
 type upstreamTest struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 }
 
-// testUpstream is POST /admin/v1/upstreams/{name}/test. A failed test is an
-// answer, not an error.
-func (a *API) testUpstream(c *call) error {
-	ctx, cancel := context.WithTimeout(c.ctx(), testWait)
+// testUpstream is POST /admin/v1/upstreams/{name}/test. A failed test is a result with
+// status 200, not an error.
+func (a *API) testUpstream(c *requestContext) error {
+	ctx, cancel := context.WithTimeout(c.ctx(), upstreamTestTimeout)
 	defer cancel()
 
-	name := c.r.PathValue("name")
+	name := c.req.PathValue("name")
 
 	err := a.Engine.TestUpstream(ctx, name)
 	switch {
@@ -64,38 +64,38 @@ func (a *API) testUpstream(c *call) error {
 		return c.json(http.StatusOK, upstreamTest{Name: name, Detail: err.Error()})
 	}
 
-	return c.json(http.StatusOK, upstreamTest{Name: name, OK: true, Detail: "It answers and takes the key."})
+	return c.json(http.StatusOK, upstreamTest{Name: name, OK: true, Detail: "The upstream responds and accepts the key."})
 }
 
 func noUpstream() *fault.Fault {
-	f := fault.New(fault.CodeInvalidValue, "name", "There is no upstream of this name; unireel upstream list shows them.")
+	f := fault.New(fault.CodeInvalidValue, "name", "There is no upstream with this name; unireel upstream list shows all.")
 	f.Kind = fault.NotFound
 
 	return f
 }
 
-// addUpstream is POST /admin/v1/upstreams. The body has the keys of an entry of the
-// configuration's list.
-func (a *API) addUpstream(c *call) error {
-	var setup json.RawMessage
-	if err := c.decode(&setup); err != nil {
+// addUpstream is POST /admin/v1/upstreams. The body has the keys of one entry of the
+// configuration's list of upstreams.
+func (a *API) addUpstream(c *requestContext) error {
+	var settings json.RawMessage
+	if err := c.decode(&settings); err != nil {
 		return err
 	}
 
-	made, err := a.Engine.AddUpstream(c.ctx(), setup)
+	status, err := a.Engine.AddUpstream(c.ctx(), settings)
 	if err != nil {
 		return err
 	}
 
-	return c.json(http.StatusOK, made)
+	return c.json(http.StatusOK, status)
 }
 
-// wishUpstream is what an operator wants of an upstream. The answer is how it then
-// stands.
-func (a *API) wishUpstream(wish string) func(*call) error {
-	return func(c *call) error {
-		name := c.r.PathValue("name")
-		if err := a.Engine.WishUpstream(c.ctx(), name, wish); errors.Is(err, ErrNoUpstream) {
+// setUpstreamState records what an operator wants of an upstream and responds with the
+// upstream's status afterwards.
+func (a *API) setUpstreamState(action string) func(*requestContext) error {
+	return func(c *requestContext) error {
+		name := c.req.PathValue("name")
+		if err := a.Engine.SetDesiredState(c.ctx(), name, action); errors.Is(err, ErrNoUpstream) {
 			return noUpstream()
 		} else if err != nil {
 			return err
@@ -112,43 +112,44 @@ func (a *API) wishUpstream(wish string) func(*call) error {
 			}
 		}
 
-		return c.json(http.StatusOK, UpstreamStatus{Name: name, Models: []string{}, Gate: "gone"})
+		return c.json(http.StatusOK, UpstreamStatus{Name: name, Models: []string{}, Submissions: "gone"})
 	}
 }
 
-// check is one thing that doctor looked at.
-type check struct {
+// doctorCheck is the result of one check.
+type doctorCheck struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 	Fix    string `json:"fix"`
 }
 
-type diagnosis struct {
-	OK     bool    `json:"ok"`
-	Checks []check `json:"checks"`
+// doctorReport is the result of all checks.
+type doctorReport struct {
+	OK     bool          `json:"ok"`
+	Checks []doctorCheck `json:"checks"`
 }
 
-// doctor is GET /admin/v1/doctor: whether the server is ready, the ledger adds
-// up, and every blob that a row names is there.
-func (a *API) doctor(c *call) error {
-	var d diagnosis
+// doctor is GET /admin/v1/doctor. It checks that the server is ready, that the ledger adds
+// up, and that every blob that a row references exists.
+func (a *API) doctor(c *requestContext) error {
+	var d doctorReport
 
 	add := func(name, fix string, details []string) {
-		one := check{Name: name, OK: len(details) == 0}
+		result := doctorCheck{Name: name, OK: len(details) == 0}
 		for i, detail := range details {
 			if i > 0 {
-				one.Detail += "; "
+				result.Detail += "; "
 			}
 
-			one.Detail += detail
+			result.Detail += detail
 		}
 
-		if !one.OK {
-			one.Fix = fix
+		if !result.OK {
+			result.Fix = fix
 		}
 
-		d.Checks = append(d.Checks, one)
+		d.Checks = append(d.Checks, result)
 	}
 
 	var ready []string
@@ -156,28 +157,28 @@ func (a *API) doctor(c *call) error {
 		ready = append(ready, err.Error())
 	}
 
-	add("the server is ready", "Do what the detail names, then look again.", ready)
+	add("the server is ready", "Do what the detail says, then run the check again.", ready)
 
-	findings, err := a.Store.Audit(c.ctx(), maxFindings)
+	findings, err := a.Store.CheckIntegrity(c.ctx(), maxFindings)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 
-	for _, name := range store.Checks() {
-		add(name, "Stop the server, keep a copy of the data folder, and report what the detail says: this cannot happen by itself.", detailsOf(name, findings))
+	for _, name := range store.IntegrityChecks() {
+		add(name, "Stop the server, keep a copy of the data folder, and report the detail: this cannot happen in normal operation.", detailsOf(name, findings))
 	}
 
-	missing, unnamed, err := a.auditBlobs(c.ctx())
+	missing, unreferenced, err := a.checkBlobs(c.ctx())
 	if err != nil {
 		return fmt.Errorf("audit blobs: %w", err)
 	}
 
-	add("every blob that a row names is there", "Restore the blobs folder from a backup; the videos named cannot be downloaded until then.", missing)
-	add("every old blob has a row that names it", "Nothing needs doing: the sweep removes what nothing names.", unnamed)
+	add("every referenced blob exists", "Restore the blobs folder from a backup; the videos in the detail cannot be downloaded until then.", missing)
+	add("every old blob is referenced", "Nothing to do: the sweep removes unreferenced blobs.", unreferenced)
 
 	d.OK = true
-	for _, one := range d.Checks {
-		d.OK = d.OK && one.OK
+	for _, result := range d.Checks {
+		d.OK = d.OK && result.OK
 	}
 
 	return c.json(http.StatusOK, d)
@@ -195,11 +196,15 @@ func detailsOf(name string, findings []store.Finding) []string {
 	return details
 }
 
-// auditBlobs holds blobs against rows, both ways.
-func (a *API) auditBlobs(ctx context.Context) (missing, unnamed []string, err error) {
-	named := map[string]bool{}
+// checkBlobs compares blobs with the rows that reference them, in both directions.
+//
+// Rows and blobs change between the two listings. So each suspect is checked once more: a
+// blob is reported missing only if a row still references it, and unreferenced only if no
+// row does now. A blob younger than blobGrace may still get its row.
+func (a *API) checkBlobs(ctx context.Context) (missing, unreferenced []string, err error) {
+	referenced := map[string]bool{}
 
-	if err := a.Store.NamedBlobs(ctx, func(key string) bool { named[key] = true; return true }); err != nil {
+	if err := a.Store.ReferencedBlobs(ctx, func(key string) bool { referenced[key] = true; return true }); err != nil {
 		return nil, nil, err
 	}
 
@@ -208,11 +213,11 @@ func (a *API) auditBlobs(ctx context.Context) (missing, unnamed []string, err er
 	var candidates []string
 
 	err = a.Blobs.List(ctx, func(i blob.Info) bool {
-		if !named[i.Key] && i.ModTime.Before(old) {
+		if !referenced[i.Key] && i.ModTime.Before(old) {
 			candidates = append(candidates, i.Key)
 		}
 
-		delete(named, i.Key)
+		delete(referenced, i.Key)
 
 		return true
 	})
@@ -220,29 +225,35 @@ func (a *API) auditBlobs(ctx context.Context) (missing, unnamed []string, err er
 		return nil, nil, err
 	}
 
-	for key := range named {
-		// It may have gone meanwhile, and its row with it.
-		if still, err := a.stillNamed(ctx, key); err != nil {
+	for key := range referenced {
+		// The blob may have been deleted in the meantime together with its row.
+		referencedNow, err := a.stillReferenced(ctx, key)
+		if err != nil {
 			return nil, nil, err
-		} else if still && len(missing) < maxFindings {
+		}
+
+		if referencedNow && len(missing) < maxFindings {
 			missing = append(missing, key)
 		}
 	}
 
 	for _, key := range candidates {
-		if still, err := a.stillNamed(ctx, key); err != nil {
+		referencedNow, err := a.stillReferenced(ctx, key)
+		if err != nil {
 			return nil, nil, err
-		} else if !still && len(unnamed) < maxFindings {
-			unnamed = append(unnamed, key)
+		}
+
+		if !referencedNow && len(unreferenced) < maxFindings {
+			unreferenced = append(unreferenced, key)
 		}
 	}
 
-	return missing, unnamed, nil
+	return missing, unreferenced, nil
 }
 
-// stillNamed says whether a row names the blob at this moment. A key begins with
-// its owner.
-func (a *API) stillNamed(ctx context.Context, key string) (bool, error) {
+// stillReferenced reports whether a row references the blob now. A blob's key begins with
+// the id of its owner.
+func (a *API) stillReferenced(ctx context.Context, key string) (bool, error) {
 	owner, _, _ := strings.Cut(key, "/")
-	return a.Store.BlobNamed(ctx, key, owner)
+	return a.Store.BlobReferenced(ctx, key, owner)
 }

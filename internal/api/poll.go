@@ -15,9 +15,9 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-const maxWait = 60 // seconds of a long poll
+const maxWait = 60 // maximum seconds of a long poll
 
-// statusStates is what a customer's status stands for.
+// statusStates maps a customer's status to the states that it covers.
 var statusStates = map[string][]task.State{
 	"queued":      {task.Preparing, task.Queued, task.Submitting},
 	"in_progress": {task.Running, task.Collecting},
@@ -26,17 +26,17 @@ var statusStates = map[string][]task.State{
 	"cancelled":   {task.Cancelled},
 }
 
-// getVideo is GET /v1/videos/{id}, at once or with ?wait.
-func (a *API) getVideo(c *call) error {
-	id := c.r.PathValue("id")
+// getVideo is GET /v1/videos/{id}. It responds at once, or waits with ?wait.
+func (a *API) getVideo(c *requestContext) error {
+	id := c.req.PathValue("id")
 	if id == "" {
-		id = c.r.PathValue("part")
+		id = c.req.PathValue("part")
 	}
 
-	if c.r.URL.RawQuery != "" {
-		query := c.r.URL.Query()
+	if c.req.URL.RawQuery != "" {
+		query := c.req.URL.Query()
 
-		wait, until, err := waiting(query)
+		wait, until, err := readWait(query)
 		if err != nil {
 			return err
 		}
@@ -46,87 +46,92 @@ func (a *API) getVideo(c *call) error {
 		}
 	}
 
-	t, err := a.hot.of(c.ctx(), c.key.Account, id)
+	t, err := a.tasks.get(c.ctx(), c.key.Account, id)
 	if err != nil {
-		return noTask(err)
+		return taskError(err)
 	}
 
-	return a.answer(c, t)
+	return a.respondVideo(c, t)
 }
 
-// waiting reads ?wait and ?status: how long, and what ends it early.
-func waiting(query url.Values) (time.Duration, func(task.State) bool, error) {
-	given := query.Get("wait")
-	leave := query.Get("status")
+// readWait parses ?wait and ?status: how long to wait, and which state ends the wait
+// early.
+func readWait(query url.Values) (time.Duration, func(task.State) bool, error) {
+	text := query.Get("wait")
+	status := query.Get("status")
 
 	var faults []fault.Fault
 
-	n, err := strconv.Atoi(given)
+	n, err := strconv.Atoi(text)
 	if query.Has("wait") && (err != nil || n < 1 || n > maxWait) {
-		faults = append(faults, *fault.New(fault.CodeInvalidValue, "wait", fmt.Sprintf("wait is a whole number of seconds from 1 to %d.", maxWait)))
+		faults = append(faults, *fault.New(fault.CodeInvalidValue, "wait", fmt.Sprintf("wait must be a whole number of seconds from 1 to %d.", maxWait)))
 	}
 
-	if leave != "" && statusStates[leave] == nil {
-		faults = append(faults, *badStatus())
+	if status != "" && statusStates[status] == nil {
+		faults = append(faults, *invalidStatus())
 	}
 
 	if f := fault.Join(faults); f != nil {
 		return 0, nil, f
 	}
 
-	if leave == "" {
+	if status == "" {
 		return time.Duration(n) * time.Second, task.State.Final, nil
 	}
 
-	return time.Duration(n) * time.Second, func(s task.State) bool { return s.Final() || s.Status() != leave }, nil
+	return time.Duration(n) * time.Second, func(s task.State) bool { return s.Final() || s.Status() != status }, nil
 }
 
-// waitVideo answers as soon as the task is as the caller wants it, or the time
-// is over, or the server ends. It watches first, so that no change is missed.
-func (a *API) waitVideo(c *call, id string, wait time.Duration, until func(task.State) bool) error {
+// waitVideo responds when the task has reached a state that until accepts, the time is
+// over, or the server drains.
+//
+// The watch begins before the first read, so a change between the two still signals the
+// watch.
+func (a *API) waitVideo(c *requestContext, id string, wait time.Duration, until func(task.State) bool) error {
 	changed, stop := a.Store.WatchTask(id)
 	defer stop()
 
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 
-	for over := false; ; {
+	for done := false; ; {
 		t, err := a.Store.TaskOf(c.ctx(), c.key.Account, id)
 		if err != nil {
-			return noTask(err)
+			return taskError(err)
 		}
 
-		if over || until(t.State) {
-			return a.answer(c, t)
+		if done || until(t.State) {
+			return a.respondVideo(c, t)
 		}
 
 		select {
 		case <-changed:
 		case <-timer.C:
-			over = true
+			done = true
 		case <-a.draining:
-			over = true
+			done = true
 		case <-c.ctx().Done():
 			return c.ctx().Err()
 		}
 	}
 }
 
-func noTask(err error) error {
+func taskError(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return checkout.NoTask()
+		return checkout.TaskNotFound()
 	}
 
 	return fmt.Errorf("read task: %w", err)
 }
 
-func badStatus() *fault.Fault {
-	return fault.New(fault.CodeInvalidValue, "status", "A status is queued, in_progress, completed, failed or cancelled.")
+func invalidStatus() *fault.Fault {
+	return fault.New(fault.CodeInvalidValue, "status", "The status must be queued, in_progress, completed, failed or cancelled.")
 }
 
-// cancelVideo is POST /v1/videos/{id}/cancel: a wish, answered with the task.
-func (a *API) cancelVideo(c *call) error {
-	t, err := a.Checkout.Cancel(c.ctx(), c.key.Account, c.r.PathValue("id"))
+// cancelVideo is POST /v1/videos/{id}/cancel. Cancelling is asynchronous; the response is
+// the task as it is now.
+func (a *API) cancelVideo(c *requestContext) error {
+	t, err := a.Checkout.Cancel(c.ctx(), c.key.Account, c.req.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -134,21 +139,21 @@ func (a *API) cancelVideo(c *call) error {
 	return c.json(http.StatusOK, a.video(c, t))
 }
 
-// deleted is the answer to every DELETE.
-type deleted struct {
+// deletedBody is the response to every DELETE of a customer.
+type deletedBody struct {
 	ID      string `json:"id"`
 	Object  string `json:"object"`
 	Deleted bool   `json:"deleted"`
 }
 
 // deleteVideo is DELETE /v1/videos/{id}.
-func (a *API) deleteVideo(c *call) error {
-	id := c.r.PathValue("id")
+func (a *API) deleteVideo(c *requestContext) error {
+	id := c.req.PathValue("id")
 	if err := a.Checkout.Delete(c.ctx(), c.key.Account, id); err != nil {
 		return err
 	}
 
-	return c.json(http.StatusOK, deleted{ID: id, Object: "video.deleted", Deleted: true})
+	return c.json(http.StatusOK, deletedBody{ID: id, Object: "video.deleted", Deleted: true})
 }
 
 // page is one page of a list.
@@ -182,15 +187,15 @@ const (
 )
 
 // listVideos is GET /v1/videos.
-func (a *API) listVideos(c *call) error {
-	query := c.r.URL.Query()
-	f := store.Filter{Account: c.key.Account, Model: query.Get("model"), Key: query.Get("key"), After: query.Get("after")}
+func (a *API) listVideos(c *requestContext) error {
+	query := c.req.URL.Query()
+	f := store.TaskFilter{Account: c.key.Account, Model: query.Get("model"), Key: query.Get("key"), After: query.Get("after")}
 
 	var faults []fault.Fault
 
-	limit, wrong := limitOf(query)
-	if wrong != nil {
-		faults = append(faults, *wrong)
+	limit, limitFault := limitOf(query)
+	if limitFault != nil {
+		faults = append(faults, *limitFault)
 	}
 
 	f.Limit = limit
@@ -200,15 +205,15 @@ func (a *API) listVideos(c *call) error {
 	case "asc":
 		f.Ascending = true
 	default:
-		faults = append(faults, *fault.New(fault.CodeInvalidValue, "order", "The order is asc (oldest first) or desc (newest first)."))
+		faults = append(faults, *fault.New(fault.CodeInvalidValue, "order", "The order must be asc (oldest first) or desc (newest first)."))
 	}
 
 	if s := query.Get("status"); s != "" {
 		f.States = slices.Clone(statusStates[s])
-		asOpenAI(&f, s)
+		filterAsOpenAI(&f, s)
 
 		if f.States == nil {
-			faults = append(faults, *badStatus())
+			faults = append(faults, *invalidStatus())
 		}
 	}
 
@@ -236,7 +241,7 @@ func limitOf(query url.Values) (int, *fault.Fault) {
 
 	n, err := strconv.Atoi(query.Get("limit"))
 	if err != nil || n < 1 || n > maxLimit {
-		return 0, fault.New(fault.CodeInvalidValue, "limit", fmt.Sprintf("limit is a whole number from 1 to %d.", maxLimit))
+		return 0, fault.New(fault.CodeInvalidValue, "limit", fmt.Sprintf("limit must be a whole number from 1 to %d.", maxLimit))
 	}
 
 	return n, nil

@@ -21,31 +21,31 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// call is one request on its way through its endpoint.
-type call struct {
-	answered
-	r   *http.Request
-	id  string      // the request's
-	key account.Key // who asks; the zero Key where none is needed
-	// openAI says that the path is OpenAI's own, where a task of its dialect is told
-	// in its states.
+// requestContext is one request while its endpoint handles it.
+type requestContext struct {
+	responseRecorder
+	req *http.Request
+	id  string      // of the request, for logs and support
+	key account.Key // of the caller; the zero Key if none is required
+	// openAI means that the path is OpenAI's own, where a task of that dialect is shown
+	// with OpenAI's statuses.
 	openAI bool
 }
 
-// who is the caller as checkout knows them.
-func (c *call) who() checkout.Caller {
+// caller returns the caller in checkout's terms.
+func (c *requestContext) caller() checkout.Caller {
 	return checkout.Caller{Account: c.key.Account, Key: c.key.ID, Models: c.key.Models}
 }
 
-func (c *call) ctx() context.Context { return c.r.Context() }
+func (c *requestContext) ctx() context.Context { return c.req.Context() }
 
-// answered is a ResponseWriter that remembers what was answered.
-type answered struct {
+// responseRecorder is a ResponseWriter that remembers the status.
+type responseRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (w *answered) WriteHeader(status int) {
+func (w *responseRecorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
@@ -53,7 +53,7 @@ func (w *answered) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *answered) Write(p []byte) (int, error) {
+func (w *responseRecorder) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
@@ -62,73 +62,74 @@ func (w *answered) Write(p []byte) (int, error) {
 }
 
 // Unwrap lets http.ResponseController reach the connection.
-func (w *answered) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *responseRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// part is how the paths below one video are told apart: Go's patterns take
-// /v1/videos/{id}/content and /v1/videos/generations/{id} for a conflict.
-const part = "/v1/videos/{id}/"
+// videoPathPrefix is the prefix of the paths below one video. They are dispatched here,
+// because Go's patterns consider /v1/videos/{id}/content and /v1/videos/generations/{id}
+// to be in conflict.
+const videoPathPrefix = "/v1/videos/{id}/"
 
-// methods are the endpoints of one path.
-type methods map[string]endpoint
+// endpointsByMethod are the endpoints of one path.
+type endpointsByMethod map[string]endpoint
 
-// serve gathers the endpoints by path and makes one handler of them.
-func (a *API) serve(list []endpoint) http.Handler {
-	byPath := map[string]methods{}
-	parts := map[string]methods{}
+// newMux groups the endpoints by path and returns one handler for all.
+func (a *API) newMux(endpoints []endpoint) http.Handler {
+	byPath := map[string]endpointsByMethod{}
+	videoPaths := map[string]endpointsByMethod{}
 
-	for _, e := range list {
-		into := byPath
+	for _, e := range endpoints {
+		table := byPath
 
 		name := e.path
-		if rest, ok := strings.CutPrefix(e.path, part); ok {
-			into = parts
+		if rest, ok := strings.CutPrefix(e.path, videoPathPrefix); ok {
+			table = videoPaths
 			name = rest
 		}
 
-		if into[name] == nil {
-			into[name] = methods{}
+		if table[name] == nil {
+			table[name] = endpointsByMethod{}
 		}
 
-		into[name][e.method] = e
+		table[name][e.method] = e
 	}
 
 	mux := http.NewServeMux()
 	for path, m := range byPath {
-		mux.Handle(path, a.path(m))
+		mux.Handle(path, a.methodHandler(m))
 	}
 
 	paths := slices.Sorted(maps.Keys(byPath))
-	lost := a.answering(endpoint{path: "unknown", answer: func(c *call) error { return unknownPath(c, paths) }})
+	unknown := a.endpointHandler(endpoint{path: "unknown", handle: func(c *requestContext) error { return unknownPath(c, paths) }})
 
-	if len(parts) > 0 {
+	if len(videoPaths) > 0 {
 		handlers := map[string]http.Handler{}
-		for name, m := range parts {
-			handlers[name] = a.path(m)
+		for name, m := range videoPaths {
+			handlers[name] = a.methodHandler(m)
 		}
 
-		mux.HandleFunc(part+"{part}", func(w http.ResponseWriter, r *http.Request) {
+		mux.HandleFunc(videoPathPrefix+"{part}", func(w http.ResponseWriter, r *http.Request) {
 			if h := handlers[r.PathValue("part")]; h != nil {
 				h.ServeHTTP(w, r)
 				return
 			}
 
-			lost.ServeHTTP(w, r)
+			unknown.ServeHTTP(w, r)
 		})
 	}
 
-	mux.Handle("/", lost)
+	mux.Handle("/", unknown)
 
 	return mux
 }
 
-// path answers every method of one path: what it does not have is told with
-// what it has.
-func (a *API) path(m methods) http.Handler {
+// methodHandler handles every method of one path. For a method that the path does not
+// have, it lists those that it has.
+func (a *API) methodHandler(m endpointsByMethod) http.Handler {
 	handlers := map[string]http.Handler{}
 
 	allow := slices.Sorted(maps.Keys(m))
 	for method, e := range m {
-		handlers[method] = a.answering(e)
+		handlers[method] = a.endpointHandler(e)
 		if method == http.MethodGet {
 			handlers[http.MethodHead] = handlers[method]
 			allow = append(allow, http.MethodHead)
@@ -137,20 +138,20 @@ func (a *API) path(m methods) http.Handler {
 
 	slices.Sort(allow)
 
-	var some endpoint
+	var anyEndpoint endpoint
 	for _, e := range m {
-		some = e
+		anyEndpoint = e
 	}
 
-	others := a.answering(endpoint{path: some.path, answer: func(c *call) error {
+	methodNotAllowed := a.endpointHandler(endpoint{path: anyEndpoint.path, handle: func(c *requestContext) error {
 		c.Header().Set("Allow", strings.Join(allow, ", "))
 
-		if c.r.Method == http.MethodOptions {
+		if c.req.Method == http.MethodOptions {
 			c.WriteHeader(http.StatusNoContent)
 			return nil
 		}
 
-		return fault.New(fault.CodeMethod, "", fmt.Sprintf("%s takes %s here.", some.path, strings.Join(allow, ", ")))
+		return fault.New(fault.CodeMethodNotAllowed, "", fmt.Sprintf("%s supports only %s.", anyEndpoint.path, strings.Join(allow, ", ")))
 	}})
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -159,42 +160,42 @@ func (a *API) path(m methods) http.Handler {
 			return
 		}
 
-		others.ServeHTTP(w, r)
+		methodNotAllowed.ServeHTTP(w, r)
 	})
 }
 
-func unknownPath(c *call, paths []string) error {
-	hint := "GET /openapi.json lists what there is."
-	if near, ok := catalog.Nearest(c.r.URL.Path, paths); ok {
-		hint = "Did you mean " + near + "?"
+func unknownPath(c *requestContext, paths []string) error {
+	hint := "GET /openapi.json lists all paths."
+	if suggestion, ok := catalog.Nearest(c.req.URL.Path, paths); ok {
+		hint = "Did you mean " + suggestion + "?"
 	}
 
-	return fault.New(fault.CodeNoPage, "", "There is no such path. "+hint)
+	return fault.New(fault.CodeUnknownPath, "", "There is no such path. "+hint)
 }
 
-// answering is the one place where a request is named, its caller checked, its
-// error or panic written, and all of it logged and counted.
-func (a *API) answering(e endpoint) http.Handler {
-	count := a.meter.route(e.method, e.path)
+// endpointHandler is the one place where a request gets its id, its caller is checked, its
+// error or panic is written, and it is logged and counted.
+func (a *API) endpointHandler(e endpoint) http.Handler {
+	count := a.requestMetrics.forRoute(e.method, e.path)
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin := time.Now() // how long it took is the machine's, not the house's clock
-		c := &call{answered: answered{ResponseWriter: w}, r: r, id: requestID(r, a.NewID)}
+		start := time.Now() // the duration is measured by the machine's clock, not by a.Now
+		c := &requestContext{responseRecorder: responseRecorder{ResponseWriter: w}, req: r, id: requestID(r, a.NewID)}
 		c.Header().Set("X-Request-Id", c.id)
 
-		err := a.run(c, e)
+		err := a.runEndpoint(c, e)
 		if err != nil {
-			a.problem(c, err)
+			a.writeError(c, err)
 		}
 
-		took := time.Since(begin)
-		count(c.status, took)
-		a.logCall(c, e, took, err)
+		elapsed := time.Since(start)
+		count(c.status, elapsed)
+		a.logRequest(c, e, elapsed, err)
 	})
 }
 
-// run checks the caller and answers; a panic becomes an error.
-func (a *API) run(c *call, e endpoint) (err error) {
+// runEndpoint checks the caller and calls the handler. A panic becomes an error.
+func (a *API) runEndpoint(c *requestContext, e endpoint) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
@@ -205,36 +206,36 @@ func (a *API) run(c *call, e endpoint) (err error) {
 		}
 	}()
 
-	if e.needs != open && e.needs != linked {
-		if err := a.admit(c, e.needs); err != nil {
+	if e.access != accessPublic && e.access != accessKeyOrLink {
+		if err := a.admit(c, e.access); err != nil {
 			return err
 		}
 	}
 
-	if err := c.legible(); err != nil {
+	if err := c.validUTF8(); err != nil {
 		return err
 	}
 
-	return e.answer(c)
+	return e.handle(c)
 }
 
-// legible refuses a path or a query that is not text: a database may refuse it
-// too, and no name of ours has such bytes. A path of that kind leads nowhere.
-func (c *call) legible() error {
-	if !catalog.IsText(c.r.URL.Path) {
-		return fault.New(fault.CodeNoPage, "", "There is nothing here: the path has bytes that are not UTF-8, or a NUL character.")
+// validUTF8 refuses a path or a query that is not valid text, because a database may
+// refuse it. No name that Unireel creates has such bytes, so such a path does not exist.
+func (c *requestContext) validUTF8() error {
+	if !catalog.IsText(c.req.URL.Path) {
+		return fault.New(fault.CodeUnknownPath, "", "There is no such path: it has bytes that are not UTF-8, or a NUL character.")
 	}
 
-	if catalog.IsText(c.r.URL.RawQuery) && !strings.Contains(c.r.URL.RawQuery, "%") {
+	if catalog.IsText(c.req.URL.RawQuery) && !strings.Contains(c.req.URL.RawQuery, "%") {
 		return nil
 	}
 
-	query := c.r.URL.Query()
+	query := c.req.URL.Query()
 
 	var faults []fault.Fault
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(faults) < catalog.MaxFaults && slices.ContainsFunc(query[name], func(v string) bool { return !catalog.IsText(v) }) {
-			faults = append(faults, *fault.New(fault.CodeInvalidValue, brief(strings.ToValidUTF8(name, "\uFFFD")), "The value has bytes that are not UTF-8, or a NUL character; take them out."))
+			faults = append(faults, *fault.New(fault.CodeInvalidValue, truncateName(strings.ToValidUTF8(name, "\uFFFD")), "The value has bytes that are not UTF-8, or a NUL character; remove them."))
 		}
 	}
 
@@ -245,13 +246,13 @@ func (c *call) legible() error {
 	return nil
 }
 
-func (a *API) logCall(c *call, e endpoint, took time.Duration, err error) {
+func (a *API) logRequest(c *requestContext, e endpoint, elapsed time.Duration, err error) {
 	level := slog.LevelInfo
 
 	switch {
 	case c.status >= 500:
 		level = slog.LevelError
-	case e.needs == open:
+	case e.access == accessPublic:
 		level = slog.LevelDebug
 	}
 
@@ -260,8 +261,8 @@ func (a *API) logCall(c *call, e endpoint, took time.Duration, err error) {
 	}
 
 	attrs := []slog.Attr{
-		slog.String("id", c.id), slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path),
-		slog.Int("status", c.status), slog.Duration("took", took),
+		slog.String("id", c.id), slog.String("method", c.req.Method), slog.String("path", c.req.URL.Path),
+		slog.Int("status", c.status), slog.Duration("took", elapsed),
 	}
 	if c.key.ID != "" {
 		attrs = append(attrs, slog.String("account", c.key.Account), slog.String("key", c.key.ID))
@@ -279,7 +280,7 @@ func (a *API) logCall(c *call, e endpoint, took time.Duration, err error) {
 	a.Log.LogAttrs(c.ctx(), level, "request", attrs...)
 }
 
-// requestID takes the caller's own name of the request where it is a sane one.
+// requestID returns the caller's own request id if it is well-formed, otherwise a new one.
 func requestID(r *http.Request, newID func(string) string) string {
 	id := r.Header.Get("X-Request-Id")
 	if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(r rune) bool {
@@ -293,8 +294,8 @@ func requestID(r *http.Request, newID func(string) string) string {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// json answers with v.
-func (c *call) json(status int, v any) error {
+// json responds with v as JSON.
+func (c *requestContext) json(status int, v any) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
 
@@ -303,7 +304,7 @@ func (c *call) json(status int, v any) error {
 	e.SetEscapeHTML(false) // links stay as they are
 
 	if err := e.Encode(v); err != nil {
-		return fmt.Errorf("write answer: %w", err)
+		return fmt.Errorf("write response: %w", err)
 	}
 
 	h := c.Header()
@@ -314,12 +315,12 @@ func (c *call) json(status int, v any) error {
 	}
 
 	c.WriteHeader(status)
-	_, _ = c.Write(buffer.Bytes()) // who is gone needs no answer
+	_, _ = c.Write(buffer.Bytes()) // an error means that the caller disconnected
 
 	return nil
 }
 
-// gone says whether the caller went away before they could be answered.
-func gone(c *call, err error) bool {
+// clientGone reports whether the caller disconnected before the response.
+func clientGone(c *requestContext, err error) bool {
 	return errors.Is(err, context.Canceled) && c.ctx().Err() != nil
 }

@@ -22,9 +22,9 @@ import (
 	"github.com/unireel/unireel/internal/manual"
 )
 
-// readContract reads openapi.yaml as everybody does who downloads it, once: it is long.
-var readContract = sync.OnceValues(func() (*openapi3.T, error) {
-	text, err := manual.JSON(openapi)
+// loadSpec parses openapi.yaml as a client would, once, since it is long.
+var loadSpec = sync.OnceValues(func() (*openapi3.T, error) {
+	text, err := manual.SpecJSON(openapi)
 	if err != nil {
 		return nil, err
 	}
@@ -37,10 +37,10 @@ var readContract = sync.OnceValues(func() (*openapi3.T, error) {
 	return doc, doc.Validate(context.Background())
 })
 
-func contract(t testing.TB) *openapi3.T {
+func testSpec(t testing.TB) *openapi3.T {
 	t.Helper()
 
-	doc, err := readContract()
+	doc, err := loadSpec()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,9 +48,10 @@ func contract(t testing.TB) *openapi3.T {
 	return doc
 }
 
-// TestTheJSONIsTheYAML holds what is served to what another reader makes of the file.
-func TestTheJSONIsTheYAML(t *testing.T) {
-	text, err := manual.JSON(openapi)
+// TestSpecJSONEqualsYAML compares the served JSON with what another YAML parser makes of
+// the file.
+func TestSpecJSONEqualsYAML(t *testing.T) {
+	text, err := manual.SpecJSON(openapi)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,16 +82,16 @@ func TestTheJSONIsTheYAML(t *testing.T) {
 
 const specRecord = "testdata/openapi.sum"
 
-// TestAChangeOfTheSpecRaisesItsVersion holds openapi.yaml to the record of what
-// its version last was. Comments and layout count for nothing.
-func TestAChangeOfTheSpecRaisesItsVersion(t *testing.T) {
-	text, err := manual.JSON(openapi)
+// TestSpecChangeRaisesVersion compares openapi.yaml with the recorded version and hash.
+// Comments and layout do not count.
+func TestSpecChangeRaisesVersion(t *testing.T) {
+	text, err := manual.SpecJSON(openapi)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	sum := sha256.Sum256(text)
-	now := contract(t).Info.Version + " " + hex.EncodeToString(sum[:])
+	now := testSpec(t).Info.Version + " " + hex.EncodeToString(sum[:])
 
 	record, err := os.ReadFile(specRecord)
 	if err != nil {
@@ -99,7 +100,7 @@ func TestAChangeOfTheSpecRaisesItsVersion(t *testing.T) {
 
 	write, problem := compareRecord(strings.TrimSpace(string(record)), now)
 	if write && *update {
-		golden(t, specRecord, []byte(now+"\n"))
+		checkGolden(t, specRecord, []byte(now+"\n"))
 		return
 	}
 
@@ -108,8 +109,8 @@ func TestAChangeOfTheSpecRaisesItsVersion(t *testing.T) {
 	}
 }
 
-// compareRecord says what is wrong between the record and the spec, each as
-// "version hash", and whether -update may write the record.
+// compareRecord compares the record with the spec, each as "version hash". It returns
+// what is wrong, and whether -update may write the record.
 func compareRecord(record, now string) (write bool, problem string) {
 	was, wasHash, _ := strings.Cut(record, " ")
 	is, isHash, _ := strings.Cut(now, " ")
@@ -118,45 +119,46 @@ func compareRecord(record, now string) (write bool, problem string) {
 	after, err := strconv.Atoi(is)
 	switch {
 	case err != nil:
-		return false, fmt.Sprintf("info.version of openapi.yaml is %q; it is a whole number.", is)
+		return false, fmt.Sprintf("info.version of openapi.yaml is %q; it must be a whole number.", is)
 	case after < before:
-		return false, fmt.Sprintf("info.version of openapi.yaml fell from %d to %d.", before, after)
+		return false, fmt.Sprintf("info.version of openapi.yaml was lowered from %d to %d.", before, after)
 	case after > before:
-		return true, fmt.Sprintf("openapi.yaml is version %d, %s says %d: run go test ./internal/api -run RaisesItsVersion -update", after, specRecord, before)
+		return true, fmt.Sprintf("openapi.yaml is version %d, %s says %d: run go test ./internal/api -run RaisesVersion -update", after, specRecord, before)
 	case isHash != wasHash:
-		return false, fmt.Sprintf("openapi.yaml changed and is still version %d: raise info.version to %d, then run go test ./internal/api -run RaisesItsVersion -update", after, after+1)
+		return false, fmt.Sprintf("openapi.yaml changed but is still version %d: raise info.version to %d, then run go test ./internal/api -run RaisesVersion -update", after, after+1)
 	}
 
 	return false, ""
 }
 
-func TestTheVersionRule(t *testing.T) {
+func TestCompareRecord(t *testing.T) {
 	for name, c := range map[string]struct {
 		record, now string
 		write       bool
-		says        string
+		message     string
 	}{
-		"unchanged":         {"3 aa", "3 aa", false, ""},
-		"changed":           {"3 aa", "3 bb", false, "raise info.version to 4"},
-		"raised":            {"3 aa", "4 bb", true, "-update"},
-		"raised for naught": {"3 aa", "4 aa", true, "-update"},
-		"ten after nine":    {"9 aa", "10 bb", true, "-update"},
-		"fallen":            {"3 aa", "2 bb", false, "fell"},
-		"no number":         {"3 aa", "3.1 bb", false, "whole number"},
+		"unchanged":        {"3 aa", "3 aa", false, ""},
+		"changed":          {"3 aa", "3 bb", false, "raise info.version to 4"},
+		"raised":           {"3 aa", "4 bb", true, "-update"},
+		"raised unchanged": {"3 aa", "4 aa", true, "-update"},
+		"ten after nine":   {"9 aa", "10 bb", true, "-update"},
+		"lowered":          {"3 aa", "2 bb", false, "lowered"},
+		"not a number":     {"3 aa", "3.1 bb", false, "whole number"},
 	} {
 		write, problem := compareRecord(c.record, c.now)
-		if write != c.write || !strings.Contains(problem, c.says) || (problem == "") != (c.says == "") {
+		if write != c.write || !strings.Contains(problem, c.message) || (problem == "") != (c.message == "") {
 			t.Errorf("%s: %v %q", name, write, problem)
 		}
 	}
 }
 
-// TestTheSpecIsWhole: nothing in it is without words, bounds or an example.
-func TestTheSpecIsWhole(t *testing.T) {
-	doc := contract(t)
+// TestSpecIsComplete checks that nothing in the spec lacks a description, bounds or an
+// example.
+func TestSpecIsComplete(t *testing.T) {
+	doc := testSpec(t)
 
-	said := lacking(doc)
-	for _, problem := range said {
+	gaps := specGaps(doc)
+	for _, problem := range gaps {
 		t.Error(problem)
 	}
 
@@ -168,55 +170,55 @@ func TestTheSpecIsWhole(t *testing.T) {
 	doc.Components.Schemas["Balance"].Value.Example = nil
 
 	doc.Webhooks["video.queued"].Post.Description = ""
-	if got := lacking(doc); len(got) < 7 {
-		t.Errorf("of a spec that lacks seven things it only says %q", got)
+	if got := specGaps(doc); len(got) < 7 {
+		t.Errorf("for a spec with seven gaps it only reports %q", got)
 	}
 }
 
-// everyPath is the paths, and the webhooks by the names of their events.
-func everyPath(doc *openapi3.T) map[string]*openapi3.PathItem {
+// allPaths returns the paths, and the webhooks under the names of their events.
+func allPaths(doc *openapi3.T) map[string]*openapi3.PathItem {
 	all := doc.Paths.Map() // a copy
 	maps.Copy(all, doc.Webhooks)
 
 	return all
 }
 
-func lacking(doc *openapi3.T) []string {
+func specGaps(doc *openapi3.T) []string {
 	var list []string
 
-	lacks := func(where, what string) { list = append(list, where+" lacks "+what) }
+	addGap := func(where, what string) { list = append(list, where+" lacks "+what) }
 
-	all := everyPath(doc)
+	all := allPaths(doc)
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		for method, o := range all[path].Operations() {
 			where := method + " " + path
 			if o.Summary == "" || o.Description == "" || o.OperationID == "" || len(o.Tags) != 1 {
-				lacks(where, "a summary, a description, an operationId or its tag")
+				addGap(where, "a summary, a description, an operationId or its tag")
 			}
 
 			for _, p := range o.Parameters {
 				if p.Value.Description == "" || p.Value.Schema == nil || p.Value.In == "path" && p.Value.Example == nil {
-					lacks(where+" "+p.Value.Name, "a description, a schema or, in the path, an example")
+					addGap(where+" "+p.Value.Name, "a description, a schema or, in the path, an example")
 				}
 			}
 
 			if o.RequestBody != nil {
 				for mediaType, content := range o.RequestBody.Value.Content {
 					if len(content.Examples) == 0 {
-						lacks(where+" "+mediaType, "an example of its request")
+						addGap(where+" "+mediaType, "an example of its request")
 					}
 
 					for name, e := range content.Examples {
 						if e.Value.Summary == "" {
-							lacks(where+" "+name, "a summary")
+							addGap(where+" "+name, "a summary")
 						}
 					}
 
-					list = append(list, lackingIn(where+" "+mediaType, content.Schema, strings.HasPrefix(path, "/"))...)
+					list = append(list, schemaGaps(where+" "+mediaType, content.Schema, strings.HasPrefix(path, "/"))...)
 				}
 			}
 
-			list = append(list, lackingAnswers(where, o)...)
+			list = append(list, responseGaps(where, o)...)
 		}
 	}
 
@@ -225,7 +227,7 @@ func lacking(doc *openapi3.T) []string {
 	return slices.Compact(list)
 }
 
-func lackingAnswers(where string, o *openapi3.Operation) (list []string) {
+func responseGaps(where string, o *openapi3.Operation) (list []string) {
 	for status, answer := range o.Responses.Map() {
 		for mediaType, content := range answer.Value.Content {
 			shown := len(content.Examples) > 0 || content.Example != nil || content.Schema.Value.Example != nil
@@ -233,21 +235,22 @@ func lackingAnswers(where string, o *openapi3.Operation) (list []string) {
 				list = append(list, fmt.Sprintf("%s %s %s lacks an example", where, status, mediaType))
 			}
 
-			list = append(list, lackingIn(fmt.Sprintf("%s %s", where, status), content.Schema, false)...)
+			list = append(list, schemaGaps(fmt.Sprintf("%s %s", where, status), content.Schema, false)...)
 		}
 	}
 
 	return list
 }
 
-// lackingIn walks a schema's properties. What may be sent is bounded as well.
-func lackingIn(where string, s *openapi3.SchemaRef, sent bool) (list []string) {
+// schemaGaps returns the gaps in a schema and its properties. If the schema is sent by
+// clients, its values must have bounds, too.
+func schemaGaps(where string, s *openapi3.SchemaRef, sent bool) (list []string) {
 	for _, part := range slices.Concat(s.Value.AllOf, s.Value.AnyOf, s.Value.OneOf) {
-		list = append(list, lackingIn(where, part, sent)...)
+		list = append(list, schemaGaps(where, part, sent)...)
 	}
 
 	if s.Value.Items != nil {
-		list = append(list, lackingIn(where+"[]", s.Value.Items, sent)...)
+		list = append(list, schemaGaps(where+"[]", s.Value.Items, sent)...)
 	}
 
 	for name, p := range s.Value.Properties {
@@ -255,7 +258,7 @@ func lackingIn(where string, s *openapi3.SchemaRef, sent bool) (list []string) {
 			list = append(list, where+"."+name+" lacks a description")
 		}
 
-		list = append(list, lackingIn(where+"."+name, p, sent)...)
+		list = append(list, schemaGaps(where+"."+name, p, sent)...)
 	}
 
 	if sent && unbounded(s.Value) {
@@ -271,15 +274,15 @@ func unbounded(s *openapi3.Schema) bool {
 		s.Type.Includes("array") && s.MaxItems == nil
 }
 
-// TestEveryExampleIsValid holds each to its schema.
-func TestEveryExampleIsValid(t *testing.T) {
-	doc := contract(t)
+// TestSpecExamplesAreValid validates each example against its schema.
+func TestSpecExamplesAreValid(t *testing.T) {
+	doc := testSpec(t)
 	n := 0
 	check := func(where string, schema *openapi3.SchemaRef, value any) {
 		n++
 
 		if err := schema.Value.VisitJSON(value); err != nil {
-			t.Errorf("the example %s is not as its schema says: %v", where, err)
+			t.Errorf("the example %s does not match its schema: %v", where, err)
 		}
 	}
 	content := func(where string, all openapi3.Content) {
@@ -294,7 +297,7 @@ func TestEveryExampleIsValid(t *testing.T) {
 		}
 	}
 
-	for path, item := range everyPath(doc) {
+	for path, item := range allPaths(doc) {
 		for method, o := range item.Operations() {
 			where := method + " " + path
 			if o.RequestBody != nil {
@@ -320,23 +323,23 @@ func TestEveryExampleIsValid(t *testing.T) {
 	}
 
 	if n < 40 {
-		t.Errorf("only %d examples were looked at", n)
+		t.Errorf("only %d examples were checked", n)
 	}
 }
 
-// TestTheSeedPagesBodiesAreExamples: the two requests of the page that this API is
-// compatible with stand in the spec as they stand there.
-func TestTheSeedPagesBodiesAreExamples(t *testing.T) {
-	examples := contract(t).Components.RequestBodies["Generation"].Value.Content["application/json"].Examples
+// TestSpecHasUniAllPageExamples checks that the spec's examples include, unchanged, the two
+// requests on the page of the UniAll API, with which this API is compatible.
+func TestSpecHasUniAllPageExamples(t *testing.T) {
+	examples := testSpec(t).Components.RequestBodies["Generation"].Value.Content["application/json"].Examples
 
 	for example, file := range map[string]string{"reference_video": "example-1.json", "reference_pictures": "example-2.json"} {
 		var want any
-		if err := json.Unmarshal([]byte(pageExample(t, file)), &want); err != nil {
+		if err := json.Unmarshal([]byte(readExample(t, file)), &want); err != nil {
 			t.Fatal(err)
 		}
 
 		if got := examples[example].Value.Value; !reflect.DeepEqual(want, got) {
-			t.Errorf("%s is not %s:\n%v\n%v", example, file, got, want)
+			t.Errorf("%s differs from %s:\n%v\n%v", example, file, got, want)
 		}
 	}
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden holds got to a file below testdata, or writes it.
-func golden(t *testing.T, name string, got []byte) {
+// checkGolden compares got with a file in testdata, or with -update writes it.
+func checkGolden(t *testing.T, name string, got []byte) {
 	t.Helper()
 
 	if *update {
@@ -40,105 +40,105 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got), go test -update writes it anew:\n%s", name, diff)
+		t.Errorf("%s (-want +got), go test -update rewrites it:\n%s", name, diff)
 	}
 }
 
 var signature = regexp.MustCompile(`signature=[\w-]+`)
 
-// TestATaskAtEachStage shows the whole answer, key by key, from the create to
-// every end.
-func TestATaskAtEachStage(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
+// TestTaskAtEachStage checks the whole response at each stage of a task, from its creation
+// to every final state.
+func TestTaskAtEachStage(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
 		show := func(stage, id string) {
 			t.Helper()
 
-			a := w.ask(w.alice, "GET", "/v1/videos/"+id, "")
+			a := env.request(env.alice, "GET", "/v1/videos/"+id, "")
 
 			var out bytes.Buffer
 			if err := json.Indent(&out, a.body, "", "  "); err != nil {
 				t.Fatal(err)
 			}
 
-			text := strings.ReplaceAll(out.String(), w.server.URL, "http://unireel.test")
-			golden(t, "testdata/golden/"+stage+".json", []byte(signature.ReplaceAllString(text, "signature=S")))
+			text := strings.ReplaceAll(out.String(), env.server.URL, "http://unireel.test")
+			checkGolden(t, "testdata/golden/"+stage+".json", []byte(signature.ReplaceAllString(text, "signature=S")))
 		}
-		a := w.ask(w.alice, "POST", "/v1/video/generations", `{"model":"wan2.6-i2v-flash","prompt":"character1 waves","image":"file_sample_otter","size":"1280x720","audio":false,"metadata":{"shot":"7"}}`)
+		a := env.request(env.alice, "POST", "/v1/video/generations", `{"model":"wan2.6-i2v-flash","prompt":"character1 waves","image":"file_sample_otter","size":"1280x720","audio":false,"metadata":{"shot":"7"}}`)
 		id := a.json(t)["id"].(string)
 		show("1-preparing", id)
-		w.clock.move(1200 * time.Millisecond)
-		w.step(id, func(t *task.Task) {
+		env.clock.advance(1200 * time.Millisecond)
+		env.advance(id, func(t *task.Task) {
 			t.State = task.Queued
-			t.Lane = "lane"
-			t.QueuedAt = w.clock.now().UnixMilli()
+			t.Queue = "queue"
+			t.QueuedAt = env.clock.now().UnixMilli()
 		})
-		w.engine.set(id, Live{Position: 3, ETA: w.clock.now().Unix() + 60})
+		env.engine.setLive(id, LiveStatus{Position: 3, ETA: env.clock.now().Unix() + 60})
 		show("2-queued", id)
-		w.clock.move(time.Second)
-		w.claim()
-		w.step(id, func(t *task.Task) {
+		env.clock.advance(time.Second)
+		env.claimTask()
+		env.advance(id, func(t *task.Task) {
 			t.State = task.Running
-			t.Ticket = "T"
-			t.StartedAt = w.clock.now().UnixMilli()
+			t.RemoteID = "T"
+			t.StartedAt = env.clock.now().UnixMilli()
 		})
-		w.engine.set(id, Live{Progress: 100, Position: 3, ETA: w.clock.now().Unix() + 30})
-		w.clock.move(30_500 * time.Millisecond)
+		env.engine.setLive(id, LiveStatus{Progress: 100, Position: 3, ETA: env.clock.now().Unix() + 30})
+		env.clock.advance(30_500 * time.Millisecond)
 		show("3-running", id)
-		w.complete(id, []byte("film"))
+		env.completeTask(id, []byte("film"))
 		show("4-completed", id)
-		w.clock.move(31 * 24 * time.Hour)
+		env.clock.advance(31 * 24 * time.Hour)
 		show("5-expired", id)
 
-		failed := w.create(w.alice)
-		w.step(failed, func(t *task.Task) {
+		failed := env.createTask(env.alice)
+		env.advance(failed, func(t *task.Task) {
 			t.State = task.Failed
 			t.Error = &task.Error{Code: "reference_unreachable", Message: "The host does not answer.", Param: "videos[0]"}
 		})
 		show("6-failed", failed)
 
-		cancelled := w.create(w.alice)
-		w.ask(w.alice, "POST", "/v1/videos/"+cancelled+"/cancel", "")
+		cancelled := env.createTask(env.alice)
+		env.request(env.alice, "POST", "/v1/videos/"+cancelled+"/cancel", "")
 		show("7-cancelled", cancelled)
 
-		running := w.create(w.alice)
-		w.claim()
-		w.step(running, func(t *task.Task) {
+		running := env.createTask(env.alice)
+		env.claimTask()
+		env.advance(running, func(t *task.Task) {
 			t.State = task.Running
-			t.StartedAt = w.clock.now().UnixMilli()
+			t.StartedAt = env.clock.now().UnixMilli()
 		})
-		w.ask(w.alice, "POST", "/v1/videos/"+running+"/cancel", "")
-		show("8-cancel-wished", running)
-		w.sound()
+		env.request(env.alice, "POST", "/v1/videos/"+running+"/cancel", "")
+		show("8-cancel-requested", running)
+		env.checkIntegrity()
 	})
 }
 
-func TestSeveralNamesForOneTask(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.create(w.alice)
+func TestTaskPathAliases(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createTask(env.alice)
 
-		want := w.ask(w.alice, "GET", "/v1/videos/"+id, "")
+		want := env.request(env.alice, "GET", "/v1/videos/"+id, "")
 		for _, path := range []string{"/v1/video/generations/", "/v1/videos/generations/"} {
-			if got := w.ask(w.alice, "GET", path+id, ""); got.status != 200 || string(got.body) != string(want.body) {
+			if got := env.request(env.alice, "GET", path+id, ""); got.status != 200 || string(got.body) != string(want.body) {
 				t.Errorf("%s: %d %s", path, got.status, got.body)
 			}
 		}
 
-		if a := w.ask(w.alice, "POST", "/v1/videos/generations", t2v); a.status != 200 {
+		if a := env.request(env.alice, "POST", "/v1/videos/generations", t2vBody); a.status != 200 {
 			t.Errorf("the alias: %d %s", a.status, a.body)
 		}
 	})
 }
 
-// TestAPollSeesEveryChange polls between changes: what a commit answered is in
-// the next answer, though the task stays in memory.
-func TestAPollSeesEveryChange(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.create(w.alice)
-		w.ask(w.alice, "GET", "/v1/videos/"+id, "")
-		w.claim()
+// TestPollSeesEveryChange polls between changes: a committed change must be in the next
+// response, although the task stays in the cache.
+func TestPollSeesEveryChange(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createTask(env.alice)
+		env.request(env.alice, "GET", "/v1/videos/"+id, "")
+		env.claimTask()
 
 		for i := range int64(90) {
-			w.step(id, func(t *task.Task) {
+			env.advance(id, func(t *task.Task) {
 				if t.State == task.Submitting {
 					t.State = task.Running
 				}
@@ -146,7 +146,7 @@ func TestAPollSeesEveryChange(t *testing.T) {
 				t.Progress = i
 			})
 
-			if got := w.ask(w.alice, "GET", "/v1/videos/"+id, "").json(t)["progress"]; got != float64(i) {
+			if got := env.request(env.alice, "GET", "/v1/videos/"+id, "").json(t)["progress"]; got != float64(i) {
 				t.Fatalf("progress %v after %d was written", got, i)
 			}
 		}

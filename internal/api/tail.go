@@ -12,110 +12,118 @@ import (
 )
 
 const (
-	tailBuffer    = 4096                  // changes that may wait for the tailer
-	listenerMost  = 64                    // events that may wait for one listener
-	unsettledTime = 50 * time.Millisecond // until what was held back is looked at again, and twice that the next time
-	brokenTime    = time.Second           // until the database is asked again
+	changeBuffer     = 4096                  // changes that may wait for the tailer
+	subscriberBuffer = 64                    // events that may wait for one subscriber
+	unsettledDelay   = 50 * time.Millisecond // first delay before unsettled events are read again; it doubles each time
+	errorDelay       = time.Second           // delay before the database is read again after an error
 )
 
-// happened is an event as all listeners of its account get it, with its task as it
-// was when it was read.
-type happened struct {
-	store.Happened
-	now task.Task
+// accountEvent is an event as all subscribers of its account receive it, with its task as
+// it was when the event was read.
+type accountEvent struct {
+	store.PositionedEvent
+	task task.Task
 }
 
-// tailer reads the events of the accounts that somebody listens to, once for all
-// their listeners: one goroutine while there is any. It reads an account when the
-// store tells of a change of its, so that others' changes cost nothing.
+// tailer reads the events of the accounts that have subscribers, once for all subscribers
+// of an account.
+//
+// One goroutine does the reading; it runs while there are subscribers. It reads an account
+// only when the store signals a change of that account, so changes of other accounts cost
+// nothing.
 type tailer struct {
-	store  *store.Store
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
-	mu     sync.Mutex
-	feeds  map[string]*feed // by account
-	bell   chan struct{}    // somebody came or went
-	busy   bool             // the goroutine is there
-	runs   sync.WaitGroup
+	store    *store.Store
+	log      *slog.Logger
+	ctx      context.Context
+	cancel   context.CancelFunc
+	mu       sync.Mutex
+	accounts map[string]*accountTail // by account
+	wake     chan struct{}           // signals that a subscriber came or left
+	running  bool                    // whether the goroutine runs
+	wg       sync.WaitGroup
 }
 
-// feed is one account's events.
-type feed struct {
-	at        store.Place // told so far
-	due       bool        // there may be more
-	held      int         // how often in a row something was held back
-	listeners map[chan *happened]struct{}
+// accountTail is the tailer's position in one account's events.
+type accountTail struct {
+	position       store.EventPosition // of the last event read
+	due            bool                // there may be new events
+	unsettledReads int                 // consecutive reads that found unsettled events
+	subscribers    map[chan *accountEvent]struct{}
 }
 
 func newTailer(s *store.Store, log *slog.Logger) *tailer {
-	t := &tailer{store: s, log: log, feeds: map[string]*feed{}, bell: make(chan struct{}, 1)}
+	t := &tailer{store: s, log: log, accounts: map[string]*accountTail{}, wake: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 
 	return t
 }
 
-// join gives an account's events behind a place, and maybe some before it. The
-// channel is closed when the listener is behind by more than it holds. leave ends
-// it.
-func (t *tailer) join(account string, at store.Place) (events <-chan *happened, leave func()) {
-	ch := make(chan *happened, listenerMost)
+// subscribe returns a channel with the account's events after a position, and possibly
+// some before it, which the subscriber must skip. The channel is closed when the
+// subscriber is more than subscriberBuffer events behind. unsubscribe ends the
+// subscription.
+//
+// If the account already has subscribers, the channel begins at their common position,
+// which may be later than at; accountStream.listen reads the events between the two from
+// the database.
+func (t *tailer) subscribe(account string, at store.EventPosition) (events <-chan *accountEvent, unsubscribe func()) {
+	ch := make(chan *accountEvent, subscriberBuffer)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	f := t.feeds[account]
+	f := t.accounts[account]
 	if f == nil {
-		f = &feed{at: at, due: true, listeners: map[chan *happened]struct{}{}}
-		t.feeds[account] = f
+		f = &accountTail{position: at, due: true, subscribers: map[chan *accountEvent]struct{}{}}
+		t.accounts[account] = f
 	}
 
-	f.listeners[ch] = struct{}{}
+	f.subscribers[ch] = struct{}{}
 
-	if !t.busy && t.ctx.Err() == nil {
-		t.busy = true
-		t.runs.Go(t.run)
+	if !t.running && t.ctx.Err() == nil {
+		t.running = true
+		t.wg.Go(t.run)
 	}
 
-	t.ring()
+	t.signal()
 
-	return ch, func() { t.leave(account, f, ch) }
+	return ch, func() { t.unsubscribe(account, f, ch) }
 }
 
-func (t *tailer) leave(account string, f *feed, ch chan *happened) {
+func (t *tailer) unsubscribe(account string, f *accountTail, ch chan *accountEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	delete(f.listeners, ch)
+	delete(f.subscribers, ch)
 
-	if len(f.listeners) == 0 && t.feeds[account] == f {
-		delete(t.feeds, account)
+	if len(f.subscribers) == 0 && t.accounts[account] == f {
+		delete(t.accounts, account)
 	}
 
-	t.ring()
+	t.signal()
 }
 
-func (t *tailer) ring() {
+func (t *tailer) signal() {
 	select {
-	case t.bell <- struct{}{}:
+	case t.wake <- struct{}{}:
 	default:
 	}
 }
 
-// close ends the goroutine; who still listens hears nothing more.
+// close stops the goroutine; subscribers receive nothing more.
 func (t *tailer) close() {
 	t.mu.Lock()
 	t.cancel()
 	t.mu.Unlock()
-	t.runs.Wait()
+	t.wg.Wait()
 }
 
-// run reads what is due until nobody listens.
+// run reads the accounts that are due until there are no subscribers.
 func (t *tailer) run() {
-	changes, stop := t.store.WatchAll(tailBuffer)
+	changes, stop := t.store.WatchAll(changeBuffer)
 	defer stop()
 
-	t.markAll() // what came before the watch
+	t.markAll() // changes from before the watch were not signalled
 
 	again := time.NewTimer(0)
 	defer again.Stop()
@@ -125,44 +133,45 @@ func (t *tailer) run() {
 			again.Reset(wait)
 		}
 
-		if t.idle() {
+		if t.stopIfIdle() {
 			return
 		}
 
 		select {
 		case c := <-changes:
-			t.mark(c, changes)
-		case <-t.bell:
+			t.markChanged(c, changes)
+		case <-t.wake:
 		case <-again.C:
 		case <-t.ctx.Done():
 		}
 	}
 }
 
-// idle says whether the goroutine is needed no more, and lets the next listener
-// start another.
-func (t *tailer) idle() bool {
+// stopIfIdle reports whether the goroutine is no longer needed. It clears running under
+// the same lock, so that the next subscriber starts another goroutine.
+func (t *tailer) stopIfIdle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	if len(t.feeds) > 0 && t.ctx.Err() == nil {
+	if len(t.accounts) > 0 && t.ctx.Err() == nil {
 		return false
 	}
 
-	t.busy = false
+	t.running = false
 
 	return true
 }
 
-// mark notes whose events changed: of this change, and of all that wait behind it.
-func (t *tailer) mark(c store.Change, changes <-chan store.Change) {
+// markChanged marks the account of a change as due, and those of all changes that wait
+// behind it.
+func (t *tailer) markChanged(c store.Change, changes <-chan store.Change) {
 	for {
-		if c.Task == "" && c.Freed == "" || len(changes) >= cap(changes)-1 {
-			t.markAll() // some were missed, or may have been
+		if c.Task == "" && c.Released == "" || len(changes) >= cap(changes)-1 {
+			t.markAll() // changes were dropped, or may have been
 		}
 
 		t.mu.Lock()
-		if f := t.feeds[c.Account]; f != nil {
+		if f := t.accounts[c.Account]; f != nil {
 			f.due = true
 		}
 		t.mu.Unlock()
@@ -175,22 +184,27 @@ func (t *tailer) mark(c store.Change, changes <-chan store.Change) {
 	}
 }
 
+// markAll marks every account as due.
 func (t *tailer) markAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	for _, f := range t.feeds {
+	for _, f := range t.accounts {
 		f.due = true
 	}
 }
 
-// readDue reads the feeds that are due; wait says when to come again by itself, 0
-// is never.
+// readDue reads the accounts that are due. wait says when to call it again without a
+// signal; 0 means never.
+//
+// An account's mark is cleared before the read, so a change during the read marks it
+// again. After an error, or when the store held back unsettled events, the account is
+// marked again here, and wait is set.
 func (t *tailer) readDue() (wait time.Duration) {
 	t.mu.Lock()
 
-	due := map[string]*feed{}
-	for account, f := range t.feeds {
+	due := map[string]*accountTail{}
+	for account, f := range t.accounts {
 		if f.due {
 			due[account] = f
 			f.due = false
@@ -206,12 +220,12 @@ func (t *tailer) readDue() (wait time.Duration) {
 		case err != nil:
 			t.log.Warn("cannot read an account's events; trying again", "account", account, "error", err)
 
-			wait = max(wait, brokenTime)
+			wait = max(wait, errorDelay)
 		case unsettled:
-			wait = max(wait, min(brokenTime, unsettledTime<<min(f.held, 10)))
-			f.held++
+			wait = max(wait, min(errorDelay, unsettledDelay<<min(f.unsettledReads, 10)))
+			f.unsettledReads++
 		default:
-			f.held = 0
+			f.unsettledReads = 0
 			continue
 		}
 
@@ -223,62 +237,64 @@ func (t *tailer) readDue() (wait time.Duration) {
 	return wait
 }
 
-// read gives a feed's listeners what is new.
-func (t *tailer) read(account string, f *feed) (unsettled bool, err error) {
+// read publishes an account's new events. unsettled means that the store held some back,
+// because a transaction with a smaller position may still commit.
+func (t *tailer) read(account string, f *accountTail) (unsettled bool, err error) {
 	for {
-		list, unsettled, err := t.store.HappeningsOf(t.ctx, account, f.at, eventPage)
+		list, unsettled, err := t.store.EventsOfAccount(t.ctx, account, f.position, eventPageSize)
 		if err != nil {
 			return false, err
 		}
 
 		if len(list) > 0 {
-			f.held = 0
+			f.unsettledReads = 0
 		}
 
-		for _, h := range list {
-			now, shown, err := withTask(t.ctx, t.store, h)
+		for _, event := range list {
+			loaded, shown, err := loadEventTask(t.ctx, t.store, event)
 			if err != nil {
 				return false, err
 			}
 
-			f.at = h.Place
+			f.position = event.Position
 			if shown {
-				t.give(f, now)
+				t.publish(f, loaded)
 			}
 		}
 
-		if len(list) < eventPage {
+		if len(list) < eventPageSize {
 			return unsettled, nil
 		}
 	}
 }
 
-// give never waits: who is full is dropped, and comes again with its last id.
-func (t *tailer) give(f *feed, h *happened) {
+// publish never blocks: a subscriber whose buffer is full is dropped, and reconnects with
+// its last id.
+func (t *tailer) publish(f *accountTail, event *accountEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	for ch := range f.listeners {
+	for ch := range f.subscribers {
 		select {
-		case ch <- h:
+		case ch <- event:
 		default:
 			close(ch)
-			delete(f.listeners, ch)
+			delete(f.subscribers, ch)
 		}
 	}
 }
 
-// withTask reads the task of an event; shown is false for what customers do not
-// see, or see no more.
-func withTask(ctx context.Context, s *store.Store, h store.Happened) (all *happened, shown bool, err error) {
-	if !changes(h) {
+// loadEventTask reads the task of an event. shown is false for an event that customers do
+// not see, or whose task they deleted.
+func loadEventTask(ctx context.Context, s *store.Store, event store.PositionedEvent) (loaded *accountEvent, shown bool, err error) {
+	if !statusChanged(event) {
 		return nil, false, nil
 	}
 
-	now, err := s.TaskOf(ctx, h.Account, h.Task)
+	t, err := s.TaskOf(ctx, event.Account, event.Task)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil
 	}
 
-	return &happened{h, now}, err == nil, err
+	return &accountEvent{event, t}, err == nil, err
 }

@@ -10,61 +10,61 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// decodeUniAll reads the body of POST /v1/video/generations: UniAll's R2V page
-// (r2v-create-task) and contract.md, "Requests". Every mistake (an unknown field, a
-// wrong type, a field that stands twice) goes into the Ask's Faults, so that
-// Validate can report it in its place among the values that are wrong.
-func decodeUniAll(root jsonValue) catalog.Ask {
-	u := &uniallBody{fields: uniallFields, seen: map[string]jsonMember{}}
-	u.read(root, "")
+// decodeUniAll decodes the body of POST /v1/video/generations, as UniAll's R2V page
+// (r2v-create-task) and openapi.yaml describe it. Every mistake (an unknown
+// field, a wrong type, a field given twice) goes into the request's Faults, so that
+// Validate can report it in order of position together with invalid values.
+func decodeUniAll(root jsonValue) catalog.RawRequest {
+	d := &requestDecoder{fields: uniallFields, seen: map[string]jsonMember{}}
+	d.decodeObject(root, "")
 
-	return u.ask
+	return d.raw
 }
 
-// uniallBody is one body on its way to an Ask.
-type uniallBody struct {
-	fields []uniallField
-	form   bool // it came as a form: names of what is inside stand in brackets
-	ask    catalog.Ask
-	seen   map[string]jsonMember // by name, wherever it stood
-	openai openaiParts
+// requestDecoder decodes one body into a RawRequest.
+type requestDecoder struct {
+	fields   []requestField
+	fromForm bool // it came as a form: the names of nested fields are written in brackets
+	raw      catalog.RawRequest
+	seen     map[string]jsonMember // fields read so far, by name, at the top level or in extra_body
+	openAI   openAIInput
 }
 
-// uniallField is a field and what it takes.
-type uniallField struct {
-	name  string
-	outer bool // stands at the top level only
-	take  func(u *uniallBody, v jsonValue, param string)
+// requestField is a field and the function that decodes it.
+type requestField struct {
+	name         string
+	topLevelOnly bool // not allowed in extra_body
+	decode       func(u *requestDecoder, v jsonValue, param string)
 }
 
-// extraBody is the object whose fields may also stand beside it: SDKs that know
-// an extra_body put its fields at the top level.
+// extraBody is the object whose fields may also be at the top level: SDKs that know an
+// extra_body merge its fields into the body.
 const extraBody = "extra_body"
 
-var uniallFields = []uniallField{
-	{"model", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Model })},
-	{"prompt", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Prompt })},
-	{"image", true, takePointer(func(a *catalog.Ask) *catalog.Given[string] { return &a.Image })},
-	{"images", true, takeTexts(func(a *catalog.Ask) *catalog.Given[[]catalog.Given[string]] { return &a.Images })},
-	{"videos", true, takeTexts(func(a *catalog.Ask) *catalog.Given[[]catalog.Given[string]] { return &a.Videos })},
-	{"references", true, (*uniallBody).takeReferences},
-	{"size", true, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.Size })},
-	{"duration", true, (*uniallBody).takeDuration},
-	{"negative_prompt", false, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.NegativePrompt })},
-	{"audio", false, (*uniallBody).takeAudio},
-	{"shot_type", false, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.ShotType })},
-	{"enable_prompt_expansion", false, takeFlag(func(a *catalog.Ask) *catalog.Given[bool] { return &a.PromptExpansion })},
-	{"seed", false, takeNumber(func(a *catalog.Ask) *catalog.Given[catalog.Number] { return &a.Seed })},
-	{"watermark", false, takeFlag(func(a *catalog.Ask) *catalog.Given[bool] { return &a.Watermark })},
-	{"webhook_url", false, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.WebhookURL })},
-	{"metadata", false, (*uniallBody).takeMetadata},
-	{"preview", false, takeFlag(func(a *catalog.Ask) *catalog.Given[bool] { return &a.Preview })},
-	{"start_by", false, takeNumber(func(a *catalog.Ask) *catalog.Given[catalog.Number] { return &a.StartBy })},
-	{"references_check", false, takeText(func(a *catalog.Ask) *catalog.Given[string] { return &a.ReferencesCheck })},
+var uniallFields = []requestField{
+	{"model", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Model })},
+	{"prompt", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Prompt })},
+	{"image", true, decodeURLOrFile(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Image })},
+	{"images", true, decodeReferenceList(func(a *catalog.RawRequest) *catalog.Field[[]catalog.Field[string]] { return &a.Images })},
+	{"videos", true, decodeReferenceList(func(a *catalog.RawRequest) *catalog.Field[[]catalog.Field[string]] { return &a.Videos })},
+	{"references", true, (*requestDecoder).decodeReferences},
+	{"size", true, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.Size })},
+	{"duration", true, (*requestDecoder).decodeDuration},
+	{"negative_prompt", false, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.NegativePrompt })},
+	{"audio", false, (*requestDecoder).decodeAudio},
+	{"shot_type", false, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.ShotType })},
+	{"enable_prompt_expansion", false, decodeBool(func(a *catalog.RawRequest) *catalog.Field[bool] { return &a.PromptExpansion })},
+	{"seed", false, decodeNumber(func(a *catalog.RawRequest) *catalog.Field[catalog.Number] { return &a.Seed })},
+	{"watermark", false, decodeBool(func(a *catalog.RawRequest) *catalog.Field[bool] { return &a.Watermark })},
+	{"webhook_url", false, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.WebhookURL })},
+	{"metadata", false, (*requestDecoder).decodeMetadata},
+	{"preview", false, decodeBool(func(a *catalog.RawRequest) *catalog.Field[bool] { return &a.Preview })},
+	{"start_by", false, decodeNumber(func(a *catalog.RawRequest) *catalog.Field[catalog.Number] { return &a.StartBy })},
+	{"references_check", false, decodeText(func(a *catalog.RawRequest) *catalog.Field[string] { return &a.ReferencesCheck })},
 }
 
-// uniallForeign is what neighbours of this API call our fields, for suggestions.
-var uniallForeign = map[string]string{
+// uniallAliases maps names that similar APIs use to our fields, for suggestions.
+var uniallAliases = map[string]string{
 	"seconds": "duration", "prompt_extend": "enable_prompt_expansion", "extend_prompt": "enable_prompt_expansion",
 	"audio_url": "audio", "enable_audio": "audio", "generate_audio": "audio",
 	"image_url": "image", "img_url": "image", "input_reference": "image", "image_urls": "images", "reference_image_urls": "images",
@@ -73,243 +73,251 @@ var uniallForeign = map[string]string{
 	"callback_url": "webhook_url", "webhook": "webhook_url",
 }
 
-// read takes the fields of the body, or of its extra_body.
-func (u *uniallBody) read(object jsonValue, prefix string) {
+// decodeObject decodes the fields of the body, or of its extra_body.
+func (d *requestDecoder) decodeObject(object jsonValue, prefix string) {
 	for _, m := range object.members {
-		if len(u.ask.Faults) >= catalog.MaxFaults {
-			return // enough to answer with
+		if len(d.raw.Faults) >= catalog.MaxFaults {
+			return // enough faults for one response
 		}
 
-		param := u.inside(prefix, m.name)
-		i := slices.IndexFunc(u.fields, func(f uniallField) bool { return f.name == m.name })
+		param := d.paramIn(prefix, m.name)
+		i := slices.IndexFunc(d.fields, func(f requestField) bool { return f.name == m.name })
 
 		inner := m.name == extraBody && prefix == ""
 		switch {
 		case i < 0 && !inner:
-			u.fault(m.at, fault.CodeUnknownField, param, u.unknownField(m.name))
-		case !inner && u.fields[i].outer && prefix != "":
-			u.fault(m.at, fault.CodeUnknownField, param, fmt.Sprintf("`%s` stands at the top level of the body, not in `%s`.", m.name, extraBody))
-		case m.value.kind == jsonNull || u.again(m, prefix):
+			d.addFault(m.pos, fault.CodeUnknownField, param, d.unknownField(m.name))
+		case !inner && d.fields[i].topLevelOnly && prefix != "":
+			d.addFault(m.pos, fault.CodeUnknownField, param, fmt.Sprintf("`%s` belongs at the top level of the body, not in `%s`.", m.name, extraBody))
+		case m.value.kind == jsonNull || d.seenBefore(m, prefix):
 		case inner && m.value.kind != jsonObject:
-			u.wrongType(m.value, param, "an object")
+			d.addWrongType(m.value, param, "an object")
 		case inner:
-			u.read(m.value, extraBody)
+			d.decodeObject(m.value, extraBody)
 		default:
-			u.fields[i].take(u, m.value, param)
+			d.fields[i].decode(d, m.value, param)
 		}
 	}
 }
 
-// inside is what a field within another is called, or one at the top.
-func (u *uniallBody) inside(place, name string) string {
+// paramIn returns the full name of a field within parent, or at the top level.
+func (d *requestDecoder) paramIn(parent, name string) string {
 	switch {
-	case place == "":
-		return brief(name)
-	case u.form:
-		return place + "[" + brief(name) + "]"
+	case parent == "":
+		return truncateName(name)
+	case d.fromForm:
+		return parent + "[" + truncateName(name) + "]"
 	}
 
-	return place + "." + brief(name)
+	return parent + "." + truncateName(name)
 }
 
-func (u *uniallBody) unknownField(name string) string {
+func (d *requestDecoder) unknownField(name string) string {
 	names := []string{extraBody}
-	for _, f := range u.fields {
+	for _, f := range d.fields {
 		names = append(names, f.name)
 	}
 
-	near, ok := uniallForeign[strings.ToLower(name)]
+	suggestion, ok := uniallAliases[strings.ToLower(name)]
 	if !ok {
-		near, ok = catalog.Nearest(name, names)
+		suggestion, ok = catalog.Nearest(name, names)
 	}
 
 	if ok {
-		return fmt.Sprintf("There is no field `%s`; did you mean `%s`?", brief(name), near)
+		return fmt.Sprintf("There is no field `%s`; did you mean `%s`?", truncateName(name), suggestion)
 	}
 
-	return fmt.Sprintf("There is no field `%s`. There are %s.", brief(name), strings.Join(names[1:], ", "))
+	return fmt.Sprintf("There is no field `%s`. The fields are %s.", truncateName(name), strings.Join(names[1:], ", "))
 }
 
-// again says whether the field was read before. With another value that is a
-// fault; the same value twice is one value.
-func (u *uniallBody) again(m jsonMember, prefix string) bool {
-	first, seen := u.seen[m.name]
+// seenBefore reports whether the field was read before. A different value is a fault; the
+// same value twice counts as one.
+func (d *requestDecoder) seenBefore(m jsonMember, prefix string) bool {
+	first, seen := d.seen[m.name]
 	if !seen {
-		u.seen[m.name] = jsonMember{name: u.inside(prefix, m.name), at: m.at, value: m.value}
+		d.seen[m.name] = jsonMember{name: d.paramIn(prefix, m.name), pos: m.pos, value: m.value}
 		return false
 	}
 
-	u.conflict(first, m, u.inside(prefix, m.name))
+	d.addConflict(first, m, d.paramIn(prefix, m.name))
 
 	return true
 }
 
-func (u *uniallBody) conflict(first, second jsonMember, param string) {
+func (d *requestDecoder) addConflict(first, second jsonMember, param string) {
 	if !first.value.equal(second.value) {
-		u.fault(second.at, fault.CodeConflict, param, fmt.Sprintf("`%s` stands twice with different values, the first time as `%s`; give it once.", brief(param), brief(first.name)))
+		d.addFault(second.pos, fault.CodeConflictingFields, param, fmt.Sprintf("`%s` is given twice with different values, the first time as `%s`; give it once.", truncateName(param), truncateName(first.name)))
 	}
 }
 
-func (u *uniallBody) fault(at int, code fault.Code, param, detail string) {
-	u.ask.Faults = append(u.ask.Faults, catalog.Placed{At: at, Fault: *fault.New(code, param, detail)})
+func (d *requestDecoder) addFault(at int, code fault.Code, param, detail string) {
+	d.raw.Faults = append(d.raw.Faults, catalog.PositionedFault{Pos: at, Fault: *fault.New(code, param, detail)})
 }
 
-func (u *uniallBody) wrongType(v jsonValue, param, takes string) {
-	u.fault(v.at, fault.CodeWrongJSONType, param, fmt.Sprintf("`%s` takes %s; this is %s.", brief(param), takes, v.kind))
+func (d *requestDecoder) addWrongType(v jsonValue, param, want string) {
+	d.addFault(v.pos, fault.CodeWrongType, param, fmt.Sprintf("`%s` takes %s; this is %s.", truncateName(param), want, v.kind))
 }
 
-// spot is a JSON value and the field that it stands in.
-type spot struct {
-	v     jsonValue
+// locatedValue is a JSON value and the name of its field.
+type locatedValue struct {
+	value jsonValue
 	param string
 }
 
-// given makes a Given of what stands at a spot, or reports its type.
-func given[T any](u *uniallBody, at spot, value T, fits bool, takes string) catalog.Given[T] {
-	g := catalog.Give(value, at.param, at.v.at)
+// fieldAt returns a catalog.Field for a located value. If the value does not fit, the
+// field is marked as having the wrong type, and the fault says what it takes.
+func fieldAt[T any](d *requestDecoder, at locatedValue, value T, ok bool, want string) catalog.Field[T] {
+	field := catalog.NewField(value, at.param, at.value.pos)
 
-	if !fits {
-		var none T
+	if !ok {
+		var zero T
 
-		g.Value = none
-		g.Wrong = true
+		field.Value = zero
+		field.BadType = true
 
-		u.wrongType(at.v, at.param, takes)
+		d.addWrongType(at.value, at.param, want)
 	}
 
-	return g
+	return field
 }
 
-func takeText(slot func(*catalog.Ask) *catalog.Given[string]) func(*uniallBody, jsonValue, string) {
-	return func(u *uniallBody, v jsonValue, param string) {
-		*slot(&u.ask) = given(u, spot{v, param}, v.text, v.kind == jsonString, "a string")
-	}
-}
-
-func takePointer(slot func(*catalog.Ask) *catalog.Given[string]) func(*uniallBody, jsonValue, string) {
-	return func(u *uniallBody, v jsonValue, param string) {
-		*slot(&u.ask) = u.pointer(spot{v, param}, "a string")
+// decodeText returns a function that decodes a string; slot selects the field of the
+// request.
+func decodeText(slot func(*catalog.RawRequest) *catalog.Field[string]) func(*requestDecoder, jsonValue, string) {
+	return func(d *requestDecoder, v jsonValue, param string) {
+		*slot(&d.raw) = fieldAt(d, locatedValue{v, param}, v.text, v.kind == jsonString, "a string")
 	}
 }
 
-// pointer takes what a reference is: a string, or a file that came along.
-func (u *uniallBody) pointer(at spot, takes string) catalog.Given[string] {
-	if at.v.kind == jsonFile && at.v.file.wrong != nil {
-		named := *at.v.file.wrong
-		named.Param = at.param
-		u.ask.Faults = append(u.ask.Faults, catalog.Placed{At: at.v.at, Fault: named})
-
-		return catalog.Given[string]{Param: at.param, At: at.v.at, Wrong: true}
-	}
-
-	return given(u, at, at.v.text, at.v.kind == jsonString || at.v.kind == jsonFile, takes)
-}
-
-func takeFlag(slot func(*catalog.Ask) *catalog.Given[bool]) func(*uniallBody, jsonValue, string) {
-	return func(u *uniallBody, v jsonValue, param string) {
-		yes, ok := v.flag()
-		*slot(&u.ask) = given(u, spot{v, param}, yes, ok, "true or false")
+// decodeURLOrFile returns a function that decodes a string or a file.
+func decodeURLOrFile(slot func(*catalog.RawRequest) *catalog.Field[string]) func(*requestDecoder, jsonValue, string) {
+	return func(d *requestDecoder, v jsonValue, param string) {
+		*slot(&d.raw) = d.urlOrFile(locatedValue{v, param}, "a string")
 	}
 }
 
-func takeNumber(slot func(*catalog.Ask) *catalog.Given[catalog.Number]) func(*uniallBody, jsonValue, string) {
-	return func(u *uniallBody, v jsonValue, param string) {
-		*slot(&u.ask) = given(u, spot{v, param}, catalog.Number(v.text), v.numeric(), "a whole number")
+// urlOrFile takes a reference: a string, or a file that was a part of the form.
+func (d *requestDecoder) urlOrFile(at locatedValue, want string) catalog.Field[string] {
+	if at.value.kind == jsonFile && at.value.file.fault != nil {
+		fieldFault := *at.value.file.fault
+		fieldFault.Param = at.param
+		d.raw.Faults = append(d.raw.Faults, catalog.PositionedFault{Pos: at.value.pos, Fault: fieldFault})
+
+		return catalog.Field[string]{Param: at.param, Pos: at.value.pos, BadType: true}
+	}
+
+	return fieldAt(d, at, at.value.text, at.value.kind == jsonString || at.value.kind == jsonFile, want)
+}
+
+// decodeBool returns a function that decodes a boolean.
+func decodeBool(slot func(*catalog.RawRequest) *catalog.Field[bool]) func(*requestDecoder, jsonValue, string) {
+	return func(d *requestDecoder, v jsonValue, param string) {
+		yes, ok := v.boolValue()
+		*slot(&d.raw) = fieldAt(d, locatedValue{v, param}, yes, ok, "true or false")
 	}
 }
 
-func takeTexts(slot func(*catalog.Ask) *catalog.Given[[]catalog.Given[string]]) func(*uniallBody, jsonValue, string) {
-	return func(u *uniallBody, v jsonValue, param string) {
-		var list []catalog.Given[string]
+// decodeNumber returns a function that decodes a number.
+func decodeNumber(slot func(*catalog.RawRequest) *catalog.Field[catalog.Number]) func(*requestDecoder, jsonValue, string) {
+	return func(d *requestDecoder, v jsonValue, param string) {
+		*slot(&d.raw) = fieldAt(d, locatedValue{v, param}, catalog.Number(v.text), v.isNumeric(), "a whole number")
+	}
+}
+
+// decodeReferenceList returns a function that decodes an array of strings or files.
+func decodeReferenceList(slot func(*catalog.RawRequest) *catalog.Field[[]catalog.Field[string]]) func(*requestDecoder, jsonValue, string) {
+	return func(d *requestDecoder, v jsonValue, param string) {
+		var list []catalog.Field[string]
 		for i, item := range v.items {
-			list = append(list, u.pointer(spot{item, fmt.Sprintf("%s[%d]", param, i)}, "a string"))
+			list = append(list, d.urlOrFile(locatedValue{item, fmt.Sprintf("%s[%d]", param, i)}, "a string"))
 		}
 
-		*slot(&u.ask) = given(u, spot{v, param}, list, v.kind == jsonArray, "an array of strings")
+		*slot(&d.raw) = fieldAt(d, locatedValue{v, param}, list, v.kind == jsonArray, "an array of strings")
 	}
 }
 
-// takeDuration takes 5, 5.0 and "5": UniAll's own pages have numbers and strings.
-func (u *uniallBody) takeDuration(v jsonValue, param string) {
-	u.ask.Duration = given(u, spot{v, param}, catalog.Number(v.text), v.kind == jsonNumber || v.kind == jsonString, "a whole number of seconds")
+// decodeDuration accepts 5, 5.0 and "5": UniAll's own pages have numbers and strings.
+func (d *requestDecoder) decodeDuration(v jsonValue, param string) {
+	d.raw.Duration = fieldAt(d, locatedValue{v, param}, catalog.Number(v.text), v.kind == jsonNumber || v.kind == jsonString, "a whole number of seconds")
 }
 
-// takeAudio tells the guide audio, a string, from the choice of sound, a boolean.
-func (u *uniallBody) takeAudio(v jsonValue, param string) {
-	if yes, ok := v.flag(); ok {
-		u.ask.Sound = catalog.Give(yes, param, v.at)
+// decodeAudio distinguishes the guide audio, a string or a file, from the choice of sound,
+// a boolean.
+func (d *requestDecoder) decodeAudio(v jsonValue, param string) {
+	if yes, ok := v.boolValue(); ok {
+		d.raw.Sound = catalog.NewField(yes, param, v.pos)
 		return
 	}
 
-	u.ask.Audio = u.pointer(spot{v, param}, "a string (the guide audio), or true or false (sound or none)")
+	d.raw.Audio = d.urlOrFile(locatedValue{v, param}, "a string (the guide audio), or true or false (sound or none)")
 }
 
-func (u *uniallBody) takeReferences(v jsonValue, param string) {
-	var list []catalog.Pointed
+func (d *requestDecoder) decodeReferences(v jsonValue, param string) {
+	var list []catalog.ReferenceInput
 
 	for i, item := range v.items {
-		place := fmt.Sprintf("%s[%d]", param, i)
+		path := fmt.Sprintf("%s[%d]", param, i)
 		if item.kind == jsonObject {
-			list = append(list, u.pointed(item, place))
+			list = append(list, d.referenceObject(item, path))
 		} else {
-			list = append(list, catalog.Pointed{URL: u.pointer(spot{item, place}, "a string or an object like {\"type\": \"image\", \"url\": \"...\"}")})
+			list = append(list, catalog.ReferenceInput{URL: d.urlOrFile(locatedValue{item, path}, "a string or an object like {\"type\": \"image\", \"url\": \"...\"}")})
 		}
 	}
 
-	u.ask.References = given(u, spot{v, param}, list, v.kind == jsonArray, "an array of strings or of objects with type and url")
+	d.raw.References = fieldAt(d, locatedValue{v, param}, list, v.kind == jsonArray, "an array of strings or of objects with type and url")
 }
 
-// pointed reads one {type, url}.
-func (u *uniallBody) pointed(object jsonValue, place string) catalog.Pointed {
-	var p catalog.Pointed
+// referenceObject decodes one {type, url}.
+func (d *requestDecoder) referenceObject(object jsonValue, path string) catalog.ReferenceInput {
+	var ref catalog.ReferenceInput
 
-	for _, m := range u.once(object, place) {
-		param := u.inside(place, m.name)
+	for _, m := range d.uniqueMembers(object, path) {
+		param := d.paramIn(path, m.name)
 		switch {
 		case m.name == "url":
-			p.URL = u.pointer(spot{m.value, param}, "a string")
+			ref.URL = d.urlOrFile(locatedValue{m.value, param}, "a string")
 		case m.name == "type" && m.value.kind == jsonNull:
 		case m.name == "type":
-			p.Type = given(u, spot{m.value, param}, m.value.text, m.value.kind == jsonString, "a string: image or video")
+			ref.Type = fieldAt(d, locatedValue{m.value, param}, m.value.text, m.value.kind == jsonString, "a string: image or video")
 		default:
-			u.fault(m.at, fault.CodeUnknownField, param, "A reference has the fields type and url only.")
+			d.addFault(m.pos, fault.CodeUnknownField, param, "A reference has only the fields type and url.")
 		}
 	}
 
-	if !p.URL.Has() {
-		param := u.inside(place, "url")
-		p.URL = catalog.Given[string]{Param: param, At: object.at, Wrong: true}
-		u.fault(math.MaxInt, fault.CodeMissingField, param, "Say in `url` where the reference is.")
+	if !ref.URL.IsSet() {
+		param := d.paramIn(path, "url")
+		ref.URL = catalog.Field[string]{Param: param, Pos: object.pos, BadType: true}
+		d.addFault(math.MaxInt, fault.CodeMissingField, param, "Give the reference's location in `url`.")
 	}
 
-	return p
+	return ref
 }
 
-func (u *uniallBody) takeMetadata(v jsonValue, param string) {
+func (d *requestDecoder) decodeMetadata(v jsonValue, param string) {
 	var pairs []catalog.Pair
 
-	for _, m := range u.once(v, param) {
+	for _, m := range d.uniqueMembers(v, param) {
 		if m.value.kind == jsonNull {
 			continue
 		}
 
-		pairs = append(pairs, catalog.Pair{Key: m.name, Value: given(u, spot{m.value, u.inside(param, m.name)}, m.value.text, m.value.kind == jsonString, "a string")})
+		pairs = append(pairs, catalog.Pair{Key: m.name, Value: fieldAt(d, locatedValue{m.value, d.paramIn(param, m.name)}, m.value.text, m.value.kind == jsonString, "a string")})
 	}
 
-	u.ask.Metadata = given(u, spot{v, param}, pairs, v.kind == jsonObject, "an object of strings")
+	d.raw.Metadata = fieldAt(d, locatedValue{v, param}, pairs, v.kind == jsonObject, "an object of strings")
 }
 
-// once is an object's members without those that stand there again; another
-// value the second time is a fault.
-func (u *uniallBody) once(object jsonValue, place string) []jsonMember {
+// uniqueMembers returns an object's members without repetitions. A repetition with a
+// different value is a fault.
+func (d *requestDecoder) uniqueMembers(object jsonValue, path string) []jsonMember {
 	seen := make(map[string]jsonMember, len(object.members))
 
 	var list []jsonMember
 
 	for _, m := range object.members {
-		param := u.inside(place, m.name)
+		param := d.paramIn(path, m.name)
 		if first, again := seen[m.name]; again {
-			u.conflict(first, m, param)
+			d.addConflict(first, m, param)
 			continue
 		}
 
@@ -320,9 +328,9 @@ func (u *uniallBody) once(object jsonValue, place string) []jsonMember {
 	return list
 }
 
-// brief cuts a customer's name for a field: an answer repeats it, but not at any
+// truncateName shortens a customer's field name: a response repeats it, but not at any
 // length.
-func brief(name string) string {
+func truncateName(name string) string {
 	const longest = 80
 	if len(name) <= longest {
 		return name

@@ -15,29 +15,30 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// What a body may consist of, whatever its bytes: none of ours comes near.
+// Limits on the structure of a body, whatever its size in bytes. No valid request comes
+// near them.
 const (
 	jsonMaxDepth  = 16
 	jsonMaxValues = 10_000
 )
 
-// jsonValue is a JSON value with what a map would lose: the order of its members,
-// those that stand twice, places, and numbers as they were written.
+// jsonValue is a JSON value with what a map would lose: the order of members, repeated
+// members, positions, and numbers as they were written.
 type jsonValue struct {
-	at      int // byte offset of its first byte
-	kind    jsonKind
-	text    string // of a string, or a number as written
-	yes     bool   // of a boolean
-	items   []jsonValue
-	members []jsonMember
-	loose   bool      // a form's text, which stands for a number or a boolean too
-	file    *formFile // of a file, whose id text is
+	pos      int // byte offset of its first byte; in a form, the number of its part
+	kind     jsonKind
+	text     string // of a string, of a number as written, or the id of a file
+	boolean  bool   // of a boolean
+	items    []jsonValue
+	members  []jsonMember
+	fromForm bool      // a form's text, which may also represent a number or a boolean
+	file     *formFile // of a file
 }
 
 // jsonMember is one name and value of an object.
 type jsonMember struct {
 	name  string
-	at    int // byte offset of its name
+	pos   int // byte offset of its name; in a form, the number of its part
 	value jsonValue
 }
 
@@ -50,28 +51,30 @@ const (
 	jsonString
 	jsonArray
 	jsonObject
-	jsonFile // came as a part of a form
+	jsonFile // a part of a form
 )
 
-// String is the kind with its article, for sentences.
+// String returns the kind with its article, for error sentences.
 func (k jsonKind) String() string {
 	return [...]string{"null", "a boolean", "a number", "a string", "an array", "an object", "a file"}[k]
 }
 
-// flag is the boolean that a value stands for.
-func (v jsonValue) flag() (yes, ok bool) {
-	if v.loose {
+// boolValue returns the boolean that a value represents.
+func (v jsonValue) boolValue() (yes, ok bool) {
+	if v.fromForm {
 		return strings.EqualFold(v.text, "true"), strings.EqualFold(v.text, "true") || strings.EqualFold(v.text, "false")
 	}
 
-	return v.yes, v.kind == jsonBool
+	return v.boolean, v.kind == jsonBool
 }
 
-// numeric says whether a value may stand for a number, which its text then is.
-func (v jsonValue) numeric() bool { return v.kind == jsonNumber || v.kind == jsonString && v.loose }
+// isNumeric reports whether a value may represent a number; its text is then that number.
+func (v jsonValue) isNumeric() bool {
+	return v.kind == jsonNumber || v.kind == jsonString && v.fromForm
+}
 
-// parseJSON reads a body that must be one JSON value. The error is a
-// *fault.Fault (malformed_body) that names line and column.
+// parseJSON parses a body that must be one JSON value. The error is a *fault.Fault
+// (malformed_body) that names line and column.
 func parseJSON(body []byte) (jsonValue, error) {
 	body = bytes.TrimPrefix(body, []byte("\uFEFF"))
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -79,10 +82,10 @@ func parseJSON(body []byte) (jsonValue, error) {
 	}
 
 	if !utf8.Valid(body) {
-		return jsonValue{}, malformed(body, firstInvalid(body), "these bytes are not UTF-8")
+		return jsonValue{}, malformed(body, firstInvalidUTF8(body), "these bytes are not UTF-8")
 	}
-	// The scanner judges first: its errors have places, and the reader below may
-	// then take the grammar for granted.
+	// encoding/json checks the syntax first: its errors have offsets, and the reader below
+	// can rely on valid syntax.
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, new(struct{})); errors.As(err, &syntax) {
 		at := int(syntax.Offset) - 1
@@ -90,26 +93,26 @@ func parseJSON(body []byte) (jsonValue, error) {
 			at = len(body)
 		}
 
-		return jsonValue{}, malformed(body, at, expected(syntax.Error())).Because(err)
+		return jsonValue{}, malformed(body, at, explainSyntaxError(syntax.Error())).WithCause(err)
 	}
 
-	r := &jsonReader{body: body, in: json.NewDecoder(bytes.NewReader(body))}
-	r.in.UseNumber()
+	r := &jsonReader{body: body, decoder: json.NewDecoder(bytes.NewReader(body))}
+	r.decoder.UseNumber()
 
-	return r.value(0)
+	return r.readValue(0)
 }
 
-// parseObject reads a body that must be a JSON object.
+// parseObject parses a body that must be a JSON object.
 func parseObject(body []byte) (jsonValue, error) {
 	root, err := parseJSON(body)
 	if err == nil && root.kind != jsonObject {
-		err = fault.New(fault.CodeWrongJSONType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
+		err = fault.New(fault.CodeWrongType, "", "The body must be a JSON object; it is "+root.kind.String()+".")
 	}
 
 	return root, err
 }
 
-func firstInvalid(body []byte) int {
+func firstInvalidUTF8(body []byte) int {
 	at := 0
 	for at < len(body) {
 		r, n := utf8.DecodeRune(body[at:])
@@ -131,24 +134,24 @@ func malformed(body []byte, at int, what string) *fault.Fault {
 	return fault.New(fault.CodeMalformedBody, "", fmt.Sprintf("The body is not valid JSON at line %d, column %d: %s.", line, column, what))
 }
 
-// jsonExpected: how the scanner says it -> how we do. The first that is found counts.
-var jsonExpected = [...][2]string{
+// syntaxMessages maps parts of encoding/json's messages to ours. The first match counts.
+var syntaxMessages = [...][2]string{
 	{"unexpected end", "it ends too early; a value or a closing bracket is missing"},
-	{"beginning of object key", "a field's name in double quotes should stand here"},
-	{"after object key:value pair", "a comma or } should stand here"},
-	{"after object key", "a colon should stand here"},
-	{"after array element", "a comma or ] should stand here"},
+	{"beginning of object key", "a field name in double quotes is expected here"},
+	{"after object key:value pair", "a comma or } is expected here"},
+	{"after object key", "a colon is expected here"},
+	{"after array element", "a comma or ] is expected here"},
 	{"after top-level value", "nothing may follow the JSON object"},
-	{"beginning of value", "a value should stand here (a string in double quotes, a number, true, false, null, an object or an array)"},
+	{"beginning of value", "a value is expected here (a string in double quotes, a number, true, false, null, an object or an array)"},
 	{"in string literal", "a line break or control character inside a string must be written as an escape, like \\n"},
 	{"escape", "this escape does not exist; write a backslash as \\\\"},
 	{"numeric literal", "this number is not well-formed"},
-	{"in literal", "only true, false and null may stand without quotes"},
+	{"in literal", "only true, false and null may be written without quotes"},
 	{"max depth", "it is nested too deeply"},
 }
 
-func expected(message string) string {
-	for _, e := range jsonExpected {
+func explainSyntaxError(message string) string {
+	for _, e := range syntaxMessages {
 		if strings.Contains(message, e[0]) {
 			return e[1]
 		}
@@ -157,16 +160,16 @@ func expected(message string) string {
 	return "it cannot be read from here on"
 }
 
-// jsonReader reads a body that the scanner found valid.
+// jsonReader reads a body whose syntax was found valid.
 type jsonReader struct {
-	body []byte
-	in   *json.Decoder
-	seen int
+	body    []byte
+	decoder *json.Decoder
+	count   int
 }
 
-// next is where the next token begins.
-func (r *jsonReader) next() int {
-	at := int(r.in.InputOffset())
+// nextOffset returns the offset of the next token.
+func (r *jsonReader) nextOffset() int {
+	at := int(r.decoder.InputOffset())
 	for at < len(r.body) && strings.IndexByte(" \t\r\n,:", r.body[at]) >= 0 {
 		at++
 	}
@@ -174,21 +177,21 @@ func (r *jsonReader) next() int {
 	return at
 }
 
-func (r *jsonReader) value(depth int) (jsonValue, error) {
-	v := jsonValue{at: r.next()}
-	if r.seen++; depth > jsonMaxDepth || r.seen > jsonMaxValues {
-		return v, malformed(r.body, v.at, fmt.Sprintf("it is nested deeper than %d levels or has more than %d values", jsonMaxDepth, jsonMaxValues))
+func (r *jsonReader) readValue(depth int) (jsonValue, error) {
+	v := jsonValue{pos: r.nextOffset()}
+	if r.count++; depth > jsonMaxDepth || r.count > jsonMaxValues {
+		return v, malformed(r.body, v.pos, fmt.Sprintf("it is nested deeper than %d levels or has more than %d values", jsonMaxDepth, jsonMaxValues))
 	}
 
-	token, err := r.in.Token()
+	token, err := r.decoder.Token()
 	if err != nil {
-		return v, malformed(r.body, v.at, "it cannot be read from here on").Because(err)
+		return v, malformed(r.body, v.pos, "it cannot be read from here on").WithCause(err)
 	}
 
 	switch t := token.(type) {
 	case bool:
 		v.kind = jsonBool
-		v.yes = t
+		v.boolean = t
 	case json.Number:
 		v.kind = jsonNumber
 		v.text = t.String()
@@ -201,53 +204,53 @@ func (r *jsonReader) value(depth int) (jsonValue, error) {
 			v.kind = jsonObject
 		}
 
-		err = r.inside(&v, depth)
+		err = r.readChildren(&v, depth)
 	}
 
 	return v, err
 }
 
-// inside reads on to the end of an array or object.
-func (r *jsonReader) inside(v *jsonValue, depth int) error {
-	for r.in.More() {
-		at := r.next()
+// readChildren reads up to the end of an array or object.
+func (r *jsonReader) readChildren(v *jsonValue, depth int) error {
+	for r.decoder.More() {
+		at := r.nextOffset()
 		name := ""
 
 		if v.kind == jsonObject {
-			token, err := r.in.Token()
+			token, err := r.decoder.Token()
 			if err != nil {
-				return malformed(r.body, at, "it cannot be read from here on").Because(err)
+				return malformed(r.body, at, "it cannot be read from here on").WithCause(err)
 			}
 
-			name, _ = token.(string) // the scanner has seen that it is one
+			name, _ = token.(string) // the syntax check has ensured that it is a string
 		}
 
-		item, err := r.value(depth + 1)
+		item, err := r.readValue(depth + 1)
 		if err != nil {
 			return err
 		}
 
 		if v.kind == jsonObject {
-			v.members = append(v.members, jsonMember{name: name, at: at, value: item})
+			v.members = append(v.members, jsonMember{name: name, pos: at, value: item})
 		} else {
 			v.items = append(v.items, item)
 		}
 	}
 
-	if _, err := r.in.Token(); err != nil && !errors.Is(err, io.EOF) {
-		return malformed(r.body, r.next(), "it cannot be read from here on").Because(err)
+	if _, err := r.decoder.Token(); err != nil && !errors.Is(err, io.EOF) {
+		return malformed(r.body, r.nextOffset(), "it cannot be read from here on").WithCause(err)
 	}
 
 	return nil
 }
 
-// canonical appends a body in a form in which key order, white space, escapes and
-// the way a number is written make no difference, and a file is its bytes.
-// Idempotency hashes it.
+// canonical appends a canonical form of a body, in which key order, white space, escapes
+// and the notation of numbers make no difference, and a file is represented by its
+// checksum. The idempotency hash is computed from it.
 func (v jsonValue) canonical(out []byte) []byte {
 	switch v.kind {
 	case jsonBool:
-		return strconv.AppendBool(out, v.yes)
+		return strconv.AppendBool(out, v.boolean)
 	case jsonNumber:
 		return append(out, canonicalNumber(v.text)...)
 	case jsonString:
@@ -273,10 +276,13 @@ func (v jsonValue) canonical(out []byte) []byte {
 	return append(out, "null"...)
 }
 
+// canonicalObject appends an object with its members sorted by name. A member that repeats
+// the one before it with an equal value is left out, because it does not change what the
+// body means.
 func (v jsonValue) canonicalObject(out []byte) []byte {
 	out = append(out, '{')
-	begin := 0
-	last := "" // of the member before
+	lastStart := 0
+	lastName := "" // name of the member written last
 
 	for i, m := range v.sorted() {
 		end := len(out)
@@ -284,29 +290,30 @@ func (v jsonValue) canonicalObject(out []byte) []byte {
 			out = append(out, ',')
 		}
 
-		begun := len(out)
+		start := len(out)
 		out = append(appendString(out, m.name), ':')
 
 		out = m.value.canonical(out)
-		if i > 0 && last == m.name && bytes.Equal(out[begin:end], out[begun:]) {
+		if i > 0 && lastName == m.name && bytes.Equal(out[lastStart:end], out[start:]) {
 			out = out[:end]
 			continue
 		}
 
-		begin = begun
-		last = m.name
+		lastStart = start
+		lastName = m.name
 	}
 
 	return append(out, '}')
 }
 
-// sorted is an object's members by name, those of one name as they stand.
+// sorted returns an object's members sorted by name; members with the same name keep their
+// order.
 func (v jsonValue) sorted() []jsonMember {
 	return slices.SortedStableFunc(slices.Values(v.members), func(a, b jsonMember) int { return cmp.Compare(a.name, b.name) })
 }
 
-// equal says whether two values mean the same. It stops at the first difference,
-// so that a body of thousands of repetitions is not compared whole each time.
+// equal reports whether two values mean the same. It stops at the first difference, so
+// that a body of thousands of repetitions is not compared completely each time.
 func (v jsonValue) equal(other jsonValue) bool {
 	switch {
 	case v.kind != other.kind, len(v.items) != len(other.items), len(v.members) != len(other.members):
@@ -315,7 +322,7 @@ func (v jsonValue) equal(other jsonValue) bool {
 		return canonicalNumber(v.text) == canonicalNumber(other.text)
 	case v.kind == jsonFile:
 		return v.file.sum == other.file.sum
-	case v.text != other.text || v.yes != other.yes:
+	case v.text != other.text || v.boolean != other.boolean:
 		return false
 	}
 
@@ -325,11 +332,11 @@ func (v jsonValue) equal(other jsonValue) bool {
 		}
 	}
 
-	mine := v.sorted()
+	members := v.sorted()
 
-	theirs := other.sorted()
-	for i, m := range mine {
-		if m.name != theirs[i].name || !m.value.equal(theirs[i].value) {
+	otherMembers := other.sorted()
+	for i, m := range members {
+		if m.name != otherMembers[i].name || !m.value.equal(otherMembers[i].value) {
 			return false
 		}
 	}
@@ -337,7 +344,7 @@ func (v jsonValue) equal(other jsonValue) bool {
 	return true
 }
 
-// appendString writes a string as JSON, always the same way.
+// appendString appends a string as JSON, always in the same notation.
 func appendString(out []byte, s string) []byte {
 	quoted, err := json.Marshal(s)
 	if err != nil { // encoding/json has no error for strings
@@ -347,8 +354,8 @@ func appendString(out []byte, s string) []byte {
 	return append(out, quoted...)
 }
 
-// canonicalNumber writes every form of a number alike: digits without zeros at
-// either end, and a power of ten. It counts in text, so no digit is ever lost.
+// canonicalNumber returns one notation for all notations of a number: digits without zeros
+// at either end, and a power of ten. It works on text, so no digit is lost.
 func canonicalNumber(s string) string {
 	digits, negative := strings.CutPrefix(s, "-")
 	exponent := 0

@@ -26,22 +26,22 @@ func uniallCatalog(t testing.TB) *catalog.Catalog {
 	return c
 }
 
-// validateUniAll decodes and validates, as the handler does.
+// validateUniAll decodes and validates a body as the handler does.
 func validateUniAll(c *catalog.Catalog, body string) (catalog.Request, error) {
-	ask, err := decodeBody([]byte(body))
+	raw, err := decodeBody([]byte(body))
 	if err != nil {
 		return catalog.Request{}, err
 	}
 
-	ask.Now = 1_800_000_000
+	raw.Now = 1_800_000_000
 
-	return c.Validate(ask)
+	return c.Validate(raw)
 }
 
-func decodeBody(body []byte) (catalog.Ask, error) {
+func decodeBody(body []byte) (catalog.RawRequest, error) {
 	root, err := parseObject(body)
 	if err != nil {
-		return catalog.Ask{}, err
+		return catalog.RawRequest{}, err
 	}
 
 	return decodeUniAll(root), nil
@@ -56,8 +56,8 @@ func canonicalBody(body []byte) ([]byte, error) {
 	return v.canonical(nil), nil
 }
 
-// said lists "param code" of every fault, in order.
-func said(err error) []string {
+// faultList returns "param code" of every fault, in order.
+func faultList(err error) []string {
 	var f *fault.Fault
 	if !errors.As(err, &f) {
 		return nil
@@ -71,7 +71,7 @@ func said(err error) []string {
 	return list
 }
 
-func TestUniAllTakesThePagesBodies(t *testing.T) {
+func TestUniAllDecodesPageExamples(t *testing.T) {
 	c := uniallCatalog(t)
 	no := false
 	yes := true
@@ -82,11 +82,11 @@ func TestUniAllTakesThePagesBodies(t *testing.T) {
 			NegativePrompt: "watermark, blur, flicker",
 			References:     []catalog.Reference{{Kind: catalog.Video, Input: "https://example.com/reference-shot-1.mp4", Param: "videos[0]"}},
 			Audio:          &catalog.Reference{Kind: catalog.Audio, Input: "https://example.com/guide-audio.mp3", Param: "extra_body.audio"},
-			Size:           "1280*720", SizeAsked: "1280*720", Width: 1280, Height: 720, Seconds: 5, Sound: true,
+			Size:           "1280*720", RequestedSize: "1280*720", Width: 1280, Height: 720, Seconds: 5, Sound: true,
 			ShotType: "single", PromptExpansion: &no, Seed: -1,
 			Warnings: []catalog.Warning{{
-				Code: string(fault.CodeNotDocumented), Param: "extra_body.audio",
-				Message: "The supplier does not document guide audio for wan2.6-r2v-flash-720p-audio; it is sent all the same and may be left unused.",
+				Code: string(fault.CodeUndocumentedBySupplier), Param: "extra_body.audio",
+				Message: "The supplier does not document guide audio for wan2.6-r2v-flash-720p-audio; it is sent anyway and may have no effect.",
 			}},
 		},
 		"example-2.json": {
@@ -97,7 +97,7 @@ func TestUniAllTakesThePagesBodies(t *testing.T) {
 				{Kind: catalog.Image, Input: "https://example.com/ref-1.png", Param: "images[0]"},
 				{Kind: catalog.Image, Input: "https://example.com/ref-2.png", Param: "images[1]"},
 			},
-			Size: "1920*1080", SizeAsked: "1920*1080", Width: 1920, Height: 1080, Seconds: 10, Sound: false,
+			Size: "1920*1080", RequestedSize: "1920*1080", Width: 1920, Height: 1080, Seconds: 10, Sound: false,
 			ShotType: "multi", PromptExpansion: &yes, Seed: 42,
 		},
 	}
@@ -124,8 +124,8 @@ func TestUniAllTakesThePagesBodies(t *testing.T) {
 	}
 }
 
-// r2v is a whole body around some fields.
-func r2v(fields string) string {
+// r2vBody returns a complete R2V body with the given additional fields.
+func r2vBody(fields string) string {
 	return `{"model":"wan2.6-r2v-720p","prompt":"p","images":["https://example.com/a.png"]` + fields + `}`
 }
 
@@ -135,46 +135,46 @@ func TestUniAllFaults(t *testing.T) {
 		body string
 		want []string
 	}{
-		"nothing":               {`{}`, []string{"model missing_field", "prompt missing_field"}},
-		"no references":         {`{"model":"wan2.6-r2v-720p","prompt":"p"}`, []string{"references missing_field"}},
-		"null is absent":        {`{"model":"wan2.6-r2v-720p","prompt":null,"images":["file_a"],"seed":null}`, []string{"prompt missing_field"}},
-		"unknown":               {r2v(`,"sizes":"1280*720"`), []string{"sizes unknown_field"}},
-		"unknown inside":        {r2v(`,"extra_body":{"seeds":1}`), []string{"extra_body.seeds unknown_field"}},
-		"outer field inside":    {r2v(`,"extra_body":{"size":"1280*720"}`), []string{"extra_body.size unknown_field"}},
-		"inner field outside":   {r2v(`,"seed":7,"shot_type":"multi"`), nil},
-		"twice, equal":          {r2v(`,"seed":7,"extra_body":{"seed":7.0}`), nil},
-		"twice, different":      {r2v(`,"seed":7,"extra_body":{"seed":8}`), []string{"extra_body.seed conflicting_fields"}},
-		"twice at one place":    {r2v(`,"size":"1280*720","size":"720*1280"`), []string{"size conflicting_fields"}},
-		"extra_body twice":      {r2v(`,"extra_body":{"seed":1},"extra_body":{"seed":2}`), []string{"extra_body conflicting_fields"}},
-		"a longer list":         {r2v(`,"images":[]`), []string{"images conflicting_fields"}},
-		"a longer object":       {r2v(`,"metadata":{},"extra_body":{"metadata":{"a":"b"}}`), []string{"extra_body.metadata conflicting_fields"}},
-		"equal in another form": {r2v(`,"metadata":{"a":"b","c":"d"},"extra_body":{"metadata":{"c":"d","\u0061":"b"}}`), nil},
-		"wrong types":           {r2v(`,"size":5,"duration":true,"watermark":"yes","extra_body":[]`), []string{"size wrong_type", "duration wrong_type", "watermark wrong_type", "extra_body wrong_type"}},
-		"a wrong type is there": {`{"model":5,"prompt":["p"],"images":"https://example.com/a.png"}`, []string{"model wrong_type", "prompt wrong_type", "images wrong_type"}},
-		"element of wrong type": {`{"model":"wan2.6-r2v-720p","prompt":"p","images":["https://example.com/a.png",3]}`, []string{"images[1] wrong_type"}},
-		"audio of wrong type":   {r2v(`,"audio":5`), []string{"audio wrong_type"}},
-		"duration as string":    {r2v(`,"duration":"5"`), nil},
-		"duration 5.0":          {r2v(`,"duration":5.0`), nil},
-		"duration 5.5":          {r2v(`,"duration":5.5`), []string{"duration invalid_value"}},
-		"seed as string":        {r2v(`,"seed":"7"`), []string{"seed wrong_type"}},
-		"a huge number":         {r2v(`,"seed":1e999999999`), []string{"seed invalid_value"}},
-		"a big integer":         {r2v(`,"seed":123456789012345678901234567890`), []string{"seed invalid_value"}},
+		"nothing":                {`{}`, []string{"model missing_field", "prompt missing_field"}},
+		"no references":          {`{"model":"wan2.6-r2v-720p","prompt":"p"}`, []string{"references missing_field"}},
+		"null is absent":         {`{"model":"wan2.6-r2v-720p","prompt":null,"images":["file_a"],"seed":null}`, []string{"prompt missing_field"}},
+		"unknown":                {r2vBody(`,"sizes":"1280*720"`), []string{"sizes unknown_field"}},
+		"unknown in extra_body":  {r2vBody(`,"extra_body":{"seeds":1}`), []string{"extra_body.seeds unknown_field"}},
+		"top field in extra":     {r2vBody(`,"extra_body":{"size":"1280*720"}`), []string{"extra_body.size unknown_field"}},
+		"extra field at top":     {r2vBody(`,"seed":7,"shot_type":"multi"`), nil},
+		"twice, equal":           {r2vBody(`,"seed":7,"extra_body":{"seed":7.0}`), nil},
+		"twice, different":       {r2vBody(`,"seed":7,"extra_body":{"seed":8}`), []string{"extra_body.seed conflicting_fields"}},
+		"twice at one level":     {r2vBody(`,"size":"1280*720","size":"720*1280"`), []string{"size conflicting_fields"}},
+		"extra_body twice":       {r2vBody(`,"extra_body":{"seed":1},"extra_body":{"seed":2}`), []string{"extra_body conflicting_fields"}},
+		"an empty list again":    {r2vBody(`,"images":[]`), []string{"images conflicting_fields"}},
+		"a different object":     {r2vBody(`,"metadata":{},"extra_body":{"metadata":{"a":"b"}}`), []string{"extra_body.metadata conflicting_fields"}},
+		"equal in another form":  {r2vBody(`,"metadata":{"a":"b","c":"d"},"extra_body":{"metadata":{"c":"d","\u0061":"b"}}`), nil},
+		"wrong types":            {r2vBody(`,"size":5,"duration":true,"watermark":"yes","extra_body":[]`), []string{"size wrong_type", "duration wrong_type", "watermark wrong_type", "extra_body wrong_type"}},
+		"wrong type, not absent": {`{"model":5,"prompt":["p"],"images":"https://example.com/a.png"}`, []string{"model wrong_type", "prompt wrong_type", "images wrong_type"}},
+		"element of wrong type":  {`{"model":"wan2.6-r2v-720p","prompt":"p","images":["https://example.com/a.png",3]}`, []string{"images[1] wrong_type"}},
+		"audio of wrong type":    {r2vBody(`,"audio":5`), []string{"audio wrong_type"}},
+		"duration as string":     {r2vBody(`,"duration":"5"`), nil},
+		"duration 5.0":           {r2vBody(`,"duration":5.0`), nil},
+		"duration 5.5":           {r2vBody(`,"duration":5.5`), []string{"duration invalid_value"}},
+		"seed as string":         {r2vBody(`,"seed":"7"`), []string{"seed wrong_type"}},
+		"a huge number":          {r2vBody(`,"seed":1e999999999`), []string{"seed invalid_value"}},
+		"a big integer":          {r2vBody(`,"seed":123456789012345678901234567890`), []string{"seed invalid_value"}},
 		"body order, missing last": {
 			`{"nonsense":1,"duration":99,"model":"wan2.6-r2v-720p","size":"1920*1080","extra_body":{"seed":-2},"videos":["ftp://example.com/a"]}`,
 			[]string{"nonsense unknown_field", "duration invalid_value", "size invalid_value", "extra_body.seed invalid_value", "videos[0] invalid_value", "prompt missing_field"},
 		},
 		"references":             {`{"model":"wan2.6-r2v-720p","prompt":"p","references":["file_a",{"type":"video","url":"file_b"}]}`, nil},
-		"references and images":  {r2v(`,"references":["file_a"]`), []string{"references conflicting_fields"}},
-		"a reference unpointed":  {`{"model":"wan2.6-r2v-720p","prompt":"p","references":[{"type":"video"}]}`, []string{"references[0].url missing_field"}},
-		"a reference misspelled": {`{"model":"wan2.6-r2v-720p","prompt":"p","references":[{"uri":"file_a","url":"file_a"}]}`, []string{"references[0].uri unknown_field"}},
-		"metadata":               {r2v(`,"metadata":{"shot":"7"}`), nil},
-		"metadata of numbers":    {r2v(`,"metadata":{"shot":7}`), []string{"metadata.shot wrong_type"}},
-		"metadata twice":         {r2v(`,"metadata":{"shot":"7","shot":"8"}`), []string{"metadata.shot conflicting_fields"}},
-		"metadata reserved":      {r2v(`,"metadata":{"total_time":"7"}`), []string{"metadata.total_time invalid_value"}},
+		"references and images":  {r2vBody(`,"references":["file_a"]`), []string{"references conflicting_fields"}},
+		"reference without url":  {`{"model":"wan2.6-r2v-720p","prompt":"p","references":[{"type":"video"}]}`, []string{"references[0].url missing_field"}},
+		"a misspelled reference": {`{"model":"wan2.6-r2v-720p","prompt":"p","references":[{"uri":"file_a","url":"file_a"}]}`, []string{"references[0].uri unknown_field"}},
+		"metadata":               {r2vBody(`,"metadata":{"shot":"7"}`), nil},
+		"metadata of numbers":    {r2vBody(`,"metadata":{"shot":7}`), []string{"metadata.shot wrong_type"}},
+		"metadata twice":         {r2vBody(`,"metadata":{"shot":"7","shot":"8"}`), []string{"metadata.shot conflicting_fields"}},
+		"metadata reserved":      {r2vBody(`,"metadata":{"total_time":"7"}`), []string{"metadata.total_time invalid_value"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := validateUniAll(c, tt.body)
-			if diff := cmp.Diff(tt.want, said(err)); diff != "" {
+			if diff := cmp.Diff(tt.want, faultList(err)); diff != "" {
 				t.Errorf("%s: %s", diff, err)
 			}
 		})
@@ -186,7 +186,7 @@ func TestUniAllSuggests(t *testing.T) {
 		"vidoes": "videos", "Size": "size", "seconds": "duration", "prompt_extend": "enable_prompt_expansion",
 		"negativ_prompt": "negative_prompt", "image_url": "image", "webhook": "webhook_url", "extrabody": "extra_body",
 	} {
-		_, err := validateUniAll(uniallCatalog(t), r2v(`,"`+field+`":1`))
+		_, err := validateUniAll(uniallCatalog(t), r2vBody(`,"`+field+`":1`))
 		if err == nil || !strings.Contains(err.Error(), "did you mean `"+near+"`") {
 			t.Errorf("%s: %v; want %s suggested", field, err, near)
 		}
@@ -202,8 +202,8 @@ func TestUniAllMalformedBodies(t *testing.T) {
 		"{\n\"model\" \"a\"}":     "line 2, column 9: a colon",
 		"{\n \"模型\" 1}":           "line 2, column 7: a colon",
 		`{"a":1 "b":2}`:           "column 8: a comma or }",
-		`{"a":1,}`:                "column 8: a field's name",
-		`{'a':1}`:                 "column 2: a field's name",
+		`{"a":1,}`:                "column 8: a field name",
+		`{'a':1}`:                 "column 2: a field name",
 		`{"a":[1 2]}`:             "column 9: a comma or ]",
 		`{"a":[1,]}`:              "column 9: a value",
 		`{"a":1} x`:               "column 9: nothing may follow",
@@ -226,32 +226,33 @@ func TestUniAllMalformedBodies(t *testing.T) {
 	}
 
 	for _, body := range []string{`[]`, `"a"`, `5`, `null`, `true`} {
-		if _, err := decodeBody([]byte(body)); !fault.Is(err, fault.CodeWrongJSONType) {
+		if _, err := decodeBody([]byte(body)); !fault.Is(err, fault.CodeWrongType) {
 			t.Errorf("%s: %v; want a wrong type", body, err)
 		}
 	}
 }
 
-func TestUniAllTakesAByteOrderMark(t *testing.T) {
-	if _, err := validateUniAll(uniallCatalog(t), "\uFEFF"+r2v("")); err != nil {
+func TestUniAllAcceptsByteOrderMark(t *testing.T) {
+	if _, err := validateUniAll(uniallCatalog(t), "\uFEFF"+r2vBody("")); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestUniAllRefusesNUL(t *testing.T) {
-	_, err := validateUniAll(uniallCatalog(t), strings.Replace(r2v(""), `"p"`, `"\u0000"`, 1))
-	if diff := cmp.Diff([]string{"prompt invalid_value"}, said(err)); diff != "" {
+func TestUniAllRejectsNUL(t *testing.T) {
+	_, err := validateUniAll(uniallCatalog(t), strings.Replace(r2vBody(""), `"p"`, `"\u0000"`, 1))
+	if diff := cmp.Diff([]string{"prompt invalid_value"}, faultList(err)); diff != "" {
 		t.Fatal(diff)
 	}
 }
 
-// A body of repetitions costs time by its length, not by its length squared.
-func TestUniAllRepetitionsAreCheap(t *testing.T) {
+// TestUniAllDuplicatesAreLinear checks that the time to decode a body of repeated fields
+// grows with its length, not with the square of its length.
+func TestUniAllDuplicatesAreLinear(t *testing.T) {
 	big := `"` + strings.Repeat("a", 4<<20) + `"`
 
-	ask, err := decodeBody([]byte(`{"metadata":{"a":` + big + `}` + strings.Repeat(`,"metadata":{"a":"b"}`, 3000) + `}`))
-	if err != nil || len(ask.Faults) != catalog.MaxFaults {
-		t.Fatalf("%d faults, %v", len(ask.Faults), err)
+	raw, err := decodeBody([]byte(`{"metadata":{"a":` + big + `}` + strings.Repeat(`,"metadata":{"a":"b"}`, 3000) + `}`))
+	if err != nil || len(raw.Faults) != catalog.MaxFaults {
+		t.Fatalf("%d faults, %v", len(raw.Faults), err)
 	}
 
 	nested := big
@@ -287,7 +288,7 @@ func TestCanonical(t *testing.T) {
 
 		next, err := canonicalBody([]byte(same[(i+1)%len(same)][0]))
 		if err != nil || bytes.Equal(next, first) {
-			t.Errorf("%s and %s are one, %v", first, next, err)
+			t.Errorf("%s and %s have the same canonical form, %v", first, next, err)
 		}
 	}
 
@@ -297,7 +298,8 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// The number form keeps the value: compared with exact decimals of small exponent.
+// TestCanonicalNumberKeepsTheValue compares the canonical form of numbers with exact
+// decimals of small exponents.
 func TestCanonicalNumberKeepsTheValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64().Draw(t, "n")
@@ -309,12 +311,12 @@ func TestCanonicalNumberKeepsTheValue(t *testing.T) {
 		}
 
 		if m := n + 1; m > n && canonicalNumber(fmt.Sprint(m)) == canonicalNumber(fmt.Sprint(n)) {
-			t.Fatalf("%d and %d are one", n, m)
+			t.Fatalf("%d and %d have the same canonical form", n, m)
 		}
 	})
 }
 
-func addBodies(f *testing.F) {
+func addSeedBodies(f *testing.F) {
 	f.Helper()
 
 	for _, name := range []string{"example-1.json", "example-2.json"} {
@@ -327,7 +329,7 @@ func addBodies(f *testing.F) {
 	}
 
 	for _, body := range []string{
-		r2v(`,"extra_body":{"seed":1,"seed":2,"audio":true},"seed":3`),
+		r2vBody(`,"extra_body":{"seed":1,"seed":2,"audio":true},"seed":3`),
 		`{"model":"wan2.6-i2v-flash","image":"data:image/png;base64,AA","prompt":"p","audio":false}`,
 		`{"references":[{"type":"video","url":"file_a"},null,"b"],"metadata":{"a":"b"}}`,
 	} {
@@ -336,7 +338,7 @@ func addBodies(f *testing.F) {
 }
 
 func FuzzDecodeUniAll(f *testing.F) {
-	addBodies(f)
+	addSeedBodies(f)
 	c := uniallCatalog(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := validateUniAll(c, string(body))
@@ -356,7 +358,7 @@ func FuzzDecodeUniAll(f *testing.F) {
 }
 
 func FuzzCanonical(f *testing.F) {
-	addBodies(f)
+	addSeedBodies(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		once, err := canonicalBody(body)
 		if err != nil {

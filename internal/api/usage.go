@@ -15,35 +15,35 @@ import (
 )
 
 const (
-	usageDays = 30     // what is answered without from
-	maxUsage  = 366    // days
-	maxGroups = 10_000 // rows of an answer
-	dayFormat = "2006-01-02"
+	defaultUsageDays = 30     // covered without ?from
+	maxUsageDays     = 366    // days
+	maxUsageRows     = 10_000 // maximum rows of a response
+	dayFormat        = "2006-01-02"
 )
 
-// usageReport is what an account's tasks came to that ended from the day From to the
-// day To, both UTC and included.
+// usageReport sums up an account's tasks that ended from the day From to the day To, both
+// in UTC and included.
 type usageReport struct {
 	Object   string       `json:"object"`
 	From     string       `json:"from"`
 	To       string       `json:"to"`
 	By       []string     `json:"by"`
 	Currency string       `json:"currency"`
-	Total    usageSums    `json:"total"`
+	Total    usageTotals  `json:"total"`
 	Data     []usageGroup `json:"data"`
 }
 
-// usageGroup is one row. What it was not asked by is null.
+// usageGroup is one row. Fields by which the report is not grouped are null.
 type usageGroup struct {
 	Day   *string `json:"day"`
-	Model *string `json:"model"` // that was billed
+	Model *string `json:"model"` // the billed model
 	Key   *string `json:"key"`   // its id
-	usageSums
+	usageTotals
 }
 
-// usageSums counts tasks that ended. Seconds are of the videos; BilledSeconds what
-// was paid for, with at most three decimals; Cost is a decimal string.
-type usageSums struct {
+// usageTotals counts tasks that ended. Seconds is the length of the videos; BilledSeconds
+// is what was charged, with at most three decimals; Cost is a decimal string.
+type usageTotals struct {
 	Tasks         int64       `json:"tasks"`
 	Completed     int64       `json:"completed"`
 	Failed        int64       `json:"failed"`
@@ -53,29 +53,34 @@ type usageSums struct {
 	Cost          string      `json:"cost"`
 }
 
-func sums(u store.Usage) usageSums {
-	return usageSums{
-		Tasks: u.Completed + u.Failed + u.Cancelled, Completed: u.Completed, Failed: u.Failed, Cancelled: u.Cancelled,
-		Seconds: u.Seconds, BilledSeconds: decimal(u.Billed), Cost: u.Cost.String(),
+func usageTotalsOf(u store.Usage) usageTotals {
+	return usageTotals{
+		Tasks:         u.Completed + u.Failed + u.Cancelled,
+		Completed:     u.Completed,
+		Failed:        u.Failed,
+		Cancelled:     u.Cancelled,
+		Seconds:       u.Seconds,
+		BilledSeconds: decimal(u.Billed),
+		Cost:          u.Cost.String(),
 	}
 }
 
 // getUsage is GET /v1/usage: JSON, or CSV with ?format=csv.
-func (a *API) getUsage(c *call) error {
-	q, err := a.readUsage(c)
+func (a *API) getUsage(c *requestContext) error {
+	q, err := a.parseUsageQuery(c)
 	if err != nil {
 		return err
 	}
 
-	q.filter.Limit = maxGroups + 1
+	q.filter.Limit = maxUsageRows + 1
 
 	groups, err := a.Store.Usage(c.ctx(), q.filter)
 	if err != nil {
 		return fmt.Errorf("sum up usage: %w", err)
 	}
 
-	if len(groups) > maxGroups {
-		return fault.New(fault.CodeInvalidValue, "by", fmt.Sprintf("That is more than %d rows; ask for fewer days, one model or key, or by less.", maxGroups))
+	if len(groups) > maxUsageRows {
+		return fault.New(fault.CodeInvalidValue, "by", fmt.Sprintf("The report has more than %d rows; request fewer days, one model or one key, or group by less.", maxUsageRows))
 	}
 
 	report := usageReport{
@@ -85,19 +90,19 @@ func (a *API) getUsage(c *call) error {
 
 	var total store.Usage
 	for _, g := range groups {
-		total.Completed = total.Completed + g.Completed
-		total.Failed = total.Failed + g.Failed
-		total.Cancelled = total.Cancelled + g.Cancelled
-		total.Seconds = total.Seconds + g.Seconds
-		total.Billed = total.Billed + g.Billed
+		total.Completed += g.Completed
+		total.Failed += g.Failed
+		total.Cancelled += g.Cancelled
+		total.Seconds += g.Seconds
+		total.Billed += g.Billed
+		total.Cost += g.Cost
 
-		total.Cost = total.Cost + g.Cost
 		if len(q.by) > 0 {
 			report.Data = append(report.Data, q.group(g))
 		}
 	}
 
-	report.Total = sums(total)
+	report.Total = usageTotalsOf(total)
 	if q.csv {
 		return c.csv("usage.csv", report.table())
 	}
@@ -105,7 +110,7 @@ func (a *API) getUsage(c *call) error {
 	return c.json(http.StatusOK, report)
 }
 
-// usageQuery is what was asked.
+// usageQuery is a parsed request for a report.
 type usageQuery struct {
 	filter   store.UsageFilter
 	from, to time.Time // days
@@ -114,7 +119,7 @@ type usageQuery struct {
 }
 
 func (q usageQuery) group(u store.Usage) usageGroup {
-	g := usageGroup{usageSums: sums(u)}
+	g := usageGroup{usageTotals: usageTotalsOf(u)}
 	if q.filter.ByDay {
 		day := time.UnixMilli(u.Day).UTC().Format(dayFormat)
 		g.Day = &day
@@ -131,11 +136,12 @@ func (q usageQuery) group(u store.Usage) usageGroup {
 	return g
 }
 
-func (a *API) readUsage(c *call) (usageQuery, error) {
-	query := c.r.URL.Query()
+// parseUsageQuery parses the query of a request for a report.
+func (a *API) parseUsageQuery(c *requestContext) (usageQuery, error) {
+	query := c.req.URL.Query()
 	q := usageQuery{filter: store.UsageFilter{Account: c.key.Account, Model: query.Get("model"), Key: query.Get("key")}, by: []string{}}
 	faults := q.readDays(query, a.Now().UTC().Truncate(24*time.Hour))
-	wrong := func(param, detail string) {
+	invalid := func(param, detail string) {
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, param, detail))
 	}
 
@@ -145,25 +151,25 @@ func (a *API) readUsage(c *call) (usageQuery, error) {
 	}
 
 	for name := range strings.SplitSeq(by, ",") {
-		var asked *bool
+		var flag *bool
 
 		switch name {
 		case "":
 			continue
 		case "day":
-			asked = &q.filter.ByDay
+			flag = &q.filter.ByDay
 		case "model":
-			asked = &q.filter.ByModel
+			flag = &q.filter.ByModel
 		case "key":
-			asked = &q.filter.ByKey
+			flag = &q.filter.ByKey
 		}
 
-		if asked == nil || *asked {
-			wrong("by", "by is a list of day, model and key, each once, such as by=day,key; by= alone sums up all.")
+		if flag == nil || *flag {
+			invalid("by", "by is a list of day, model and key, each at most once, such as by=day,key; an empty by= returns only the total.")
 			break
 		}
 
-		*asked = true
+		*flag = true
 
 		q.by = append(q.by, name)
 	}
@@ -173,7 +179,7 @@ func (a *API) readUsage(c *call) (usageQuery, error) {
 	case "csv":
 		q.csv = true
 	default:
-		wrong("format", "The format is json or csv.")
+		invalid("format", "The format must be json or csv.")
 	}
 
 	if f := fault.Join(faults); f != nil {
@@ -183,7 +189,7 @@ func (a *API) readUsage(c *call) (usageQuery, error) {
 	return q, nil
 }
 
-// readDays reads ?from and ?to.
+// readDays parses ?from and ?to.
 func (q *usageQuery) readDays(query url.Values, today time.Time) (faults []fault.Fault) {
 	day := func(param string, otherwise time.Time) time.Time {
 		if !query.Has(param) {
@@ -199,13 +205,13 @@ func (q *usageQuery) readDays(query url.Values, today time.Time) (faults []fault
 	}
 	q.to = day("to", today)
 
-	q.from = day("from", q.to.AddDate(0, 0, 1-usageDays))
+	q.from = day("from", q.to.AddDate(0, 0, 1-defaultUsageDays))
 	switch days := int(q.to.Sub(q.from).Hours()/24) + 1; {
 	case len(faults) > 0:
 	case days < 1:
 		faults = append(faults, *fault.New(fault.CodeInvalidValue, "from", "`from` is a later day than `to`."))
-	case days > maxUsage:
-		faults = append(faults, *fault.New(fault.CodeInvalidValue, "from", fmt.Sprintf("These are %d days; ask for at most %d at once.", days, maxUsage)))
+	case days > maxUsageDays:
+		faults = append(faults, *fault.New(fault.CodeInvalidValue, "from", fmt.Sprintf("These are %d days; request at most %d at once.", days, maxUsageDays)))
 	}
 
 	q.filter.From, q.filter.Until = q.from.UnixMilli(), q.to.AddDate(0, 0, 1).UnixMilli()
@@ -213,13 +219,14 @@ func (q *usageQuery) readDays(query url.Values, today time.Time) (faults []fault
 	return faults
 }
 
-// table is the report as rows under a headline; the total is left to the reader.
+// table returns the report as rows with a header. There is no total row, unless the report
+// has no groups.
 func (r usageReport) table() [][]string {
 	rows := [][]string{{"day", "model", "key", "tasks", "completed", "failed", "cancelled", "seconds", "billed_seconds", "cost", "currency"}}
 
 	groups := r.Data
 	if len(r.By) == 0 {
-		groups = []usageGroup{{usageSums: r.Total}}
+		groups = []usageGroup{{usageTotals: r.Total}}
 	}
 
 	text := func(s *string) string {
@@ -241,14 +248,14 @@ func (r usageReport) table() [][]string {
 	return rows
 }
 
-// csv answers with a table for spreadsheets.
-func (c *call) csv(name string, rows [][]string) error {
+// csv responds with a table for spreadsheets.
+func (c *requestContext) csv(name string, rows [][]string) error {
 	h := c.Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	h.Set("Cache-Control", "no-store")
 	c.WriteHeader(http.StatusOK)
-	_ = csv.NewWriter(c).WriteAll(rows) // who is gone needs no answer
+	_ = csv.NewWriter(c).WriteAll(rows) // an error means that the caller disconnected
 
 	return nil
 }

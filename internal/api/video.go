@@ -9,35 +9,35 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// video is the one superset answer about a task (contract.md, "Answers"). Times
-// are unix seconds; what is not known yet is null.
+// video is a task in a response, with the fields of all dialects that know JSON of this
+// form (openapi.yaml, Video). Times are unix seconds; what is not known yet is null.
 type video struct {
-	ID            string         `json:"id"`
-	TaskID        string         `json:"task_id"`
-	Object        string         `json:"object"`
-	Model         string         `json:"model"`
-	ResolvedModel string         `json:"resolved_model"`
-	Prompt        string         `json:"prompt"`
-	Size          string         `json:"size"`
-	Seconds       string         `json:"seconds"`
-	Status        string         `json:"status"`
-	Progress      int64          `json:"progress"`
-	CreatedAt     int64          `json:"created_at"`
-	StartedAt     *int64         `json:"started_at"`
-	CompletedAt   *int64         `json:"completed_at"`
-	ExpiresAt     *int64         `json:"expires_at"`
-	Duration      int64          `json:"duration"`
-	Metadata      map[string]any `json:"metadata"`
-	VideoURL      *string        `json:"video_url"`
-	ThumbnailURL  *string        `json:"thumbnail_url"`
-	Result        *videoResult   `json:"result"`
-	Error         *videoError    `json:"error"`
-	QueuePosition *int64         `json:"queue_position"`
-	ETA           *int64         `json:"eta"`
-	Usage         *videoUsage    `json:"usage"`
-	Warnings      []videoWarning `json:"warnings"`
-	Preview       bool           `json:"preview"`
-	CancelAt      *int64         `json:"cancel_requested_at"`
+	ID                string         `json:"id"`
+	TaskID            string         `json:"task_id"`
+	Object            string         `json:"object"`
+	Model             string         `json:"model"`
+	ResolvedModel     string         `json:"resolved_model"`
+	Prompt            string         `json:"prompt"`
+	Size              string         `json:"size"`
+	Seconds           string         `json:"seconds"`
+	Status            string         `json:"status"`
+	Progress          int64          `json:"progress"`
+	CreatedAt         int64          `json:"created_at"`
+	StartedAt         *int64         `json:"started_at"`
+	CompletedAt       *int64         `json:"completed_at"`
+	ExpiresAt         *int64         `json:"expires_at"`
+	Duration          int64          `json:"duration"`
+	Metadata          map[string]any `json:"metadata"`
+	VideoURL          *string        `json:"video_url"`
+	ThumbnailURL      *string        `json:"thumbnail_url"`
+	Result            *videoResult   `json:"result"`
+	Error             *videoError    `json:"error"`
+	QueuePosition     *int64         `json:"queue_position"`
+	ETA               *int64         `json:"eta"`
+	Usage             *videoUsage    `json:"usage"`
+	Warnings          []videoWarning `json:"warnings"`
+	Preview           bool           `json:"preview"`
+	CancelRequestedAt *int64         `json:"cancel_requested_at"`
 }
 
 type videoResult struct {
@@ -57,7 +57,7 @@ type videoWarning struct {
 	Param   *string `json:"param"`
 }
 
-// videoUsage is what a final task was charged. BilledSeconds has at most three
+// videoUsage is what a finished task was charged. BilledSeconds has at most three
 // decimals; Cost is a decimal string in Currency.
 type videoUsage struct {
 	BilledSeconds json.Number `json:"billed_seconds"`
@@ -65,36 +65,50 @@ type videoUsage struct {
 	Currency      string      `json:"currency"`
 }
 
-// answer answers with a task as it is now.
-func (a *API) answer(c *call, t task.Task) error {
+// respondVideo responds with a task as it is now.
+func (a *API) respondVideo(c *requestContext, t task.Task) error {
 	v := a.video(c, t)
 	if !t.State.Final() {
-		c.Header().Set(pollAfter, strconv.FormatInt(a.pollAfter(v.ETA).Milliseconds(), 10))
+		c.Header().Set(pollAfterHeader, strconv.FormatInt(a.pollAfter(v.ETA).Milliseconds(), 10))
 	}
 
 	return c.json(http.StatusOK, v)
 }
 
-// seenBy is who an answer is for: how they reach us, and whether they speak OpenAI's
-// dialect.
-type seenBy struct {
+// viewOptions says for whom a task is shown: the base URL of links, and whether the path
+// is OpenAI's.
+type viewOptions struct {
 	root   string
 	openAI bool
 }
 
-// video is a task as it is answered now, for links as the call's caller reaches
-// us.
-func (a *API) video(c *call, t task.Task) video {
-	return a.videoFor(seenBy{a.root(c.r), c.openAI}, t)
+// video returns a task as it is now, with links to the address at which the caller reached
+// the server.
+func (a *API) video(c *requestContext, t task.Task) video {
+	return a.videoFor(viewOptions{a.baseURL(c.req), c.openAI}, t)
 }
 
-func (a *API) videoFor(who seenBy, t task.Task) video {
+func (a *API) videoFor(opts viewOptions, t task.Task) video {
 	v := video{
-		ID: t.ID, TaskID: t.ID, Object: t.Object, Model: t.Model, ResolvedModel: t.Resolved,
-		Prompt: t.Prompt, Size: t.Size, Seconds: strconv.FormatInt(t.Seconds, 10),
-		Status: t.State.Status(), Progress: t.Progress,
-		CreatedAt: t.CreatedAt / 1000, StartedAt: stamp(t.StartedAt), CompletedAt: stamp(t.CompletedAt), ExpiresAt: stamp(t.ExpiresAt),
-		Metadata: metadata(t), Error: errorOf(t), Warnings: warningsOf(t), Preview: t.Preview, CancelAt: stamp(t.CancelRequestedAt),
+		ID:                t.ID,
+		TaskID:            t.ID,
+		Object:            t.Object,
+		Model:             t.Model,
+		ResolvedModel:     t.ResolvedModel,
+		Prompt:            t.Prompt,
+		Size:              t.Size,
+		Seconds:           strconv.FormatInt(t.Seconds, 10),
+		Status:            t.State.Status(),
+		Progress:          t.Progress,
+		CreatedAt:         t.CreatedAt / 1000,
+		StartedAt:         unixSeconds(t.StartedAt),
+		CompletedAt:       unixSeconds(t.CompletedAt),
+		ExpiresAt:         unixSeconds(t.ExpiresAt),
+		Metadata:          metadata(t),
+		Error:             errorOf(t),
+		Warnings:          warningsOf(t),
+		Preview:           t.Preview,
+		CancelRequestedAt: unixSeconds(t.CancelRequestedAt),
 	}
 	now := a.Now()
 
@@ -103,16 +117,16 @@ func (a *API) videoFor(who seenBy, t task.Task) video {
 		v.Usage = &videoUsage{BilledSeconds: decimal(t.Billed), Cost: t.Cost.String(), Currency: a.Catalog.Currency()}
 	} else {
 		v.Duration = max(0, (now.UnixMilli()-t.CreatedAt)/1000)
-		a.live(&v)
+		a.addLive(&v)
 	}
 
-	who.asOpenAI(t, &v)
+	opts.applyOpenAIStatus(t, &v)
 
-	if t.State == task.Completed && kept(t, now.UnixMilli()) {
-		link := a.link(who.root, t.ID, contentPart, now)
+	if t.State == task.Completed && filesAvailable(t, now.UnixMilli()) {
+		link := a.link(opts.root, t.ID, linkTargetContent, now)
 		v.VideoURL = &link
 		v.Result = &videoResult{Outputs: []string{link}, VideoURL: link}
-		thumbnail := a.link(who.root, t.ID, thumbnailPart, now)
+		thumbnail := a.link(opts.root, t.ID, linkTargetThumbnail, now)
 		v.ThumbnailURL = &thumbnail
 	}
 
@@ -136,29 +150,30 @@ func warningsOf(t task.Task) []videoWarning {
 	return list
 }
 
-// kept says whether a completed task's files are still there.
-func kept(t task.Task, now int64) bool {
+// filesAvailable reports whether a completed task's files still exist.
+func filesAvailable(t task.Task, now int64) bool {
 	return t.SweptAt == 0 && (t.ExpiresAt == 0 || now < t.ExpiresAt)
 }
 
-// live adds what dispatch knows of an unfinished task.
-func (a *API) live(v *video) {
-	live, ok := a.Engine.Live(v.ID)
+// addLive adds what dispatch knows of an unfinished task.
+func (a *API) addLive(v *video) {
+	status, ok := a.Engine.Live(v.ID)
 	if !ok {
 		return
 	}
 
-	v.Progress = min(99, max(v.Progress, live.Progress))
-	if live.Position > 0 && v.Status == "queued" {
-		v.QueuePosition = &live.Position
+	v.Progress = min(99, max(v.Progress, status.Progress))
+	if status.Position > 0 && v.Status == "queued" {
+		v.QueuePosition = &status.Position
 	}
 
-	if live.ETA > 0 {
-		v.ETA = &live.ETA
+	if status.ETA > 0 {
+		v.ETA = &status.ETA
 	}
 }
 
-// metadata is the customer's pairs, and at the end how long it took, in seconds.
+// metadata returns the customer's pairs and, for a finished task, how long it took in
+// seconds.
 func metadata(t task.Task) map[string]any {
 	m := make(map[string]any, len(t.Metadata)+2)
 	for k, v := range t.Metadata {
@@ -175,8 +190,8 @@ func metadata(t task.Task) map[string]any {
 	return m
 }
 
-// stamp is unix milliseconds as seconds, or null.
-func stamp(millis int64) *int64 {
+// unixSeconds converts unix milliseconds to seconds; 0 becomes null.
+func unixSeconds(millis int64) *int64 {
 	if millis == 0 {
 		return nil
 	}
@@ -186,7 +201,7 @@ func stamp(millis int64) *int64 {
 	return &seconds
 }
 
-// decimal writes milliseconds as seconds, without a float on the way.
+// decimal formats milliseconds as seconds, without floating point.
 func decimal(millis int64) json.Number {
 	sign := ""
 	if millis < 0 {

@@ -16,95 +16,111 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// webhook is an endpoint as its account sees it. Times are unix seconds. Secret only
-// at its making.
+// webhook is an endpoint as its account sees it. Times are unix seconds. Secret is set
+// only in the response that creates the endpoint.
 type webhook struct {
-	ID          string   `json:"id"`
-	Object      string   `json:"object"`
-	URL         string   `json:"url"`
-	Events      []string `json:"events"` // empty: all
-	Enabled     bool     `json:"enabled"`
-	CreatedAt   int64    `json:"created_at"`
-	DisabledAt  *int64   `json:"disabled_at"`
-	Failures    int64    `json:"failures"`     // on end, until now
-	ParkedUntil *int64   `json:"parked_until"` // nothing is sent before
-	Secret      string   `json:"secret,omitempty"`
+	ID             string   `json:"id"`
+	Object         string   `json:"object"`
+	URL            string   `json:"url"`
+	Events         []string `json:"events"` // empty means all
+	Enabled        bool     `json:"enabled"`
+	CreatedAt      int64    `json:"created_at"`
+	DisabledAt     *int64   `json:"disabled_at"`
+	Failures       int64    `json:"failures"`        // consecutive failures so far
+	SuspendedUntil *int64   `json:"suspended_until"` // nothing is sent before this time
+	Secret         string   `json:"secret,omitempty"`
 }
 
 func webhookOf(e store.Endpoint) webhook {
 	return webhook{
-		ID: e.ID, Object: "webhook", URL: e.URL, Events: append([]string{}, e.Events...), Enabled: e.DisabledAt == 0,
-		CreatedAt: e.CreatedAt / 1000, DisabledAt: stamp(e.DisabledAt), Failures: e.Failures, ParkedUntil: stamp(e.ParkedUntil),
+		ID:             e.ID,
+		Object:         "webhook",
+		URL:            e.URL,
+		Events:         append([]string{}, e.Events...),
+		Enabled:        e.DisabledAt == 0,
+		CreatedAt:      e.CreatedAt / 1000,
+		DisabledAt:     unixSeconds(e.DisabledAt),
+		Failures:       e.Failures,
+		SuspendedUntil: unixSeconds(e.SuspendedUntil),
 	}
 }
 
-// webhookSecret is what signs an endpoint's deliveries. Times are unix seconds.
+// webhookSecret is the secret that signs an endpoint's deliveries. Times are unix seconds.
 type webhookSecret struct {
-	Object       string  `json:"object"`
-	Secret       string  `json:"secret"`
-	Earlier      *string `json:"earlier_secret"` // signs too, until EarlierUntil
-	EarlierUntil *int64  `json:"earlier_until"`
+	Object         string  `json:"object"`
+	Secret         string  `json:"secret"`
+	PreviousSecret *string `json:"previous_secret"` // also signs, until PreviousUntil
+	PreviousUntil  *int64  `json:"previous_until"`
 }
 
 func (a *API) secretOf(e store.Endpoint) webhookSecret {
 	s := webhookSecret{Object: "webhook.secret", Secret: e.Secret}
-	if e.Earlier != "" && a.Now().UnixMilli() < e.EarlierUntil {
-		s.Earlier = &e.Earlier
-		s.EarlierUntil = stamp(e.EarlierUntil)
+	if e.PreviousSecret != "" && a.Now().UnixMilli() < e.PreviousSecretUntil {
+		s.PreviousSecret = &e.PreviousSecret
+		s.PreviousUntil = unixSeconds(e.PreviousSecretUntil)
 	}
 
 	return s
 }
 
-// delivery is one event for one endpoint, for who wonders where it is. Times are unix
-// seconds.
+// delivery is one event for one endpoint, so that customers can see what happened to it.
+// Times are unix seconds.
 type delivery struct {
-	ID        string  `json:"id"` // the webhook-id that was sent
-	Object    string  `json:"object"`
-	Type      string  `json:"type"`
-	VideoID   *string `json:"video_id"`
-	URL       *string `json:"url"` // that the request named
-	Status    string  `json:"status"`
-	Tries     int64   `json:"tries"`
-	NextTryAt *int64  `json:"next_try_at"`
-	Answer    *int64  `json:"answer_status"` // the last HTTP status
-	Error     *string `json:"error"`         // why the last try failed
-	CreatedAt int64   `json:"created_at"`
-	TriedAt   *int64  `json:"tried_at"`
-	EndedAt   *int64  `json:"ended_at"`
+	ID             string  `json:"id"` // the webhook-id that was sent
+	Object         string  `json:"object"`
+	Type           string  `json:"type"`
+	VideoID        *string `json:"video_id"`
+	URL            *string `json:"url"` // the URL that the request named
+	Status         string  `json:"status"`
+	Tries          int64   `json:"tries"`
+	NextTryAt      *int64  `json:"next_try_at"`
+	ResponseStatus *int64  `json:"response_status"` // the last HTTP status
+	Error          *string `json:"error"`           // why the last try failed
+	CreatedAt      int64   `json:"created_at"`
+	TriedAt        *int64  `json:"tried_at"`
+	EndedAt        *int64  `json:"ended_at"`
 }
 
 func deliveryOf(d store.Delivery) delivery {
 	v := delivery{
-		ID: d.ID, Object: "webhook.delivery", Type: d.Event, VideoID: orNull(d.Task), URL: orNull(d.URL), Status: string(d.State), Tries: d.Tries,
-		Error: orNull(d.Error), CreatedAt: d.CreatedAt / 1000, TriedAt: stamp(d.TriedAt), EndedAt: stamp(d.EndedAt),
+		ID:        d.ID,
+		Object:    "webhook.delivery",
+		Type:      d.Event,
+		VideoID:   orNull(d.Task),
+		URL:       orNull(d.URL),
+		Status:    string(d.State),
+		Tries:     d.Tries,
+		Error:     orNull(d.Error),
+		CreatedAt: d.CreatedAt / 1000,
+		TriedAt:   unixSeconds(d.LastTriedAt),
+		EndedAt:   unixSeconds(d.EndedAt),
 	}
-	if d.Status > 0 {
-		v.Answer = &d.Status
+	if d.ResponseStatus > 0 {
+		v.ResponseStatus = &d.ResponseStatus
 	}
 
-	if d.State == store.Pending {
-		v.NextTryAt = stamp(d.Due)
+	if d.State == store.DeliveryPending {
+		v.NextTryAt = unixSeconds(d.DueAt)
 	}
 
 	return v
 }
 
-// wishedWebhook is what a body may say of an endpoint.
-type wishedWebhook struct {
+// webhookRequest is the body of a request that creates or changes an endpoint.
+type webhookRequest struct {
 	URL     *string   `json:"url"`
 	Events  *[]string `json:"events"`
 	Enabled *bool     `json:"enabled"`
 }
 
-// addWebhook is POST /v1/webhooks.
-func (a *API) addWebhook(c *call) error {
-	var asked wishedWebhook
-	if err := c.decode(&asked); err != nil {
+// createWebhook is POST /v1/webhooks.
+func (a *API) createWebhook(c *requestContext) error {
+	var req webhookRequest
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	e, err := a.Checkout.AddEndpoint(c.ctx(), c.key.Account, checkout.Endpoint(asked))
+	e, err := a.Checkout.CreateEndpoint(c.ctx(), c.key.Account, checkout.EndpointSettings(req))
 	if err != nil {
 		return err
 	}
@@ -115,8 +131,8 @@ func (a *API) addWebhook(c *call) error {
 	return c.json(http.StatusOK, body)
 }
 
-// listWebhooks is GET /v1/webhooks: all, oldest first.
-func (a *API) listWebhooks(c *call) error {
+// listWebhooks is GET /v1/webhooks: all endpoints, oldest first.
+func (a *API) listWebhooks(c *requestContext) error {
 	list, err := a.Store.Endpoints(c.ctx(), c.key.Account)
 	if err != nil {
 		return fmt.Errorf("list webhooks: %w", err)
@@ -131,7 +147,7 @@ func (a *API) listWebhooks(c *call) error {
 }
 
 // getWebhook is GET /v1/webhooks/{id}.
-func (a *API) getWebhook(c *call) error {
+func (a *API) getWebhook(c *requestContext) error {
 	e, err := a.endpoint(c)
 	if err != nil {
 		return err
@@ -140,23 +156,23 @@ func (a *API) getWebhook(c *call) error {
 	return c.json(http.StatusOK, webhookOf(e))
 }
 
-// endpoint is the caller's endpoint of the path.
-func (a *API) endpoint(c *call) (store.Endpoint, error) {
-	return a.Checkout.Endpoint(c.ctx(), c.key.Account, c.r.PathValue("id"))
+// endpoint returns the caller's endpoint that the path names.
+func (a *API) endpoint(c *requestContext) (store.Endpoint, error) {
+	return a.Checkout.Endpoint(c.ctx(), c.key.Account, c.req.PathValue("id"))
 }
 
-// changeWebhook is PATCH /v1/webhooks/{id}.
-func (a *API) changeWebhook(c *call) error {
-	var asked wishedWebhook
-	if err := c.decode(&asked); err != nil {
+// updateWebhook is PATCH /v1/webhooks/{id}.
+func (a *API) updateWebhook(c *requestContext) error {
+	var req webhookRequest
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	if c.r.PathValue("id") == checkout.DefaultEndpoint {
-		return checkout.NoEndpoint()
+	if c.req.PathValue("id") == checkout.DefaultEndpoint {
+		return checkout.EndpointNotFound()
 	}
 
-	e, err := a.Checkout.ChangeEndpoint(c.ctx(), c.key.Account, c.r.PathValue("id"), checkout.Endpoint(asked))
+	e, err := a.Checkout.UpdateEndpoint(c.ctx(), c.key.Account, c.req.PathValue("id"), checkout.EndpointSettings(req))
 	if err != nil {
 		return err
 	}
@@ -165,17 +181,17 @@ func (a *API) changeWebhook(c *call) error {
 }
 
 // deleteWebhook is DELETE /v1/webhooks/{id}.
-func (a *API) deleteWebhook(c *call) error {
-	id := c.r.PathValue("id")
-	if err := a.Checkout.RemoveEndpoint(c.ctx(), c.key.Account, id); err != nil {
+func (a *API) deleteWebhook(c *requestContext) error {
+	id := c.req.PathValue("id")
+	if err := a.Checkout.DeleteEndpoint(c.ctx(), c.key.Account, id); err != nil {
 		return err
 	}
 
-	return c.json(http.StatusOK, deleted{ID: id, Object: "webhook.deleted", Deleted: true})
+	return c.json(http.StatusOK, deletedBody{ID: id, Object: "webhook.deleted", Deleted: true})
 }
 
 // getWebhookSecret is GET /v1/webhooks/{id}/secret.
-func (a *API) getWebhookSecret(c *call) error {
+func (a *API) getWebhookSecret(c *requestContext) error {
 	e, err := a.endpoint(c)
 	if err != nil {
 		return err
@@ -185,17 +201,17 @@ func (a *API) getWebhookSecret(c *call) error {
 }
 
 // rotateWebhookSecret is POST /v1/webhooks/{id}/secret.
-func (a *API) rotateWebhookSecret(c *call) error {
-	asked := struct {
+func (a *API) rotateWebhookSecret(c *requestContext) error {
+	req := struct {
 		Keep int64 `json:"keep_seconds"`
 	}{Keep: int64((24 * time.Hour).Seconds())}
-	if err := c.decode(&asked); err != nil {
+	if err := c.decode(&req); err != nil {
 		return err
 	}
 
-	keep := time.Duration(min(max(asked.Keep, -1), maxTime/1000)) * time.Second
+	validFor := time.Duration(min(max(req.Keep, -1), maxTime/1000)) * time.Second
 
-	e, err := a.Checkout.RotateSecret(c.ctx(), c.key.Account, c.r.PathValue("id"), keep)
+	e, err := a.Checkout.RotateSecret(c.ctx(), c.key.Account, c.req.PathValue("id"), validFor)
 	if err != nil {
 		return err
 	}
@@ -204,8 +220,8 @@ func (a *API) rotateWebhookSecret(c *call) error {
 }
 
 // testWebhook is POST /v1/webhooks/{id}/test.
-func (a *API) testWebhook(c *call) error {
-	d, err := a.Checkout.TestEndpoint(c.ctx(), c.key.Account, c.r.PathValue("id"))
+func (a *API) testWebhook(c *requestContext) error {
+	d, err := a.Checkout.SendTestEvent(c.ctx(), c.key.Account, c.req.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -214,8 +230,8 @@ func (a *API) testWebhook(c *call) error {
 }
 
 // listDeliveries is GET /v1/webhooks/{id}/deliveries, newest first.
-func (a *API) listDeliveries(c *call) error {
-	query := c.r.URL.Query()
+func (a *API) listDeliveries(c *requestContext) error {
+	query := c.req.URL.Query()
 
 	e, err := a.endpoint(c)
 	if err != nil {
@@ -229,21 +245,21 @@ func (a *API) listDeliveries(c *call) error {
 
 	var faults []fault.Fault
 
-	limit, wrong := limitOf(query)
-	if wrong != nil {
-		faults = append(faults, *wrong)
+	limit, limitFault := limitOf(query)
+	if limitFault != nil {
+		faults = append(faults, *limitFault)
 	}
 
 	f.Limit = limit
 	switch f.State {
-	case "", store.Pending, store.Delivered, store.GivenUp:
+	case "", store.DeliveryPending, store.DeliveryDelivered, store.DeliveryFailed:
 	default:
-		faults = append(faults, *fault.New(fault.CodeInvalidValue, "status", "A delivery is pending, delivered or failed."))
+		faults = append(faults, *fault.New(fault.CodeInvalidValue, "status", "The status must be pending, delivered or failed."))
 	}
 
 	if after := query.Get("after"); after != "" {
 		if f.After, err = a.Store.Delivery(c.ctx(), f.Account, f.Endpoint, after); errors.Is(err, store.ErrNotFound) {
-			faults = append(faults, *fault.New(fault.CodeInvalidValue, "after", "There is no delivery of this id here any more: begin without it."))
+			faults = append(faults, *fault.New(fault.CodeInvalidValue, "after", "There is no delivery with this id here any more: leave out after to start from the newest."))
 		} else if err != nil {
 			return fmt.Errorf("list deliveries: %w", err)
 		}
@@ -267,8 +283,8 @@ func (a *API) listDeliveries(c *call) error {
 }
 
 // redeliver is POST /v1/webhooks/{id}/deliveries/{delivery}/redeliver.
-func (a *API) redeliver(c *call) error {
-	d, err := a.Checkout.Redeliver(c.ctx(), c.key.Account, c.r.PathValue("id"), c.r.PathValue("delivery"))
+func (a *API) redeliver(c *requestContext) error {
+	d, err := a.Checkout.Redeliver(c.ctx(), c.key.Account, c.req.PathValue("id"), c.req.PathValue("delivery"))
 	if err != nil {
 		return err
 	}
@@ -276,8 +292,8 @@ func (a *API) redeliver(c *call) error {
 	return c.json(http.StatusOK, deliveryOf(d))
 }
 
-// deliveryBody is what an endpoint is sent. CreatedAt is unix seconds, Timestamp the same
-// time as Standard Webhooks writes it.
+// deliveryBody is the body that an endpoint receives. CreatedAt is unix seconds; Timestamp
+// is the same time in the format of Standard Webhooks.
 type deliveryBody struct {
 	ID        string `json:"id"`
 	Object    string `json:"object"`
@@ -287,13 +303,17 @@ type deliveryBody struct {
 	Data      any    `json:"data"`
 }
 
-// DeliveryBody is the body of a delivery: the video as it was when it came to this, with
-// links that are good from now on; of one that has ended, as it is. root is how
-// customers reach this server.
+// DeliveryBody returns the body of a delivery: the video as it was at the event, with
+// links whose lifetime begins now. If the event is the task's last one, the video is shown
+// as it is now. root is the base URL at which customers reach this server.
 func (a *API) DeliveryBody(ctx context.Context, root string, d store.Delivery) ([]byte, error) {
 	o := deliveryBody{
-		ID: d.ID, Object: "event", Type: d.Event, CreatedAt: d.CreatedAt / 1000, Timestamp: time.UnixMilli(d.CreatedAt).UTC().Format(time.RFC3339),
-		Data: map[string]string{"id": d.Endpoint, "object": "webhook"},
+		ID:        d.ID,
+		Object:    "event",
+		Type:      d.Event,
+		CreatedAt: d.CreatedAt / 1000,
+		Timestamp: time.UnixMilli(d.CreatedAt).UTC().Format(time.RFC3339),
+		Data:      map[string]string{"id": d.Endpoint, "object": "webhook"},
 	}
 	if d.Task != "" {
 		t, err := a.Store.Task(ctx, d.Task)
@@ -301,7 +321,7 @@ func (a *API) DeliveryBody(ctx context.Context, root string, d store.Delivery) (
 			return nil, fmt.Errorf("webhook of %s: %w", d.Task, err)
 		}
 
-		o.Data = a.videoFor(seenBy{root: root}, asOf(t, strings.TrimPrefix(d.Event, "video.")))
+		o.Data = a.videoFor(viewOptions{root: root}, taskAtStatus(t, strings.TrimPrefix(d.Event, "video.")))
 	}
 
 	var b bytes.Buffer
@@ -316,26 +336,27 @@ func (a *API) DeliveryBody(ctx context.Context, root string, d store.Delivery) (
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// asOf is a task as it was when its status became this one, if it is beyond it by now.
-func asOf(t task.Task, status string) task.Task {
+// taskAtStatus returns a task as it was when it reached a status that it may have left
+// since.
+func taskAtStatus(t task.Task, status string) task.Task {
 	if t.State.Status() == status {
 		return t
 	}
 
-	was := t
-	was.CompletedAt = 0
-	was.ExpiresAt = 0
-	was.RenderedAt = 0
-	was.Error = nil
-	was.Progress = 0
-	was.Billed = 0
-	was.Cost = 0
+	earlier := t
+	earlier.CompletedAt = 0
+	earlier.ExpiresAt = 0
+	earlier.RenderedAt = 0
+	earlier.Error = nil
+	earlier.Progress = 0
+	earlier.Billed = 0
+	earlier.Cost = 0
 
-	was.State = task.Running
+	earlier.State = task.Running
 	if status == task.Queued.Status() {
-		was.State = task.Queued
-		was.StartedAt = 0
+		earlier.State = task.Queued
+		earlier.StartedAt = 0
 	}
 
-	return was
+	return earlier
 }

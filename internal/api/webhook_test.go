@@ -17,29 +17,29 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// hook sets an endpoint of a caller up and returns its id.
-func (w *world) hook(key, url string) string {
-	w.t.Helper()
+// createWebhook creates a webhook endpoint with the given key and returns its ID.
+func (env *testEnv) createWebhook(key, url string) string {
+	env.t.Helper()
 
-	a := w.ask(key, "POST", "/v1/webhooks", `{"url":"`+url+`"}`)
+	a := env.request(key, "POST", "/v1/webhooks", `{"url":"`+url+`"}`)
 	if a.status != 200 {
-		w.t.Fatalf("%d %s", a.status, a.body)
+		env.t.Fatalf("%d %s", a.status, a.body)
 	}
 
-	return a.json(w.t)["id"].(string)
+	return a.json(env.t)["id"].(string)
 }
 
-func (w *world) deliveries(key, id, query string) (list []map[string]any) {
-	w.t.Helper()
+func (env *testEnv) listDeliveries(key, id, query string) (list []map[string]any) {
+	env.t.Helper()
 
-	for _, d := range w.ask(key, "GET", "/v1/webhooks/"+id+"/deliveries?"+query, "").json(w.t)["data"].([]any) {
+	for _, d := range env.request(key, "GET", "/v1/webhooks/"+id+"/deliveries?"+query, "").json(env.t)["data"].([]any) {
 		list = append(list, d.(map[string]any))
 	}
 
 	return list
 }
 
-func types(list []map[string]any) string {
+func deliveryTypes(list []map[string]any) string {
 	var all []string
 	for _, d := range list {
 		all = append(all, d["type"].(string)+" "+d["status"].(string))
@@ -48,9 +48,9 @@ func types(list []map[string]any) string {
 	return strings.Join(all, ", ")
 }
 
-func TestAWebhooksWholeLife(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		made := w.ask(w.alice, "POST", "/v1/webhooks", `{"url":"https://hooks.example/x","events":["video.completed"]}`).json(t)
+func TestWebhookLifecycle(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		made := env.request(env.alice, "POST", "/v1/webhooks", `{"url":"https://hooks.example/x","events":["video.completed"]}`).json(t)
 		id := made["id"].(string)
 
 		secret := made["secret"].(string)
@@ -58,84 +58,84 @@ func TestAWebhooksWholeLife(t *testing.T) {
 			t.Errorf("%v", made)
 		}
 
-		if got := w.ask(w.alice, "GET", "/v1/webhooks/"+id, "").json(t); got["secret"] != nil || got["url"] != "https://hooks.example/x" {
+		if got := env.request(env.alice, "GET", "/v1/webhooks/"+id, "").json(t); got["secret"] != nil || got["url"] != "https://hooks.example/x" {
 			t.Errorf("%v", got)
 		}
 
-		if got := w.ask(w.alice, "GET", "/v1/webhooks/"+id+"/secret", "").json(t); got["secret"] != secret || got["earlier_secret"] != nil {
+		if got := env.request(env.alice, "GET", "/v1/webhooks/"+id+"/secret", "").json(t); got["secret"] != secret || got["previous_secret"] != nil {
 			t.Errorf("%v", got)
 		}
 
-		rotated := w.ask(w.alice, "POST", "/v1/webhooks/"+id+"/secret", `{"keep_seconds":60}`).json(t)
-		if rotated["secret"] == secret || rotated["earlier_secret"] != secret {
+		rotated := env.request(env.alice, "POST", "/v1/webhooks/"+id+"/secret", `{"keep_seconds":60}`).json(t)
+		if rotated["secret"] == secret || rotated["previous_secret"] != secret {
 			t.Errorf("%v", rotated)
 		}
 
-		w.clock.move(61 * time.Second)
+		env.clock.advance(61 * time.Second)
 
-		if got := w.ask(w.alice, "GET", "/v1/webhooks/"+id+"/secret", "").json(t); got["secret"] != rotated["secret"] || got["earlier_secret"] != nil {
-			t.Errorf("after its time: %v", got)
+		if got := env.request(env.alice, "GET", "/v1/webhooks/"+id+"/secret", "").json(t); got["secret"] != rotated["secret"] || got["previous_secret"] != nil {
+			t.Errorf("after it expired: %v", got)
 		}
 
-		if got := w.ask(w.alice, "PATCH", "/v1/webhooks/"+id, `{"events":[],"enabled":false}`).json(t); got["enabled"] != false || got["disabled_at"] == nil || got["url"] != "https://hooks.example/x" || len(got["events"].([]any)) != 0 {
+		if got := env.request(env.alice, "PATCH", "/v1/webhooks/"+id, `{"events":[],"enabled":false}`).json(t); got["enabled"] != false || got["disabled_at"] == nil || got["url"] != "https://hooks.example/x" || len(got["events"].([]any)) != 0 {
 			t.Errorf("%v", got)
 		}
 
-		first := w.create(w.alice)
-		if got := types(w.deliveries(w.alice, id, "")); got != "" {
-			t.Errorf("a disabled endpoint hears %s", got)
+		first := env.createTask(env.alice)
+		if got := deliveryTypes(env.listDeliveries(env.alice, id, "")); got != "" {
+			t.Errorf("a disabled endpoint receives %s", got)
 		}
 
-		w.ask(w.alice, "PATCH", "/v1/webhooks/"+id, `{"enabled":true}`)
-		w.finish(first, []byte("film"))
-		w.ask(w.alice, "POST", "/v1/webhooks/"+id+"/test", "")
+		env.request(env.alice, "PATCH", "/v1/webhooks/"+id, `{"enabled":true}`)
+		env.finishTask(first, []byte("film"))
+		env.request(env.alice, "POST", "/v1/webhooks/"+id+"/test", "")
 
-		if got := types(w.deliveries(w.alice, id, "")); !strings.Contains(got, "webhook.test pending") || !strings.Contains(got, "video.completed pending") {
+		if got := deliveryTypes(env.listDeliveries(env.alice, id, "")); !strings.Contains(got, "webhook.test pending") || !strings.Contains(got, "video.completed pending") {
 			t.Errorf("%s", got)
 		}
 
-		if got := w.ask(w.alice, "DELETE", "/v1/webhooks/"+id, "").json(t); got["deleted"] != true || got["object"] != "webhook.deleted" {
+		if got := env.request(env.alice, "DELETE", "/v1/webhooks/"+id, "").json(t); got["deleted"] != true || got["object"] != "webhook.deleted" {
 			t.Errorf("%v", got)
 		}
 
-		if list := w.ask(w.alice, "GET", "/v1/webhooks", "").json(t)["data"].([]any); len(list) != 0 {
+		if list := env.request(env.alice, "GET", "/v1/webhooks", "").json(t)["data"].([]any); len(list) != 0 {
 			t.Errorf("%v", list)
 		}
 	})
 }
 
-// What another account set up does not exist, for whatever is asked of it.
-func TestWebhooksAreTheAccountsOwn(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.hook(w.alice, "https://hooks.example/x")
-		w.ask(w.alice, "POST", "/v1/webhooks/"+id+"/test", "")
+// TestWebhookIsolation checks that another account's endpoint is not found, on every path.
+func TestWebhookIsolation(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createWebhook(env.alice, "https://hooks.example/x")
+		env.request(env.alice, "POST", "/v1/webhooks/"+id+"/test", "")
 
-		event := w.deliveries(w.alice, id, "")[0]["id"].(string)
+		event := env.listDeliveries(env.alice, id, "")[0]["id"].(string)
 		for _, c := range [][2]string{
 			{"GET", ""}, {"PATCH", ""}, {"DELETE", ""}, {"GET", "/secret"}, {"POST", "/secret"}, {"POST", "/test"}, {"GET", "/deliveries"},
 		} {
-			if a := w.ask(w.bob, c[0], "/v1/webhooks/"+id+c[1], ""); a.status != 404 {
+			if a := env.request(env.bob, c[0], "/v1/webhooks/"+id+c[1], ""); a.status != 404 {
 				t.Errorf("%s %s: %d", c[0], c[1], a.status)
 			}
 		}
 
 		for _, under := range []string{id, "default"} {
-			if a := w.ask(w.bob, "POST", "/v1/webhooks/"+under+"/deliveries/"+event+"/redeliver", ""); a.status != 404 {
+			if a := env.request(env.bob, "POST", "/v1/webhooks/"+under+"/deliveries/"+event+"/redeliver", ""); a.status != 404 {
 				t.Errorf("redeliver under %s: %d", under, a.status)
 			}
 		}
 
-		w.create(w.bob)
+		env.createTask(env.bob)
 
-		if got := types(w.deliveries(w.alice, id, "")); got != "webhook.test pending" {
-			t.Errorf("alice hears of bob's: %s", got)
+		if got := deliveryTypes(env.listDeliveries(env.alice, id, "")); got != "webhook.test pending" {
+			t.Errorf("alice receives bob's event: %s", got)
 		}
 	})
 }
 
-func TestWhatIsWrongWithAWebhook(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.hook(w.alice, "https://hooks.example/x")
+func TestWebhookErrors(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createWebhook(env.alice, "https://hooks.example/x")
 		for _, c := range []struct{ method, path, body, code, param string }{
 			{"POST", "", `{}`, "missing_field", "url"},
 			{"POST", "", `{"url":"ftp://hooks.example/"}`, "invalid_value", "url"},
@@ -158,40 +158,41 @@ func TestWhatIsWrongWithAWebhook(t *testing.T) {
 			{"DELETE", "/default", "", "webhook_not_found", "id"},
 			{"POST", "/default/test", "", "webhook_not_found", "id"},
 		} {
-			a := w.ask(w.alice, c.method, "/v1/webhooks"+c.path, c.body)
-			if code, param := a.code(t); code != c.code || param != c.param {
+			a := env.request(env.alice, c.method, "/v1/webhooks"+c.path, c.body)
+			if code, param := a.errorCode(t); code != c.code || param != c.param {
 				t.Errorf("%s %s %s: %d %s %q", c.method, c.path, c.body, a.status, code, param)
 			}
 		}
 
 		for range 19 {
-			w.hook(w.alice, "https://hooks.example/more")
+			env.createWebhook(env.alice, "https://hooks.example/more")
 		}
 
-		if code, param := w.ask(w.alice, "POST", "/v1/webhooks", `{"url":"https://hooks.example/21"}`).code(t); code != "conflicting_fields" || param != "url" {
+		if code, param := env.request(env.alice, "POST", "/v1/webhooks", `{"url":"https://hooks.example/21"}`).errorCode(t); code != "conflicting_fields" || param != "url" {
 			t.Errorf("a 21st: %s %s", code, param)
 		}
 	})
 }
 
-// A request's own webhook_url hears of its task alone, signed by the account's default
-// secret, in every dialect; a bad one is refused by name and makes nothing.
-func TestARequestSaysWhereToTell(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
+// TestRequestWebhookURL checks that a request's webhook_url receives only the events of its
+// task, signed with the account's default secret, in every dialect; an invalid URL is
+// reported as that field's error and creates nothing.
+func TestRequestWebhookURL(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
 		body := func(url string) string {
 			return `{"model":"wan2.6-video-720p","prompt":"a boat","webhook_url":"` + url + `"}`
 		}
 
-		made := w.ask(w.alice, "POST", "/v1/video/generations", body("https://hooks.example/a?x=1")).json(t)
+		made := env.request(env.alice, "POST", "/v1/video/generations", body("https://hooks.example/a?x=1")).json(t)
 		if list, _ := made["warnings"].([]any); len(list) != 0 {
 			t.Errorf("warnings: %v", list)
 		}
 
 		id := made["id"].(string)
-		w.finish(id, []byte("film"))
+		env.finishTask(id, []byte("film"))
 
-		list := w.deliveries(w.alice, "default", "")
-		if got := types(list); got != "video.completed pending, video.in_progress pending, video.queued pending" {
+		list := env.listDeliveries(env.alice, "default", "")
+		if got := deliveryTypes(list); got != "video.completed pending, video.in_progress pending, video.queued pending" {
 			t.Errorf("%s", got)
 		}
 
@@ -201,35 +202,36 @@ func TestARequestSaysWhereToTell(t *testing.T) {
 			}
 		}
 
-		if page := w.deliveries(w.alice, "default", "limit=1&after="+list[0]["id"].(string)); len(page) != 1 || page[0]["id"] != list[1]["id"] {
+		if page := env.listDeliveries(env.alice, "default", "limit=1&after="+list[0]["id"].(string)); len(page) != 1 || page[0]["id"] != list[1]["id"] {
 			t.Errorf("the second page: %v", page)
 		}
 
-		if a := w.ask(w.alice, "POST", "/v1/webhooks/default/deliveries/"+list[0]["id"].(string)+"/redeliver", ""); a.status != 400 {
+		if a := env.request(env.alice, "POST", "/v1/webhooks/default/deliveries/"+list[0]["id"].(string)+"/redeliver", ""); a.status != 400 {
 			t.Errorf("redelivering what is pending: %d", a.status)
 		}
 
-		before := w.balance("alice")
+		before := env.balance("alice")
 
-		a := w.ask(w.alice, "POST", "/v1/video/generations", body("http://192.168.0.1/x"))
-		if code, param := a.code(t); code != "invalid_value" || param != "webhook_url" || w.balance("alice") != before {
+		a := env.request(env.alice, "POST", "/v1/video/generations", body("http://192.168.0.1/x"))
+		if code, param := a.errorCode(t); code != "invalid_value" || param != "webhook_url" || env.balance("alice") != before {
 			t.Errorf("%s %s", code, param)
 		}
 	})
 }
 
-// What is sent is the video as it was when it happened.
-func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
-	onEach(t, func(t *testing.T, w *world) {
-		id := w.create(w.alice)
-		w.finish(id, []byte("film"))
+// TestDeliveryBodyIsAsOfEvent checks that a delivery contains the video as it was when the
+// event happened.
+func TestDeliveryBodyIsAsOfEvent(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, env *testEnv) {
+		id := env.createTask(env.alice)
+		env.finishTask(id, []byte("film"))
 
-		described := contract(t).Webhooks
+		described := testSpec(t).Webhooks
 
 		for event, want := range map[string]string{"video.queued": "queued 0 no", "video.in_progress": "in_progress 0 no", "video.completed": "completed 100 yes"} {
 			d := store.Delivery{ID: "evt_1", Endpoint: "hook_1", Task: id, Event: event, CreatedAt: 1_767_225_600_000}
 
-			body, err := w.api.DeliveryBody(t.Context(), "https://video.example", d)
+			body, err := env.api.DeliveryBody(t.Context(), "https://video.example", d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,7 +245,7 @@ func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			asDescribed(t, described[event], body)
+			checkAgainstSchema(t, described[event], body)
 
 			link := "no"
 			if got.Data.VideoURL != nil && strings.HasPrefix(*got.Data.VideoURL, "https://video.example/v1/videos/"+id+"/content?") {
@@ -259,21 +261,21 @@ func TestADeliveryTellsWhatHappenedThen(t *testing.T) {
 			}
 		}
 
-		body, err := w.api.DeliveryBody(t.Context(), "", store.Delivery{ID: "evt_2_test", Endpoint: "hook_1", Event: "webhook.test"})
+		body, err := env.api.DeliveryBody(t.Context(), "", store.Delivery{ID: "evt_2_test", Endpoint: "hook_1", Event: "webhook.test"})
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		asDescribed(t, described["webhook.test"], body)
+		checkAgainstSchema(t, described["webhook.test"], body)
 
-		if s := asOf(task.Task{State: task.Failed, Error: &task.Error{Code: "x"}, StartedAt: 5}, "in_progress"); s.State != task.Running || s.Error != nil || s.StartedAt != 5 {
+		if s := taskAtStatus(task.Task{State: task.Failed, Error: &task.Error{Code: "x"}, StartedAt: 5}, "in_progress"); s.State != task.Running || s.Error != nil || s.StartedAt != 5 {
 			t.Errorf("%+v", s)
 		}
 	})
 }
 
-// asDescribed holds what is sent to openapi.yaml.
-func asDescribed(t *testing.T, webhook *openapi3.PathItem, body []byte) {
+// checkAgainstSchema validates a delivery's body against openapi.yaml.
+func checkAgainstSchema(t *testing.T, webhook *openapi3.PathItem, body []byte) {
 	t.Helper()
 
 	var sent any
@@ -282,14 +284,14 @@ func asDescribed(t *testing.T, webhook *openapi3.PathItem, body []byte) {
 	}
 
 	if err := webhook.Post.RequestBody.Value.Content["application/json"].Schema.Value.VisitJSON(sent); err != nil {
-		t.Errorf("%s is not as openapi.yaml says: %v", body, err)
+		t.Errorf("%s does not match openapi.yaml: %v", body, err)
 	}
 }
 
-// TestTheContractsSignatureVerifies: the example headers are those of the example of
-// a test event, as it is sent.
-func TestTheContractsSignatureVerifies(t *testing.T) {
-	doc := contract(t)
+// TestSpecExampleSignatureVerifies checks that the spec's example headers are valid for its
+// example of a test event, as it is sent.
+func TestSpecExampleSignatureVerifies(t *testing.T) {
+	doc := testSpec(t)
 
 	headers := http.Header{}
 	for _, p := range doc.Webhooks["webhook.test"].Post.Parameters {

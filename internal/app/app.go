@@ -1,6 +1,6 @@
-// Package app builds the house and runs it: it reads a Config, opens the data
-// folder, makes every room with what it needs, serves, and closes in reverse.
-// cli calls it; nothing else does. It has no rule of its own.
+// Package app builds the program and runs it: it takes a Config, opens the data folder,
+// constructs every package's parts with their dependencies, serves, and closes everything
+// in reverse order. Only package cli calls it. It has no rules of its own.
 package app
 
 import (
@@ -22,10 +22,11 @@ import (
 	"github.com/unireel/unireel/internal/webhook"
 )
 
-// version is stamped by the linker.
+// version is set by the linker.
 var version = ""
 
-// Version is the program's version: stamped, else from the module, else "dev".
+// Version returns the program's version: the one set by the linker, else that of the
+// module, else "dev".
 func Version() string {
 	if version != "" {
 		return version
@@ -38,108 +39,119 @@ func Version() string {
 	return "dev"
 }
 
-// How long HTTP waits: a header, a silent connection. Bodies have their own
-// bounds in api.
+// Timeouts of the HTTP server for a request's header and for an idle connection. Package
+// api has its own limits for bodies.
 const (
-	headerTime = 15 * time.Second
-	idleTime   = 2 * time.Minute
+	readHeaderTimeout = 15 * time.Second
+	idleTimeout       = 2 * time.Minute
 )
 
-// Run serves until ctx ends, then ends open requests within the grace time,
-// lets what is on the wire be answered, and closes. out gets the log and, at the
-// first start, the key.
+// Run serves until ctx ends. Then it lets open requests and requests to suppliers finish
+// within the shutdown grace period, and closes everything. The log goes to out and, at
+// the first start, the first API key.
 func Run(ctx context.Context, cfg config.Config, out io.Writer) error {
-	h, err := build(ctx, cfg, out, true)
+	a, err := build(ctx, cfg, out, true)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return nil // stopped before it had begun
+		return nil // stopped before the server was ready
 	case err != nil:
 		return err
 	}
 
-	return errors.Join(h.run(ctx, out), h.close())
+	return errors.Join(a.run(ctx, out), a.close())
 }
 
-func (h *house) run(ctx context.Context, out io.Writer) error {
-	customers, err := new(net.ListenConfig).Listen(ctx, "tcp", h.cfg.Addr)
+func (a *app) run(ctx context.Context, out io.Writer) error {
+	publicListener, err := new(net.ListenConfig).Listen(ctx, "tcp", a.cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w; choose another with --addr or UNIREEL_ADDR", h.cfg.Addr, err)
+		return fmt.Errorf("listen on %s: %w; choose another with --addr or UNIREEL_ADDR", a.cfg.Addr, err)
 	}
 
-	operator, err := listenSocket(ctx, h.folder.socket())
+	adminListener, err := listenSocket(ctx, a.folder.socket())
 	if err != nil {
-		return errors.Join(err, customers.Close())
+		return errors.Join(err, publicListener.Close())
 	}
 
-	defer func() { _ = os.Remove(h.folder.socket()) }()
+	defer func() { _ = os.Remove(a.folder.socket()) }()
 
-	if err := h.writeProfile(ctx, customers.Addr()); err != nil {
-		return errors.Join(err, customers.Close(), operator.Close())
+	if err := a.writeProfile(ctx, publicListener.Addr()); err != nil {
+		return errors.Join(err, publicListener.Close(), adminListener.Close())
 	}
 
-	h.greet(out, customers.Addr())
-	debug.FreeOSMemory() // what building the house took once: contract, models, tables
+	a.printBanner(out, publicListener.Addr())
+	debug.FreeOSMemory() // return the memory that only the start needed: API description, models, tables
 
-	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return h.dispatch.Run(running) })
-	group.Go(func() error { return h.courier(h.url(customers.Addr())).Run(running) })
-	group.Go(func() error { return h.serve(running, customers, h.api.Handler()) })
-	group.Go(func() error { return h.serve(running, operator, h.api.Admin()) })
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.dispatch.Run(groupCtx) })
+	group.Go(func() error { return a.webhookDispatcher(a.baseURL(publicListener.Addr())).Run(groupCtx) })
+	group.Go(func() error { return a.serve(groupCtx, publicListener, a.api.Handler()) })
+	group.Go(func() error { return a.serve(groupCtx, adminListener, a.api.Admin()) })
 	err = group.Wait()
 
-	h.log.Info("stopped; unfinished tasks go on at the next start")
+	a.log.Info("stopped; unfinished tasks continue at the next start")
 
 	return err
 }
 
-// courier tells customers what happens, with links that begin with root.
-func (h *house) courier(root string) *webhook.Courier {
+// webhookDispatcher returns the dispatcher that delivers events to customers. Links in
+// the events begin with root.
+func (a *app) webhookDispatcher(root string) *webhook.Dispatcher {
 	return webhook.New(webhook.Options{
-		Store: h.store, Client: h.fetch.Client(webhook.SendTime), Now: time.Now, Log: h.log, Registry: h.registry, Version: Version(),
-		Body: func(ctx context.Context, d store.Delivery) ([]byte, error) { return h.api.DeliveryBody(ctx, root, d) },
+		Store:    a.store,
+		Client:   a.fetch.Client(webhook.SendTimeout),
+		Now:      time.Now,
+		Log:      a.log,
+		Registry: a.registry,
+		Version:  Version(),
+		Body:     func(ctx context.Context, d store.Delivery) ([]byte, error) { return a.api.DeliveryBody(ctx, root, d) },
 	})
 }
 
-// serve answers HTTP until ctx ends, then lets open requests end.
-func (h *house) serve(ctx context.Context, l net.Listener, handler http.Handler) error {
+// serve serves HTTP until ctx ends, then lets open requests finish.
+func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	serveErr := make(chan error, 1)
+	go func() { serveErr <- server.Serve(listener) }()
 
 	select {
-	case err := <-failed:
+	case err := <-serveErr:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
 
-	h.api.Drain()
+	// Shutdown would wait for long polls, so Drain ends them first. Event streams are
+	// hijacked connections for which Shutdown does not wait; Ended does.
+	a.api.Drain()
 
-	ending, done := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ShutdownGrace)
-	defer done()
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.ShutdownGrace)
+	defer cancel()
 
-	h.api.Ended(ending)
+	a.api.WaitStreams(shutdownCtx)
 
-	if err := server.Shutdown(ending); err != nil {
-		h.log.Warn("some requests did not end in time", "error", err)
+	if err := server.Shutdown(shutdownCtx); err != nil {
+		a.log.Warn("some requests did not finish in time", "error", err)
 		return server.Close()
 	}
 
 	return nil
 }
 
-// listenSocket makes the operator's socket, for the owner of the folder only.
+// listenSocket creates the operator's socket. Only the owner of the folder may use it.
 func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("old socket: %w", err)
+		return nil, fmt.Errorf("remove the old socket: %w", err)
 	}
 
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("the operator's socket %s: %w; a shorter data folder path may help", path, err)
+		return nil, fmt.Errorf("the operator's socket %s: %w; a shorter path of the data folder may help", path, err)
 	}
 
 	if err := os.Chmod(path, 0o600); err != nil {
@@ -149,10 +161,11 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// url is how clients on this host reach the server.
-func (h *house) url(addr net.Addr) string {
-	if h.cfg.PublicURL != "" {
-		return strings.TrimRight(h.cfg.PublicURL, "/")
+// baseURL returns the URL at which clients reach the server: the public URL if one is
+// configured, else the address on this host.
+func (a *app) baseURL(addr net.Addr) string {
+	if a.cfg.PublicURL != "" {
+		return strings.TrimRight(a.cfg.PublicURL, "/")
 	}
 
 	host, port, err := net.SplitHostPort(addr.String())
@@ -163,54 +176,55 @@ func (h *house) url(addr net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// writeProfile lets the command line on this host find server and key. The key
-// is known at the first start only; later starts keep the one that is there.
-func (h *house) writeProfile(_ context.Context, addr net.Addr) error {
-	key := config.NewSecret(h.secret)
-	if h.secret == "" {
-		if was, err := config.ReadProfile(h.folder.path); err == nil {
-			key = was.Key
+// writeProfile writes the file in which the command line on this host finds the server's
+// address and key. The key is known only at the first start; later starts keep the key
+// that the file already has.
+func (a *app) writeProfile(_ context.Context, addr net.Addr) error {
+	key := config.NewSecret(a.firstKeySecret)
+	if a.firstKeySecret == "" {
+		if previous, err := config.ReadProfile(a.folder.path); err == nil {
+			key = previous.Key
 		}
 	}
 
-	local := *h
-	local.cfg.PublicURL = ""
+	localOnly := *a
+	localOnly.cfg.PublicURL = ""
 
-	return config.WriteProfile(h.folder.path, config.Profile{URL: local.url(addr), Key: key, Data: h.folder.path})
+	return config.WriteProfile(a.folder.path, config.Profile{URL: localOnly.baseURL(addr), Key: key, Data: a.folder.path})
 }
 
-// suppliers says who makes the videos.
-func (h *house) suppliers() string {
+// describeSuppliers returns a sentence that names the suppliers of videos.
+func (a *app) describeSuppliers() string {
 	var names []string
-	for _, u := range h.cfg.Upstreams {
+	for _, u := range a.cfg.Upstreams {
 		names = append(names, fmt.Sprintf("%s (%s at %s)", u.Name, u.Provider, u.BaseURL))
 	}
 
-	names = append(names, h.added...)
+	names = append(names, a.runtimeUpstreams...)
 	switch {
-	case h.standIn:
-		return standInNote
+	case a.previewFallback:
+		return previewFallbackNote
 	case len(names) == 0:
-		return "No supplier is configured any more: only previews are made, and tasks that wait for a supplier go on waiting. Set DASHSCOPE_API_KEY again."
+		return "No supplier is configured any more: only previews are rendered, and tasks that wait for a supplier keep waiting. Set DASHSCOPE_API_KEY again."
 	}
 
-	return "The videos are made by " + strings.Join(names, ", ") + "."
+	return "Videos are made by " + strings.Join(names, ", ") + "."
 }
 
-// greet says what a person at the terminal needs to know.
-func (h *house) greet(out io.Writer, addr net.Addr) {
-	url := h.url(addr)
+// printBanner prints what a person at the terminal needs to know.
+func (a *app) printBanner(out io.Writer, addr net.Addr) {
+	url := a.baseURL(addr)
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "Unireel %s listens on %s (data in %s)\n", Version(), url, h.folder.path)
-	fmt.Fprintf(&b, "%s\n", h.suppliers())
+	fmt.Fprintf(&b, "Unireel %s listens on %s (data in %s)\n", Version(), url, a.folder.path)
+	fmt.Fprintf(&b, "%s\n", a.describeSuppliers())
 
-	if h.secret != "" {
-		shown := h.secret
-		if h.cfg.BootstrapKey.Set() {
+	if a.firstKeySecret != "" {
+		shown := a.firstKeySecret
+		if a.cfg.BootstrapKey.Set() {
 			shown = "$UNIREEL_BOOTSTRAP_KEY"
 		} else {
-			fmt.Fprintf(&b, "\nYour API key, shown this once: %s\n", h.secret)
+			fmt.Fprintf(&b, "\nYour API key, shown this once: %s\n", a.firstKeySecret)
 		}
 
 		fmt.Fprintf(&b, `

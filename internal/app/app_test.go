@@ -22,11 +22,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// configured is a configuration on a fresh data folder and a free port.
-func configured(t *testing.T, flags ...string) config.Config {
+// testConfig returns a configuration with a new data folder and a free port.
+func testConfig(t *testing.T, flags ...string) config.Config {
 	t.Helper()
 
-	cfg, err := config.Plain(append([]string{"--data=" + filepath.Join(t.TempDir(), "d"), "--addr=127.0.0.1:0"}, flags...)...)
+	cfg, err := config.LoadFlagsOnly(append([]string{"--data=" + filepath.Join(t.TempDir(), "d"), "--addr=127.0.0.1:0"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,21 +34,21 @@ func configured(t *testing.T, flags ...string) config.Config {
 	return cfg
 }
 
-// onEach runs f with a configuration for each database.
-func onEach(t *testing.T, f func(t *testing.T, cfg config.Config)) {
+// forEachDatabase runs f with a configuration for each database.
+func forEachDatabase(t *testing.T, f func(t *testing.T, cfg config.Config)) {
 	t.Helper()
-	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) {
+	storetest.EachDatabase(t, migrateDatabase, func(t *testing.T, at storetest.Location) {
 		if at.Database == "" {
-			f(t, configured(t))
+			f(t, testConfig(t))
 			return
 		}
 
-		f(t, configured(t, "--database="+at.Database))
+		f(t, testConfig(t, "--database="+at.Database))
 	})
 }
 
-func migrated(ctx context.Context, database string) error {
-	cfg, err := config.Plain("--database=" + database)
+func migrateDatabase(ctx context.Context, database string) error {
+	cfg, err := config.LoadFlagsOnly("--database=" + database)
 	if err == nil {
 		_, _, err = Migrate(ctx, cfg)
 	}
@@ -56,28 +56,28 @@ func migrated(ctx context.Context, database string) error {
 	return err
 }
 
-// output may be written while it is read.
-type output struct {
+// syncBuffer is a buffer that is safe for concurrent use.
+type syncBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (o *output) Write(b []byte) (int, error) {
+func (o *syncBuffer) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	return o.text.Write(b)
 }
 
-func (o *output) String() string {
+func (o *syncBuffer) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	return o.text.String()
 }
 
-// running starts the house and returns its address and what ends it.
-func running(t *testing.T, cfg config.Config, out *output) (url string, stop func()) {
+// startApp starts the server and returns its URL and a function that stops it.
+func startApp(t *testing.T, cfg config.Config, out *syncBuffer) (url string, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 
@@ -93,28 +93,28 @@ func running(t *testing.T, cfg config.Config, out *output) (url string, stop fun
 				cancel()
 
 				if err := <-ended; err != nil {
-					t.Errorf("it ended with %v", err)
+					t.Errorf("the server returned %v", err)
 				}
 			}
 		}
 
 		select {
 		case err := <-ended:
-			t.Fatalf("it did not start: %v\n%s", err, out)
+			t.Fatalf("the server did not start: %v\n%s", err, out)
 		case <-tick.C:
 		}
 	}
 
 	cancel()
-	t.Fatal("it did not start in time")
+	t.Fatal("the server did not start in time")
 
 	return "", nil
 }
 
-func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
-	onEach(t, func(t *testing.T, cfg config.Config) {
-		out := &output{}
-		url, stop := running(t, cfg, out)
+func TestRunServesAndShutsDownCleanly(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, cfg config.Config) {
+		out := &syncBuffer{}
+		url, stop := startApp(t, cfg, out)
 
 		resp, err := http.Get(url + "/readyz")
 		if err != nil || resp.StatusCode != http.StatusOK {
@@ -125,8 +125,8 @@ func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
 
 		http.DefaultClient.CloseIdleConnections()
 
-		// The operator reaches the running house through its socket, whoever else does not.
-		rt, done, err := Operator(t.Context(), cfg)
+		// The operator reaches the running server through its socket; other users cannot.
+		rt, done, err := AdminTransport(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,17 +141,17 @@ func TestTheHouseRunsAndLeavesNothingRunning(t *testing.T) {
 		}
 
 		if _, err := lockFolder(cfg.Data); !errors.Is(err, errLocked) {
-			t.Errorf("a second process took the folder: %v", err)
+			t.Errorf("a second process locked the folder: %v", err)
 		}
 
 		stop()
 
 		if _, err := os.Stat(filepath.Join(cfg.Data, "unireel.sock")); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the socket was left: %v", err)
+			t.Errorf("the socket was left behind: %v", err)
 		}
 
-		// And when nothing runs, by taking the folder itself.
-		if rt, done, err = Operator(t.Context(), cfg); err != nil {
+		// When no server runs, AdminTransport locks the folder itself.
+		if rt, done, err = AdminTransport(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
 
@@ -188,10 +188,10 @@ func listAccounts(t *testing.T, rt http.RoundTripper) []string {
 	return names
 }
 
-func TestTheFirstKeyIsShownOnceAndNeverWritten(t *testing.T) {
-	onEach(t, func(t *testing.T, cfg config.Config) {
-		out := &output{}
-		_, stop := running(t, cfg, out)
+func TestFirstKeyIsPrintedOnceAndNotStored(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, cfg config.Config) {
+		out := &syncBuffer{}
+		_, stop := startApp(t, cfg, out)
 
 		p, err := config.ReadProfile(cfg.Data)
 		if err != nil {
@@ -205,22 +205,22 @@ func TestTheFirstKeyIsShownOnceAndNeverWritten(t *testing.T) {
 
 		stop()
 
-		again := &output{}
-		_, stop = running(t, cfg, again)
+		again := &syncBuffer{}
+		_, stop = startApp(t, cfg, again)
 		stop()
 
 		if strings.Contains(again.String(), key) {
 			t.Error("the first key was shown again")
 		}
 
-		if kept := everyKey(t, cfg); !strings.Contains(kept, "key_") || strings.Contains(kept, key) {
-			t.Errorf("the database has the key itself, or none: %q", kept)
+		if stored := storedKeys(t, cfg); !strings.Contains(stored, "key_") || strings.Contains(stored, key) {
+			t.Errorf("the database contains the key itself, or none: %q", stored)
 		}
 	})
 }
 
-// everyKey is all that the database keeps of keys, as it is kept.
-func everyKey(t *testing.T, cfg config.Config) (kept string) {
+// storedKeys returns everything that the database stores about keys, as text.
+func storedKeys(t *testing.T, cfg config.Config) (stored string) {
 	t.Helper()
 
 	if !cfg.Database.Set() {
@@ -239,41 +239,41 @@ func everyKey(t *testing.T, cfg config.Config) (kept string) {
 
 	defer func() { _ = conn.Close(context.Background()) }()
 
-	if err := conn.QueryRow(t.Context(), "SELECT STRING_AGG(k::text, ' ') FROM api_key AS k").Scan(&kept); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT STRING_AGG(k::text, ' ') FROM api_key AS k").Scan(&stored); err != nil {
 		t.Fatal(err)
 	}
 
-	return kept
+	return stored
 }
 
-// Two servers that start at the same time on a new database make one first account,
-// and one of them shows its key.
-func TestTwoHousesShareADatabase(t *testing.T) {
-	database := "--database=" + storetest.Migrated(t, migrated)
-	cfgs := []config.Config{configured(t, database), configured(t, database)}
-	outs := []*output{{}, {}}
+// Two servers that start at the same time on a new database create only one first
+// account, and only one of them shows its key.
+func TestTwoServersShareDatabase(t *testing.T) {
+	database := "--database=" + storetest.MigratedDatabase(t, migrateDatabase)
+	cfgs := []config.Config{testConfig(t, database), testConfig(t, database)}
+	outs := []*syncBuffer{{}, {}}
 	urls := make([]string, 2)
 	stops := make([]func(), 2)
 
-	var both sync.WaitGroup
+	var wg sync.WaitGroup
 	for i := range cfgs {
-		both.Go(func() { urls[i], stops[i] = running(t, cfgs[i], outs[i]) })
+		wg.Go(func() { urls[i], stops[i] = startApp(t, cfgs[i], outs[i]) })
 	}
 
-	both.Wait()
+	wg.Wait()
 
 	shown := 0
 
 	for i := range cfgs {
 		if urls[i] == "" {
-			t.Fatal("it did not start")
+			t.Fatal("the server did not start")
 		}
 
 		if p, err := config.ReadProfile(cfgs[i].Data); err == nil && p.Key.Set() && strings.Contains(outs[i].String(), p.Key.Reveal()) {
 			shown++
 		}
 
-		rt, done, err := Operator(t.Context(), cfgs[i])
+		rt, done, err := AdminTransport(t.Context(), cfgs[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,20 +296,20 @@ func TestTwoHousesShareADatabase(t *testing.T) {
 	}
 }
 
-func TestTheCurrencyIsForLife(t *testing.T) {
-	onEach(t, func(t *testing.T, cfg config.Config) {
-		out := &output{}
-		_, stop := running(t, cfg, out)
+func TestCurrencyCannotChange(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, cfg config.Config) {
+		out := &syncBuffer{}
+		_, stop := startApp(t, cfg, out)
 		stop()
 
 		cfg.Currency = "CNY"
-		if err := Run(t.Context(), cfg, &output{}); err == nil || !strings.Contains(err.Error(), "USD") {
+		if err := Run(t.Context(), cfg, &syncBuffer{}); err == nil || !strings.Contains(err.Error(), "USD") {
 			t.Errorf("another currency: %v", err)
 		}
 	})
 }
 
-func TestIDsGrow(t *testing.T) {
+func TestIDsAreMonotonic(t *testing.T) {
 	i := newIDs(func() time.Time { return time.UnixMilli(1) })
 	last := ""
 

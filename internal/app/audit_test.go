@@ -12,13 +12,13 @@ import (
 	"github.com/unireel/unireel/internal/config"
 )
 
-// operated is the operator's API of a running house.
-type operated struct {
+// adminClient sends requests to the operator's API of a running server.
+type adminClient struct {
 	t    *testing.T
 	http *http.Client
 }
 
-func (o operated) ask(method, path, body string) (int, string) {
+func (o adminClient) do(method, path, body string) (int, string) {
 	o.t.Helper()
 
 	r, err := http.NewRequestWithContext(context.Background(), method, "http://operator"+path, strings.NewReader(body))
@@ -41,10 +41,10 @@ func (o operated) ask(method, path, body string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// lines are the actions that the audit log tells of, newest first.
-func (o operated) lines() (actions []string, whole string) {
+// auditActions returns the actions in the audit log, newest first, and the whole log.
+func (o adminClient) auditActions() (actions []string, whole string) {
 	o.t.Helper()
-	_, body := o.ask("GET", "/admin/v1/audit?limit=100", "")
+	_, body := o.do("GET", "/admin/v1/audit?limit=100", "")
 
 	var log struct {
 		Data []struct{ Actor, Action, Object string }
@@ -64,9 +64,9 @@ func (o operated) lines() (actions []string, whole string) {
 	return actions, body
 }
 
-// changes are the operator's routes that change something, as openapi.yaml has them:
-// api's own test holds the two to each other.
-func changes(t *testing.T, url string) map[string]bool {
+// mutatingRoutes returns the operator's routes that change something, from openapi.yaml. A
+// test of package api checks that openapi.yaml lists every route.
+func mutatingRoutes(t *testing.T, url string) map[string]bool {
 	t.Helper()
 
 	resp, err := http.Get(url + "/openapi.json")
@@ -96,31 +96,31 @@ func changes(t *testing.T, url string) map[string]bool {
 	return found
 }
 
-// TestEveryChangeOfAnOperatorIsTold makes each change that an operator can make, on
-// the whole program, and wants one line of the audit log for it. A new route that
-// changes something fails this test until it is here.
-func TestEveryChangeOfAnOperatorIsTold(t *testing.T) {
-	onEach(t, func(t *testing.T, cfg config.Config) {
+// TestEveryAdminChangeIsAudited makes each change that an operator can make, on the whole
+// program, and expects one entry in the audit log for it. A new route that changes
+// something fails this test until it is added here.
+func TestEveryAdminChangeIsAudited(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, cfg config.Config) {
 		t.Setenv("FAR_KEY", "sk-hidden-supplier-key")
 
-		url, stop := running(t, cfg, &output{})
+		url, stop := startApp(t, cfg, &syncBuffer{})
 		defer stop()
 		defer http.DefaultClient.CloseIdleConnections()
 
-		rt, done, err := Operator(t.Context(), cfg)
+		rt, done, err := AdminTransport(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 
 		defer func() { _ = done() }()
 
-		o := operated{t, &http.Client{Transport: rt}}
-		left := changes(t, url)
+		o := adminClient{t, &http.Client{Transport: rt}}
+		untested := mutatingRoutes(t, url)
 		ids := map[string]string{}
 
 		for _, c := range []struct{ route, body, action, keep string }{
 			{"POST /admin/v1/upstreams", `{"name":"far","provider":"openai","base_url":"http://127.0.0.1:9","api_key_env":"FAR_KEY","settings":{"field.token":"hidden"},
-				"routes":[{"models":["wan2.6-video-1080p"],"as":"far-model"}]}`, "upstream.add", ""},
+				"routes":[{"models":["wan2.6-video-1080p"],"supplier_model":"far-model"}]}`, "upstream.add", ""},
 			{"POST /admin/v1/upstreams/{name}/pause", "", "upstream.pause", ""},
 			{"POST /admin/v1/accounts", `{"name":"studio","credit":"10"}`, "account.open", "account"},
 			{"POST /admin/v1/accounts/{id}/keys", `{"name":"laptop","secret":"sk-hidden-laptop-secret"}`, "key.issue", "key"},
@@ -135,14 +135,14 @@ func TestEveryChangeOfAnOperatorIsTold(t *testing.T) {
 			{"POST /admin/v1/upstreams/{name}/test", "", "upstream.test", ""},
 		} {
 			if c.action == "task.cancel" {
-				ids["task"] = waitingTask(t, url)
+				ids["task"] = createQueuedTask(t, url)
 			}
 
 			method, path, _ := strings.Cut(c.route, " ")
 
 			name := "far"
 			if c.action == "upstream.test" {
-				name = embedded // far does not answer, and nothing is changed by asking it
+				name = previewUpstream // far does not respond, and testing it changes nothing
 			}
 
 			for kind, id := range ids {
@@ -150,16 +150,16 @@ func TestEveryChangeOfAnOperatorIsTold(t *testing.T) {
 			}
 
 			path = strings.ReplaceAll(path, "{name}", name)
-			before, _ := o.lines()
-			status, answer := o.ask(method, path, c.body)
-			after, log := o.lines()
+			before, _ := o.auditActions()
+			status, answer := o.do(method, path, c.body)
+			after, log := o.auditActions()
 
 			if status != http.StatusOK {
 				t.Fatalf("%s: %d %s", c.route, status, answer)
 			}
 
 			if len(after) != len(before)+1 || after[0] != c.action {
-				t.Errorf("%s left %v behind %v", c.route, after, before)
+				t.Errorf("after %s the log has the actions %v, before %v", c.route, after, before)
 			}
 
 			if strings.Contains(log, "hidden") {
@@ -167,25 +167,25 @@ func TestEveryChangeOfAnOperatorIsTold(t *testing.T) {
 			}
 
 			if c.keep != "" {
-				var made struct{ ID string }
-				if err := json.Unmarshal([]byte(answer), &made); err != nil {
+				var created struct{ ID string }
+				if err := json.Unmarshal([]byte(answer), &created); err != nil {
 					t.Fatal(err)
 				}
 
-				ids[c.keep] = made.ID
+				ids[c.keep] = created.ID
 			}
 
-			delete(left, c.route)
+			delete(untested, c.route)
 		}
 
-		for route := range left {
-			t.Errorf("%s is not tried here: does it leave a line in the audit log?", route)
+		for route := range untested {
+			t.Errorf("%s is not tested here: does the audit log record it?", route)
 		}
 	})
 }
 
-// waitingTask orders a video that the paused supplier alone can make.
-func waitingTask(t *testing.T, url string) string {
+// createQueuedTask creates a task that only the paused supplier can serve.
+func createQueuedTask(t *testing.T, url string) string {
 	t.Helper()
 
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/video/generations", strings.NewReader(`{"model":"wan2.6-video-1080p","prompt":"it waits"}`))
@@ -202,10 +202,10 @@ func waitingTask(t *testing.T, url string) string {
 
 	defer func() { _ = resp.Body.Close() }()
 
-	var made struct{ ID string }
-	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || made.ID == "" {
-		t.Fatal(fmt.Errorf("order a video: %d %w", resp.StatusCode, err))
+	var created struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&created); err != nil || created.ID == "" {
+		t.Fatal(fmt.Errorf("create a task: %d %w", resp.StatusCode, err))
 	}
 
-	return made.ID
+	return created.ID
 }

@@ -13,72 +13,79 @@ import (
 	"github.com/unireel/unireel/internal/config"
 )
 
-// openBlobs opens the bucket that is configured, else the folder.
-func (h *house) openBlobs(ctx context.Context) error {
-	if h.cfg.Blob == (config.Bucket{}) {
-		blobs, err := fs.Open(h.folder.blobs(), time.Now)
+// openBlobs opens the configured bucket, or else the blobs in the data folder.
+func (a *app) openBlobs(ctx context.Context) error {
+	if a.cfg.Blob == (config.Bucket{}) {
+		blobs, err := fs.Open(a.folder.blobs(), time.Now)
 		if err != nil {
-			return fmt.Errorf("open the blobs in %s: %w", h.folder.path, err)
+			return fmt.Errorf("open the blobs in %s: %w", a.folder.path, err)
 		}
 
-		h.blobs = blobs
-		h.later(blobs.Close)
+		a.blobs = blobs
+		a.onClose(blobs.Close)
 
 		return nil
 	}
 
-	c := h.cfg.S3
+	c := a.cfg.S3
 
 	blobs, err := s3.Open(ctx, s3.Options{
-		Endpoint: c.Endpoint, Region: c.Region, AccessKey: c.AccessKey, SecretKey: c.SecretKey.Reveal(), Bucket: h.cfg.Blob.Name, Prefix: h.cfg.Blob.Prefix,
-		Addressing: s3.Addressing(c.Addressing), Presign: c.Presign, Now: time.Now,
+		Endpoint:   c.Endpoint,
+		Region:     c.Region,
+		AccessKey:  c.AccessKey,
+		SecretKey:  c.SecretKey.Reveal(),
+		Bucket:     a.cfg.Blob.Name,
+		Prefix:     a.cfg.Blob.Prefix,
+		Addressing: s3.Addressing(c.Addressing),
+		Presign:    c.Presign,
+		Now:        time.Now,
 	})
 	if err != nil {
-		return bucketTrouble(h.cfg, err)
+		return bucketError(a.cfg, err)
 	}
 
-	h.blobs = blobs
-	h.later(blobs.Close)
-	h.log.Info("videos and files are kept in a bucket", "bucket", h.cfg.Blob.String(), "endpoint", endpoint(h.cfg), "presign", c.Presign)
+	a.blobs = blobs
+	a.onClose(blobs.Close)
+	a.log.Info("videos and files are kept in a bucket", "bucket", a.cfg.Blob.String(), "endpoint", endpoint(a.cfg), "presign", c.Presign)
 
 	return nil
 }
 
-func endpoint(cfg config.Config) string { return cmp.Or(cfg.S3.Endpoint, s3.Amazon) }
+func endpoint(cfg config.Config) string { return cmp.Or(cfg.S3.Endpoint, s3.DefaultEndpoint) }
 
-// bucketTrouble names the knob that mends it, in one line, and what the store
-// itself said of it.
-func bucketTrouble(cfg config.Config, err error) error {
-	at := endpoint(cfg)
-	for _, trouble := range []struct {
-		kind       error
-		knob, mend string
+// bucketError returns a one-line error that names the option to fix and repeats what the
+// store said.
+func bucketError(cfg config.Config, err error) error {
+	storeURL := endpoint(cfg)
+	for _, hint := range []struct {
+		kind        error
+		option, fix string
 	}{
-		{s3.ErrNoBucket, "blob", fmt.Sprintf("there is no bucket %s at %s; make it there, or name another by --blob (UNIREEL_BLOB)", cfg.Blob.Name, at)},
-		{s3.ErrCredentials, "s3_access_key", fmt.Sprintf("%s does not know the access key, or its secret is another; set UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY", at)},
-		{s3.ErrDenied, "s3_access_key", fmt.Sprintf("the access key may not list, read, write and delete in %s; allow it, or set UNIREEL_S3_ACCESS_KEY to another", cfg.Blob)},
+		{s3.ErrNoBucket, "blob", fmt.Sprintf("there is no bucket %s at %s; create it there, or name another one with --blob (UNIREEL_BLOB)", cfg.Blob.Name, storeURL)},
+		{s3.ErrCredentials, "s3_access_key", fmt.Sprintf("%s does not know the access key, or its secret is wrong; set UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY", storeURL)},
+		{s3.ErrDenied, "s3_access_key", fmt.Sprintf("the access key may not list, read, write and delete in %s; grant it these rights, or set UNIREEL_S3_ACCESS_KEY to another key", cfg.Blob)},
 		{s3.ErrRegion, "s3_region", fmt.Sprintf("the bucket %s is not in the region %q; set --s3-region (UNIREEL_S3_REGION) to its own", cfg.Blob.Name, cfg.S3.Region)},
-		{s3.ErrUnreachable, "s3_endpoint", fmt.Sprintf("nothing answers as an S3 store at %s; start it, or correct --s3-endpoint (UNIREEL_S3_ENDPOINT)", at)},
+		{s3.ErrUnreachable, "s3_endpoint", fmt.Sprintf("nothing answers as an S3 store at %s; start it, or correct --s3-endpoint (UNIREEL_S3_ENDPOINT)", storeURL)},
 	} {
-		if errors.Is(err, trouble.kind) {
-			return fmt.Errorf("config: %s: %s (%w)", trouble.knob, trouble.mend, said{err, trouble.kind})
+		if errors.Is(err, hint.kind) {
+			return fmt.Errorf("config: %s: %s (%w)", hint.option, hint.fix, oneLineError{err, hint.kind})
 		}
 	}
 
-	return fmt.Errorf("config: blob: %s at %s cannot be used (%w)", cfg.Blob, at, said{err, nil})
+	return fmt.Errorf("config: blob: %s at %s cannot be used (%w)", cfg.Blob, storeURL, oneLineError{err, nil})
 }
 
-// said is the store's own word, in one line whatever it answers, without the
-// kind that is told already.
-type said struct{ word, kind error }
+// oneLineError is the store's own error message on one line, without the text of kind,
+// which the surrounding message already explains.
+type oneLineError struct{ err, kind error }
 
-func (s said) Error() string {
-	text := s.word.Error()
-	if s.kind != nil {
-		text = strings.Replace(text, s.kind.Error()+": ", "", 1)
+func (e oneLineError) Error() string {
+	text := e.err.Error()
+	if e.kind != nil {
+		text = strings.Replace(text, e.kind.Error()+": ", "", 1)
 	}
 
 	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 }
 
-func (s said) Unwrap() error { return s.word }
+func (e oneLineError) Unwrap() error { return e.err }

@@ -19,50 +19,60 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// engine shows dispatch to api, which must not know it.
-type engine struct{ h *house }
+// engine implements api.Engine with dispatch, which api must not import.
+type engine struct{ app *app }
 
-func (e engine) Live(task string) (api.Live, bool) {
-	progress, position, eta, ok := e.h.dispatch.Live(task)
-	return api.Live{Progress: progress, Position: position, ETA: eta}, ok
+func (e engine) Live(task string) (api.LiveStatus, bool) {
+	progress, position, eta, ok := e.app.dispatch.Live(task)
+	return api.LiveStatus{Progress: progress, Position: position, ETA: eta}, ok
 }
 
 func (e engine) Upstreams(ctx context.Context) ([]api.UpstreamStatus, error) {
-	list, err := e.h.dispatch.Upstreams(ctx)
+	list, err := e.app.dispatch.Upstreams(ctx)
 
 	var out []api.UpstreamStatus
 	for _, s := range list {
-		out = append(out, statusOf(s))
+		out = append(out, upstreamStatus(s))
 	}
 
 	return out, err
 }
 
-func statusOf(s dispatch.Status) api.UpstreamStatus {
-	gate := "open"
+func upstreamStatus(s dispatch.Status) api.UpstreamStatus {
+	submissions := "open"
 
 	switch {
-	case s.Wish == store.WishPause:
-		gate = "paused by the operator: what waits for it goes on waiting"
-	case s.Wish == store.WishDrain:
-		gate = "draining: what is in progress ends, nothing new is taken"
-	case s.Wish == store.WishRemove:
-		gate = "being removed: it goes when nothing of it is in progress"
-	case s.ParkedUntil > 0:
-		gate = "parked: " + s.ParkedWhy
-	case s.Shut:
-		gate = "shut: it is being found out whether a submission was taken"
+	case s.DesiredState == store.DesiredPaused:
+		submissions = "paused by the operator: tasks that wait for it keep waiting"
+	case s.DesiredState == store.DesiredDraining:
+		submissions = "draining: tasks in progress finish, nothing new is submitted"
+	case s.DesiredState == store.DesiredRemoved:
+		submissions = "being removed: it is deleted once none of its tasks is in progress"
+	case s.SuspendedUntil > 0:
+		submissions = "suspended: " + s.SuspendReason
+	case s.Blocked:
+		submissions = "blocked: it is not known yet whether the supplier accepted a submission"
 	}
 
 	return api.UpstreamStatus{
-		Name: s.Name, Provider: s.Provider, Models: append([]string{}, s.Models...), InProgress: int64(s.InProgress), Waiting: s.Waiting,
-		Limits: api.UpstreamLimits(s.Limits), Order: s.Order, Weight: s.Weight, Wish: string(s.Wish), Added: s.Added,
-		ParkedUntil: s.ParkedUntil / 1000, Gate: gate, LastError: s.LastError,
+		Name:           s.Name,
+		Provider:       s.Provider,
+		Models:         append([]string{}, s.Models...),
+		InProgress:     int64(s.InProgress),
+		Waiting:        s.Queued,
+		Limits:         api.UpstreamLimits(s.Limits),
+		Order:          s.Order,
+		Weight:         s.Weight,
+		DesiredState:   string(s.DesiredState),
+		Added:          s.Added,
+		SuspendedUntil: s.SuspendedUntil / 1000,
+		Submissions:    submissions,
+		LastError:      s.LastError,
 	}
 }
 
 func (e engine) TestUpstream(ctx context.Context, name string) error {
-	err := e.h.dispatch.TestUpstream(ctx, name)
+	err := e.app.dispatch.TestUpstream(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return api.ErrNoUpstream
 	}
@@ -70,28 +80,29 @@ func (e engine) TestUpstream(ctx context.Context, name string) error {
 	return err
 }
 
-// AddUpstream takes the key out of the set-up before anything is kept.
+// AddUpstream validates the setup and replaces the key in it by a reference to a file
+// before anything is stored.
 func (e engine) AddUpstream(ctx context.Context, setup []byte) (api.UpstreamStatus, error) {
-	refused := func(err error) (api.UpstreamStatus, error) {
+	invalid := func(err error) (api.UpstreamStatus, error) {
 		text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "config: "), "upstream add: ")
-		return api.UpstreamStatus{}, fault.New(fault.CodeInvalidValue, "upstream", sentence(text)).Because(err)
+		return api.UpstreamStatus{}, fault.New(fault.CodeInvalidValue, "upstream", capitalize(text)).WithCause(err)
 	}
-	if _, err := e.h.makeAdded(string(setup)); err != nil { // before its key is written anywhere
-		return refused(err)
-	}
-
-	if e.known(ctx, setup) {
-		return refused(dispatch.ErrExists)
+	if _, err := e.app.buildFromSetup(string(setup)); err != nil { // before the key is written anywhere
+		return invalid(err)
 	}
 
-	kept, err := e.h.keepKey(setup)
+	if e.upstreamExists(ctx, setup) {
+		return invalid(dispatch.ErrExists)
+	}
+
+	stored, err := e.app.storeKey(setup)
 	if err != nil {
-		return refused(err)
+		return invalid(err)
 	}
 
-	name, err := e.h.dispatch.AddUpstream(ctx, string(kept))
+	name, err := e.app.dispatch.AddUpstream(ctx, string(stored))
 	if errors.Is(err, dispatch.ErrExists) {
-		return refused(err)
+		return invalid(err)
 	}
 
 	if err != nil {
@@ -105,11 +116,12 @@ func (e engine) AddUpstream(ctx context.Context, setup []byte) (api.UpstreamStat
 		}
 	}
 
-	return api.UpstreamStatus{Name: name, Models: []string{}, Gate: "open"}, err
+	return api.UpstreamStatus{Name: name, Models: []string{}, Submissions: "open"}, err
 }
 
-// sentence begins with a capital letter, unless with the name of a key.
-func sentence(text string) string {
+// capitalize makes text a sentence. The first letter becomes a capital unless the first
+// word is the name of a key.
+func capitalize(text string) string {
 	if first, _, _ := strings.Cut(text, " "); !strings.ContainsAny(first, "_:[") {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
@@ -117,27 +129,27 @@ func sentence(text string) string {
 	return text + "."
 }
 
-// known says whether there is an upstream of the set-up's name.
-func (e engine) known(ctx context.Context, setup []byte) bool {
-	var named struct {
+// upstreamExists reports whether there is an upstream with the setup's name.
+func (e engine) upstreamExists(ctx context.Context, setup []byte) bool {
+	var parsed struct {
 		Name string `json:"name"`
 	}
 
-	list, err := e.h.dispatch.Upstreams(ctx)
+	list, err := e.app.dispatch.Upstreams(ctx)
 
-	return json.Unmarshal(setup, &named) == nil && err == nil && slices.ContainsFunc(list, func(s dispatch.Status) bool { return s.Name == named.Name })
+	return json.Unmarshal(setup, &parsed) == nil && err == nil && slices.ContainsFunc(list, func(s dispatch.Status) bool { return s.Name == parsed.Name })
 }
 
-// wishes are the words of the API for what the table keeps.
-var wishes = map[string]store.Wish{"pause": store.WishPause, "resume": store.WishServe, "drain": store.WishDrain, "remove": store.WishRemove}
+// desiredStates maps the actions of the API to the states that the table stores.
+var desiredStates = map[string]store.DesiredState{"pause": store.DesiredPaused, "resume": store.DesiredServing, "drain": store.DesiredDraining, "remove": store.DesiredRemoved}
 
-func (e engine) WishUpstream(ctx context.Context, name, wish string) error {
-	err := e.h.dispatch.WishUpstream(ctx, name, wishes[wish])
+func (e engine) SetDesiredState(ctx context.Context, name, action string) error {
+	err := e.app.dispatch.SetDesiredState(ctx, name, desiredStates[action])
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return api.ErrNoUpstream
 	case errors.Is(err, dispatch.ErrConfigured):
-		return fault.New(fault.CodeInvalidValue, "name", name+" stands in the configuration: drain it, take it out there, and start the server again.")
+		return fault.New(fault.CodeInvalidValue, "name", name+" is in the configuration: drain it, remove it there, and restart the server.")
 	case errors.Is(err, dispatch.ErrEmbedded):
 		return fault.New(fault.CodeInvalidValue, "name", name+" is the embedded renderer, which is always there.")
 	}
@@ -151,87 +163,105 @@ func (e engine) Routes(ctx context.Context) ([]api.ModelRoutes, error) {
 		return nil, err
 	}
 
-	stands := map[string]api.UpstreamStatus{}
+	statusByName := map[string]api.UpstreamStatus{}
 	for _, u := range list {
-		stands[u.Name] = u
+		statusByName[u.Name] = u
 	}
 
-	ways := map[string][]api.ModelsRoute{}
+	routes := map[string][]api.ModelRoute{}
 
-	for _, w := range e.h.dispatch.Ways() {
-		u := stands[w.Upstream]
-		of := w.Model + " " + string(w.Mode)
-		ways[of] = append(ways[of], api.ModelsRoute{
-			Upstream: w.Upstream, Provider: u.Provider, As: w.As, Order: w.Order, Weight: w.Weight, Lacks: append([]catalog.Feature{}, w.Lacks...), Wish: u.Wish, Gate: u.Gate,
+	for _, route := range e.app.dispatch.Routes() {
+		u := statusByName[route.Upstream]
+		key := route.Model + " " + string(route.Mode)
+		routes[key] = append(routes[key], api.ModelRoute{
+			Upstream:      route.Upstream,
+			Provider:      u.Provider,
+			SupplierModel: route.SupplierModel,
+			Order:         route.Order,
+			Weight:        route.Weight,
+			Unsupported:   append([]catalog.Feature{}, route.Unsupported...),
+			DesiredState:  u.DesiredState,
+			Submissions:   u.Submissions,
 		})
 	}
 
-	var all []api.ModelRoutes
+	var result []api.ModelRoutes
 
-	for _, m := range e.h.catalog.Models() {
+	for _, m := range e.app.catalog.Models() {
 		for _, mode := range m.ModeList() {
-			all = append(all, api.ModelRoutes{Model: m.ID, Mode: mode, Routes: append([]api.ModelsRoute{}, ways[m.ID+" "+string(mode)]...)})
+			result = append(result, api.ModelRoutes{Model: m.ID, Mode: mode, Routes: append([]api.ModelRoute{}, routes[m.ID+" "+string(mode)]...)})
 		}
 	}
 
-	return all, nil
+	return result, nil
 }
 
 func (e engine) Thumbnail(ctx context.Context, task string) error {
-	return e.h.dispatch.Thumbnail(ctx, task)
+	return e.app.dispatch.Thumbnail(ctx, task)
 }
 
-// Gauges are none: dispatch registers its own metrics.
+// Gauges returns none, because dispatch registers its own metrics.
 func (engine) Gauges() []api.Gauge { return nil }
 
-// stopped is what there is to know while no server runs.
-type stopped struct{ upstreams []config.Upstream }
+// offlineEngine implements api.Engine while no server runs. It knows only the
+// configuration.
+type offlineEngine struct{ upstreams []config.Upstream }
 
-func (stopped) Live(string) (api.Live, bool) { return api.Live{}, false }
-func (stopped) Gauges() []api.Gauge          { return nil }
+func (offlineEngine) Live(string) (api.LiveStatus, bool) { return api.LiveStatus{}, false }
+func (offlineEngine) Gauges() []api.Gauge                { return nil }
 
-func (stopped) Thumbnail(context.Context, string) error { return store.ErrNotFound }
+func (offlineEngine) Thumbnail(context.Context, string) error { return store.ErrNotFound }
 
-func (s stopped) Upstreams(context.Context) ([]api.UpstreamStatus, error) {
+func (e offlineEngine) Upstreams(context.Context) ([]api.UpstreamStatus, error) {
 	var out []api.UpstreamStatus
-	for _, u := range s.upstreams {
-		out = append(out, api.UpstreamStatus{Name: u.Name, Provider: u.Provider, Models: u.Models, Limits: api.UpstreamLimits(u.Limits), Gate: "no server is running"})
+	for _, u := range e.upstreams {
+		out = append(out, api.UpstreamStatus{
+			Name:        u.Name,
+			Provider:    u.Provider,
+			Models:      u.Models,
+			Limits:      api.UpstreamLimits(u.Limits),
+			Submissions: "no server is running",
+		})
 	}
 
 	return out, nil
 }
 
-func (stopped) TestUpstream(context.Context, string) error {
-	return errors.New("no server is running; start it with unireel serve")
+func (offlineEngine) TestUpstream(context.Context, string) error {
+	return errors.New("no server is running; start one with unireel serve")
 }
 
-// errStopped is why nothing can be changed at an upstream that nobody serves.
-func errStopped() *fault.Fault {
-	return fault.New(fault.CodeUnavailable, "", "No server is running; start it with unireel serve.")
+// errNoServer is the error of changes that need a running server.
+func errNoServer() *fault.Fault {
+	return fault.New(fault.CodeUnavailable, "", "No server is running; start one with unireel serve.")
 }
 
-func (stopped) AddUpstream(context.Context, []byte) (api.UpstreamStatus, error) {
-	return api.UpstreamStatus{}, errStopped()
+func (offlineEngine) AddUpstream(context.Context, []byte) (api.UpstreamStatus, error) {
+	return api.UpstreamStatus{}, errNoServer()
 }
 
-func (stopped) WishUpstream(context.Context, string, string) error { return errStopped() }
+func (offlineEngine) SetDesiredState(context.Context, string, string) error { return errNoServer() }
 
-func (stopped) Routes(context.Context) ([]api.ModelRoutes, error) { return nil, errStopped() }
+func (offlineEngine) Routes(context.Context) ([]api.ModelRoutes, error) { return nil, errNoServer() }
 
-// shipped gives checkout the references that ship with the program.
-func shipped() []checkout.Sample {
+// builtinSamples returns the embedded sample references, for checkout.
+func builtinSamples() []checkout.Sample {
 	var list []checkout.Sample
 	for _, s := range sample.List() {
 		list = append(list, checkout.Sample{
-			ID: s.ID, Name: s.Name, Kind: s.Kind, Type: s.Type, Bytes: s.Bytes,
-			Open: func() (io.ReadSeekCloser, error) { return openSample(s) },
+			ID:    s.ID,
+			Name:  s.Name,
+			Kind:  s.Kind,
+			Type:  s.Type,
+			Bytes: s.Bytes,
+			Open:  func() (io.ReadSeekCloser, error) { return openSample(s) },
 		})
 	}
 
 	return list
 }
 
-// openSample reads an embedded file as a blob.
+// openSample opens an embedded sample as a blob.
 func openSample(s sample.Sample) (blob.Reader, error) {
 	f, err := sample.Files().Open(s.Name)
 	if err != nil {
@@ -240,15 +270,15 @@ func openSample(s sample.Sample) (blob.Reader, error) {
 
 	r, ok := f.(io.ReadSeekCloser)
 	if !ok {
-		return nil, errors.New("an embedded file that cannot seek")
+		return nil, errors.New("an embedded file cannot seek")
 	}
 
-	return sized{r, s.Bytes}, nil
+	return sizedReader{r, s.Bytes}, nil
 }
 
-type sized struct {
+type sizedReader struct {
 	io.ReadSeekCloser
 	size int64
 }
 
-func (s sized) Size() int64 { return s.size }
+func (s sizedReader) Size() int64 { return s.size }

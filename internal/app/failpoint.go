@@ -2,9 +2,9 @@
 
 package app
 
-// failPoint does nothing in the program that is shipped; builds with the tag
-// failpoint die at a named line.
+// failPoint does nothing in the released program. In builds with the tag failpoint it
+// kills the process at a chosen point.
 func failPoint(string) {}
 
-// haste is none in the program that is shipped.
-func haste() int64 { return 1 }
+// recoverySpeedup is 1 in the released program: recovery takes its normal time.
+func recoverySpeedup() int64 { return 1 }

@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-var passed atomic.Int64
+var hits atomic.Int64
 
-// failPoint kills this process, as kill -9 would, when it comes for the n-th
-// time to the line that UNIREEL_FAILPOINT names: "after-submit" or
-// "after-submit:3". Only test builds have it.
+// failPoint kills this process, as kill -9 would, when it reaches the point that
+// UNIREEL_FAILPOINT names for the n-th time: "after-submit" or "after-submit:3". Only
+// test builds contain it.
 func failPoint(name string) {
 	want, nth, _ := strings.Cut(os.Getenv("UNIREEL_FAILPOINT"), ":")
 	if want != name {
@@ -24,14 +24,15 @@ func failPoint(name string) {
 	if err != nil {
 		n = 1
 	}
-	if passed.Add(1) == n {
+	if hits.Add(1) == n {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way
+		select {} // until the signal arrives
 	}
 }
 
-// haste divides the times of a rescue by UNIREEL_HASTE.
-func haste() int64 {
-	n, _ := strconv.ParseInt(os.Getenv("UNIREEL_HASTE"), 10, 64)
+// recoverySpeedup returns the number by which the delays of a recovery are divided, from
+// UNIREEL_RECOVERY_SPEEDUP.
+func recoverySpeedup() int64 {
+	n, _ := strconv.ParseInt(os.Getenv("UNIREEL_RECOVERY_SPEEDUP"), 10, 64)
 	return max(1, n)
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// folder is the data folder: everything that a single node keeps. Whoever holds
-// its lock is the only process that opens the database.
+// folder is the data folder, which holds everything that a single server stores. Only the
+// process that holds its lock opens the database in it.
 type folder struct {
 	path string
 	lock *os.File
@@ -21,15 +21,15 @@ func (f folder) blobs() string    { return filepath.Join(f.path, "blobs") }
 func (f folder) scratch() string  { return filepath.Join(f.path, "scratch") }
 func (f folder) socket() string   { return filepath.Join(f.path, "unireel.sock") }
 
-// errLocked says that a server, or an operator's command, has the folder.
+// errLocked reports that a server or an operator's command holds the folder's lock.
 var errLocked = errors.New("the data folder is in use")
 
-// lockFolder makes the folder if it is missing, readable by its owner only, and
-// takes its lock for the life of the process.
+// lockFolder creates the folder if it is missing, readable only by its owner, and locks
+// it for the life of the process.
 func lockFolder(path string) (folder, error) {
 	f := folder{path: path}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return f, fmt.Errorf("the data folder %s cannot be made: %w; choose another with --data or UNIREEL_DATA", path, err)
+		return f, fmt.Errorf("the data folder %s cannot be created: %w; choose another with --data or UNIREEL_DATA", path, err)
 	}
 
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -54,7 +54,7 @@ func lockFolder(path string) (folder, error) {
 
 	for _, dir := range []string{f.blobs(), f.scratch()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return f, errors.Join(fmt.Errorf("make %s: %w", dir, err), f.unlock())
+			return f, errors.Join(fmt.Errorf("create %s: %w", dir, err), f.unlock())
 		}
 	}
 

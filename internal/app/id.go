@@ -8,8 +8,8 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// ids makes ids that sort by their time of making: a prefix and a ULID. Within
-// one millisecond they still grow, so that lists keep the order of creation.
+// ids generates ids that sort by the time of their creation: a prefix and a ULID. Ids
+// created within one millisecond also increase, so that lists keep the order of creation.
 type ids struct {
 	mu      sync.Mutex
 	entropy *ulid.MonotonicEntropy
@@ -20,7 +20,7 @@ func newIDs(now func() time.Time) *ids {
 	return &ids{entropy: ulid.Monotonic(rand.Reader, 0), now: now}
 }
 
-// New makes an id such as "task_01KB...". It is safe for use at the same time.
+// New returns a new id such as "task_01KB...". It is safe for concurrent use.
 func (i *ids) New(prefix string) string {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// Migrate brings the configured database's schema up to this program's version
-// and says from which version to which. A SQLite file's folder is locked for it.
+// Migrate migrates the schema of the configured database to the version of this program
+// and returns the versions before and after. For SQLite it locks the data folder.
 func Migrate(ctx context.Context, cfg config.Config) (from, to int64, err error) {
 	o := store.Options{Database: cfg.Database.Reveal()}
 	if o.Database == "" {

@@ -20,155 +20,179 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// upstreams makes every configured upstream, and the embedded one. Previews
-// stand in for the real thing only as long as no supplier was ever configured.
-func (h *house) upstreams(ctx context.Context) ([]dispatch.Upstream, error) {
-	had, err := h.store.Upstreams(ctx)
+// buildUpstreams builds the embedded upstream and every configured one. Previews replace
+// real videos only as long as no supplier was ever configured: the database remembers
+// upstreams of earlier starts, so that a lost setting does not turn paid videos into
+// previews.
+func (a *app) buildUpstreams(ctx context.Context) ([]dispatch.Upstream, error) {
+	stored, err := a.store.Upstreams(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	for _, u := range had {
+	for _, u := range stored {
 		if u.Setup != "" {
-			h.added = append(h.added, u.ID+" (added while a server ran)")
+			a.runtimeUpstreams = append(a.runtimeUpstreams, u.ID+" (added while a server ran)")
 		}
 	}
 
-	h.standIn = len(h.cfg.Upstreams) == 0 && !slices.ContainsFunc(had, func(u store.Upstream) bool { return u.ID != embedded })
-	list := []config.Upstream{{Name: embedded, Provider: embedded, Limits: config.Limits{InProgress: h.cfg.Renders}, Settings: map[string]string{
-		"parallel": fmt.Sprint(h.cfg.Renders), "ffmpeg": h.cfg.FFmpeg, "ffprobe": beside(h.cfg.FFmpeg, "ffprobe"), "font": h.cfg.Font,
+	a.previewFallback = len(a.cfg.Upstreams) == 0 && !slices.ContainsFunc(stored, func(u store.Upstream) bool { return u.ID != previewUpstream })
+	preview := []config.Upstream{{Name: previewUpstream, Provider: previewUpstream, Limits: config.Limits{InProgress: a.cfg.Renders}, Settings: map[string]string{
+		"parallel": fmt.Sprint(a.cfg.Renders), "ffmpeg": a.cfg.FFmpeg, "ffprobe": siblingProgram(a.cfg.FFmpeg, "ffprobe"), "font": a.cfg.Font,
 	}}}
 
-	var made []dispatch.Upstream
+	var built []dispatch.Upstream
 
-	for _, u := range append(list, h.cfg.Upstreams...) {
-		up, err := h.upstream(u)
+	for _, u := range append(preview, a.cfg.Upstreams...) {
+		upstream, err := a.buildUpstream(u)
 		if err != nil {
 			return nil, err
 		}
 
-		made = append(made, up)
+		built = append(built, upstream)
 	}
 
-	return made, nil
+	return built, nil
 }
 
-// upstream makes one of what is configured. Whatever is wrong with it is said with
-// the place to mend it.
-func (h *house) upstream(u config.Upstream) (dispatch.Upstream, error) {
-	wrong := func(err error) (dispatch.Upstream, error) {
-		where := ""
-		if u.Where != "" {
-			where = u.Where + ": "
+// buildUpstream builds one configured upstream. An error names the place in the
+// configuration that must be fixed.
+func (a *app) buildUpstream(u config.Upstream) (dispatch.Upstream, error) {
+	invalid := func(err error) (dispatch.Upstream, error) {
+		source := ""
+		if u.Source != "" {
+			source = u.Source + ": "
 		}
 
 		text := strings.TrimPrefix(err.Error(), "upstream "+u.Name+": ")
 
-		return dispatch.Upstream{}, fmt.Errorf("config: %supstream %s: %s", where, u.Name, text)
+		return dispatch.Upstream{}, fmt.Errorf("config: %supstream %s: %s", source, u.Name, text)
 	}
 
-	kind, err := kindOf(u.Provider)
+	kind, err := findDriver(u.Provider)
 	if err != nil {
-		return wrong(err)
+		return invalid(err)
 	}
 
 	if u.BaseURL == "" {
-		u.BaseURL = kind.Home
+		u.BaseURL = kind.DefaultBaseURL
 	}
 
-	routes, err := h.routes(u)
+	routes, err := a.buildRoutes(u)
 	switch {
 	case err != nil:
-		return wrong(err)
-	case !kind.Keyless && kind.Name != embedded && !u.APIKey.Set():
-		return wrong(errors.New("has no key; add api_key, api_key_env or api_key_file"))
-	case kind.Name != embedded && u.BaseURL == "":
-		return wrong(fmt.Errorf("has no address; add base_url, such as %q", "http://10.0.0.8:8000"))
+		return invalid(err)
+	case !kind.KeyOptional && kind.Name != previewUpstream && !u.APIKey.Set():
+		return invalid(errors.New("has no key; add api_key, api_key_env or api_key_file"))
+	case kind.Name != previewUpstream && u.BaseURL == "":
+		return invalid(fmt.Errorf("has no address; add base_url, such as %q", "http://10.0.0.8:8000"))
 	}
 
-	private := filepath.Join(h.folder.scratch(), "upstream-"+u.Name)
-	if err := os.MkdirAll(private, 0o700); err != nil {
+	workDir := filepath.Join(a.folder.scratch(), "upstream-"+u.Name)
+	if err := os.MkdirAll(workDir, 0o700); err != nil {
 		return dispatch.Upstream{}, err
 	}
 
-	client, submit := provider.NewClients(nil)
+	client, submit := provider.NewHTTPClients(nil)
 
 	p, err := kind.New(provider.Options{
-		Upstream: u.Name, BaseURL: u.BaseURL, Secret: u.APIKey.Reveal(), Settings: u.Settings, Client: client, Submit: submit,
-		Folder: private, Now: time.Now, Log: h.log.With("upstream", u.Name),
+		Upstream:         u.Name,
+		BaseURL:          u.BaseURL,
+		Secret:           u.APIKey.Reveal(),
+		Settings:         u.Settings,
+		HTTPClient:       client,
+		SubmitHTTPClient: submit,
+		Folder:           workDir,
+		Now:              time.Now,
+		Log:              a.log.With("upstream", u.Name),
 	})
 	if err != nil {
-		return wrong(err)
+		return invalid(err)
 	}
 
-	if c, ok := p.(provider.Closer); ok && u.Name == embedded {
-		h.later(c.Close)
+	if c, ok := p.(provider.Closer); ok && u.Name == previewUpstream {
+		a.onClose(c.Close)
 	}
 
 	return dispatch.Upstream{
-		Name: u.Name, Kind: kind, Provider: p, Models: u.Models, Limits: dispatch.Limits(u.Limits), Order: u.Order, Weight: u.Weight, Routes: routes,
+		Name:     u.Name,
+		Driver:   kind,
+		Provider: p,
+		Models:   u.Models,
+		Limits:   dispatch.Limits(u.Limits),
+		Order:    u.Order,
+		Weight:   u.Weight,
+		Routes:   routes,
 	}, nil
 }
 
-// kindOf is the provider of a name. The embedded one is not to be had twice.
-func kindOf(name string) (provider.Kind, error) {
+// findDriver returns the driver with a name. An error does not suggest the embedded one,
+// which cannot be configured a second time.
+func findDriver(name string) (provider.Driver, error) {
 	var names []string
 
-	for _, kind := range all.Kinds() {
+	for _, kind := range all.Drivers() {
 		if kind.Name == name {
 			return kind, nil
 		}
 
-		if kind.Name != embedded {
+		if kind.Name != previewUpstream {
 			names = append(names, kind.Name)
 		}
 	}
 
 	hint := ""
-	if near, ok := catalog.Nearest(name, names); ok {
-		hint = fmt.Sprintf("did you mean %s? ", near)
+	if suggestion, ok := catalog.Nearest(name, names); ok {
+		hint = fmt.Sprintf("did you mean %s? ", suggestion)
 	}
 
-	return provider.Kind{}, fmt.Errorf("there is no provider %q; %sthere are %s", name, hint, strings.Join(names, ", "))
+	return provider.Driver{}, fmt.Errorf("there is no provider %q; %sthere are %s", name, hint, strings.Join(names, ", "))
 }
 
-// routes turns what the operator said of models into dispatch's terms.
-func (h *house) routes(u config.Upstream) ([]dispatch.Route, error) {
+// buildRoutes converts the configured routes to dispatch's type and checks them.
+func (a *app) buildRoutes(u config.Upstream) ([]dispatch.Route, error) {
 	var routes []dispatch.Route
 
 	for i, r := range u.Routes {
 		for _, name := range r.Models {
-			if _, ok := h.catalog.Model(name); !ok && !slices.Contains(h.catalog.Families(), name) {
+			if _, ok := a.catalog.Model(name); !ok && !slices.Contains(a.catalog.Families(), name) {
 				return nil, fmt.Errorf("routes[%d]: there is no model or family %q", i, name)
 			}
 		}
 
-		supply := catalog.Supply{
-			Model: r.As, Sizes: r.Sizes, Seconds: r.Seconds, PromptMax: r.PromptMax, Images: r.Images, Videos: r.Videos, References: r.References,
+		capability := catalog.Capability{
+			SupplierModel: r.SupplierModel,
+			Sizes:         r.Sizes,
+			Seconds:       r.Seconds,
+			PromptMax:     r.PromptMax,
+			Images:        r.Images,
+			Videos:        r.Videos,
+			References:    r.References,
 		}
-		for _, lack := range r.Lacks {
-			supply.Lacks = append(supply.Lacks, catalog.Feature(lack))
+		for _, feature := range r.Unsupported {
+			capability.Unsupported = append(capability.Unsupported, catalog.Feature(feature))
 		}
 
-		whole := supply
+		checked := capability
 
-		whole.Model = cmp.Or(r.As, "-") // without one it is the model file's
-		if err := whole.Check(); err != nil {
+		checked.SupplierModel = cmp.Or(r.SupplierModel, "-") // without one the model file's name is used
+		if err := checked.Validate(); err != nil {
 			return nil, fmt.Errorf("routes[%d]: %w", i, err)
 		}
 
-		routes = append(routes, dispatch.Route{Models: r.Models, Supply: supply, Order: r.Order, Weight: r.Weight})
+		routes = append(routes, dispatch.Route{Models: r.Models, Capability: capability, Order: r.Order, Weight: r.Weight})
 	}
 
 	return routes, nil
 }
 
-// added is where the key of an upstream lies that was added with its value.
-const added = "secrets"
+// secretsDir is the folder that holds the keys of upstreams that were added with the
+// key's value.
+const secretsDir = "secrets"
 
-// keepKey takes the value of a key out of a set-up, since the database holds no
-// secret: it is written to the data folder, where only this host can read it.
-func (h *house) keepKey(setup []byte) ([]byte, error) {
+// storeKey moves the value of a key from a setup to a file, because the database holds no
+// secret. The file is in the data folder, where only this host can read it.
+func (a *app) storeKey(setup []byte) ([]byte, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(setup, &fields); err != nil {
 		return nil, errors.New("want a JSON object with the keys of an upstream")
@@ -179,23 +203,23 @@ func (h *house) keepKey(setup []byte) ([]byte, error) {
 		return setup, nil
 	}
 
-	if h.cfg.Database.Set() {
+	if a.cfg.Database.Set() {
 		return nil, errors.New("api_key: several servers may share this database, and each must find the key on its own host; give api_key_env or api_key_file")
 	}
 
-	u, err := h.cfg.ParseUpstream(setup, "upstream add")
+	u, err := a.cfg.ParseUpstream(setup, "upstream add")
 	if err != nil {
 		return nil, err
 	}
 
-	folder := filepath.Join(h.folder.path, added)
+	folder := filepath.Join(a.folder.path, secretsDir)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("keep the key: %w", err)
+		return nil, fmt.Errorf("store the key: %w", err)
 	}
 
-	path := h.keyFile(u.Name)
+	path := a.keyFile(u.Name)
 	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
-		return nil, fmt.Errorf("keep the key: %w", err)
+		return nil, fmt.Errorf("store the key: %w", err)
 	}
 
 	delete(fields, "api_key")
@@ -204,27 +228,27 @@ func (h *house) keepKey(setup []byte) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-func (h *house) keyFile(upstream string) string {
-	return filepath.Join(h.folder.path, added, upstream+".key")
+func (a *app) keyFile(upstream string) string {
+	return filepath.Join(a.folder.path, secretsDir, upstream+".key")
 }
 
-// forgetKey deletes the key that was kept for an upstream which was removed.
-func (h *house) forgetKey(upstream string) {
-	if err := os.Remove(h.keyFile(upstream)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		h.log.Error("cannot delete the key of a removed upstream", "upstream", upstream, "error", err)
+// deleteKey deletes the stored key of an upstream that was removed.
+func (a *app) deleteKey(upstream string) {
+	if err := os.Remove(a.keyFile(upstream)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		a.log.Error("cannot delete the key of a removed upstream", "upstream", upstream, "error", err)
 	}
 }
 
-// makeAdded makes an upstream of the set-up that it was added with.
-func (h *house) makeAdded(setup string) (dispatch.Upstream, error) {
-	u, err := h.cfg.ParseUpstream([]byte(setup), "upstream add")
+// buildFromSetup builds an upstream from the setup with which it was added.
+func (a *app) buildFromSetup(setup string) (dispatch.Upstream, error) {
+	u, err := a.cfg.ParseUpstream([]byte(setup), "upstream add")
 	if err != nil {
 		return dispatch.Upstream{}, err
 	}
 
-	if u.Provider == embedded {
+	if u.Provider == previewUpstream {
 		return dispatch.Upstream{}, errors.New("the embedded renderer is always there; set --renders to change it")
 	}
 
-	return h.upstream(u)
+	return a.buildUpstream(u)
 }

@@ -9,15 +9,15 @@ import (
 )
 
 var (
-	target  = regexp.MustCompile(`(?m)^([a-z][a-z-]*):`)
-	inline  = regexp.MustCompile("`([^`\n]+)`")
-	makes   = regexp.MustCompile(`(?:^|[;&]\s*|\$ )make ([a-z][a-z-]*)`)
-	script  = regexp.MustCompile(`(?:^|[\s;&])(?:\./)?(scripts/[\w.-]+|\.ci/[\w.-]+)`)
-	release = regexp.MustCompile(`(?m)^go_version=([0-9.]+)$`)
-	wanted  = regexp.MustCompile(`(?m)^go ([0-9.]+)$`)
+	targetPattern      = regexp.MustCompile(`(?m)^([a-z][a-z-]*):`)
+	inlineCodePattern  = regexp.MustCompile("`([^`\n]+)`")
+	makePattern        = regexp.MustCompile(`(?:^|[;&]\s*|\$ )make ([a-z][a-z-]*)`)
+	scriptPattern      = regexp.MustCompile(`(?:^|[\s;&])(?:\./)?(scripts/[\w.-]+|\.ci/[\w.-]+)`)
+	pinnedGoPattern    = regexp.MustCompile(`(?m)^go_version=([0-9.]+)$`)
+	goDirectivePattern = regexp.MustCompile(`(?m)^go ([0-9.]+)$`)
 )
 
-// TestCommandsExist holds the pages to what can really be typed.
+// TestCommandsExist checks that every make target and script that a page names exists.
 func TestCommandsExist(t *testing.T) {
 	all := files(t)
 	for name, text := range all {
@@ -25,29 +25,29 @@ func TestCommandsExist(t *testing.T) {
 			continue
 		}
 
-		for _, said := range unknown(string(text), string(all["Makefile"]), all) {
-			t.Errorf("%s says %q, which does not exist", name, said)
+		for _, command := range unknownCommands(string(text), string(all["Makefile"]), all) {
+			t.Errorf("%s names %q, which does not exist", name, command)
 		}
 	}
 }
 
-// unknown lists the make targets and scripts that a page names and nobody has.
-func unknown(page, makefile string, all map[string][]byte) []string {
+// unknownCommands lists the make targets and scripts that a page names and that do not exist.
+func unknownCommands(page, makefile string, all map[string][]byte) []string {
 	targets := map[string]bool{}
-	for _, m := range target.FindAllStringSubmatch(makefile, -1) {
+	for _, m := range targetPattern.FindAllStringSubmatch(makefile, -1) {
 		targets[m[1]] = true
 	}
 
 	var found []string
 
 	for _, line := range commands(page) {
-		for _, m := range makes.FindAllStringSubmatch(line, -1) {
+		for _, m := range makePattern.FindAllStringSubmatch(line, -1) {
 			if !targets[m[1]] {
 				found = append(found, "make "+m[1])
 			}
 		}
 
-		for _, m := range script.FindAllStringSubmatch(line, -1) {
+		for _, m := range scriptPattern.FindAllStringSubmatch(line, -1) {
 			if _, ok := all[m[1]]; !ok {
 				found = append(found, m[1])
 			}
@@ -57,7 +57,7 @@ func unknown(page, makefile string, all map[string][]byte) []string {
 	return found
 }
 
-// commands gives a page's fenced lines and what stands between backquotes.
+// commands returns a page's lines in fenced blocks and its inline code.
 func commands(page string) []string {
 	var all []string
 
@@ -71,7 +71,7 @@ func commands(page string) []string {
 		case fenced:
 			all = append(all, line)
 		default:
-			for _, m := range inline.FindAllStringSubmatch(line, -1) {
+			for _, m := range inlineCodePattern.FindAllStringSubmatch(line, -1) {
 				all = append(all, m[1])
 			}
 		}
@@ -84,28 +84,28 @@ func TestCommandsRule(t *testing.T) {
 	page := "Please make sure of `make demo` and `make tea`.\n```sh\n$ make test && make coffee\nscripts/setup demo\n./scripts/gone\n```\nmake nothing\n"
 	makefile := "demo: x ## y\n\tmake tea\ntest:\n"
 
-	got := unknown(page, makefile, map[string][]byte{"scripts/setup": nil})
+	got := unknownCommands(page, makefile, map[string][]byte{"scripts/setup": nil})
 	if diff := cmp.Diff([]string{"make tea", "make coffee", "scripts/gone"}, got); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
 }
 
-// TestSetupFetchesOurGo: what scripts/setup fetches and what the image is built
-// with is what go.mod asks for.
-func TestSetupFetchesOurGo(t *testing.T) {
+// TestSetupPinsGoVersion checks that scripts/setup downloads, and the image is built with, the
+// Go version of go.mod.
+func TestSetupPinsGoVersion(t *testing.T) {
 	all := files(t)
-	pinned := release.FindSubmatch(all["scripts/setup"])
+	pinned := pinnedGoPattern.FindSubmatch(all["scripts/setup"])
 
-	asked := wanted.FindSubmatch(all["go.mod"])
-	if pinned == nil || asked == nil {
+	required := goDirectivePattern.FindSubmatch(all["go.mod"])
+	if pinned == nil || required == nil {
 		t.Fatal("scripts/setup has no go_version=, or go.mod no go line")
 	}
 
-	if string(pinned[1]) != string(asked[1]) {
-		t.Errorf("scripts/setup fetches Go %s, go.mod asks for %s: change version and sums together", pinned[1], asked[1])
+	if string(pinned[1]) != string(required[1]) {
+		t.Errorf("scripts/setup downloads Go %s, go.mod requires %s: change the version and the checksums together", pinned[1], required[1])
 	}
 
-	if image := "golang:" + string(asked[1]) + "-"; !strings.Contains(string(all["Dockerfile"]), image) {
+	if image := "golang:" + string(required[1]) + "-"; !strings.Contains(string(all["Dockerfile"]), image) {
 		t.Errorf("the Dockerfile does not build with %s", image)
 	}
 }

@@ -6,25 +6,25 @@ import (
 	"testing"
 )
 
-// exceptions are the places where breaking a rule is the better code. Each has
-// its reason, and one that nothing needs any more fails.
+// exceptions lists the places where violating a rule is the better code. Each needs a
+// reason, and an exception that is no longer needed is an error.
 var exceptions = []struct {
-	rule string
-	path string // "*": wherever the name stands
-	name string // as the finding has it
-	why  string
+	rule   string
+	path   string // "*": every file
+	name   string // the name of the finding
+	reason string
 }{
-	{"state", "internal/api/serve.go", "buffers", "a sync.Pool: what it holds is emptied before it is used, and never seen outside"},
-	{"state", "internal/store/storetest/storetest.go", "shared", "one server for all tests of a process, started when the first asks: there is no other place that all of them see"},
-	{"state", "internal/app/failpoint_on.go", "passed", "counts in test builds only, and what it counts for ends the process"},
+	{"state", "internal/api/serve.go", "buffers", "a sync.Pool: its buffers are reset before use, and it is not visible outside the package"},
+	{"state", "internal/store/storetest/storetest.go", "shared", "one server for all tests of a process, started by the first that needs it: only a package variable is visible to all of them"},
+	{"state", "internal/app/failpoint_on.go", "hits", "counts in test builds only, and the process ends when the count is reached"},
 }
 
-// report fails the test for what no exception covers, and for exceptions of the
-// rule that cover nothing.
+// report fails the test for every finding without an exception, and for every exception of
+// the rule without a finding.
 func report(t *testing.T, rule string, found []finding) {
 	t.Helper()
 
-	needed := make([]bool, len(exceptions))
+	used := make([]bool, len(exceptions))
 
 	slices.SortFunc(found, func(a, b finding) int {
 		if a.path != b.path {
@@ -39,7 +39,7 @@ func report(t *testing.T, rule string, found []finding) {
 
 		for i, e := range exceptions {
 			if e.rule == rule && (e.path == "*" || e.path == f.path) && e.name == f.name {
-				needed[i] = true
+				used[i] = true
 				covered = true
 			}
 		}
@@ -50,11 +50,11 @@ func report(t *testing.T, rule string, found []finding) {
 	}
 
 	for i, e := range exceptions {
-		if e.rule == rule && !needed[i] && e.path != "*" {
-			t.Errorf("the exception %s %s %q is not needed any more: remove it", e.rule, e.path, e.name)
+		if e.rule == rule && !used[i] && e.path != "*" {
+			t.Errorf("the exception %s %s %q is no longer needed: remove it", e.rule, e.path, e.name)
 		}
 
-		if e.why == "" {
+		if e.reason == "" {
 			t.Errorf("the exception %s %s %q has no reason", e.rule, e.path, e.name)
 		}
 	}

@@ -11,20 +11,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The limits watch the tails: medians do not tell good code from bad. They count
-// what is said, never the blank lines that make it readable.
+// The limits apply to the longest functions and files: medians do not distinguish good code
+// from bad. Blank lines are not counted, so that no one saves them.
 const (
-	maxFile    = 500 // lines that are not blank, tests too
-	maxFunc    = 45  // statements, those of the functions inside it too
+	maxFile    = 500 // non-blank lines, tests too
+	maxFunc    = 45  // statements, including those of function literals in it
 	maxParams  = 5
 	maxMethods = 6 // of an interface; an embedded interface counts as one
 )
 
 func TestSizes(t *testing.T) {
-	report(t, "sizes", sizes(sources(t)))
+	report(t, "sizes", checkSizes(sources(t)))
 }
 
-func sizes(all []source) []finding {
+func checkSizes(all []source) []finding {
 	var found []finding
 
 	for _, s := range all {
@@ -33,15 +33,15 @@ func sizes(all []source) []finding {
 		}
 
 		if !s.test {
-			found = append(found, functions(s)...)
-			found = append(found, interfaces(s)...)
+			found = append(found, checkFunctions(s)...)
+			found = append(found, checkInterfaces(s)...)
 		}
 	}
 
 	return found
 }
 
-// lineCount counts the lines that are not blank.
+// lineCount counts the non-blank lines.
 func lineCount(text []byte) int {
 	count := 0
 
@@ -54,12 +54,12 @@ func lineCount(text []byte) int {
 	return count
 }
 
-// statements counts the statements inside a function's body; a block itself is none.
-func statements(body *ast.BlockStmt) int {
+// countStatements counts the statements in a function's body. A block itself does not count.
+func countStatements(body *ast.BlockStmt) int {
 	count := 0
 
 	ast.Inspect(body, func(n ast.Node) bool {
-		if _, block := n.(*ast.BlockStmt); block {
+		if _, isBlock := n.(*ast.BlockStmt); isBlock {
 			return true
 		}
 
@@ -73,29 +73,29 @@ func statements(body *ast.BlockStmt) int {
 	return count
 }
 
-func functions(s source) []finding {
+func checkFunctions(s source) []finding {
 	var found []finding
 
-	check := func(name string, begin token.Pos, shape *ast.FuncType, body *ast.BlockStmt) {
+	check := func(name string, pos token.Pos, signature *ast.FuncType, body *ast.BlockStmt) {
 		if body != nil {
-			if n := statements(body); n > maxFunc {
-				found = append(found, s.finding(begin, name, "%s has %d statements: more than %d", name, n, maxFunc))
+			if n := countStatements(body); n > maxFunc {
+				found = append(found, s.finding(pos, name, "%s has %d statements: more than %d", name, n, maxFunc))
 			}
 		}
 
-		if n := shape.Params.NumFields(); n > maxParams {
-			found = append(found, s.finding(begin, name, "%s takes %d parameters: more than %d", name, n, maxParams))
+		if n := signature.Params.NumFields(); n > maxParams {
+			found = append(found, s.finding(pos, name, "%s takes %d parameters: more than %d", name, n, maxParams))
 		}
 	}
-	within := "a function"
+	enclosing := "a function"
 
 	ast.Inspect(s.file, func(n ast.Node) bool {
 		switch f := n.(type) {
 		case *ast.FuncDecl:
-			within = funcName(f)
-			check(within, f.Pos(), f.Type, f.Body)
+			enclosing = funcName(f)
+			check(enclosing, f.Pos(), f.Type, f.Body)
 		case *ast.FuncLit:
-			check("a function in "+within, f.Pos(), f.Type, f.Body)
+			check("a function in "+enclosing, f.Pos(), f.Type, f.Body)
 		}
 
 		return true
@@ -104,20 +104,20 @@ func functions(s source) []finding {
 	return found
 }
 
-// funcName is "Hold", or "Store.Open" for a method.
+// funcName returns "Hold", or "Store.Open" for a method.
 func funcName(f *ast.FuncDecl) string {
 	if f.Recv == nil || len(f.Recv.List) == 0 {
 		return f.Name.Name
 	}
 
-	of := f.Recv.List[0].Type
+	recv := f.Recv.List[0].Type
 	for {
-		switch x := of.(type) {
+		switch x := recv.(type) {
 		case *ast.StarExpr:
-			of = x.X
+			recv = x.X
 			continue
 		case *ast.IndexExpr:
-			of = x.X
+			recv = x.X
 			continue
 		case *ast.Ident:
 			return x.Name + "." + f.Name.Name
@@ -127,7 +127,7 @@ func funcName(f *ast.FuncDecl) string {
 	}
 }
 
-func interfaces(s source) []finding {
+func checkInterfaces(s source) []finding {
 	var found []finding
 
 	ast.Inspect(s.file, func(n ast.Node) bool {
@@ -136,9 +136,9 @@ func interfaces(s source) []finding {
 			return true
 		}
 
-		if shape, ok := spec.Type.(*ast.InterfaceType); ok && shape.Methods.NumFields() > maxMethods {
+		if iface, ok := spec.Type.(*ast.InterfaceType); ok && iface.Methods.NumFields() > maxMethods {
 			found = append(found, s.finding(spec.Pos(), spec.Name.Name, "interface %s has %d methods: more than %d",
-				spec.Name.Name, shape.Methods.NumFields(), maxMethods))
+				spec.Name.Name, iface.Methods.NumFields(), maxMethods))
 		}
 
 		return true
@@ -154,28 +154,28 @@ func TestSizesRule(t *testing.T) {
 		path, text string
 		want       []string
 	}{
-		"a long file":           {"a/x.go", "package x\n" + strings.Repeat("// x\n", maxFile), []string{""}},
-		"a file just so":        {"a/x.go", "package x\n" + strings.Repeat("\n// x\n", maxFile-1), nil},
-		"a long test file":      {"a/x_test.go", "package x\n" + strings.Repeat("// x\n", maxFile), []string{""}},
-		"a long function":       {"a/x.go", "package x\nfunc (s *S[T]) F() {\n" + long(maxFunc+1) + "}\n", []string{"S.F"}},
-		"a function just so":    {"a/x.go", "package x\nfunc F() {\n" + strings.ReplaceAll(long(maxFunc), "\n", "\n\n") + "}\n", nil},
-		"a long test":           {"a/x_test.go", "package x\nfunc F() {\n" + long(maxFunc+1) + "}\n", nil},
-		"a long value":          {"a/x.go", "package x\nvar f = func() {\n" + long(maxFunc+1) + "}\n", []string{"a function in a function"}},
-		"six parameters":        {"a/x.go", "package x\nfunc F(a, b, c int, d, e, f string) {}\n", []string{"F"}},
-		"five parameters":       {"a/x.go", "package x\nfunc F(a, b, c int, d, e string) {}\n", nil},
-		"an interface too wide": {"a/x.go", "package x\ntype I interface { A(); B(); C(); D(); E(); F(); G() }\n", []string{"I"}},
-		"an interface just so":  {"a/x.go", "package x\ntype I interface { A(); B(); C(); D(); E(); F() }\n", nil},
+		"a long file":                     {"a/x.go", "package x\n" + strings.Repeat("// x\n", maxFile), []string{""}},
+		"a file at the limit":             {"a/x.go", "package x\n" + strings.Repeat("\n// x\n", maxFile-1), nil},
+		"a long test file":                {"a/x_test.go", "package x\n" + strings.Repeat("// x\n", maxFile), []string{""}},
+		"a long function":                 {"a/x.go", "package x\nfunc (s *S[T]) F() {\n" + long(maxFunc+1) + "}\n", []string{"S.F"}},
+		"a function at the limit":         {"a/x.go", "package x\nfunc F() {\n" + strings.ReplaceAll(long(maxFunc), "\n", "\n\n") + "}\n", nil},
+		"a long test":                     {"a/x_test.go", "package x\nfunc F() {\n" + long(maxFunc+1) + "}\n", nil},
+		"a long function literal":         {"a/x.go", "package x\nvar f = func() {\n" + long(maxFunc+1) + "}\n", []string{"a function in a function"}},
+		"six parameters":                  {"a/x.go", "package x\nfunc F(a, b, c int, d, e, f string) {}\n", []string{"F"}},
+		"five parameters":                 {"a/x.go", "package x\nfunc F(a, b, c int, d, e string) {}\n", nil},
+		"an interface with seven methods": {"a/x.go", "package x\ntype I interface { A(); B(); C(); D(); E(); F(); G() }\n", []string{"I"}},
+		"an interface at the limit":       {"a/x.go", "package x\ntype I interface { A(); B(); C(); D(); E(); F() }\n", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, names(sizes([]source{parse(t, c.path, c.text)}))); diff != "" {
+			if diff := cmp.Diff(c.want, names(checkSizes([]source{parse(t, c.path, c.text)}))); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
 		})
 	}
 
-	got := sizes([]source{parse(t, "a/x.go", "package x\n\n\nfunc F(a, b, c, d, e, f int) {}\n")})
+	got := checkSizes([]source{parse(t, "a/x.go", "package x\n\n\nfunc F(a, b, c, d, e, f int) {}\n")})
 	if want := "a/x.go:4: F takes 6 parameters: more than 5"; len(got) != 1 || fmt.Sprint(got[0]) != want {
-		t.Errorf("said %v, want %q", got, want)
+		t.Errorf("got %v, want %q", got, want)
 	}
 }

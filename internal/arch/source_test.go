@@ -19,28 +19,28 @@ const (
 	root   = "../.."
 )
 
-// source is one Go file.
+// source is a parsed Go file.
 type source struct {
-	path string // from the root, with slashes
+	path string // from the repository's root, with slashes
 	test bool
 	text []byte
-	set  *token.FileSet
+	fset *token.FileSet
 	file *ast.File
 }
 
 func (s source) dir() string { return path.Dir(s.path) }
 
-func (s source) line(p token.Pos) int { return s.set.Position(p).Line }
+func (s source) line(p token.Pos) int { return s.fset.Position(p).Line }
 
 func (s source) finding(p token.Pos, name, format string, args ...any) finding {
 	return finding{path: s.path, line: s.line(p), name: name, text: fmt.Sprintf(format, args...)}
 }
 
-// finding is one place where a rule is broken.
+// finding is a violation of a rule.
 type finding struct {
 	path string
 	line int
-	name string // what an exception is written for; "" is the file itself
+	name string // what an exception names; "" for the file itself
 	text string
 }
 
@@ -49,18 +49,18 @@ func (f finding) String() string { return fmt.Sprintf("%s:%d: %s", f.path, f.lin
 func parse(t *testing.T, name, text string) source {
 	t.Helper()
 
-	set := token.NewFileSet()
+	fset := token.NewFileSet()
 
-	file, err := parser.ParseFile(set, name, text, parser.ParseComments)
+	file, err := parser.ParseFile(fset, name, text, parser.ParseComments)
 	if err != nil {
 		t.Fatalf("parse %s: %v", name, err)
 	}
 
-	return source{path: name, test: strings.HasSuffix(name, "_test.go"), text: []byte(text), set: set, file: file}
+	return source{path: name, test: strings.HasSuffix(name, "_test.go"), text: []byte(text), fset: fset, file: file}
 }
 
-// files reads every text file of the repository by its path from the root.
-// tools is a module of its own; testdata is other people's talk.
+// files reads every text file of the repository. The keys are paths from the root. It skips
+// testdata, which has recorded exchanges, and what is not part of the sources.
 func files(t *testing.T) map[string][]byte {
 	t.Helper()
 
@@ -109,7 +109,8 @@ func files(t *testing.T) map[string][]byte {
 	return found
 }
 
-// sources parses every Go file of the repository.
+// sources parses every Go file of the repository, except those of tools, which is a module
+// of its own.
 func sources(t *testing.T) []source {
 	t.Helper()
 

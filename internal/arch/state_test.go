@@ -10,16 +10,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A package variable is a constant that Go has no word for: an error, a pattern,
-// embedded files, a table. So it has a value from the start, that value holds no
-// state of its own (no pointers, locks, maps to fill), and nothing in the package
-// writes to it. There is no init(): what is made is made where it can be seen.
+// A package variable serves only as a constant of a type that Go has no constants of: an
+// error, a pattern, embedded files, a table. So it must have an initial value, that value
+// must have no state of its own (no pointers, locks, empty maps), and no code in the package
+// may write to it. Functions named init are not allowed: values are created explicitly by
+// their user.
 
 func TestNoState(t *testing.T) {
-	report(t, "state", state(sources(t)))
+	report(t, "state", checkState(sources(t)))
 }
 
-func state(all []source) []finding {
+func checkState(all []source) []finding {
 	var found []finding
 
 	variables := map[string]map[string]bool{} // package folder -> names
@@ -33,11 +34,11 @@ func state(all []source) []finding {
 			switch d := decl.(type) {
 			case *ast.FuncDecl:
 				if d.Recv == nil && d.Name.Name == "init" {
-					found = append(found, s.finding(d.Pos(), "init", "an init function: make it where it can be seen"))
+					found = append(found, s.finding(d.Pos(), "init", "an init function: initialize explicitly instead"))
 				}
 			case *ast.GenDecl:
 				if d.Tok == token.VAR {
-					found = append(found, born(s, d, variables)...)
+					found = append(found, checkDeclarations(s, d, variables)...)
 				}
 			}
 		}
@@ -45,15 +46,15 @@ func state(all []source) []finding {
 
 	for _, s := range all {
 		if !s.test {
-			found = append(found, written(s, variables[s.dir()])...)
+			found = append(found, findWrites(s, variables[s.dir()])...)
 		}
 	}
 
 	return found
 }
 
-// born checks how package variables come to be, and notes their names.
-func born(s source, d *ast.GenDecl, variables map[string]map[string]bool) []finding {
+// checkDeclarations checks the declarations of package variables and records their names.
+func checkDeclarations(s source, d *ast.GenDecl, variables map[string]map[string]bool) []finding {
 	var found []finding
 
 	for _, spec := range d.Specs {
@@ -64,7 +65,7 @@ func born(s source, d *ast.GenDecl, variables map[string]map[string]bool) []find
 
 		for i, name := range v.Names {
 			if name.Name == "_" {
-				continue // an assertion that a type has an interface's methods
+				continue // an assertion that a type implements an interface
 			}
 
 			if variables[s.dir()] == nil {
@@ -74,10 +75,10 @@ func born(s source, d *ast.GenDecl, variables map[string]map[string]bool) []find
 			variables[s.dir()][name.Name] = true
 
 			switch {
-			case embedded(d, v):
+			case isEmbedded(d, v):
 			case len(v.Values) == 0:
-				found = append(found, s.finding(name.Pos(), name.Name, "package variable %s has no value: it can only be there to be written", name.Name))
-			case len(v.Values) == len(v.Names) && stateful(v.Values[i]):
+				found = append(found, s.finding(name.Pos(), name.Name, "package variable %s has no initial value: its only purpose can be to be written", name.Name))
+			case len(v.Values) == len(v.Names) && isStateful(v.Values[i]):
 				found = append(found, s.finding(name.Pos(), name.Name, "package variable %s holds state", name.Name))
 			}
 		}
@@ -86,7 +87,7 @@ func born(s source, d *ast.GenDecl, variables map[string]map[string]bool) []find
 	return found
 }
 
-func embedded(d *ast.GenDecl, v *ast.ValueSpec) bool {
+func isEmbedded(d *ast.GenDecl, v *ast.ValueSpec) bool {
 	for _, group := range []*ast.CommentGroup{d.Doc, v.Doc} {
 		if group == nil {
 			continue
@@ -102,15 +103,15 @@ func embedded(d *ast.GenDecl, v *ast.ValueSpec) bool {
 	return false
 }
 
-// stateful says whether a first value is something that changes: made by make or
-// new, a pointer to a composite, a lock, a counter, a shared client.
-func stateful(value ast.Expr) bool {
+// isStateful reports whether an initial value can change: the result of make or new, a
+// pointer to a composite literal, an empty map, a lock, a counter, a shared client.
+func isStateful(value ast.Expr) bool {
 	switch v := value.(type) {
 	case *ast.UnaryExpr:
 		return v.Op == token.AND
 	case *ast.CompositeLit:
 		if sel, ok := v.Type.(*ast.SelectorExpr); ok {
-			return statefulType(sel)
+			return isStatefulType(sel)
 		}
 
 		m, ok := v.Type.(*ast.MapType)
@@ -121,7 +122,7 @@ func stateful(value ast.Expr) bool {
 		case *ast.Ident:
 			return f.Name == "make" || f.Name == "new"
 		case *ast.SelectorExpr:
-			return statefulType(f)
+			return isStatefulType(f)
 		}
 	case *ast.SelectorExpr:
 		return v.Sel.Name == "DefaultClient" || v.Sel.Name == "DefaultTransport"
@@ -130,8 +131,9 @@ func stateful(value ast.Expr) bool {
 	return false
 }
 
-// statefulType knows the packages whose values change when they are used.
-func statefulType(sel *ast.SelectorExpr) bool {
+// isStatefulType reports whether a name belongs to a package whose values change when they
+// are used.
+func isStatefulType(sel *ast.SelectorExpr) bool {
 	from, ok := sel.X.(*ast.Ident)
 	if !ok {
 		return false
@@ -147,13 +149,13 @@ func statefulType(sel *ast.SelectorExpr) bool {
 	return false
 }
 
-// written finds what writes to a package variable, or takes its address so that
-// somebody else can.
-func written(s source, variables map[string]bool) []finding {
+// findWrites finds code that writes to a package variable, or that takes its address, so that
+// other code can write to it.
+func findWrites(s source, variables map[string]bool) []finding {
 	var found []finding
 
-	say := func(e ast.Expr, how string) {
-		if name := rootOf(e); name != nil && variables[name.Name] && outer(s.file, name) {
+	add := func(e ast.Expr, how string) {
+		if name := rootOf(e); name != nil && variables[name.Name] && isPackageLevel(s.file, name) {
 			found = append(found, s.finding(name.Pos(), name.Name, "package variable %s is %s", name.Name, how))
 		}
 	}
@@ -163,23 +165,23 @@ func written(s source, variables map[string]bool) []finding {
 		case *ast.AssignStmt:
 			if x.Tok != token.DEFINE {
 				for _, left := range x.Lhs {
-					say(left, "written")
+					add(left, "written")
 				}
 			}
 		case *ast.IncDecStmt:
-			say(x.X, "written")
+			add(x.X, "written")
 		case *ast.RangeStmt:
 			if x.Tok == token.ASSIGN {
-				say(x.Key, "written")
-				say(x.Value, "written")
+				add(x.Key, "written")
+				add(x.Value, "written")
 			}
 		case *ast.UnaryExpr:
 			if x.Op == token.AND {
-				say(x.X, "given out by its address")
+				add(x.X, "used by its address")
 			}
 		case *ast.CallExpr:
 			if f, ok := x.Fun.(*ast.Ident); ok && len(x.Args) > 0 && (f.Name == "delete" || f.Name == "clear" || f.Name == "copy") {
-				say(x.Args[0], "written")
+				add(x.Args[0], "written")
 			}
 		}
 
@@ -189,7 +191,7 @@ func written(s source, variables map[string]bool) []finding {
 	return found
 }
 
-// rootOf is v in v, v[i], v.f and *v; nil for anything else.
+// rootOf returns v for v, v[i], v.f and *v, and nil for other expressions.
 func rootOf(e ast.Expr) *ast.Ident {
 	for {
 		switch x := e.(type) {
@@ -209,9 +211,10 @@ func rootOf(e ast.Expr) *ast.Ident {
 	}
 }
 
-// outer says whether a name is the package's and not hidden by a local one. The
-// parser resolves names within a file; one that it leaves open is another file's.
-func outer(file *ast.File, name *ast.Ident) bool {
+// isPackageLevel reports whether a name refers to the package's variable and not to a local
+// one. The parser resolves names within a file; a name that it leaves unresolved is
+// declared in another file.
+func isPackageLevel(file *ast.File, name *ast.Ident) bool {
 	if name.Obj == nil {
 		return true
 	}
@@ -224,44 +227,44 @@ func TestNoStateRule(t *testing.T) {
 		text string
 		want []string
 	}{
-		"an error":                {"var ErrX = errors.New(`x`)", nil},
-		"a pattern":               {"var re = regexp.MustCompile(`x`)", nil},
-		"a table":                 {"var m = map[string]int{`a`: 1}", nil},
-		"embedded files":          {"//go:embed x\nvar files embed.FS", nil},
-		"embedded in a group":     {"var (\n//go:embed x\nfiles embed.FS\n)", nil},
-		"an assertion":            {"var _ I = (*T)(nil)", nil},
-		"a version":               {"var version = `dev`", nil},
-		"an init":                 {"func init() {}", []string{"init"}},
-		"a method called init":    {"func (T) init() {}", nil},
-		"nothing yet":             {"var n int", []string{"n"}},
-		"a lock":                  {"var mu sync.Mutex", []string{"mu"}},
-		"a lock with a value":     {"var mu = sync.Mutex{}", []string{"mu"}},
-		"a map to fill":           {"var m = map[string]int{}", []string{"m"}},
-		"made":                    {"var m = make(map[string]int)", []string{"m"}},
-		"a pointer":               {"var c = &http.Client{}", []string{"c"}},
-		"a counter":               {"var c = prometheus.NewCounter()", []string{"c"}},
-		"written":                 {"var n = 1\nfunc f() { n = 2 }", []string{"n"}},
-		"counted":                 {"var n = 1\nfunc f() { n++ }", []string{"n"}},
-		"an entry written":        {"var m = map[string]int{`a`: 1}\nfunc f() { m[`b`] = 2 }", []string{"m"}},
-		"a field written":         {"var v = T{1}\nfunc f() { v.x[2].y = 2 }", []string{"v"}},
-		"an entry removed":        {"var m = map[string]int{`a`: 1}\nfunc f() { delete(m, `a`) }", []string{"m"}},
-		"given out":               {"var n = 1\nfunc f() *int { return &n }", []string{"n"}},
-		"hidden by a local":       {"var n = 1\nfunc f() { n := 2; n = 3; n++; _ = n }", nil},
-		"hidden by a local var":   {"var n = 1\nfunc f() { var n = 2; n = 3; _ = n }", nil},
-		"hidden by a parameter":   {"var n = 1\nfunc f(n int) { n = 3 }", nil},
-		"a field of the name":     {"var n = 1\nfunc f(t T) { t.n = 3 }", nil},
-		"written and nothing yet": {"var n int\nfunc f() { n = 2 }", []string{"n", "n"}},
+		"an error":                 {"var ErrX = errors.New(`x`)", nil},
+		"a pattern":                {"var re = regexp.MustCompile(`x`)", nil},
+		"a table":                  {"var m = map[string]int{`a`: 1}", nil},
+		"embedded files":           {"//go:embed x\nvar files embed.FS", nil},
+		"embedded in a group":      {"var (\n//go:embed x\nfiles embed.FS\n)", nil},
+		"an assertion":             {"var _ I = (*T)(nil)", nil},
+		"a version":                {"var version = `dev`", nil},
+		"an init":                  {"func init() {}", []string{"init"}},
+		"a method called init":     {"func (T) init() {}", nil},
+		"no value":                 {"var n int", []string{"n"}},
+		"a lock":                   {"var mu sync.Mutex", []string{"mu"}},
+		"a lock with a value":      {"var mu = sync.Mutex{}", []string{"mu"}},
+		"an empty map":             {"var m = map[string]int{}", []string{"m"}},
+		"a map from make":          {"var m = make(map[string]int)", []string{"m"}},
+		"a pointer":                {"var c = &http.Client{}", []string{"c"}},
+		"a counter":                {"var c = prometheus.NewCounter()", []string{"c"}},
+		"written":                  {"var n = 1\nfunc f() { n = 2 }", []string{"n"}},
+		"incremented":              {"var n = 1\nfunc f() { n++ }", []string{"n"}},
+		"an entry written":         {"var m = map[string]int{`a`: 1}\nfunc f() { m[`b`] = 2 }", []string{"m"}},
+		"a field written":          {"var v = T{1}\nfunc f() { v.x[2].y = 2 }", []string{"v"}},
+		"an entry removed":         {"var m = map[string]int{`a`: 1}\nfunc f() { delete(m, `a`) }", []string{"m"}},
+		"address taken":            {"var n = 1\nfunc f() *int { return &n }", []string{"n"}},
+		"hidden by a local":        {"var n = 1\nfunc f() { n := 2; n = 3; n++; _ = n }", nil},
+		"hidden by a local var":    {"var n = 1\nfunc f() { var n = 2; n = 3; _ = n }", nil},
+		"hidden by a parameter":    {"var n = 1\nfunc f(n int) { n = 3 }", nil},
+		"a field of the same name": {"var n = 1\nfunc f(t T) { t.n = 3 }", nil},
+		"written, without a value": {"var n int\nfunc f() { n = 2 }", []string{"n", "n"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, names(state([]source{parse(t, "a/x.go", "package x\n"+c.text+"\n")}))); diff != "" {
+			if diff := cmp.Diff(c.want, names(checkState([]source{parse(t, "a/x.go", "package x\n"+c.text+"\n")}))); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
 		})
 	}
 
 	t.Run("written from another file", func(t *testing.T) {
-		got := state([]source{
+		got := checkState([]source{
 			parse(t, "a/x.go", "package x\nvar n = 1\n"),
 			parse(t, "a/y.go", "package x\nfunc f() { n = 2 }\n"),
 			parse(t, "b/y.go", "package y\nfunc f() { n = 2 }\n"),

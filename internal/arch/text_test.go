@@ -13,16 +13,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// shortest is how little a package can say of itself: what it is, what comes
-// before and after it, what it never does.
-const shortest = 120 // bytes
+// minDocLength is the minimum length of a package comment. It should say what the package
+// is, what comes before and after it, and what it never does.
+const minDocLength = 120 // bytes
 
-func TestDocs(t *testing.T) {
-	report(t, "docs", undocumented(sources(t)))
+func TestPackageDocs(t *testing.T) {
+	report(t, "docs", checkPackageDocs(sources(t)))
 }
 
-func undocumented(all []source) []finding {
-	said := map[string]string{}
+func checkPackageDocs(all []source) []finding {
+	docs := map[string]string{}
 	first := map[string]source{}
 
 	for _, s := range all {
@@ -35,7 +35,7 @@ func undocumented(all []source) []finding {
 		}
 
 		if s.file.Doc != nil {
-			said[s.dir()] += s.file.Doc.Text()
+			docs[s.dir()] += s.file.Doc.Text()
 		}
 	}
 
@@ -49,7 +49,7 @@ func undocumented(all []source) []finding {
 			start = "Command "
 		}
 
-		if doc := said[dir]; !strings.HasPrefix(doc, start) || len(doc) < shortest {
+		if doc := docs[dir]; !strings.HasPrefix(doc, start) || len(doc) < minDocLength {
 			found = append(found, s.finding(s.file.Package, dir,
 				"package %s: its comment must start with %q and say what it is, what comes before and after it, what it never does", dir, start))
 		}
@@ -58,22 +58,22 @@ func undocumented(all []source) []finding {
 	return found
 }
 
-func TestDocsRule(t *testing.T) {
+func TestPackageDocsRule(t *testing.T) {
 	long := strings.Repeat("// It is this and that, and never something else.\n", 4)
 
 	cases := map[string]struct {
 		text string
 		want []string
 	}{
-		"none":       {"package x\n", []string{"a"}},
-		"too little": {"// Package x is x.\npackage x\n", []string{"a"}},
-		"not its":    {"// Package y is.\n" + long + "package x\n", []string{"a"}},
-		"whole":      {"// Package x is.\n" + long + "package x\n", nil},
-		"a command":  {"// Command x is.\n" + long + "package main\n", nil},
+		"no comment":   {"package x\n", []string{"a"}},
+		"too short":    {"// Package x is x.\npackage x\n", []string{"a"}},
+		"another name": {"// Package y is.\n" + long + "package x\n", []string{"a"}},
+		"complete":     {"// Package x is.\n" + long + "package x\n", nil},
+		"a command":    {"// Command x is.\n" + long + "package main\n", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, names(undocumented([]source{parse(t, "a/x.go", c.text)}))); diff != "" {
+			if diff := cmp.Diff(c.want, names(checkPackageDocs([]source{parse(t, "a/x.go", c.text)}))); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
 		})
@@ -82,40 +82,40 @@ func TestDocsRule(t *testing.T) {
 
 func TestFormatted(t *testing.T) {
 	for _, s := range sources(t) {
-		if !formatted(s.text) {
+		if !isFormatted(s.text) {
 			t.Errorf("%s: run make fmt", s.path)
 		}
 	}
 }
 
-func formatted(text []byte) bool {
-	made, err := format.Source(text)
-	return err == nil && bytes.Equal(made, text)
+func isFormatted(text []byte) bool {
+	want, err := format.Source(text)
+	return err == nil && bytes.Equal(want, text)
 }
 
 func TestFormattedRule(t *testing.T) {
 	for text, want := range map[string]bool{"package x\n\nvar a = 1\n": true, "package x\nvar a=1\n": false, "package x\n}": false} {
-		if got := formatted([]byte(text)); got != want {
+		if got := isFormatted([]byte(text)); got != want {
 			t.Errorf("formatted(%q) = %v", text, got)
 		}
 	}
 }
 
-// unwritten is what no file says: where its author's things lie, and what is to
-// be done later. The words are cut in two here, so that this file says none.
-var unwritten = regexp.MustCompile(`(^|[^\w.~-])/(ro` + `ot|wo` + `rk|Us` + `ers)/\w|(^|[^\w.~-])/ho` + `me/\w|\b(TO` + `DO|FIX` + `ME|HA` + `CK)\b`)
+// forbiddenText matches text that no file may contain: paths of a developer's machine, and
+// notes about unfinished work. The words are split here, so that this file does not match.
+var forbiddenText = regexp.MustCompile(`(^|[^\w.~-])/(ro` + `ot|wo` + `rk|Us` + `ers)/\w|(^|[^\w.~-])/ho` + `me/\w|\b(TO` + `DO|FIX` + `ME|HA` + `CK)\b`)
 
-func TestUnwritten(t *testing.T) {
+func TestForbiddenText(t *testing.T) {
 	for name, text := range files(t) {
 		for i, line := range strings.Split(string(text), "\n") {
-			if found := unwritten.FindString(line); found != "" {
-				t.Errorf("%s:%d: says %q", name, i+1, found)
+			if found := forbiddenText.FindString(line); found != "" {
+				t.Errorf("%s:%d: contains %q", name, i+1, found)
 			}
 		}
 	}
 }
 
-func TestUnwrittenRule(t *testing.T) {
+func TestForbiddenTextRule(t *testing.T) {
 	for text, want := range map[string]bool{
 		"see /ro" + "ot/x":              true,
 		`"/ho` + `me/ann/x"`:            true,
@@ -126,26 +126,26 @@ func TestUnwrittenRule(t *testing.T) {
 		"the method todo of a task":     false,
 		"/home is where the users live": false,
 	} {
-		if got := unwritten.MatchString(text); got != want {
+		if got := forbiddenText.MatchString(text); got != want {
 			t.Errorf("matching %q: %v", text, got)
 		}
 	}
 }
 
-func TestNoSleepNoSkip(t *testing.T) {
-	report(t, "waiting", waiting(sources(t)))
+func TestNoSleepsOrSkips(t *testing.T) {
+	report(t, "sleep", checkSleepsAndSkips(sources(t)))
 }
 
-// waiting finds sleeps (a signal, a timer beside a context, a given clock or
-// synctest's bubble are better) and skipped tests: what a test needs and does not
-// find fails it, with the command that installs it.
-func waiting(all []source) []finding {
-	bubbles := map[string]bool{} // folders whose tests run under synctest's clock
+// checkSleepsAndSkips finds sleeps and skipped tests. Instead of a sleep, use a signal, a
+// timer together with a context, an injected clock, or synctest. Instead of a skip, a test
+// whose requirement is missing must fail with the command that installs it.
+func checkSleepsAndSkips(all []source) []finding {
+	synctestDirs := map[string]bool{} // folders whose tests use synctest's clock
 
 	for _, s := range all {
 		for _, spec := range s.file.Imports {
 			if s.test && spec.Path.Value == `"testing/synctest"` {
-				bubbles[s.dir()] = true
+				synctestDirs[s.dir()] = true
 			}
 		}
 	}
@@ -153,7 +153,7 @@ func waiting(all []source) []finding {
 	var found []finding
 
 	for _, s := range all {
-		bubble := s.test && bubbles[s.dir()]
+		inSynctest := s.test && synctestDirs[s.dir()]
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			sel, ok := n.(*ast.SelectorExpr)
 			if !ok {
@@ -163,10 +163,10 @@ func waiting(all []source) []finding {
 			from, _ := sel.X.(*ast.Ident)
 			switch {
 			case from == nil:
-			case from.Name == "time" && sel.Sel.Name == "Sleep" && !bubble:
+			case from.Name == "time" && sel.Sel.Name == "Sleep" && !inSynctest:
 				found = append(found, s.finding(n.Pos(), "time.Sleep", "sleeps: wait for a signal instead"))
 			case s.test && (sel.Sel.Name == "Skip" || sel.Sel.Name == "Skipf" || sel.Sel.Name == "SkipNow") && len(from.Name) == 1:
-				found = append(found, s.finding(n.Pos(), from.Name+"."+sel.Sel.Name, "skips a test: let it fail and say what to install"))
+				found = append(found, s.finding(n.Pos(), from.Name+"."+sel.Sel.Name, "skips a test: let it fail with the command that installs what is missing"))
 			}
 
 			return true
@@ -176,19 +176,19 @@ func waiting(all []source) []finding {
 	return found
 }
 
-func TestWaitingRule(t *testing.T) {
+func TestSleepsAndSkipsRule(t *testing.T) {
 	cases := map[string]struct {
 		text string
 		want []string
 	}{
 		"a sleep":     {"func f() { time.Sleep(1) }", []string{"time.Sleep"}},
-		"in a bubble": {"import \"testing/synctest\"\nfunc f() { time.Sleep(1) }", nil},
+		"in synctest": {"import \"testing/synctest\"\nfunc f() { time.Sleep(1) }", nil},
 		"a skip":      {"func f(t *testing.T) { t.Skip(`no ffmpeg`) }", []string{"t.Skip"}},
 		"a timer":     {"func f() { time.NewTimer(1) }", nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, names(waiting([]source{parse(t, "a/x_test.go", "package x\n"+c.text+"\n")}))); diff != "" {
+			if diff := cmp.Diff(c.want, names(checkSleepsAndSkips([]source{parse(t, "a/x_test.go", "package x\n"+c.text+"\n")}))); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
 		})

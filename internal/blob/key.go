@@ -10,11 +10,11 @@ const (
 	maxSegment  = 128 // bytes
 )
 
-// IsKey says whether a name is a key.
+// IsKey reports whether name is a valid key.
 func IsKey(name string) bool { return CheckKey(name) == nil }
 
-// CheckKey is the law of keys, for every store the same: one to three segments
-// of [A-Za-z0-9._-], none of which begins with a dot; else ErrBadKey.
+// CheckKey checks the syntax of keys, which is the same for every store: one to three
+// segments of [A-Za-z0-9._-], none of which begins with a dot. Any other key is ErrBadKey.
 func CheckKey(key string) error {
 	segments := strings.Split(key, "/")
 	if len(key) > maxSegments*maxSegment || len(segments) > maxSegments {

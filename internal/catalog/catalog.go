@@ -1,28 +1,29 @@
-// Package catalog knows what can be asked and what it costs: the models as data
-// files, Validate, Price and Estimate. It is pure: no network, no clock, no
-// database. api hands it what a dialect decoded, as an Ask; checkout goes on with
-// the Request that Validate returns; dispatch reads the same Request when it
-// orders the video, and lets Judge say whether the fetched references will do.
+// Package catalog defines the models and their prices: it loads the model files and
+// provides Validate, Price and Estimate. It is pure: no network, no clock, no
+// database. Before it on a task's path, api decodes a dialect's body into a
+// RawRequest. After it, checkout stores the Request that Validate returns;
+// dispatch reads the same Request when it submits the task to a supplier, and
+// calls CheckReferences to check the references that it fetched.
 package catalog
 
-// Request is one valid order for a video, free of any dialect. It is kept as
-// JSON beside the task.
+// Request is one valid request for a video, independent of any dialect. It is stored
+// as JSON beside the task.
 type Request struct {
-	Model    string `json:"model"`          // as asked
-	Resolved string `json:"resolved_model"` // what is billed
+	Model    string `json:"model"`          // as the customer named it
+	Resolved string `json:"resolved_model"` // id of the model that is billed
 	Mode     Mode   `json:"mode"`
 
 	Prompt         string      `json:"prompt"`
 	NegativePrompt string      `json:"negative_prompt,omitempty"`
-	References     []Reference `json:"references,omitempty"` // in character order; I2V: the one picture
+	References     []Reference `json:"references,omitempty"` // in character order; in I2V the one picture
 	Audio          *Reference  `json:"audio,omitempty"`      // guide audio
 
-	Size      string `json:"size"`       // "1280*720"
-	SizeAsked string `json:"size_asked"` // as asked; the default when it was not
-	Width     int    `json:"width"`      // pixels
-	Height    int    `json:"height"`
-	Seconds   int    `json:"seconds"`
-	Sound     bool   `json:"sound"`
+	Size          string `json:"size"`       // "1280*720"
+	RequestedSize string `json:"size_asked"` // as the customer wrote it; the default size if there was none
+	Width         int    `json:"width"`      // pixels
+	Height        int    `json:"height"`
+	Seconds       int    `json:"seconds"`
+	Sound         bool   `json:"sound"`
 
 	ShotType        string `json:"shot_type"` // "single" or "multi"
 	PromptExpansion *bool  `json:"enable_prompt_expansion,omitempty"`
@@ -30,7 +31,7 @@ type Request struct {
 	Seed            int64  `json:"seed"` // -1: random
 
 	Preview         bool              `json:"preview,omitempty"`
-	StartBy         int64             `json:"start_by,omitempty"` // unix seconds; 0 is none
+	StartBy         int64             `json:"start_by,omitempty"` // unix seconds; 0: no limit
 	WebhookURL      string            `json:"webhook_url,omitempty"`
 	Metadata        map[string]string `json:"metadata,omitempty"`
 	ReferencesCheck string            `json:"references_check,omitempty"` // "" or "trust"
@@ -48,11 +49,12 @@ const (
 	T2V Mode = "t2v"
 )
 
-// Reference is a picture, video or sound that was asked for, not yet looked at.
+// Reference is a picture, video or sound that a request refers to. Its bytes have not
+// been checked.
 type Reference struct {
-	Kind  Kind   `json:"kind"`  // "" until the bytes are seen, where the request did not say
+	Kind  Kind   `json:"kind"`  // "" until the bytes are read, if the request did not declare it
 	Input string `json:"input"` // an http(s) URL or a "file_..." id; data URIs become files at checkout
-	Param string `json:"param"` // where it stood, "videos[0]"
+	Param string `json:"param"` // its field in the body, "videos[0]"
 }
 
 // Kind is a kind of media.
@@ -65,8 +67,8 @@ const (
 	Audio Kind = "audio"
 )
 
-// Warning is something that the customer should know and that stops nothing.
-// Its code is one of fault's.
+// Warning tells the customer something about a request without rejecting it. Its code is
+// one of package fault's.
 type Warning struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`

@@ -17,36 +17,36 @@ func load(t testing.TB) *Catalog {
 	return c
 }
 
-// texts makes a list of strings as a dialect would.
-func texts(param string, at int, list ...string) Given[[]Given[string]] {
-	var all []Given[string]
+// fieldList returns a list of strings as a dialect decodes it.
+func fieldList(param string, pos int, list ...string) Field[[]Field[string]] {
+	var all []Field[string]
 	for i, s := range list {
-		all = append(all, Give(s, param+"["+string(rune('0'+i))+"]", at+i+1))
+		all = append(all, NewField(s, param+"["+string(rune('0'+i))+"]", pos+i+1))
 	}
 
-	return Give(all, param, at)
+	return NewField(all, param, pos)
 }
 
-// pageOne is the page's first example.
-func pageOne() Ask {
-	return Ask{
-		Model:           Give("wan2.6-r2v-flash-720p-audio", "model", 1),
-		Prompt:          Give("保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。", "prompt", 2),
-		Videos:          texts("videos", 3, "https://example.com/reference-shot-1.mp4"),
-		Size:            Give("1280*720", "size", 10),
-		Duration:        Give(Number("5"), "duration", 11),
-		NegativePrompt:  Give("watermark, blur, flicker", "extra_body.negative_prompt", 12),
-		Audio:           Give("https://example.com/guide-audio.mp3", "extra_body.audio", 13),
-		ShotType:        Give("single", "extra_body.shot_type", 14),
-		PromptExpansion: Give(false, "extra_body.enable_prompt_expansion", 15),
-		Seed:            Give(Number("-1"), "extra_body.seed", 16),
+// docExample is the first example of the API's documentation.
+func docExample() RawRequest {
+	return RawRequest{
+		Model:           NewField("wan2.6-r2v-flash-720p-audio", "model", 1),
+		Prompt:          NewField("保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。", "prompt", 2),
+		Videos:          fieldList("videos", 3, "https://example.com/reference-shot-1.mp4"),
+		Size:            NewField("1280*720", "size", 10),
+		Duration:        NewField(Number("5"), "duration", 11),
+		NegativePrompt:  NewField("watermark, blur, flicker", "extra_body.negative_prompt", 12),
+		Audio:           NewField("https://example.com/guide-audio.mp3", "extra_body.audio", 13),
+		ShotType:        NewField("single", "extra_body.shot_type", 14),
+		PromptExpansion: NewField(false, "extra_body.enable_prompt_expansion", 15),
+		Seed:            NewField(Number("-1"), "extra_body.seed", 16),
 	}
 }
 
-func TestThePagesFirstExample(t *testing.T) {
+func TestDocumentedExample(t *testing.T) {
 	c := load(t)
 
-	r, q, err := c.Estimate(pageOne())
+	r, q, err := c.Estimate(docExample())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,11 +59,11 @@ func TestThePagesFirstExample(t *testing.T) {
 		NegativePrompt: "watermark, blur, flicker",
 		References:     []Reference{{Kind: Video, Input: "https://example.com/reference-shot-1.mp4", Param: "videos[0]"}},
 		Audio:          &Reference{Kind: Audio, Input: "https://example.com/guide-audio.mp3", Param: "extra_body.audio"},
-		Size:           "1280*720", SizeAsked: "1280*720", Width: 1280, Height: 720, Seconds: 5, Sound: true,
+		Size:           "1280*720", RequestedSize: "1280*720", Width: 1280, Height: 720, Seconds: 5, Sound: true,
 		ShotType: "single", PromptExpansion: &no, Seed: -1,
 		Warnings: []Warning{{
 			Code: "undocumented_by_supplier", Param: "extra_body.audio",
-			Message: "The supplier does not document guide audio for wan2.6-r2v-flash-720p-audio; it is sent all the same and may be left unused.",
+			Message: "The supplier does not document guide audio for wan2.6-r2v-flash-720p-audio; it is sent anyway and may have no effect.",
 		}},
 	}
 	if diff := cmp.Diff(want, r); diff != "" {

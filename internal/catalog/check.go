@@ -8,31 +8,31 @@ import (
 )
 
 var (
-	idForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)
-	sizeForm = regexp.MustCompile(`^([1-9][0-9]{1,4})[*xX]([1-9][0-9]{1,4})$`)
+	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)
+	sizePattern = regexp.MustCompile(`^([1-9][0-9]{1,4})[*xX]([1-9][0-9]{1,4})$`)
 )
 
-// rule is one thing that must hold of a model's file.
+// rule is one condition on a model's file.
 type rule struct {
-	holds bool
-	field string
-	want  string
+	holds   bool
+	field   string
+	message string
 }
 
-func firstBroken(rules []rule) error {
+func firstViolation(rules []rule) error {
 	for _, r := range rules {
 		if !r.holds {
-			return fmt.Errorf("%s: %s", r.field, r.want)
+			return fmt.Errorf("%s: %s", r.field, r.message)
 		}
 	}
 
 	return nil
 }
 
-// check says what is wrong with a model's file, by field.
-func (m *Model) check() error {
-	err := firstBroken([]rule{
-		{idForm.MatchString(m.ID), "id", "want small letters, digits, dots and dashes"},
+// validate checks a model's file. The error names the field.
+func (m *Model) validate() error {
+	err := firstViolation([]rule{
+		{idPattern.MatchString(m.ID), "id", "want lowercase letters, digits, dots and dashes"},
 		{m.Title.EN != "" && m.Title.ZH != "", "title", "want a text for en and for zh"},
 		{m.Description.EN != "" && m.Description.ZH != "", "description", "want a text for en and for zh"},
 		{m.Tier != "", "tier", "want a name like 720p"},
@@ -43,14 +43,14 @@ func (m *Model) check() error {
 		{m.NegativePromptMax >= 0 && m.NegativePromptMax <= 100_000, "negative_prompt_max", "want 0 to 100000"},
 		{len(m.ShotTypes) > 0, "shot_types", "want at least one of single, multi"},
 		{len(m.Modes) > 0, "modes", "want at least one of r2v, i2v, t2v"},
-		{slices.Contains([]Billing{BillOutput, BillInputOutput, BillWhole}, m.Price.Billing), "price.billing", "want output, input+output or whole+output"},
+		{slices.Contains([]Billing{BillOutput, BillInputOutput, BillFullInputOutput}, m.Price.Billing), "price.billing", "want output, input+output or whole+output"},
 	})
 	if err != nil {
 		return err
 	}
 
 	for i, size := range m.Sizes {
-		if w, h, ok := splitSize(size); !ok || sizeText(w, h) != size || slices.Index(m.Sizes, size) != i {
+		if w, h, ok := parseSize(size); !ok || formatSize(w, h) != size || slices.Index(m.Sizes, size) != i {
 			return fmt.Errorf("sizes[%d]: want W*H, each once", i)
 		}
 	}
@@ -62,80 +62,80 @@ func (m *Model) check() error {
 	}
 
 	for currency, price := range m.Price.PerSecond {
-		if _, err := parsePrice(price, one); err != nil {
+		if _, err := parsePrice(price, decimalOne); err != nil {
 			return fmt.Errorf("price.per_second.%s: %w", currency, err)
 		}
 	}
 
 	for _, mode := range m.ModeList() {
-		if err := m.checkMode(mode, m.Modes[mode]); err != nil {
+		if err := m.validateMode(mode, m.Modes[mode]); err != nil {
 			return fmt.Errorf("modes.%s.%w", mode, err)
 		}
 	}
 
-	return m.checkMedia()
+	return m.validateMedia()
 }
 
-func (m *Model) checkMode(mode Mode, s ModeSheet) error {
-	n := s.References
-	want := map[Mode]Counts{I2V: {Min: 1, Max: 1, Images: 1}, T2V: {}}
-	fixed, isFixed := want[mode]
+func (m *Model) validateMode(mode Mode, spec ModeSpec) error {
+	counts := spec.References
+	fixedCounts := map[Mode]ReferenceLimits{I2V: {Min: 1, Max: 1, Images: 1}, T2V: {}}
+	fixed, isFixed := fixedCounts[mode]
 
-	err := firstBroken([]rule{
+	err := firstViolation([]rule{
 		{isFixed || mode == R2V, "", "want r2v, i2v or t2v"},
-		{s.Family == "" || idForm.MatchString(s.Family), "family", "want small letters, digits, dots and dashes"},
-		{slices.Contains([]GuideAudio{AudioDocumented, AudioUndocumented, AudioRefused}, s.GuideAudio), "guide_audio", "want documented, undocumented or refused"},
-		{m.Sound || s.GuideAudio == AudioRefused, "guide_audio", "want refused, since the model has no sound"},
-		{!isFixed || n == fixed, "references", fmt.Sprintf("%s takes %d pictures and no videos", mode, fixed.Images)},
-		{isFixed || n.Min >= 1 && n.Min <= n.Max && n.Max < 100, "references", "want 1 <= min <= max"},
-		{n.Images >= 0 && n.Videos >= 0 && max(n.Images, n.Videos) <= n.Max && n.Images+n.Videos >= n.Min, "references", "want images and videos that can come to min and not pass max"},
-		{s.VideoSeconds == 0 || s.VideoSeconds >= m.Seconds.Default && s.VideoSeconds <= m.Seconds.Max, "video_seconds", "want seconds.default to seconds.max"},
-		{s.TotalSeconds == 0 || s.TotalSeconds > m.Seconds.Default && s.TotalSeconds <= 3600, "total_seconds", "want more than seconds.default, and at most 3600"},
-		{m.Price.Billing != BillInputOutput || n.Max < len(inputCaps), "references.max", fmt.Sprintf("the billing rule knows at most %d references", len(inputCaps)-1)},
+		{spec.Family == "" || idPattern.MatchString(spec.Family), "family", "want lowercase letters, digits, dots and dashes"},
+		{slices.Contains([]GuideAudio{GuideAudioDocumented, GuideAudioUndocumented, GuideAudioUnsupported}, spec.GuideAudio), "guide_audio", "want documented, undocumented or refused"},
+		{m.Sound || spec.GuideAudio == GuideAudioUnsupported, "guide_audio", "want refused, since the model has no sound"},
+		{!isFixed || counts == fixed, "references", fmt.Sprintf("%s accepts %d pictures and no videos", mode, fixed.Images)},
+		{isFixed || counts.Min >= 1 && counts.Min <= counts.Max && counts.Max < 100, "references", "want 1 <= min <= max"},
+		{counts.Images >= 0 && counts.Videos >= 0 && max(counts.Images, counts.Videos) <= counts.Max && counts.Images+counts.Videos >= counts.Min, "references", "want images + videos of at least min, and neither above max"},
+		{spec.MaxSecondsWithVideo == 0 || spec.MaxSecondsWithVideo >= m.Seconds.Default && spec.MaxSecondsWithVideo <= m.Seconds.Max, "video_seconds", "want seconds.default to seconds.max"},
+		{spec.MaxTotalSeconds == 0 || spec.MaxTotalSeconds > m.Seconds.Default && spec.MaxTotalSeconds <= 3600, "total_seconds", "want more than seconds.default, and at most 3600"},
+		{m.Price.Billing != BillInputOutput || counts.Max < len(inputCapMillis), "references.max", fmt.Sprintf("the billing rule covers at most %d references", len(inputCapMillis)-1)},
 	})
 	if err != nil {
 		return err
 	}
 
-	for provider, supply := range s.Suppliers {
-		if provider == "" {
-			return fmt.Errorf("suppliers: want kind of provider: name of the model there")
+	for driver, capability := range spec.Suppliers {
+		if driver == "" {
+			return fmt.Errorf("suppliers: want a driver and its name of the model, like dashscope: wan2.6-t2v")
 		}
 
-		if err := supply.Check(); err != nil {
-			return fmt.Errorf("suppliers.%s.%w", provider, err)
+		if err := capability.Validate(); err != nil {
+			return fmt.Errorf("suppliers.%s.%w", driver, err)
 		}
 	}
 
-	needs := map[Kind]bool{Image: n.Images > 0, Video: n.Videos > 0, Audio: s.GuideAudio != AudioRefused}
+	used := map[Kind]bool{Image: counts.Images > 0, Video: counts.Videos > 0, Audio: spec.GuideAudio != GuideAudioUnsupported}
 	for _, kind := range []Kind{Image, Video, Audio} {
-		if _, bounded := m.Media[kind]; needs[kind] && !bounded {
-			return fmt.Errorf("references: media.%s is missing, though the mode takes it", kind)
+		if _, found := m.Media[kind]; used[kind] && !found {
+			return fmt.Errorf("references: media.%s is missing, though the mode accepts it", kind)
 		}
 	}
 
 	return nil
 }
 
-func (m *Model) checkMedia() error {
-	for kind, b := range m.Media {
-		err := firstBroken([]rule{
+func (m *Model) validateMedia() error {
+	for kind, limits := range m.Media {
+		err := firstViolation([]rule{
 			{kind == Image || kind == Video || kind == Audio, "", "want image, video or audio"},
-			{len(b.Formats) > 0, ".formats", "want at least one"},
-			{b.MaxMegabytes >= 0 && b.MaxMegabytes <= 1<<20, ".max_megabytes", "want 0 to 1048576"},
-			{b.MinPixels >= 0 && (b.MaxPixels == 0 || b.MaxPixels >= b.MinPixels), ".max_pixels", "want at least min_pixels"},
-			{b.MinSeconds >= 0 && b.MaxSeconds <= 1<<20 && (b.MaxSeconds == 0 || b.MaxSeconds >= b.MinSeconds), ".max_seconds", "want at least min_seconds"},
-			{b.TotalSeconds >= 0 && b.TotalSeconds <= 1<<20 && (b.TotalSeconds == 0 || b.TotalSeconds >= b.MinSeconds), ".total_seconds", "want at least min_seconds"},
-			{m.Price.Billing != BillWhole || kind != Video || b.TotalSeconds > 0 && b.TotalSeconds*1000 <= longestInput, ".total_seconds", "want 1 to 15, since whole+output bills no more"},
-			{b.MinFPS >= 0 && b.MinFPS <= 1000, ".min_fps", "want 0 to 1000"},
+			{len(limits.Formats) > 0, ".formats", "want at least one"},
+			{limits.MaxMegabytes >= 0 && limits.MaxMegabytes <= 1<<20, ".max_megabytes", "want 0 to 1048576"},
+			{limits.MinPixels >= 0 && (limits.MaxPixels == 0 || limits.MaxPixels >= limits.MinPixels), ".max_pixels", "want at least min_pixels"},
+			{limits.MinSeconds >= 0 && limits.MaxSeconds <= 1<<20 && (limits.MaxSeconds == 0 || limits.MaxSeconds >= limits.MinSeconds), ".max_seconds", "want at least min_seconds"},
+			{limits.TotalSeconds >= 0 && limits.TotalSeconds <= 1<<20 && (limits.TotalSeconds == 0 || limits.TotalSeconds >= limits.MinSeconds), ".total_seconds", "want at least min_seconds"},
+			{m.Price.Billing != BillFullInputOutput || kind != Video || limits.TotalSeconds > 0 && limits.TotalSeconds*1000 <= maxInputMillis, ".total_seconds", "want 1 to 15, since whole+output bills at most 15"},
+			{limits.MinFPS >= 0 && limits.MinFPS <= 1000, ".min_fps", "want 0 to 1000"},
 		})
 		if err != nil {
 			return fmt.Errorf("media.%s%w", kind, err)
 		}
 
-		for i, name := range b.Formats {
-			if _, known := formats[name]; !known {
-				return fmt.Errorf("media.%s.formats[%d]: %q is no format that is known", kind, i, name)
+		for i, name := range limits.Formats {
+			if _, known := mediaTypes[name]; !known {
+				return fmt.Errorf("media.%s.formats[%d]: %q is not a known format", kind, i, name)
 			}
 		}
 	}
@@ -143,19 +143,19 @@ func (m *Model) checkMedia() error {
 	return nil
 }
 
-// splitSize reads "1280*720" or "1280x720".
-func splitSize(size string) (width, height int, ok bool) {
-	part := sizeForm.FindStringSubmatch(size)
+// parseSize reads "1280*720" or "1280x720".
+func parseSize(size string) (width, height int, ok bool) {
+	part := sizePattern.FindStringSubmatch(size)
 	if part == nil {
 		return 0, 0, false
 	}
 
-	width, _ = strconv.Atoi(part[1]) // at most five digits: the form says so
+	width, _ = strconv.Atoi(part[1]) // the pattern allows at most five digits
 	height, _ = strconv.Atoi(part[2])
 
 	return width, height, true
 }
 
-func sizeText(width, height int) string {
+func formatSize(width, height int) string {
 	return strconv.Itoa(width) + "*" + strconv.Itoa(height)
 }

@@ -21,57 +21,57 @@ import (
 //go:embed models/*.yaml
 var embedded embed.FS
 
-// Catalog is the models that are offered, with their prices. It is never changed
-// after Load and may be used by many goroutines.
+// Catalog is the models that are offered, with their prices. It is not modified after
+// Load and is safe for concurrent use.
 type Catalog struct {
 	currency string
 	markup   string
-	list     []*Model // by id
-	models   map[string]*Model
+	models   []*Model // by id
+	byID     map[string]*Model
 	families map[string]*family
 }
 
-// family is a name that stands for several models, which differ in tier and
-// sound. All have the same modes under this name; of several, what was given
-// decides.
+// family is a name that stands for several models, which differ in tier and sound. All
+// members have the same modes under this name; the request's fields decide which
+// mode and which member is used.
 type family struct {
 	name    string
 	modes   []Mode   // sorted
 	members []*Model // by id
 }
 
-// Options says in what and how dearly an installation sells.
+// Options sets the currency and the prices of an installation.
 type Options struct {
 	Currency string // "USD" when empty
 	Markup   string // decimal factor on the list prices, "1.2"; "1" when empty
-	// Prices has an operator's own prices per second by model id. They are final:
-	// the mark-up does not change them. See ParsePrices.
+	// Prices maps a model id to the operator's own price per second. The mark-up is not
+	// applied to these prices. See ParsePrices.
 	Prices map[string]string
 }
 
-// ParsePrices reads an operator's own price table, a YAML mapping of model id to
-// price per second as a decimal. name is the file's, for what is wrong with it.
+// ParsePrices parses an operator's price table, a YAML mapping of model id to price per
+// second as a decimal. name is the file's name, for errors.
 func ParsePrices(name string, data []byte) (map[string]string, error) {
 	prices := map[string]string{}
-	if err := decodeStrictly(data, &prices); err != nil {
+	if err := decodeStrict(data, &prices); err != nil {
 		return nil, fmt.Errorf("price table %s: %w", name, err)
 	}
 
 	return prices, nil
 }
 
-// Load reads the models that ship with the program, then every *.yaml of the
-// operator's folders in turn: a file whose id is known already replaces that
-// model whole. What a file must not say, and files that contradict each other,
-// are an error that names file and field.
+// Load reads the models that ship with the program, then every *.yaml of the operator's
+// folders in order: a file with the id of an earlier model replaces that model
+// completely. An invalid file, or files that contradict each other, are an error
+// that names file and field.
 func Load(o Options, folders ...fs.FS) (*Catalog, error) {
-	shipped, err := fs.Sub(embedded, "models")
+	builtin, err := fs.Sub(embedded, "models")
 	if err != nil {
 		return nil, fmt.Errorf("open models: %w", err)
 	}
 
 	models := map[string]*Model{}
-	for _, folder := range append([]fs.FS{shipped}, folders...) {
+	for _, folder := range append([]fs.FS{builtin}, folders...) {
 		if err := readFolder(folder, models); err != nil {
 			return nil, err
 		}
@@ -89,12 +89,12 @@ func Load(o Options, folders ...fs.FS) (*Catalog, error) {
 		return nil, err
 	}
 
-	c := &Catalog{currency: o.Currency, markup: o.Markup, models: models, families: map[string]*family{}}
+	c := &Catalog{currency: o.Currency, markup: o.Markup, byID: models, families: map[string]*family{}}
 	for _, id := range slices.Sorted(maps.Keys(models)) {
-		c.list = append(c.list, models[id])
+		c.models = append(c.models, models[id])
 	}
 
-	if err := c.gatherFamilies(); err != nil {
+	if err := c.buildFamilies(); err != nil {
 		return nil, err
 	}
 
@@ -135,24 +135,24 @@ func readFolder(folder fs.FS, models map[string]*Model) error {
 
 func parseModel(name string, data []byte) (*Model, error) {
 	m := &Model{file: name}
-	if err := decodeStrictly(data, m); err != nil {
+	if err := decodeStrict(data, m); err != nil {
 		return nil, err
 	}
 
-	if err := m.check(); err != nil {
+	if err := m.validate(); err != nil {
 		return nil, err
 	}
 
 	if m.ID+".yaml" != name {
-		return nil, fmt.Errorf("id: %q stands in a file of another name; call it %s.yaml", m.ID, m.ID)
+		return nil, fmt.Errorf("id: %q is in a file of another name; rename the file to %s.yaml", m.ID, m.ID)
 	}
 
 	return m, nil
 }
 
-// decodeStrictly reads exactly one YAML document; unknown and doubled keys are
-// errors that name their line.
-func decodeStrictly(data []byte, into any) error {
+// decodeStrict decodes exactly one YAML document; unknown and duplicate keys are errors
+// that name their line.
+func decodeStrict(data []byte, into any) error {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)
 
@@ -169,9 +169,9 @@ func decodeStrictly(data []byte, into any) error {
 	return nil
 }
 
-var one = decimal.NewFromInt(1)
+var decimalOne = decimal.NewFromInt(1)
 
-// maxPrice bounds a price per second, so that no hold can overflow.
+// maxPrice limits a price per second, so that no hold can overflow.
 const maxPrice = 1_000_000
 
 func setPrices(models map[string]*Model, o Options) error {
@@ -188,16 +188,16 @@ func setPrices(models map[string]*Model, o Options) error {
 
 	for _, id := range slices.Sorted(maps.Keys(models)) {
 		m := models[id]
-		text, own := o.Prices[id]
-		factor := one
+		text, custom := o.Prices[id]
+		factor := decimalOne
 
-		if !own {
+		if !custom {
 			text = m.Price.PerSecond[o.Currency]
 			factor = markup
 		}
 
 		if text == "" {
-			return fmt.Errorf("model %s: price.per_second: it has no price in %s, and the price table has none either", m.file, o.Currency)
+			return fmt.Errorf("model %s: price.per_second: the model has no price in %s, neither here nor in the price table", m.file, o.Currency)
 		}
 
 		price, err := parsePrice(text, factor)
@@ -206,13 +206,14 @@ func setPrices(models map[string]*Model, o Options) error {
 		}
 
 		m.UnitPrice = price
-		m.OwnPrice = own
+		m.CustomPrice = custom
 	}
 
 	return nil
 }
 
-// parsePrice multiplies exactly and rounds once, half up, to a micro-unit.
+// parsePrice multiplies text by factor exactly and rounds once, half up, to a
+// micro-unit.
 func parsePrice(text string, factor decimal.Decimal) (money.Amount, error) {
 	d, err := parseDecimal(text)
 	if err != nil || d.Sign() < 0 || d.GreaterThan(decimal.NewFromInt(maxPrice)) {
@@ -222,8 +223,8 @@ func parsePrice(text string, factor decimal.Decimal) (money.Amount, error) {
 	return money.Amount(d.Mul(factor).Shift(6).Round(0).IntPart()), nil
 }
 
-// parseDecimal takes plain decimals only: an exponent could ask for a number of
-// a billion digits.
+// parseDecimal accepts plain decimals only: with an exponent, a short text could stand
+// for a number of a billion digits.
 func parseDecimal(text string) (decimal.Decimal, error) {
 	if len(text) > 40 || strings.ContainsAny(text, "eE") {
 		return decimal.Decimal{}, errors.New("not a plain decimal")
@@ -232,14 +233,14 @@ func parseDecimal(text string) (decimal.Decimal, error) {
 	return decimal.NewFromString(text)
 }
 
-// gatherFamilies makes each family of its members and refuses two that no
-// request could tell apart.
-func (c *Catalog) gatherFamilies() error {
-	for _, m := range c.list {
+// buildFamilies collects the members of each family. Two members with the same tier and
+// sound are an error: no request could tell them apart.
+func (c *Catalog) buildFamilies() error {
+	for _, m := range c.models {
 		for _, name := range m.Families() {
 			modes := slices.DeleteFunc(m.ModeList(), func(mode Mode) bool { return m.Modes[mode].Family != name })
-			if _, taken := c.models[name]; taken {
-				return fmt.Errorf("model %s: modes.%s.family: %q is a model's id already", m.file, modes[0], name)
+			if _, exists := c.byID[name]; exists {
+				return fmt.Errorf("model %s: modes.%s.family: %q is already a model's id", m.file, modes[0], name)
 			}
 
 			f := c.families[name]
@@ -249,12 +250,12 @@ func (c *Catalog) gatherFamilies() error {
 			}
 
 			if !slices.Equal(f.modes, modes) {
-				return fmt.Errorf("model %s: modes.%s.family: %q is a family of mode %v in %s; its members want the same modes", m.file, modes[0], name, f.modes, f.members[0].file)
+				return fmt.Errorf("model %s: modes.%s.family: %q is a family of the modes %v in %s; all its members must have the same modes", m.file, modes[0], name, f.modes, f.members[0].file)
 			}
 
 			for _, other := range f.members {
 				if other.Tier == m.Tier && other.Sound == m.Sound {
-					return fmt.Errorf("model %s: modes.%s.family: %s has the same tier and sound in the family %q", m.file, modes[0], other.file, name)
+					return fmt.Errorf("model %s: modes.%s.family: %s has the same tier and sound in the family %q; its members must differ in one of them", m.file, modes[0], other.file, name)
 				}
 			}
 
@@ -265,25 +266,25 @@ func (c *Catalog) gatherFamilies() error {
 	return nil
 }
 
-// Models is all models, by id.
-func (c *Catalog) Models() []*Model { return slices.Clone(c.list) }
+// Models returns all models, sorted by id.
+func (c *Catalog) Models() []*Model { return slices.Clone(c.models) }
 
-// Model is the model with exactly this id, and false when there is none. Family
-// names are no ids.
+// Model returns the model with exactly this id, and false if there is none. A family
+// name is not an id.
 func (c *Catalog) Model(id string) (*Model, bool) {
-	m, ok := c.models[id]
+	m, ok := c.byID[id]
 	return m, ok
 }
 
-// Families is all family names, sorted.
+// Families returns all family names, sorted.
 func (c *Catalog) Families() []string { return slices.Sorted(maps.Keys(c.families)) }
 
-// Currency is what all prices are in, "USD".
+// Currency returns the currency of all prices, "USD".
 func (c *Catalog) Currency() string { return c.currency }
 
-// Markup is the decimal that list prices are multiplied by, "1.2".
+// Markup returns the decimal that list prices are multiplied by, "1.2".
 func (c *Catalog) Markup() string { return c.markup }
 
-func (c *Catalog) names() []string {
-	return append(slices.Sorted(maps.Keys(c.models)), c.Families()...)
+func (c *Catalog) allNames() []string {
+	return append(slices.Sorted(maps.Keys(c.byID)), c.Families()...)
 }

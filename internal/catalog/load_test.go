@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTheModelsThatShip(t *testing.T) {
+func TestBuiltinModels(t *testing.T) {
 	c := load(t)
 
 	var ids []string
@@ -20,8 +20,8 @@ func TestTheModelsThatShip(t *testing.T) {
 		}
 
 		for _, mode := range m.ModeList() {
-			if _, ok := m.Supplier("dashscope", mode); !ok {
-				t.Errorf("%s: no supplier's name in mode %s", m.ID, mode)
+			if _, ok := m.Capability("dashscope", mode); !ok {
+				t.Errorf("%s: DashScope has no name in mode %s", m.ID, mode)
 			}
 		}
 	}
@@ -51,8 +51,8 @@ func TestTheModelsThatShip(t *testing.T) {
 	}
 }
 
-// shipped is the text of a model that ships, for tests to change.
-func shipped(t testing.TB, id string) string {
+// builtinModel returns the file of a model that ships with the program, for tests to change.
+func builtinModel(t testing.TB, id string) string {
 	t.Helper()
 
 	data, err := embedded.ReadFile("models/" + id + ".yaml")
@@ -64,12 +64,12 @@ func shipped(t testing.TB, id string) string {
 }
 
 func folder(name, text string) fstest.MapFS {
-	return fstest.MapFS{name: {Data: []byte(text)}, "README.md": {Data: []byte("no model")}}
+	return fstest.MapFS{name: {Data: []byte(text)}, "README.md": {Data: []byte("not a model")}}
 }
 
-func TestAnOperatorAddsAndReplacesModels(t *testing.T) {
-	added := strings.NewReplacer("wan2.6-r2v-720p", "studio-r2v", "family: wan2.6-r2v\n", "family: studio\n").Replace(shipped(t, "wan2.6-r2v-720p"))
-	replaced := strings.ReplaceAll(shipped(t, "wan2.6-r2v-720p"), "max: 10,", "max: 8,")
+func TestLoadAddsAndReplacesModels(t *testing.T) {
+	added := strings.NewReplacer("wan2.6-r2v-720p", "studio-r2v", "family: wan2.6-r2v\n", "family: studio\n").Replace(builtinModel(t, "wan2.6-r2v-720p"))
+	replaced := strings.ReplaceAll(builtinModel(t, "wan2.6-r2v-720p"), "max: 10,", "max: 8,")
 
 	c, err := Load(Options{}, folder("studio-r2v.yaml", added), folder("wan2.6-r2v-720p.yaml", replaced))
 	if err != nil {
@@ -85,40 +85,40 @@ func TestAnOperatorAddsAndReplacesModels(t *testing.T) {
 	}
 }
 
-func TestFilesThatAreRefused(t *testing.T) {
+func TestLoadRejectsInvalidFiles(t *testing.T) {
 	const id = "wan2.6-r2v-720p"
 
-	sound := shipped(t, id)
+	valid := builtinModel(t, id)
 	for name, tt := range map[string]struct{ old, new, want string }{
-		"an unknown key":         {"tier:", "teir: x\ntier:", "line 9: field teir not found"},
-		"a key twice":            {"tier: 720p", "tier: 720p\ntier: 720p", "already"},
-		"another type":           {"sound: true", "sound: loud", "line 11"},
-		"not YAML":               {"id:", "\tid:", "yaml"},
-		"two documents":          {"tier:", "---\ntier:", "more than one"},
-		"another id":             {"id: " + id, "id: other", "file of another name"},
-		"a size that is none":    {"1280*720", "1280x720", "sizes[0]"},
-		"a size twice":           {"720*1280", "1280*720", "sizes[1]"},
-		"a default out of range": {"default: 5", "default: 11", "seconds.default"},
-		"no length":              {"{min: 2, max: 10", "{min: 20, max: 10", "seconds"},
-		"an unknown shot":        {"[single, multi]", "[single, double]", "shot_types[1]"},
-		"an unknown mode":        {"  r2v:", "  v2v:", "modes.v2v"},
-		"an unknown format":      {"jpeg, png", "jpeg, tiff", `media.image.formats[1]: "tiff"`},
-		"media missing":          {"  video:\n    formats: [mp4, mov]\n    max_megabytes: 100\n    min_seconds: 1\n    max_seconds: 30\n", "", "media.video is missing"},
-		"an unknown billing":     {"input+output", "gifts", "price.billing"},
-		"too many to bill":       {"max: 5, images: 5", "max: 6, images: 5", "references.max"},
-		"a price that is none":   {`USD: "0.10"`, `USD: "1e9"`, "price.per_second.USD"},
-		"a price below zero":     {`USD: "0.10"`, `USD: "-0.10"`, "price.per_second.USD"},
-		"no price":               {`USD: "0.10", `, "", "no price in USD"},
-		"a guide for the silent": {"sound: true", "sound: false", "guide_audio"},
-		"a family of two modes":  {"family: wan2.6-r2v", "family: wan2.6-t2v", "is a family of mode"},
-		"a family that is a model": {
-			"family: wan2.6-r2v", "family: wan2.6-video-720p", "is a model's id already",
+		"an unknown key":                  {"tier:", "teir: x\ntier:", "line 9: field teir not found"},
+		"a duplicate key":                 {"tier: 720p", "tier: 720p\ntier: 720p", "already"},
+		"a wrong type":                    {"sound: true", "sound: loud", "line 11"},
+		"not YAML":                        {"id:", "\tid:", "yaml"},
+		"two documents":                   {"tier:", "---\ntier:", "more than one"},
+		"an id that is not the file name": {"id: " + id, "id: other", "file of another name"},
+		"an invalid size":                 {"1280*720", "1280x720", "sizes[0]"},
+		"a duplicate size":                {"720*1280", "1280*720", "sizes[1]"},
+		"a default out of range":          {"default: 5", "default: 11", "seconds.default"},
+		"min above max":                   {"{min: 2, max: 10", "{min: 20, max: 10", "seconds"},
+		"an unknown shot":                 {"[single, multi]", "[single, double]", "shot_types[1]"},
+		"an unknown mode":                 {"  r2v:", "  v2v:", "modes.v2v"},
+		"an unknown format":               {"jpeg, png", "jpeg, tiff", `media.image.formats[1]: "tiff"`},
+		"media missing":                   {"  video:\n    formats: [mp4, mov]\n    max_megabytes: 100\n    min_seconds: 1\n    max_seconds: 30\n", "", "media.video is missing"},
+		"an unknown billing":              {"input+output", "unknown", "price.billing"},
+		"too many references to bill":     {"max: 5, images: 5", "max: 6, images: 5", "references.max"},
+		"an invalid price":                {`USD: "0.10"`, `USD: "1e9"`, "price.per_second.USD"},
+		"a negative price":                {`USD: "0.10"`, `USD: "-0.10"`, "price.per_second.USD"},
+		"no price":                        {`USD: "0.10", `, "", "no price in USD"},
+		"guide audio without sound":       {"sound: true", "sound: false", "guide_audio"},
+		"a family with different modes":   {"family: wan2.6-r2v", "family: wan2.6-t2v", "is a family of the modes"},
+		"a family named like a model": {
+			"family: wan2.6-r2v", "family: wan2.6-video-720p", "is already a model's id",
 		},
-		"a family with a double": {"tier: 720p", "tier: 1080p", "same tier and sound"},
+		"two family members with one tier and sound": {"tier: 720p", "tier: 1080p", "same tier and sound"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := strings.Replace(sound, tt.old, tt.new, 1)
-			if text == sound {
+			text := strings.Replace(valid, tt.old, tt.new, 1)
+			if text == valid {
 				t.Fatalf("the file has no %q", tt.old)
 			}
 
@@ -129,16 +129,16 @@ func TestFilesThatAreRefused(t *testing.T) {
 		})
 	}
 
-	if _, err := Load(Options{}, folder("a.yml", sound)); err == nil {
-		t.Error("a .yml is passed over in silence")
+	if _, err := Load(Options{}, folder("a.yml", valid)); err == nil {
+		t.Error("a .yml file is ignored")
 	}
 
 	if _, err := Load(Options{}, folder("a.yaml", "")); err == nil {
-		t.Error("an empty file is a model")
+		t.Error("an empty file is accepted")
 	}
 }
 
-func TestOptionsThatAreRefused(t *testing.T) {
+func TestLoadRejectsInvalidOptions(t *testing.T) {
 	for _, o := range []Options{
 		{Currency: "EUR"},
 		{Markup: "0"},
@@ -146,10 +146,10 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		{Markup: "much"},
 		{Markup: "1e9"},
 		{Prices: map[string]string{"wan2.6": "1"}},
-		{Prices: map[string]string{"wan2.6-r2v-720p": "dear"}},
+		{Prices: map[string]string{"wan2.6-r2v-720p": "expensive"}},
 	} {
 		if _, err := Load(o); err == nil {
-			t.Errorf("%+v is taken", o)
+			t.Errorf("%+v is accepted", o)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func TestParsePrices(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	for _, id := range []string{"wan2.6-r2v-720p", "wan2.6-video-720p"} {
-		f.Add(shipped(f, id))
+		f.Add(builtinModel(f, id))
 	}
 
 	f.Add("id: a\nmodes: {r2v: {}}\n")
@@ -182,10 +182,10 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 
-		ask := pageOne()
+		raw := docExample()
 
-		ask.Model.Value = m.ID
-		if r, err := c.Validate(ask); err == nil {
+		raw.Model.Value = m.ID
+		if r, err := c.Validate(raw); err == nil {
 			if _, err := c.Price(r); err != nil {
 				t.Fatal(err)
 			}

@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// Nearest finds the word that was probably meant: the one of list with the
-// smallest edit distance to word, case apart, and false when none is near.
+// Nearest returns the entry of list that was probably meant: the one with the smallest
+// edit distance to word, ignoring case. It returns false if none is near.
 func Nearest(word string, list []string) (string, bool) {
-	const longest = 64
-	if len(word) == 0 || len(word) > longest {
+	const maxLength = 64
+	if len(word) == 0 || len(word) > maxLength {
 		return "", false
 	}
 
@@ -18,7 +18,7 @@ func Nearest(word string, list []string) (string, bool) {
 	found := ""
 
 	for _, candidate := range list {
-		if d := distance(strings.ToLower(word), strings.ToLower(candidate)); d < best {
+		if d := levenshtein(strings.ToLower(word), strings.ToLower(candidate)); d < best {
 			best = d
 			found = candidate
 		}
@@ -27,8 +27,8 @@ func Nearest(word string, list []string) (string, bool) {
 	return found, found != ""
 }
 
-// distance is Levenshtein's.
-func distance(a, b string) int {
+// levenshtein returns the Levenshtein distance between a and b, in runes.
+func levenshtein(a, b string) int {
 	from := []rune(a)
 	to := []rune(b)
 
@@ -38,16 +38,16 @@ func distance(a, b string) int {
 	}
 
 	for i, r := range from {
-		corner := row[0]
+		diagonal := row[0]
 		row[0] = i + 1
 
 		for j, s := range to {
-			cost := corner
+			cost := diagonal
 			if r != s {
 				cost++
 			}
 
-			corner = row[j+1]
+			diagonal = row[j+1]
 			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
 		}
 	}
@@ -55,18 +55,18 @@ func distance(a, b string) int {
 	return row[len(to)]
 }
 
-// quote shows a customer's value inside a sentence, cut when it is long.
+// quote quotes a customer's value for use in a sentence and truncates a long one.
 func quote(s string) string {
-	const longest = 60
-	if utf8.RuneCountInString(s) > longest {
-		s = string([]rune(s[:min(len(s), longest*utf8.UTFMax)])[:longest]) + "…"
+	const maxLength = 60
+	if utf8.RuneCountInString(s) > maxLength {
+		s = string([]rune(s[:min(len(s), maxLength*utf8.UTFMax)])[:maxLength]) + "…"
 	}
 
 	return strconv.Quote(s)
 }
 
-// either lists words for a sentence: "a, b or c".
-func either(words []string) string {
+// joinOr joins words for a sentence: "a, b or c".
+func joinOr(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}

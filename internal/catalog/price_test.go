@@ -13,17 +13,17 @@ import (
 	"github.com/unireel/unireel/internal/money"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestPrices holds every model's prices to a table that a person can read and
+// TestPrices compares every model's prices with a table that a person can read and
 // compare with the supplier's (dashscope.md 4.2, 4.3).
 func TestPrices(t *testing.T) {
-	dollars, err := Load(Options{})
+	usd, err := Load(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	yuan, err := Load(Options{Currency: "CNY"})
+	cny, err := Load(Options{Currency: "CNY"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,21 +31,21 @@ func TestPrices(t *testing.T) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-33s %-12s %7s %7s  %s\n", "model", "billing", "USD/s", "CNY/s", "hold in USD of 5 s and of the longest, by videos+pictures")
 
-	for _, m := range dollars.Models() {
-		other, _ := yuan.Model(m.ID)
+	for _, m := range usd.Models() {
+		other, _ := cny.Model(m.ID)
 		fmt.Fprintf(&table, "%-33s %-12s %7s %7s ", m.ID, m.Price.Billing, m.UnitPrice, other.UnitPrice)
 
 		for _, mix := range mixes(m) {
 			r := Request{Resolved: m.ID, Mode: m.ModeList()[0], References: mix, Seconds: 5}
 
-			short, err := dollars.Price(r)
+			short, err := usd.Price(r)
 			if err != nil {
 				t.Fatal(err)
 			}
 
 			r.Seconds = m.Seconds.Max
 
-			long, err := dollars.Price(r)
+			long, err := usd.Price(r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,13 +108,13 @@ func golden(t *testing.T, path, got string) {
 	}
 
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (write it anew with -update):\n%s", path, diff)
+		t.Errorf("%s (rewrite it with -update):\n%s", path, diff)
 	}
 }
 
 // The supplier's own example (dashscope.md 1.5): 5 s of a video reference and 5 s
 // of video are 10 billed seconds.
-func TestBilledAsTheSupplierCounts(t *testing.T) {
+func TestBilledMatchesSupplier(t *testing.T) {
 	c := load(t)
 
 	refs := func(n int) []Reference { return make([]Reference, n) }
@@ -152,7 +152,7 @@ func TestBilledAsTheSupplierCounts(t *testing.T) {
 	}
 }
 
-func TestMarkupAndOwnPrices(t *testing.T) {
+func TestMarkupAndCustomPrices(t *testing.T) {
 	c, err := Load(Options{Markup: "1.2", Prices: map[string]string{"wan2.6-r2v-720p": "0.3333335"}})
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestMarkupAndOwnPrices(t *testing.T) {
 
 	for id, want := range map[string]money.Amount{
 		"wan2.6-r2v-flash-1080p-silent": 45_000,  // 0.0375 x 1.2
-		"wan2.6-r2v-720p":               333_334, // an own price: rounded half up, no mark-up
+		"wan2.6-r2v-720p":               333_334, // the operator's own price: rounded half up, no mark-up
 	} {
 		if m, _ := c.Model(id); m.UnitPrice != want {
 			t.Errorf("%s: %s, want %s", id, m.UnitPrice, want)
@@ -175,8 +175,8 @@ func TestPreviewIsFree(t *testing.T) {
 	}
 }
 
-// Whatever the references turn out to be, what is captured never exceeds the hold.
-func TestTheHoldCoversEveryCapture(t *testing.T) {
+// Whatever kind the references turn out to have, the captured amount never exceeds the hold.
+func TestHoldCoversEveryCapture(t *testing.T) {
 	c := load(t)
 	rapid.Check(t, func(t *rapid.T) {
 		m := rapid.SampledFrom(c.Models()).Draw(t, "model")
@@ -201,7 +201,7 @@ func TestTheHoldCoversEveryCapture(t *testing.T) {
 
 		billed := c.Billed(r, inputs, rapid.Int64Range(0, int64(r.Seconds)*1000).Draw(t, "output"))
 
-		cost, err := q.UnitPrice.For(billed)
+		cost, err := q.UnitPrice.ForMillis(billed)
 		if err != nil || billed > q.MaxMillis || cost > q.Hold {
 			t.Fatalf("billed %d of %d ms, %s of %s, %v", billed, q.MaxMillis, cost, q.Hold, err)
 		}

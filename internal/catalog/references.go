@@ -9,112 +9,112 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// references takes what the video is made from, as the mode has it.
-func (v *validation) references() {
-	a := v.ask
-	if a.References.Has() {
-		for _, other := range []Given[[]Given[string]]{a.Videos, a.Images} {
-			if other.Has() {
-				v.wrong(later(a.References, other), fault.CodeConflict, "`references` gives a mixed order; `videos` and `images` cannot stand beside it. Use one or the other.")
+// references checks the references and puts them into the request, as the mode requires.
+func (v *validator) references() {
+	raw := v.raw
+	if raw.References.IsSet() {
+		for _, other := range []Field[[]Field[string]]{raw.Videos, raw.Images} {
+			if other.IsSet() {
+				v.addFault(laterOf(raw.References, other), fault.CodeConflictingFields, "`references` lists videos and images in a mixed order and cannot be combined with `videos` or `images`. Use one or the other.")
 			}
 		}
 	}
 
-	list := v.characterList()
+	characters := v.characterReferences()
 
-	picture, hasPicture := v.media(a.Image, Image)
+	image, hasImage := v.checkReference(raw.Image, Image)
 	if v.model == nil {
 		return
 	}
 
-	switch v.out.Mode {
+	switch v.request.Mode {
 	case R2V:
-		if a.Image.Has() {
-			v.wrong(a.Image, fault.CodeInvalidValue, "%s makes videos from references; put the picture into `images`.", v.out.Model)
+		if raw.Image.IsSet() {
+			v.addFault(raw.Image, fault.CodeInvalidValue, "%s makes videos from references; put the picture in `images`.", v.request.Model)
 		}
 
-		v.out.References = list
-		v.count()
+		v.request.References = characters
+		v.checkReferenceCounts()
 
-		if v.ask.Retell != nil {
-			v.out.Prompt = v.ask.Retell(v.out.Prompt, list)
+		if v.raw.RewritePrompt != nil {
+			v.request.Prompt = v.raw.RewritePrompt(v.request.Prompt, characters)
 		}
 
-		v.characters()
+		v.warnUnknownCharacters()
 	case I2V:
-		v.refuseLists("%s makes its video from one picture; put it into `image`.")
+		v.rejectLists("%s makes its video from one picture; put it in `image`.")
 
-		if hasPicture {
-			v.out.References = []Reference{picture}
-		} else if !a.Image.Has() {
-			v.missing("image", "%s needs one picture in `%s`.", v.out.Model, v.name("image"))
+		if hasImage {
+			v.request.References = []Reference{image}
+		} else if !raw.Image.IsSet() {
+			v.addMissing("image", "%s needs one picture in `%s`.", v.request.Model, v.fieldName("image"))
 		}
 	default:
-		hint := "%s makes its video from the prompt alone; references need a reference-to-video model."
-		v.refuseLists(hint)
+		v.rejectLists("%s makes its video from the prompt alone; references need a reference-to-video model.")
 
-		if a.Image.Has() {
-			v.wrong(a.Image, fault.CodeInvalidValue, "%s makes its video from the prompt alone; a picture needs a picture-to-video model.", v.out.Model)
+		if raw.Image.IsSet() {
+			v.addFault(raw.Image, fault.CodeInvalidValue, "%s makes its video from the prompt alone; a picture needs a picture-to-video model.", v.request.Model)
 		}
 	}
 }
 
-// maxListed bounds how many references are looked at one by one; more than a
-// model takes is one fault, not one each.
-const maxListed = 16
+// maxCheckedReferences limits how many references of a list are checked one by one:
+// exceeding the model's count is one fault, not one for each reference.
+const maxCheckedReferences = 16
 
-// characterList is the references in character order: videos, then images, or
-// the mixed list.
-func (v *validation) characterList() []Reference {
-	a := v.ask
+// characterReferences returns the valid references in character order: videos, then images,
+// or the mixed list.
+func (v *validator) characterReferences() []Reference {
+	raw := v.raw
 
 	var list []Reference
 
-	add := func(g Given[string], kind Kind) {
-		if ref, ok := v.media(g, kind); ok {
+	add := func(field Field[string], kind Kind) {
+		if ref, ok := v.checkReference(field, kind); ok {
 			list = append(list, ref)
 		}
 	}
-	for _, g := range a.Videos.Value[:min(len(a.Videos.Value), maxListed)] {
-		add(g, Video)
+	for _, field := range raw.Videos.Value[:min(len(raw.Videos.Value), maxCheckedReferences)] {
+		add(field, Video)
 	}
 
-	for _, g := range a.Images.Value[:min(len(a.Images.Value), maxListed)] {
-		add(g, Image)
+	for _, field := range raw.Images.Value[:min(len(raw.Images.Value), maxCheckedReferences)] {
+		add(field, Image)
 	}
 
-	for _, p := range a.References.Value[:min(len(a.References.Value), maxListed)] {
+	for _, input := range raw.References.Value[:min(len(raw.References.Value), maxCheckedReferences)] {
 		kind := Kind("")
-		if p.Type.Fit() {
-			kind = Kind(p.Type.Value)
+		if input.Type.Valid() {
+			kind = Kind(input.Type.Value)
 			if kind != Image && kind != Video {
-				v.wrong(p.Type, fault.CodeInvalidValue, "The type of a reference must be image or video; leave it out to let the bytes say.")
+				v.addFault(input.Type, fault.CodeInvalidValue, "The type of a reference must be image or video; leave it out to have it detected from the bytes.")
 
 				kind = ""
 			}
 		}
 
-		add(p.URL, kind)
+		add(input.URL, kind)
 	}
 
 	return list
 }
 
-// count holds the references to the model's numbers. It counts what was given,
-// well-formed or not, so that one bad URL is not also reported as a missing one.
-func (v *validation) count() {
-	a := v.ask
+// checkReferenceCounts checks the number of references against the model's limits. It
+// counts every entry that was sent, well-formed or not, so that one bad URL is not also
+// reported as a missing reference.
+func (v *validator) checkReferenceCounts() {
+	raw := v.raw
 
-	most := v.sheet().References
-	if a.Videos.Wrong || a.Images.Wrong || a.References.Wrong {
+	limits := v.modeSpec().References
+	if raw.Videos.BadType || raw.Images.BadType || raw.References.BadType {
 		return
 	}
 
-	videos := len(a.Videos.Value)
+	videos := len(raw.Videos.Value)
 
-	images := len(a.Images.Value)
-	for _, p := range a.References.Value {
-		switch p.Type.Value {
+	images := len(raw.Images.Value)
+	for _, input := range raw.References.Value {
+		switch input.Type.Value {
 		case string(Video):
 			videos++
 		case string(Image):
@@ -122,39 +122,39 @@ func (v *validation) count() {
 		}
 	}
 
-	all := len(a.Videos.Value) + len(a.Images.Value) + len(a.References.Value)
-	in := func(g Given[[]Given[string]]) placed {
-		if a.References.Has() {
-			return a.References
+	total := len(raw.Videos.Value) + len(raw.Images.Value) + len(raw.References.Value)
+	listOf := func(field Field[[]Field[string]]) located {
+		if raw.References.IsSet() {
+			return raw.References
 		}
 
-		return g
+		return field
 	}
 
 	switch {
-	case all == 0 || all < most.Min:
+	case total == 0 || total < limits.Min:
 		where := "`videos` and `images`, or in `references`"
-		if name := v.name("references"); name != "references" {
+		if name := v.fieldName("references"); name != "references" {
 			where = "`" + name + "`"
 		}
 
-		v.missing("references", "%s needs %d to %d references: give them in %s.", v.out.Model, most.Min, most.Max, where)
-	case videos > most.Videos:
-		v.wrong(in(a.Videos), fault.CodeInvalidValue, "There are %d reference videos; %s takes at most %d.", videos, v.out.Model, most.Videos)
-	case images > most.Images:
-		v.wrong(in(a.Images), fault.CodeInvalidValue, "There are %d reference pictures; %s takes at most %d.", images, v.out.Model, most.Images)
-	case all > most.Max:
-		v.wrong(later(a.Videos, in(a.Images)), fault.CodeInvalidValue, "There are %d references; %s takes at most %d, videos and pictures together.", all, v.out.Model, most.Max)
+		v.addMissing("references", "%s needs %d to %d references: put them in %s.", v.request.Model, limits.Min, limits.Max, where)
+	case videos > limits.Videos:
+		v.addFault(listOf(raw.Videos), fault.CodeInvalidValue, "There are %d reference videos; %s accepts at most %d.", videos, v.request.Model, limits.Videos)
+	case images > limits.Images:
+		v.addFault(listOf(raw.Images), fault.CodeInvalidValue, "There are %d reference pictures; %s accepts at most %d.", images, v.request.Model, limits.Images)
+	case total > limits.Max:
+		v.addFault(laterOf(raw.Videos, listOf(raw.Images)), fault.CodeInvalidValue, "There are %d references; %s accepts at most %d, videos and pictures together.", total, v.request.Model, limits.Max)
 	}
 }
 
-// later is the one that stands further back in the body, and was given.
-func later(a, b placed) placed {
-	_, atA := a.place()
+// laterOf returns the field that comes later in the body, of those that were sent.
+func laterOf(a, b located) located {
+	_, posA := a.location()
 
-	param, atB := b.place()
-	if param == "" || atA > atB {
-		if name, _ := a.place(); name != "" {
+	param, posB := b.location()
+	if param == "" || posA > posB {
+		if name, _ := a.location(); name != "" {
 			return a
 		}
 	}
@@ -162,92 +162,94 @@ func later(a, b placed) placed {
 	return b
 }
 
-func (v *validation) refuseLists(format string) {
-	a := v.ask
-	for _, g := range []Given[[]Given[string]]{a.Videos, a.Images} {
-		if len(g.Value) > 0 {
-			v.wrong(g, fault.CodeInvalidValue, format, v.out.Model)
+func (v *validator) rejectLists(format string) {
+	raw := v.raw
+	for _, field := range []Field[[]Field[string]]{raw.Videos, raw.Images} {
+		if len(field.Value) > 0 {
+			v.addFault(field, fault.CodeInvalidValue, format, v.request.Model)
 		}
 	}
 
-	if len(a.References.Value) > 0 {
-		v.wrong(a.References, fault.CodeInvalidValue, format, v.out.Model)
+	if len(raw.References.Value) > 0 {
+		v.addFault(raw.References, fault.CodeInvalidValue, format, v.request.Model)
 	}
 }
 
-// guideAudio takes the sound that the video shall follow.
-func (v *validation) guideAudio() {
-	g := v.ask.Audio
+// guideAudio checks the sound that the video is to follow.
+func (v *validator) guideAudio() {
+	field := v.raw.Audio
 
-	ref, ok := v.media(g, Audio)
-	if !g.Has() || v.model == nil {
+	ref, ok := v.checkReference(field, Audio)
+	if !field.IsSet() || v.model == nil {
 		return
 	}
 
-	switch v.sheet().GuideAudio {
-	case AudioRefused:
+	switch v.modeSpec().GuideAudio {
+	case GuideAudioUnsupported:
 		if v.model.Sound {
-			v.wrong(g, fault.CodeInvalidValue, "%s takes no guide audio here; say in the prompt what is to be heard.", v.model.ID)
+			v.addFault(field, fault.CodeInvalidValue, "%s accepts no guide audio here; describe the sound in the prompt.", v.model.ID)
 			break
 		}
 
-		v.wrong(g, fault.CodeInvalidValue, "%s makes silent videos and takes no guide audio%s.", v.model.ID, v.sibling(func(m *Model) bool {
+		v.addFault(field, fault.CodeInvalidValue, "%s makes silent videos and accepts no guide audio%s.", v.model.ID, v.suggestVariant(func(m *Model) bool {
 			return m.Sound && m.Tier == v.model.Tier
 		}))
-	case AudioUndocumented:
-		v.warn(g, fault.CodeNotDocumented, "The supplier does not document guide audio for %s; it is sent all the same and may be left unused.", v.model.ID)
+	case GuideAudioUndocumented:
+		v.addWarning(field, fault.CodeUndocumentedBySupplier, "The supplier does not document guide audio for %s; it is sent anyway and may have no effect.", v.model.ID)
 	}
 
 	if ok {
-		v.out.Audio = &ref
+		v.request.Audio = &ref
 	}
 }
 
-const maxLink = 8192 // characters of a URL; signed ones are long
+// maxURLLength limits a URL, in bytes. Signed URLs are long.
+const maxURLLength = 8192
 
 var (
-	fileForm = regexp.MustCompile(`^file_[0-9A-Za-z_-]{1,80}$`)
-	dataForm = regexp.MustCompile(`^data:([a-z]+)/[a-zA-Z0-9.+-]{1,60}(;[a-zA-Z0-9-]{1,40}=[a-zA-Z0-9.-]{1,40}){0,3};base64,`)
+	fileIDPattern  = regexp.MustCompile(`^file_[0-9A-Za-z_-]{1,80}$`)
+	dataURIPattern = regexp.MustCompile(`^data:([a-z]+)/[a-zA-Z0-9.+-]{1,60}(;[a-zA-Z0-9-]{1,40}=[a-zA-Z0-9.-]{1,40}){0,3};base64,`)
 )
 
-// media is a reference that is well-formed and that Look finds nothing wrong with.
-func (v *validation) media(g Given[string], kind Kind) (Reference, bool) {
-	ref, ok := v.form(g, kind)
-	if !ok || v.ask.Look == nil {
+// checkReference parses a reference and runs the dialect's CheckReference on it. It returns
+// false if the field is not set or either finds a fault.
+func (v *validator) checkReference(field Field[string], kind Kind) (Reference, bool) {
+	ref, ok := v.parseReference(field, kind)
+	if !ok || v.raw.CheckReference == nil {
 		return ref, ok
 	}
 
-	f := v.ask.Look(ref)
+	f := v.raw.CheckReference(ref)
 	if f == nil {
 		return ref, true
 	}
 
 	named := *f
-	named.Param = g.Param
-	v.faults = append(v.faults, Placed{At: g.At, Fault: named})
+	named.Param = field.Param
+	v.faults = append(v.faults, PositionedFault{Pos: field.Pos, Fault: named})
 
 	return Reference{}, false
 }
 
-// form looks at the syntax of a reference. kind may be "" when only the bytes
-// can say; a data URI says it itself.
-func (v *validation) form(g Given[string], kind Kind) (Reference, bool) {
-	if !g.Fit() {
+// parseReference checks the syntax of a reference. kind may be "" if only the bytes can
+// tell; a data URI declares its own kind.
+func (v *validator) parseReference(field Field[string], kind Kind) (Reference, bool) {
+	if !field.Valid() {
 		return Reference{}, false
 	}
 
-	ref := Reference{Kind: kind, Input: g.Value, Param: g.Param}
+	ref := Reference{Kind: kind, Input: field.Value, Param: field.Param}
 	switch {
-	case strings.HasPrefix(g.Value, "file_"):
-		if !fileForm.MatchString(g.Value) {
-			v.wrong(g, fault.CodeInvalidValue, "%s is no file id; POST /v1/files answers with one.", quote(g.Value))
+	case strings.HasPrefix(field.Value, "file_"):
+		if !fileIDPattern.MatchString(field.Value) {
+			v.addFault(field, fault.CodeInvalidValue, "%s is not a file id; POST /v1/files returns one.", quote(field.Value))
 			return Reference{}, false
 		}
-	case strings.HasPrefix(g.Value, "data:"):
-		return v.dataURI(g, ref)
+	case strings.HasPrefix(field.Value, "data:"):
+		return v.parseDataURI(field, ref)
 	default:
-		if problem := linkProblem(g.Value); problem != "" {
-			v.wrong(g, fault.CodeInvalidValue, "%s A reference is an http(s) URL, a file id (file_...) or a data URI.", problem)
+		if problem := urlProblem(field.Value); problem != "" {
+			v.addFault(field, fault.CodeInvalidValue, "%s A reference is an http(s) URL, a file id (file_...) or a data URI.", problem)
 			return Reference{}, false
 		}
 	}
@@ -255,47 +257,47 @@ func (v *validation) form(g Given[string], kind Kind) (Reference, bool) {
 	return ref, true
 }
 
-func (v *validation) dataURI(g Given[string], ref Reference) (Reference, bool) {
-	part := dataForm.FindStringSubmatch(g.Value[:min(len(g.Value), 256)])
+func (v *validator) parseDataURI(field Field[string], ref Reference) (Reference, bool) {
+	part := dataURIPattern.FindStringSubmatch(field.Value[:min(len(field.Value), 256)])
 	if part == nil {
-		v.wrong(g, fault.CodeInvalidValue, "A data URI begins like data:image/png;base64, and goes on with the bytes in base64.")
+		v.addFault(field, fault.CodeInvalidValue, "A data URI begins like data:image/png;base64, followed by the bytes in base64.")
 		return Reference{}, false
 	}
 
-	said := Kind(part[1])
+	declared := Kind(part[1])
 	switch {
-	case said != Image && said != Video && said != Audio, ref.Kind == "" && said == Audio:
-		v.wrong(g, fault.CodeInvalidValue, "A reference cannot be of the type %s.", quote(part[1]))
-	case ref.Kind != "" && said != ref.Kind:
-		v.wrong(g, fault.CodeInvalidValue, "This should be %s, but the data URI says that it is %s.", ref.Kind.noun(), said.noun())
-	case len(part[0]) == len(g.Value):
-		v.wrong(g, fault.CodeInvalidValue, "The data URI has no bytes behind its comma.")
+	case declared != Image && declared != Video && declared != Audio, ref.Kind == "" && declared == Audio:
+		v.addFault(field, fault.CodeInvalidValue, "A reference cannot be of the type %s.", quote(part[1]))
+	case ref.Kind != "" && declared != ref.Kind:
+		v.addFault(field, fault.CodeInvalidValue, "This should be %s, but the data URI says that it is %s.", ref.Kind.withArticle(), declared.withArticle())
+	case len(part[0]) == len(field.Value):
+		v.addFault(field, fault.CodeInvalidValue, "The data URI has no bytes after its comma.")
 	default:
-		ref.Kind = said
+		ref.Kind = declared
 		return ref, true
 	}
 
 	return Reference{}, false
 }
 
-// linkProblem says what is wrong with a URL as a sentence, or "".
-func linkProblem(link string) string {
-	if len(link) > maxLink {
+// urlProblem returns a sentence that says what is wrong with a URL, or "".
+func urlProblem(link string) string {
+	if len(link) > maxURLLength {
 		return "The URL is longer than 8192 bytes."
 	}
 
 	if link == "" || strings.ContainsFunc(link, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return "The URL is empty, or has white space in it."
+		return "The URL is empty or contains white space."
 	}
 
 	u, err := url.Parse(link)
 	switch {
 	case err != nil:
-		return quote(link) + " is no URL."
-	case u.Scheme != "http" && u.Scheme != "https": // Parse has made it lower case
-		return "Of URLs only http:// and https:// are taken."
+		return quote(link) + " is not a URL."
+	case u.Scheme != "http" && u.Scheme != "https": // url.Parse has converted it to lower case
+		return "A URL must begin with http:// or https://."
 	case u.Hostname() == "":
-		return "The URL names no host."
+		return "The URL has no host."
 	}
 
 	return ""

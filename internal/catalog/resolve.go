@@ -10,48 +10,47 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// resolve finds the model that is billed, its mode, and the size.
-func (v *validation) resolve() {
-	g := v.ask.Model
-	if !g.Fit() || g.Value == "" {
-		if !g.Wrong {
-			v.missing("model", "Say in `model` which model to use; GET /v1/models lists them.")
+// resolveModel determines the model that is billed, its mode and the size.
+func (v *validator) resolveModel() {
+	field := v.raw.Model
+	if !field.Valid() || field.Value == "" {
+		if !field.BadType {
+			v.addMissing("model", "Name the model in `model`; GET /v1/models lists them.")
 		}
 
-		v.sizeWithoutModel()
+		v.checkSizeSyntax()
 
 		return
 	}
 
-	v.out.Model = g.Value
-	if m, ok := v.catalog.models[g.Value]; ok {
+	v.request.Model = field.Value
+	if m, ok := v.catalog.byID[field.Value]; ok {
 		v.model = m
-		v.out.Mode = v.modeAmong(m.ModeList())
-		v.fixed()
-	} else if f, ok := v.catalog.families[g.Value]; ok {
-		v.out.Mode = v.modeAmong(f.modes)
-		v.model = v.pick(f)
+		v.request.Mode = v.chooseMode(m.ModeList())
+		v.checkModelConflicts()
+	} else if f, ok := v.catalog.families[field.Value]; ok {
+		v.request.Mode = v.chooseMode(f.modes)
+		v.model = v.chooseVariant(f)
 	} else {
 		hint := "GET /v1/models lists them."
-		if near, ok := Nearest(g.Value, v.catalog.names()); ok {
-			hint = "Did you mean " + near + "?"
+		if suggestion, ok := Nearest(field.Value, v.catalog.allNames()); ok {
+			hint = "Did you mean " + suggestion + "?"
 		}
 
-		v.wrong(g, fault.CodeUnknownModel, "There is no model %s. %s", quote(g.Value), hint)
-		v.sizeWithoutModel()
+		v.addFault(field, fault.CodeUnknownModel, "There is no model %s. %s", quote(field.Value), hint)
+		v.checkSizeSyntax()
 
 		return
 	}
 
-	v.out.Resolved = v.model.ID
-	v.out.Sound = v.model.Sound
-	v.size()
+	v.request.Resolved = v.model.ID
+	v.request.Sound = v.model.Sound
+	v.resolveSize()
 }
 
-// Modes is what a model, or any of a family's, can make videos from; nil when there
-// is neither of this name.
+// Modes returns the modes of a model or a family; nil if there is neither of this name.
 func (c *Catalog) Modes(name string) []Mode {
-	if m, ok := c.models[name]; ok {
+	if m, ok := c.byID[name]; ok {
 		return m.ModeList()
 	}
 
@@ -62,17 +61,18 @@ func (c *Catalog) Modes(name string) []Mode {
 	return nil
 }
 
-// Called is what is asked for here by a name that a kind of provider has: a name of
-// ours is itself; else it is the family, or the first model, that is made there
-// under that name. A name that nobody has is itself too.
-func (c *Catalog) Called(provider, name string) string {
+// LocalName translates a driver's supplier's name of a model to a name of this catalog. A
+// name of this catalog is returned as it is; otherwise the result is the family of the
+// first model with that supplier name, or that model's id if it has no family. An unknown
+// name is returned as it is.
+func (c *Catalog) LocalName(driver, name string) string {
 	if c.Modes(name) != nil {
 		return name
 	}
 
-	for _, m := range c.list {
+	for _, m := range c.models {
 		for _, mode := range m.ModeList() {
-			if s, ok := m.Supplier(provider, mode); ok && s.Model == name {
+			if capability, ok := m.Capability(driver, mode); ok && capability.SupplierModel == name {
 				return cmp.Or(m.Modes[mode].Family, m.ID)
 			}
 		}
@@ -81,13 +81,14 @@ func (c *Catalog) Called(provider, name string) string {
 	return name
 }
 
-// modeAmong decides between the modes of a model or a family by what was given.
-func (v *validation) modeAmong(list []Mode) Mode {
+// chooseMode selects one of the modes of a model or a family by the fields that were
+// sent.
+func (v *validator) chooseMode(list []Mode) Mode {
 	has := func(mode Mode) bool { return slices.Contains(list, mode) }
 
-	refs := len(v.ask.Videos.Value)+len(v.ask.Images.Value)+len(v.ask.References.Value) > 0
+	refs := len(v.raw.Videos.Value)+len(v.raw.Images.Value)+len(v.raw.References.Value) > 0
 	switch {
-	case v.ask.Image.Has() && has(I2V):
+	case v.raw.Image.IsSet() && has(I2V):
 		return I2V
 	case refs && has(R2V):
 		return R2V
@@ -98,31 +99,32 @@ func (v *validation) modeAmong(list []Mode) Mode {
 	return list[0]
 }
 
-// fixed checks that nothing contradicts what the model's id says.
-func (v *validation) fixed() {
-	if g := v.ask.Sound; g.Fit() && g.Value != v.model.Sound {
-		made := "always makes videos with sound"
+// checkModelConflicts reports fields that contradict the model's id.
+func (v *validator) checkModelConflicts() {
+	if field := v.raw.Sound; field.Valid() && field.Value != v.model.Sound {
+		behaviour := "always makes videos with sound"
 		if !v.model.Sound {
-			made = "always makes silent videos"
+			behaviour = "always makes silent videos"
 		}
 
-		v.wrong(g, fault.CodeConflict, "%s %s%s.", v.model.ID, made, v.sibling(func(m *Model) bool {
-			return m.Tier == v.model.Tier && m.Sound == g.Value
+		v.addFault(field, fault.CodeConflictingFields, "%s %s%s.", v.model.ID, behaviour, v.suggestVariant(func(m *Model) bool {
+			return m.Tier == v.model.Tier && m.Sound == field.Value
 		}))
 	}
 
-	if g := v.ask.Tier; g.Fit() && !strings.EqualFold(g.Value, v.model.Tier) {
-		v.wrong(g, fault.CodeConflict, "%s makes %s only%s.", v.model.ID, v.model.Tier, v.sibling(func(m *Model) bool {
-			return m.Sound == v.model.Sound && strings.EqualFold(m.Tier, g.Value)
+	if field := v.raw.Tier; field.Valid() && !strings.EqualFold(field.Value, v.model.Tier) {
+		v.addFault(field, fault.CodeConflictingFields, "%s makes %s only%s.", v.model.ID, v.model.Tier, v.suggestVariant(func(m *Model) bool {
+			return m.Sound == v.model.Sound && strings.EqualFold(m.Tier, field.Value)
 		}))
 	}
 }
 
-// sibling suggests the family's member that fits, "; ask for x instead", or nothing.
-func (v *validation) sibling(fits func(*Model) bool) string {
-	if f := v.catalog.families[v.sheet().Family]; f != nil {
+// suggestVariant returns "; ask for <id> instead" for the first member of the model's family
+// that matches, or "".
+func (v *validator) suggestVariant(matches func(*Model) bool) string {
+	if f := v.catalog.families[v.modeSpec().Family]; f != nil {
 		for _, m := range f.members {
-			if fits(m) {
+			if matches(m) {
 				return "; ask for " + m.ID + " instead"
 			}
 		}
@@ -131,52 +133,52 @@ func (v *validation) sibling(fits func(*Model) bool) string {
 	return ""
 }
 
-// defaultTier is a family's when neither size nor tier is asked.
+// defaultTier is the tier of a family if the request has neither a size nor a tier.
 const defaultTier = "1080p"
 
-// pick chooses a family's member by tier, size and sound. What cannot be had is
-// reported, and the choice falls on what comes nearest, so that the rest of the
-// request can still be checked.
-func (v *validation) pick(f *family) *Model {
-	left := v.pickTier(f)
+// chooseVariant selects a family's member by tier, size and sound. If no member fits, it
+// reports that and returns the nearest one, so that the rest of the request can still be
+// checked.
+func (v *validator) chooseVariant(f *family) *Model {
+	candidates := v.filterByTier(f)
 
-	sound := !v.ask.Sound.Fit() || v.ask.Sound.Value
-	for _, m := range left {
+	sound := !v.raw.Sound.Valid() || v.raw.Sound.Value
+	for _, m := range candidates {
 		if m.Sound == sound {
 			return m
 		}
 	}
 
-	if v.ask.Sound.Fit() {
-		v.wrong(v.ask.Sound, fault.CodeInvalidValue, "%s makes no such videos: those of %s always come %s.", f.name, left[0].ID,
-			map[bool]string{true: "with sound", false: "silent"}[left[0].Sound])
+	if v.raw.Sound.Valid() {
+		v.addFault(v.raw.Sound, fault.CodeInvalidValue, "%s has no such model: the videos of %s are always %s.", f.name, candidates[0].ID,
+			map[bool]string{true: "with sound", false: "silent"}[candidates[0].Sound])
 	}
 
-	return left[0]
+	return candidates[0]
 }
 
-func (v *validation) pickTier(f *family) []*Model {
-	only := func(fits func(*Model) bool) []*Model {
-		return slices.DeleteFunc(slices.Clone(f.members), func(m *Model) bool { return !fits(m) })
+func (v *validator) filterByTier(f *family) []*Model {
+	filter := func(matches func(*Model) bool) []*Model {
+		return slices.DeleteFunc(slices.Clone(f.members), func(m *Model) bool { return !matches(m) })
 	}
-	if g := v.ask.Tier; g.Fit() {
-		if left := only(func(m *Model) bool { return strings.EqualFold(m.Tier, g.Value) }); len(left) > 0 {
-			return left
+	if field := v.raw.Tier; field.Valid() {
+		if candidates := filter(func(m *Model) bool { return strings.EqualFold(m.Tier, field.Value) }); len(candidates) > 0 {
+			return candidates
 		}
 
-		v.wrong(g, fault.CodeInvalidValue, "%s makes %s.", f.name, either(f.tiers()))
-	} else if g := v.ask.Size; g.Fit() {
-		if w, h, ok := splitSize(g.Value); ok {
-			if left := only(func(m *Model) bool { return slices.Contains(m.Sizes, sizeText(w, h)) }); len(left) > 0 {
-				return left
+		v.addFault(field, fault.CodeInvalidValue, "%s makes %s.", f.name, joinOr(f.tiers()))
+	} else if field := v.raw.Size; field.Valid() {
+		if w, h, ok := parseSize(field.Value); ok {
+			if candidates := filter(func(m *Model) bool { return slices.Contains(m.Sizes, formatSize(w, h)) }); len(candidates) > 0 {
+				return candidates
 			}
 		}
 
-		v.wrong(g, fault.CodeInvalidValue, "%s is no size of %s, which makes %s.", quote(g.Value), f.name, either(f.sizes()))
+		v.addFault(field, fault.CodeInvalidValue, "%s is not a size of %s, which makes %s.", quote(field.Value), f.name, joinOr(f.sizes()))
 	}
 
-	if left := only(func(m *Model) bool { return m.Tier == defaultTier }); len(left) > 0 {
-		return left
+	if candidates := filter(func(m *Model) bool { return m.Tier == defaultTier }); len(candidates) > 0 {
+		return candidates
 	}
 
 	return f.members
@@ -193,7 +195,7 @@ func (f *family) tiers() []string {
 	return slices.Compact(list)
 }
 
-// sizes is every size of the family, tier by tier, each tier's in its own order.
+// sizes returns every size of the family, tier by tier, in the order in which the models list them.
 func (f *family) sizes() []string {
 	byTier := slices.SortedStableFunc(slices.Values(f.members), func(a, b *Model) int {
 		return cmp.Or(cmp.Compare(len(a.Tier), len(b.Tier)), cmp.Compare(a.Tier, b.Tier))
@@ -212,47 +214,48 @@ func (f *family) sizes() []string {
 	return list
 }
 
-// size settles width and height. A family that does not have the size has said
-// so already.
-func (v *validation) size() {
-	g := v.ask.Size
+// resolveSize determines size, width and height. For a family name without a tier,
+// filterByTier has already reported a size that no member has.
+func (v *validator) resolveSize() {
+	field := v.raw.Size
 
-	asked := v.model.Sizes[0]
-	if g.Fit() {
-		asked = g.Value
-	} else if f := v.ask.Format; f.Fit() && !v.sheet().SizeFromPicture {
-		if asked = v.model.sizeOf(f.Value); asked == "" {
-			v.wrong(f, fault.CodeInvalidValue, "%s is no format of %s, which makes %s.", quote(f.Value), v.model.ID, either(v.model.Sizes))
+	requested := v.model.Sizes[0]
+	if field.Valid() {
+		requested = field.Value
+	} else if ratio := v.raw.AspectRatio; ratio.Valid() && !v.modeSpec().SizeFromImage {
+		if requested = v.model.sizeForAspectRatio(ratio.Value); requested == "" {
+			v.addFault(ratio, fault.CodeInvalidValue, "%s is not an aspect ratio of %s, which makes %s.", quote(ratio.Value), v.model.ID, joinOr(v.model.Sizes))
 			return
 		}
 	}
 
-	w, h, ok := splitSize(asked)
+	w, h, ok := parseSize(requested)
 
-	size := sizeText(w, h)
+	size := formatSize(w, h)
 	if !ok || !slices.Contains(v.model.Sizes, size) {
-		if v.model.ID == v.out.Model || v.ask.Tier.Fit() {
-			v.wrong(g, fault.CodeInvalidValue, "%s is no size of %s, which makes %s%s.", quote(asked), v.model.ID, either(v.model.Sizes),
-				v.sibling(func(m *Model) bool { return m.Sound == v.model.Sound && slices.Contains(m.Sizes, size) }))
+		if v.model.ID == v.request.Model || v.raw.Tier.Valid() {
+			v.addFault(field, fault.CodeInvalidValue, "%s is not a size of %s, which makes %s%s.", quote(requested), v.model.ID, joinOr(v.model.Sizes),
+				v.suggestVariant(func(m *Model) bool { return m.Sound == v.model.Sound && slices.Contains(m.Sizes, size) }))
 		}
 
 		return
 	}
 
-	v.out.Size = size
-	v.out.SizeAsked = asked
-	v.out.Width = w
+	v.request.Size = size
+	v.request.RequestedSize = requested
+	v.request.Width = w
 
-	v.out.Height = h
-	if g.Fit() && v.sheet().SizeFromPicture {
-		v.warn(g, fault.CodeSizeFromPicture, "The picture's shape decides the size of this video; only its tier, %s, is kept.", v.model.Tier)
+	v.request.Height = h
+	if field.Valid() && v.modeSpec().SizeFromImage {
+		v.addWarning(field, fault.CodeSizeFromImage, "The picture's shape determines the size of this video; only the tier, %s, is kept.", v.model.Tier)
 	}
 }
 
-// sizeOf is the model's size that comes nearest to a format like "4:3", or "" when
-// none does: sizes are whole blocks, so that 1104*832 is 4:3.
-func (m *Model) sizeOf(format string) string {
-	a, b, _ := strings.Cut(format, ":")
+// sizeForAspectRatio returns the model's size that is nearest to an aspect ratio like "4:3",
+// or "" if none is near. A size need not match exactly, because sizes are multiples of a
+// block: 1104*832 counts as 4:3.
+func (m *Model) sizeForAspectRatio(ratio string) string {
+	a, b, _ := strings.Cut(ratio, ":")
 	width, errWidth := strconv.ParseUint(a, 10, 16)
 
 	height, errHeight := strconv.ParseUint(b, 10, 16)
@@ -261,23 +264,23 @@ func (m *Model) sizeOf(format string) string {
 	}
 
 	best := ""
-	nearest := 0.05
+	minDistance := 0.05
 
 	for _, size := range m.Sizes {
-		w, h, _ := splitSize(size)
-		if d := math.Abs(math.Log(float64(w) * float64(height) / (float64(h) * float64(width)))); d < nearest {
+		w, h, _ := parseSize(size)
+		if distance := math.Abs(math.Log(float64(w) * float64(height) / (float64(h) * float64(width)))); distance < minDistance {
 			best = size
-			nearest = d
+			minDistance = distance
 		}
 	}
 
 	return best
 }
 
-func (v *validation) sizeWithoutModel() {
-	if g := v.ask.Size; g.Fit() {
-		if _, _, ok := splitSize(g.Value); !ok {
-			v.wrong(g, fault.CodeInvalidValue, "A size looks like 1280*720.")
+func (v *validator) checkSizeSyntax() {
+	if field := v.raw.Size; field.Valid() {
+		if _, _, ok := parseSize(field.Value); !ok {
+			v.addFault(field, fault.CodeInvalidValue, "A size looks like 1280*720.")
 		}
 	}
 }

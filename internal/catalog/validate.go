@@ -12,74 +12,74 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// Validate makes a Request of what was asked, or returns a *fault.Fault that
-// names everything that is wrong with it at once, in the order of the body, what
-// is missing last. Nothing is fetched: of references only the syntax is looked
-// at. What stops nothing is in the Request's Warnings.
-func (c *Catalog) Validate(ask Ask) (Request, error) {
-	v := &validation{catalog: c, ask: ask, faults: slices.Clone(ask.Faults)}
-	v.resolve()
-	v.texts()
+// Validate converts a RawRequest to a Request, or returns a *fault.Fault that lists
+// everything that is wrong, in the order of the body, missing fields last. Nothing is
+// fetched: only the syntax of references is checked. Findings that do not prevent the
+// video are in the Request's Warnings.
+func (c *Catalog) Validate(raw RawRequest) (Request, error) {
+	v := &validator{catalog: c, raw: raw, faults: slices.Clone(raw.Faults)}
+	v.resolveModel()
+	v.prompts()
 	v.references()
 	v.guideAudio()
-	v.numbers()
-	v.shots()
-	v.ours()
+	v.durationAndSeed()
+	v.shotOptions()
+	v.gatewayFields()
 
 	if len(v.faults) > 0 {
-		return Request{}, v.verdict()
+		return Request{}, v.joinFaults()
 	}
 
-	return v.out, nil
+	return v.request, nil
 }
 
-// MaxFaults bounds how much is reported at once: a body of nothing but mistakes
-// must not make an answer as large.
+// MaxFaults limits how many faults are reported at once, so that a large body full of
+// mistakes does not cause an equally large answer.
 const MaxFaults = 100
 
-// validation is one run of Validate. model is nil when the asked one does not
-// exist; what depends on it is then left unchecked.
-type validation struct {
+// validator is one run of Validate. model is nil if the requested model does not exist;
+// checks that depend on it are then skipped.
+type validator struct {
 	catalog *Catalog
-	ask     Ask
+	raw     RawRequest
 	model   *Model
-	out     Request
-	faults  []Placed
+	request Request
+	faults  []PositionedFault
 }
 
-// placed is a Given of any type.
-type placed interface{ place() (string, int) }
+// located is a Field of any type.
+type located interface{ location() (string, int) }
 
-func (v *validation) wrong(g placed, code fault.Code, format string, args ...any) {
-	param, at := g.place()
-	v.faults = append(v.faults, Placed{At: at, Fault: *fault.New(code, param, fmt.Sprintf(format, args...))})
+func (v *validator) addFault(field located, code fault.Code, format string, args ...any) {
+	param, pos := field.location()
+	v.faults = append(v.faults, PositionedFault{Pos: pos, Fault: *fault.New(code, param, fmt.Sprintf(format, args...))})
 }
 
-// missing reports a field that is not there, behind all that are.
-func (v *validation) missing(field, format string, args ...any) {
-	v.faults = append(v.faults, Placed{At: math.MaxInt, Fault: *fault.New(fault.CodeMissingField, v.name(field), fmt.Sprintf(format, args...))})
+// addMissing reports a missing field. Such faults come after all others.
+func (v *validator) addMissing(field, format string, args ...any) {
+	v.faults = append(v.faults, PositionedFault{Pos: math.MaxInt, Fault: *fault.New(fault.CodeMissingField, v.fieldName(field), fmt.Sprintf(format, args...))})
 }
 
-// name is what the dialect calls a field of UniAll's.
-func (v *validation) name(field string) string {
-	if name, ok := v.ask.Names[field]; ok {
+// fieldName returns the dialect's name of a UniAll field.
+func (v *validator) fieldName(field string) string {
+	if name, ok := v.raw.FieldNames[field]; ok {
 		return name
 	}
 
 	return field
 }
 
-func (v *validation) warn(g placed, code fault.Code, format string, args ...any) {
-	param, _ := g.place()
-	v.out.Warnings = append(v.out.Warnings, Warning{Code: string(code), Message: fmt.Sprintf(format, args...), Param: param})
+func (v *validator) addWarning(field located, code fault.Code, format string, args ...any) {
+	param, _ := field.location()
+	v.request.Warnings = append(v.request.Warnings, Warning{Code: string(code), Message: fmt.Sprintf(format, args...), Param: param})
 }
 
-func (v *validation) verdict() *fault.Fault {
-	slices.SortStableFunc(v.faults, func(a, b Placed) int {
+func (v *validator) joinFaults() *fault.Fault {
+	slices.SortStableFunc(v.faults, func(a, b PositionedFault) int {
 		switch {
-		case a.At < b.At:
+		case a.Pos < b.Pos:
 			return -1
-		case a.At > b.At:
+		case a.Pos > b.Pos:
 			return 1
 		}
 
@@ -94,9 +94,9 @@ func (v *validation) verdict() *fault.Fault {
 	return fault.Join(list)
 }
 
-func (v *validation) sheet() ModeSheet { return v.model.Modes[v.out.Mode] }
+func (v *validator) modeSpec() ModeSpec { return v.model.Modes[v.request.Mode] }
 
-func (v *validation) texts() {
+func (v *validator) prompts() {
 	promptMax := math.MaxInt
 	negativeMax := math.MaxInt
 
@@ -105,137 +105,142 @@ func (v *validation) texts() {
 		negativeMax = v.model.NegativePromptMax
 	}
 
-	a := v.ask
+	raw := v.raw
 	switch {
-	case a.Prompt.Wrong:
-	case a.Prompt.Value == "" && a.Wordless && v.out.Mode == I2V:
-	case strings.TrimSpace(a.Prompt.Value) == "" && a.Prompt.Has():
-		v.wrong(a.Prompt, fault.CodeMissingField, "The prompt is empty; say what the video shall show.")
-	case !a.Prompt.Has():
-		v.missing("prompt", "Say in `prompt` what the video shall show.")
+	case raw.Prompt.BadType:
+	case raw.Prompt.Value == "" && raw.PromptOptional && v.request.Mode == I2V:
+	case strings.TrimSpace(raw.Prompt.Value) == "" && raw.Prompt.IsSet():
+		v.addFault(raw.Prompt, fault.CodeMissingField, "The prompt is empty; describe the video in it.")
+	case !raw.Prompt.IsSet():
+		v.addMissing("prompt", "Describe the video in `prompt`.")
 	default:
-		v.text(a.Prompt, promptMax)
+		v.checkText(raw.Prompt, promptMax)
 	}
 
-	if negativeMax == 0 && a.NegativePrompt.Value != "" {
-		v.wrong(a.NegativePrompt, fault.CodeInvalidValue, "%s takes no negative prompt; say in the prompt what must not be seen.", v.model.ID)
+	// A model without a negative prompt has the limit 0; an empty one is harmless.
+	if negativeMax == 0 && raw.NegativePrompt.Value != "" {
+		v.addFault(raw.NegativePrompt, fault.CodeInvalidValue, "%s accepts no negative prompt; say in the prompt what the video must not show.", v.model.ID)
 	} else {
-		v.text(a.NegativePrompt, negativeMax)
+		v.checkText(raw.NegativePrompt, negativeMax)
 	}
 
-	v.out.Prompt = a.Prompt.Value
-	v.out.NegativePrompt = a.NegativePrompt.Value
+	v.request.Prompt = raw.Prompt.Value
+	v.request.NegativePrompt = raw.NegativePrompt.Value
 }
 
-// IsText says whether every database keeps this as text: UTF-8 without NUL.
+// IsText reports whether every database can store s as text: UTF-8 without NUL.
 func IsText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// text holds a text to its length in characters.
-func (v *validation) text(g Given[string], most int) {
-	if !g.Fit() {
+// checkText checks a text's encoding, and its length in characters.
+func (v *validator) checkText(field Field[string], maxLength int) {
+	if !field.Valid() {
 		return
 	}
 
-	if !IsText(g.Value) {
-		v.wrong(g, fault.CodeInvalidValue, "The text has bytes that are no UTF-8, or a NUL character; take them out.")
-	} else if n := utf8.RuneCountInString(g.Value); n > most {
-		v.wrong(g, fault.CodeInvalidValue, "The text has %d characters; at most %d are taken.", n, most)
+	if !IsText(field.Value) {
+		v.addFault(field, fault.CodeInvalidValue, "The text has bytes that are not UTF-8, or a NUL character; remove them.")
+	} else if n := utf8.RuneCountInString(field.Value); n > maxLength {
+		v.addFault(field, fault.CodeInvalidValue, "The text has %d characters; at most %d are accepted.", n, maxLength)
 	}
 }
 
-func (v *validation) numbers() {
-	v.seconds()
+func (v *validator) durationAndSeed() {
+	v.duration()
 
-	v.out.Seed = -1
-	if g := v.ask.Seed; g.Fit() {
-		seed, ok := g.Value.Whole()
+	v.request.Seed = -1
+	if field := v.raw.Seed; field.Valid() {
+		seed, ok := field.Value.Int64()
 		if !ok || seed < -1 || seed > math.MaxInt32 {
-			v.wrong(g, fault.CodeInvalidValue, "The seed must be -1 (random) or a whole number from 0 to %d.", math.MaxInt32)
+			v.addFault(field, fault.CodeInvalidValue, "The seed must be -1 (random) or a whole number from 0 to %d.", math.MaxInt32)
 		}
 
-		v.out.Seed = seed
+		v.request.Seed = seed
 	}
 }
 
-func (v *validation) seconds() {
-	g := v.ask.Duration
+func (v *validator) duration() {
+	field := v.raw.Duration
 	if v.model == nil {
-		if g.Fit() {
-			if n, ok := g.Value.Whole(); !ok || n < 1 {
-				v.wrong(g, fault.CodeInvalidValue, "The duration must be a whole number of seconds.")
+		if field.Valid() {
+			if n, ok := field.Value.Int64(); !ok || n < 1 {
+				v.addFault(field, fault.CodeInvalidValue, "The duration must be a whole number of seconds.")
 			}
 		}
 
 		return
 	}
 
-	span := v.model.Seconds
-	v.out.Seconds = span.Default
+	allowed := v.model.Seconds
+	v.request.Seconds = allowed.Default
 
-	if !g.Fit() {
+	if !field.Valid() {
 		return
 	}
 
-	n, ok := g.Value.Whole()
-	if !ok || n < int64(span.Min) || n > int64(span.Max) {
-		v.wrong(g, fault.CodeInvalidValue, "The duration must be a whole number of seconds from %d to %d for %s.", span.Min, span.Max, v.model.ID)
+	n, ok := field.Value.Int64()
+	if !ok || n < int64(allowed.Min) || n > int64(allowed.Max) {
+		v.addFault(field, fault.CodeInvalidValue, "The duration must be a whole number of seconds from %d to %d for %s.", allowed.Min, allowed.Max, v.model.ID)
 		return
 	}
 
-	if most := v.sheet().VideoSeconds; most > 0 && n > int64(most) && slices.ContainsFunc(v.out.References, func(r Reference) bool { return r.Kind == Video }) {
-		v.wrong(g, fault.CodeInvalidValue, "With a reference video %s makes at most %d seconds.", v.model.ID, most)
+	isVideo := func(r Reference) bool { return r.Kind == Video }
+	if maxSeconds := v.modeSpec().MaxSecondsWithVideo; maxSeconds > 0 && n > int64(maxSeconds) && slices.ContainsFunc(v.request.References, isVideo) {
+		v.addFault(field, fault.CodeInvalidValue, "With a reference video %s makes at most %d seconds.", v.model.ID, maxSeconds)
 	}
 
-	v.out.Seconds = int(n)
+	v.request.Seconds = int(n)
 }
 
-func (v *validation) shots() {
-	a := v.ask
+func (v *validator) shotOptions() {
+	raw := v.raw
 
 	types := []string{"single", "multi"}
 	if v.model != nil {
 		types = v.model.ShotTypes
 	}
 
-	v.out.ShotType = types[0]
-	if a.ShotType.Fit() {
-		if !slices.Contains(types, a.ShotType.Value) {
+	v.request.ShotType = types[0]
+	if raw.ShotType.Valid() {
+		if !slices.Contains(types, raw.ShotType.Value) {
 			hint := ""
-			if len(types) == 1 && a.ShotType.Value == "multi" {
-				hint = " This model takes its shots from the prompt: describe each there."
+			if len(types) == 1 && raw.ShotType.Value == "multi" {
+				hint = " This model takes the shots from the prompt: describe each one there."
 			}
 
-			v.wrong(a.ShotType, fault.CodeInvalidValue, "The shot type must be %s.%s", either(types), hint)
+			v.addFault(raw.ShotType, fault.CodeInvalidValue, "The shot type must be %s.%s", joinOr(types), hint)
 		}
 
-		v.out.ShotType = a.ShotType.Value
+		v.request.ShotType = raw.ShotType.Value
 	}
 
-	v.out.PromptExpansion = chosen(a.PromptExpansion)
+	v.request.PromptExpansion = optionalBool(raw.PromptExpansion)
 
-	v.out.Watermark = chosen(a.Watermark)
-	if v.model != nil && v.sheet().MultiNeedsExpansion && v.out.ShotType == "multi" && v.out.PromptExpansion != nil && !*v.out.PromptExpansion {
-		v.warn(a.ShotType, fault.CodeUnused, "%s heeds the shot type only when enable_prompt_expansion is not false.", v.model.ID)
+	v.request.Watermark = optionalBool(raw.Watermark)
+
+	noExpansion := v.request.PromptExpansion != nil && !*v.request.PromptExpansion
+	if v.model != nil && v.modeSpec().MultiShotNeedsExpansion && v.request.ShotType == "multi" && noExpansion {
+		v.addWarning(raw.ShotType, fault.CodeValueNotUsed, "%s uses the shot type only if enable_prompt_expansion is not false.", v.model.ID)
 	}
 }
 
-func chosen(g Given[bool]) *bool {
-	if !g.Fit() {
+func optionalBool(field Field[bool]) *bool {
+	if !field.Valid() {
 		return nil
 	}
 
-	return &g.Value
+	return &field.Value
 }
 
-var character = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
+var characterPattern = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
 
-// characters warns of every characterN that the references do not reach to.
-func (v *validation) characters() {
+// warnUnknownCharacters warns about every characterN in the prompt for which there is no
+// reference, at most ten of them.
+func (v *validator) warnUnknownCharacters() {
 	var seen []string
 
-	for _, m := range character.FindAllStringSubmatch(v.out.Prompt, -1) {
+	for _, m := range characterPattern.FindAllStringSubmatch(v.request.Prompt, -1) {
 		n, err := strconv.Atoi(m[1])
-		if err == nil && n >= 1 && n <= len(v.out.References) || slices.Contains(seen, m[1]) {
+		if err == nil && n >= 1 && n <= len(v.request.References) || slices.Contains(seen, m[1]) {
 			continue
 		}
 
@@ -243,6 +248,6 @@ func (v *validation) characters() {
 			return
 		}
 
-		v.warn(v.ask.Prompt, fault.CodeNoSuchCharacter, "The prompt names %s, but there are %d references.", quote(m[0]), len(v.out.References))
+		v.addWarning(v.raw.Prompt, fault.CodeUnknownCharacter, "The prompt names %s, but there are %d references.", quote(m[0]), len(v.request.References))
 	}
 }

@@ -17,27 +17,26 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// Bounds of what an operator may set.
+// Limits of what an operator may set.
 const (
-	maxWeight = 1000
-	maxCap    = 1_000_000
-	maxRef    = 200 // bytes
-	maxTitle  = 100 // bytes of a key's name
+	maxWeight   = 1000
+	maxCap      = 1_000_000
+	maxGrantRef = 200 // bytes
+	maxKeyName  = 100 // bytes of a key's name
 )
 
-var accountForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$`)
+var accountNamePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$`)
 
-// OpenAccount makes an account with a share in the fair order (weight, 1 is
-// normal), a bound of tasks that run at once in one lane (0 is none), and an
-// opening credit.
-func (c *Checkout) OpenAccount(ctx context.Context, name string, weight, limit int64, opening money.Amount) (account.Account, error) {
-	faults := checkShare(weight, limit)
-	if !accountForm.MatchString(name) || strings.HasPrefix(name, "acct_") {
-		faults = append(faults, *wrong("name", "A name has 1 to 63 letters, digits, dots, dashes, @ or underscores and does not begin with acct_."))
+// CreateAccount creates an account with a weight in the fair order (1 is normal), a limit
+// of tasks that run at once in one queue (0: none), and an opening credit.
+func (c *Checkout) CreateAccount(ctx context.Context, name string, weight, limit int64, opening money.Amount) (account.Account, error) {
+	faults := validateShare(weight, limit)
+	if !accountNamePattern.MatchString(name) || strings.HasPrefix(name, "acct_") {
+		faults = append(faults, *invalid("name", "A name has 1 to 63 letters, digits, dots, dashes, @ or underscores and does not begin with acct_."))
 	}
 
 	if opening < 0 {
-		faults = append(faults, *wrong("credit", "The opening credit cannot be below zero."))
+		faults = append(faults, *invalid("credit", "The opening credit cannot be below zero."))
 	}
 
 	if f := fault.Join(faults); f != nil {
@@ -46,15 +45,15 @@ func (c *Checkout) OpenAccount(ctx context.Context, name string, weight, limit i
 
 	a := account.Account{ID: c.NewID("acct"), Name: name, Weight: weight, Cap: limit, CreatedAt: c.millis()}
 	grant := credit.Entry{ID: c.NewID("entry"), Account: a.ID, Kind: credit.KindGrant, Amount: opening, Ref: "opening", At: a.CreatedAt}
-	line := c.audited("account.open", a.ID, map[string]any{"name": name, "weight": weight, "cap": limit, "credit": opening.String()})
+	line := c.newAuditLine("account.open", a.ID, map[string]any{"name": name, "weight": weight, "cap": limit, "credit": opening.String()})
 	err := c.Store.Write(ctx, func(tx *store.Tx) error {
-		fresh, err := tx.InsertAccount(ctx, a)
+		inserted, err := tx.InsertAccount(ctx, a)
 		if err != nil {
 			return fmt.Errorf("insert account: %w", err)
 		}
 
-		if !fresh {
-			return wrong("name", "There is an account of this name already.")
+		if !inserted {
+			return invalid("name", "An account with this name already exists; choose another name.")
 		}
 
 		if opening != 0 {
@@ -63,151 +62,157 @@ func (c *Checkout) OpenAccount(ctx context.Context, name string, weight, limit i
 			}
 		}
 
-		return tx.NoteAudit(ctx, line)
+		return tx.InsertAuditEntry(ctx, line)
 	})
 
-	return a, explain(err)
+	return a, toFault(err)
 }
 
-// audited is the line of the audit log about a change that is made now.
-func (c *Checkout) audited(action, object string, detail map[string]any) store.AuditLine {
-	return store.AuditLine{ID: c.NewID("audit"), At: c.millis(), Action: action, Object: object, Detail: detail}
+// newAuditLine returns an audit log entry for a change made now.
+func (c *Checkout) newAuditLine(action, object string, detail map[string]any) store.AuditEntry {
+	return store.AuditEntry{ID: c.NewID("audit"), At: c.millis(), Action: action, Object: object, Detail: detail}
 }
 
-// KeyOrder is what a new API key shall be.
-type KeyOrder struct {
+// CreateKeyRequest describes a new API key.
+type CreateKeyRequest struct {
 	Account   string          // id or name
-	Name      string          // for people; "" is none
-	Scopes    []account.Scope // none: a customer's
-	Models    []string        // ids and family names that it may ask for; none: all
-	ExpiresAt int64           // unix milliseconds; 0 is never
-	Secret    string          // "": a random one
+	Name      string          // for people; "": none
+	Scopes    []account.Scope // empty: those of a customer
+	Models    []string        // ids and family names that the key may use; empty: all
+	ExpiresAt int64           // unix milliseconds; 0: never
+	Secret    string          // "": generate a random one
 	KeyLimits
 }
 
-// IssueKey makes an API key and returns it with its secret, which is kept
-// nowhere.
-func (c *Checkout) IssueKey(ctx context.Context, o KeyOrder) (account.Key, string, error) {
-	if f := c.checkKey(o); f != nil {
+// CreateKey creates an API key and returns it with its secret. The secret is not stored.
+func (c *Checkout) CreateKey(ctx context.Context, req CreateKeyRequest) (account.Key, string, error) {
+	if f := c.validateKey(req); f != nil {
 		return account.Key{}, "", f
 	}
 
-	a, err := c.account(ctx, o.Account)
+	a, err := c.account(ctx, req.Account)
 	if err != nil {
 		return account.Key{}, "", err
 	}
 
-	if o.Secret == "" {
+	if req.Secret == "" {
 		var random [32]byte
 		if _, err := io.ReadFull(c.Random, random[:]); err != nil {
 			return account.Key{}, "", fmt.Errorf("make secret: %w", err)
 		}
 
-		o.Secret = account.NewSecret(random)
+		req.Secret = account.NewSecret(random)
 	}
 
-	if len(o.Scopes) == 0 {
-		o.Scopes = account.CustomerScopes()
+	if len(req.Scopes) == 0 {
+		req.Scopes = account.CustomerScopes()
 	}
 
 	k := account.Key{
-		ID: c.NewID("key"), Account: a.ID, Name: o.Name, Hash: account.Hash(o.Secret), Hint: account.Hint(o.Secret),
-		Scopes: o.Scopes, Models: o.Models, CreatedAt: c.millis(), ExpiresAt: o.ExpiresAt,
+		ID:        c.NewID("key"),
+		Account:   a.ID,
+		Name:      req.Name,
+		Hash:      account.Hash(req.Secret),
+		Hint:      account.Hint(req.Secret),
+		Scopes:    req.Scopes,
+		Models:    req.Models,
+		CreatedAt: c.millis(),
+		ExpiresAt: req.ExpiresAt,
 	}
-	o.give(&k)
-	line := c.audited("key.issue", k.ID, keyDetail(k))
+	req.apply(&k)
+	line := c.newAuditLine("key.issue", k.ID, keyDetail(k))
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
-		fresh, err := tx.InsertKey(ctx, k)
+		inserted, err := tx.InsertKey(ctx, k)
 		if err != nil {
 			return fmt.Errorf("insert key: %w", err)
 		}
 
-		if !fresh {
-			return wrong("secret", "Another key has this secret already; choose another.")
+		if !inserted {
+			return invalid("secret", "Another key already has this secret; choose another one.")
 		}
 
-		return tx.NoteAudit(ctx, line)
+		return tx.InsertAuditEntry(ctx, line)
 	})
 
-	return k, o.Secret, explain(err)
+	return k, req.Secret, toFault(err)
 }
 
-func (c *Checkout) checkKey(o KeyOrder) *fault.Fault {
+func (c *Checkout) validateKey(req CreateKeyRequest) *fault.Fault {
 	var faults []fault.Fault
-	if len(o.Name) > maxTitle || !catalog.IsText(o.Name) || strings.ContainsFunc(o.Name, func(r rune) bool { return r < ' ' }) {
-		faults = append(faults, *wrong("name", "A key's name has at most %d bytes and no control characters.", maxTitle))
+	if len(req.Name) > maxKeyName || !catalog.IsText(req.Name) || strings.ContainsFunc(req.Name, func(r rune) bool { return r < ' ' }) {
+		faults = append(faults, *invalid("name", "A key's name has at most %d bytes and no control characters.", maxKeyName))
 	}
 
-	for i, s := range o.Scopes {
+	for i, s := range req.Scopes {
 		if !slices.Contains(account.Scopes(), s) {
-			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "A scope is read, write or admin."))
-		} else if slices.Index(o.Scopes, s) != i {
-			faults = append(faults, *wrong(fmt.Sprintf("scopes[%d]", i), "This scope stands twice."))
+			faults = append(faults, *invalid(fmt.Sprintf("scopes[%d]", i), "A scope is read, write or admin."))
+		} else if slices.Index(req.Scopes, s) != i {
+			faults = append(faults, *invalid(fmt.Sprintf("scopes[%d]", i), "This scope is listed twice; remove one."))
 		}
 	}
 
-	for i, name := range o.Models {
+	for i, name := range req.Models {
 		if _, known := c.Catalog.Model(name); !known && !slices.Contains(c.Catalog.Families(), name) {
-			faults = append(faults, *wrong(fmt.Sprintf("models[%d]", i), "There is no model or family %q; GET /v1/models lists them.", name))
-		} else if slices.Index(o.Models, name) != i {
-			faults = append(faults, *wrong(fmt.Sprintf("models[%d]", i), "This model stands twice."))
+			faults = append(faults, *invalid(fmt.Sprintf("models[%d]", i), "There is no model or family %q; GET /v1/models lists them.", name))
+		} else if slices.Index(req.Models, name) != i {
+			faults = append(faults, *invalid(fmt.Sprintf("models[%d]", i), "This model is listed twice; remove one."))
 		}
 	}
 
-	if o.ExpiresAt != 0 && o.ExpiresAt <= c.millis() {
-		faults = append(faults, *wrong("expires_at", "This time is past; give unix seconds that lie ahead, or leave it out."))
+	if req.ExpiresAt != 0 && req.ExpiresAt <= c.millis() {
+		faults = append(faults, *invalid("expires_at", "This time is in the past; give a later time in unix seconds, or leave it out."))
 	}
 
-	if o.Secret != "" && (len(o.Secret) < account.MinSecret || strings.ContainsFunc(o.Secret, func(r rune) bool { return r <= ' ' || r > '~' })) {
-		faults = append(faults, *wrong("secret", "A secret has at least %d characters of ASCII and no spaces.", account.MinSecret))
+	if req.Secret != "" && (len(req.Secret) < account.MinSecretLength || strings.ContainsFunc(req.Secret, func(r rune) bool { return r <= ' ' || r > '~' })) {
+		faults = append(faults, *invalid("secret", "A secret has at least %d printable ASCII characters and no spaces.", account.MinSecretLength))
 	}
 
 	return fault.Join(faults)
 }
 
-// account finds an account by id or name, or says that there is none.
+// account finds an account by id or name; if there is none, it returns a fault.
 func (c *Checkout) account(ctx context.Context, idOrName string) (account.Account, error) {
 	a, err := c.Store.Account(ctx, idOrName)
 	if errors.Is(err, store.ErrNotFound) {
-		return a, fault.New(fault.CodeNoAccount, "account", "There is no account of this id or name.")
+		return a, fault.New(fault.CodeAccountNotFound, "account", "There is no account with this id or name.")
 	}
 
-	return a, explain(err)
+	return a, toFault(err)
 }
 
-// RevokeKey ends a key for good. Doing it again changes nothing.
+// RevokeKey revokes a key permanently. Revoking it again changes nothing.
 func (c *Checkout) RevokeKey(ctx context.Context, id string) (account.Key, error) {
 	var k account.Key
 
-	line := c.audited("key.revoke", id, nil)
+	line := c.newAuditLine("key.revoke", id, nil)
 
 	err := c.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		var ended bool
-		if k, ended, err = tx.RevokeKey(ctx, id, line.At); err != nil || !ended {
+		var revoked bool
+		if k, revoked, err = tx.RevokeKey(ctx, id, line.At); err != nil || !revoked {
 			return err
 		}
 
 		line.Detail = map[string]any{"account": k.Account, "name": k.Name}
 
-		return tx.NoteAudit(ctx, line)
+		return tx.InsertAuditEntry(ctx, line)
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return k, noKey()
+		return k, keyNotFound()
 	}
 
-	return k, explain(err)
+	return k, toFault(err)
 }
 
-// Grant gives an account credit, or takes free credit back when amount is below
-// zero. A reference grants once for each account: again with the same amount it
-// changes nothing. ref may be "": then every call grants.
+// Grant gives an account credit; a negative amount takes free credit back. A reference
+// grants only once for each account: a repetition with the same amount changes nothing,
+// one with another amount is a fault. If ref is "", every call grants.
 func (c *Checkout) Grant(ctx context.Context, idOrName string, amount money.Amount, ref string) (credit.Balance, error) {
 	if amount == 0 {
-		return credit.Balance{}, wrong("amount", "The amount cannot be zero.")
+		return credit.Balance{}, invalid("amount", "The amount cannot be zero.")
 	}
 
-	if len(ref) > maxRef || !catalog.IsText(ref) {
-		return credit.Balance{}, wrong("ref", "A reference has at most %d bytes, of UTF-8 and none of them NUL.", maxRef)
+	if len(ref) > maxGrantRef || !catalog.IsText(ref) {
+		return credit.Balance{}, invalid("ref", "A reference has at most %d bytes of UTF-8 and no NUL character.", maxGrantRef)
 	}
 
 	a, err := c.account(ctx, idOrName)
@@ -220,14 +225,14 @@ func (c *Checkout) Grant(ctx context.Context, idOrName string, amount money.Amou
 		e.Ref = e.ID
 	}
 
-	line := c.audited("credit.grant", a.ID, map[string]any{"amount": amount.String(), "ref": e.Ref, "entry": e.ID})
+	line := c.newAuditLine("credit.grant", a.ID, map[string]any{"amount": amount.String(), "ref": e.Ref, "entry": e.ID})
 
 	var b credit.Balance
 
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
-		fresh, err := c.grant(ctx, tx, e)
-		if err == nil && fresh {
-			err = tx.NoteAudit(ctx, line)
+		granted, err := c.grant(ctx, tx, e)
+		if err == nil && granted {
+			err = tx.InsertAuditEntry(ctx, line)
 		}
 
 		if err != nil {
@@ -239,33 +244,36 @@ func (c *Checkout) Grant(ctx context.Context, idOrName string, amount money.Amou
 		return err
 	})
 
-	return b, explain(err)
+	return b, toFault(err)
 }
 
-// grant writes a grant; false says that its reference granted the same before.
+// grant writes a grant. It returns false if the same reference already granted the same
+// amount.
 func (c *Checkout) grant(ctx context.Context, tx *store.Tx, e credit.Entry) (bool, error) {
+	// The lock comes before the look-up: of two concurrent grants with one reference, the
+	// second sees the entry of the first.
 	b, err := tx.LockBalance(ctx, e.Account)
 	if err != nil {
 		return false, fmt.Errorf("balance of %s: %w", e.Account, err)
 	}
 
-	before, err := tx.GrantByRef(ctx, e.Account, e.Ref)
+	earlier, err := tx.GrantByRef(ctx, e.Account, e.Ref)
 	switch {
-	case err == nil && before.Amount == e.Amount:
+	case err == nil && earlier.Amount == e.Amount:
 		return false, nil
 	case err == nil:
-		return false, fault.New(fault.CodeConflict, "ref", fmt.Sprintf("This reference granted %s already; use a new one for another amount.", before.Amount))
+		return false, fault.New(fault.CodeConflictingFields, "ref", fmt.Sprintf("This reference already granted %s; use a new one for another amount.", earlier.Amount))
 	case !errors.Is(err, store.ErrNotFound):
 		return false, fmt.Errorf("look up grant: %w", err)
 	}
 
 	next, err := credit.Grant(b, e.Amount)
 	if errors.Is(err, credit.ErrInsufficient) {
-		return false, wrong("amount", "Only %s is free and can be taken back.", b.Free())
+		return false, invalid("amount", "Only %s is free and can be taken back.", b.Free())
 	}
 
 	if errors.Is(err, money.ErrOverflow) {
-		return false, wrong("amount", "The balance would be larger than can be counted.")
+		return false, invalid("amount", "The balance would exceed the largest possible amount.")
 	}
 
 	if err != nil {

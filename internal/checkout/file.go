@@ -19,69 +19,79 @@ import (
 )
 
 const (
-	maxName   = 120      // characters of a file's name
-	maxInline = 32 << 20 // bytes of a data URI; the body that it stands in is no larger
+	maxFileName = 120      // characters of a file's name
+	maxDataURI  = 32 << 20 // bytes of a data URI; a request body is not larger
 )
 
-// KeepFile streams a customer's file of at most limit bytes into the blobs and
-// then writes its row. The bytes decide what it is, not its name. When it fails
-// nothing is left; a fault of the reader's own passes as it is.
-func (c *Checkout) KeepFile(ctx context.Context, who Caller, name string, r io.Reader, limit int64) (store.File, error) {
-	return c.KeepFileAs(ctx, who, store.File{ID: c.NewID("file"), Name: name}, r, limit)
+// SaveFile streams a customer's file of at most limit bytes into the blob store and then
+// writes its row. The media type is detected from the bytes, not from the name. If it
+// fails, nothing is stored; an error of r is returned as it is.
+func (c *Checkout) SaveFile(ctx context.Context, caller Caller, name string, r io.Reader, limit int64) (store.File, error) {
+	return c.SaveFileAs(ctx, caller, store.File{ID: c.NewID("file"), Name: name}, r, limit)
 }
 
-// KeepFileAs is KeepFile for a file whose id, "file_" and 26 characters more, is
-// fixed already. An id that is taken is a fault, and the file of then stays.
-func (c *Checkout) KeepFileAs(ctx context.Context, who Caller, as store.File, r io.Reader, limit int64) (store.File, error) {
-	f, err := c.keepBlob(ctx, who, as, r, limit)
+// SaveFileAs is SaveFile for a file whose id ("file_" and 26 more characters) is already
+// fixed. If the id is in use, it returns a fault and leaves the existing file unchanged.
+func (c *Checkout) SaveFileAs(ctx context.Context, caller Caller, file store.File, r io.Reader, limit int64) (store.File, error) {
+	f, err := c.storeBlob(ctx, caller, file, r, limit)
 	if err != nil {
-		return store.File{}, explain(err)
+		return store.File{}, toFault(err)
 	}
 
+	// The bytes are durable before the row names them; if the row cannot be written, they
+	// are discarded.
 	err = c.Store.Write(ctx, func(tx *store.Tx) error { return tx.InsertFile(ctx, f) })
-	if errors.Is(err, store.ErrTaken) {
-		c.DropFiles(ctx, []store.File{f})
-		return store.File{}, fault.New(fault.CodeConflict, "file", "This file was uploaded already and is not overwritten. Upload under another name.")
+	if errors.Is(err, store.ErrExists) {
+		c.DiscardFiles(ctx, []store.File{f})
+		return store.File{}, fault.New(fault.CodeConflictingFields, "file", "This file was already uploaded and is not overwritten. Upload it under another name.")
 	}
 
 	if err != nil {
-		c.DropFiles(ctx, []store.File{f})
-		return store.File{}, explain(fmt.Errorf("keep file: %w", err))
+		c.DiscardFiles(ctx, []store.File{f})
+		return store.File{}, toFault(fmt.Errorf("store file: %w", err))
 	}
 
 	return f, nil
 }
 
-// ReceiveFile streams a file of at most limit bytes that comes with an order into
-// the blobs, as KeepFile does, and drafts its row: Submit writes it with the task.
-// Until then no row names it, and DropFiles takes it back.
-func (c *Checkout) ReceiveFile(ctx context.Context, who Caller, name string, r io.Reader, limit int64) (store.File, error) {
-	f, err := c.keepBlob(ctx, who, store.File{ID: c.NewID("file"), Name: name}, r, limit)
-	return f, explain(err)
+// StageFile streams a file of at most limit bytes that comes with a create request into
+// the blob store, as SaveFile does, and returns its row without writing it: Create writes
+// it with the task. Until then no row names the file, and DiscardFiles can delete it.
+func (c *Checkout) StageFile(ctx context.Context, caller Caller, name string, r io.Reader, limit int64) (store.File, error) {
+	f, err := c.storeBlob(ctx, caller, store.File{ID: c.NewID("file"), Name: name}, r, limit)
+	return f, toFault(err)
 }
 
-// keepBlob writes the bytes and drafts the row that will name them, with the id and
-// the name that it has as.
-func (c *Checkout) keepBlob(ctx context.Context, who Caller, as store.File, r io.Reader, limit int64) (store.File, error) {
-	in := &bounded{r: r, left: limit}
+// storeBlob writes the bytes and returns the row that will name them, with the id and the
+// name of file. The row is not written.
+func (c *Checkout) storeBlob(ctx context.Context, caller Caller, file store.File, r io.Reader, limit int64) (store.File, error) {
+	in := &limitedReader{r: r, remaining: limit}
 	head := make([]byte, fetch.SniffBytes)
 
 	n, err := io.ReadFull(in, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return store.File{}, in.because(err, limit)
+		return store.File{}, in.readError(err, limit)
 	}
 
 	media, ok := fetch.Sniff(head[:n])
 	if !ok {
-		return store.File{}, noMedia("file")
+		return store.File{}, unsupportedFile("file")
 	}
 
-	f := store.File{ID: as.ID, Account: who.Account, Name: cleanName(as.Name, as.ID+media.Ending), Kind: string(media.Kind), Type: media.Name, Blob: as.ID + "/" + c.NewID("blob"), CreatedAt: c.millis()}
+	f := store.File{
+		ID:        file.ID,
+		Account:   caller.Account,
+		Name:      cleanName(file.Name, file.ID+media.Extension),
+		Kind:      string(media.Kind),
+		Type:      media.Name,
+		Blob:      file.ID + "/" + c.NewID("blob"),
+		CreatedAt: c.millis(),
+	}
 	f.ExpiresAt = f.CreatedAt + c.FileRetention.Milliseconds()
 
 	info, err := c.Blobs.Put(ctx, f.Blob, io.MultiReader(bytes.NewReader(head[:n]), in))
 	if err != nil {
-		return store.File{}, in.because(fmt.Errorf("keep file: %w", err), limit)
+		return store.File{}, in.readError(fmt.Errorf("store file: %w", err), limit)
 	}
 
 	f.Bytes = info.Bytes
@@ -90,27 +100,27 @@ func (c *Checkout) keepBlob(ctx context.Context, who Caller, as store.File, r io
 	return f, nil
 }
 
-var errTooMany = errors.New("more bytes than are taken")
+var errTooLarge = errors.New("the file is larger than the limit")
 
-// bounded reads at most left bytes and remembers what its reader failed with.
-type bounded struct {
-	r    io.Reader
-	left int64
-	err  error
+// limitedReader reads at most remaining bytes from r and keeps the first error of r.
+type limitedReader struct {
+	r         io.Reader
+	remaining int64
+	err       error
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
+func (b *limitedReader) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.remaining+1 {
+		p = p[:b.remaining+1]
 	}
 
 	n, err := b.r.Read(p)
-	if int64(n) > b.left {
-		b.err = errTooMany
+	if int64(n) > b.remaining {
+		b.err = errTooLarge
 		return 0, b.err
 	}
 
-	b.left -= int64(n)
+	b.remaining -= int64(n)
 	if err != nil && err != io.EOF {
 		b.err = err
 	}
@@ -118,11 +128,13 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// because prefers the reader's own trouble to what the blobs made of it.
-func (b *bounded) because(err error, limit int64) error {
+// readError returns the error to report when storing a file failed with err. The blob store
+// wraps errors of its reader; the reader's own error tells the customer more, except if the
+// storage is full.
+func (b *limitedReader) readError(err error, limit int64) error {
 	switch {
-	case errors.Is(b.err, errTooMany):
-		return fault.New(fault.CodeTooLarge, "file", fmt.Sprintf("The file is larger than the %d MiB that are taken.", limit>>20))
+	case errors.Is(b.err, errTooLarge):
+		return fault.New(fault.CodeBodyTooLarge, "file", fmt.Sprintf("The file is larger than the limit of %d MiB.", limit>>20))
 	case b.err != nil && !errors.Is(err, blob.ErrFull):
 		return b.err
 	}
@@ -130,79 +142,85 @@ func (b *bounded) because(err error, limit int64) error {
 	return err
 }
 
-// DeleteFile forgets an account's file and its bytes. Samples are nobody's.
+// DeleteFile deletes an account's file and its bytes. Samples belong to no account and
+// cannot be deleted.
 func (c *Checkout) DeleteFile(ctx context.Context, account, id string) error {
 	at := c.millis()
 
 	f, err := c.Store.FileOf(ctx, account, id)
 	if err == nil {
-		var gone bool
+		var deleted bool
 
-		err = c.Store.Write(ctx, func(tx *store.Tx) (err error) { gone, err = tx.DeleteFile(ctx, account, id, at); return err })
-		if err == nil && !gone {
+		// The row is deleted before the bytes, so that it never names missing bytes.
+		err = c.Store.Write(ctx, func(tx *store.Tx) (err error) {
+			deleted, err = tx.DeleteFile(ctx, account, id, at)
+			return err
+		})
+		if err == nil && !deleted {
 			err = store.ErrNotFound
 		}
 	}
 
 	if errors.Is(err, store.ErrNotFound) {
-		return NoFile()
+		return FileNotFound()
 	}
 
 	if err != nil {
-		return explain(fmt.Errorf("delete file: %w", err))
+		return toFault(fmt.Errorf("delete file: %w", err))
 	}
 
-	c.DropFiles(ctx, []store.File{f})
+	c.DiscardFiles(ctx, []store.File{f})
 
 	return nil
 }
 
-// NoFile is what every question about a file of somebody else, or of nobody, is
-// answered with.
-func NoFile() *fault.Fault {
-	return fault.New(fault.CodeNoFile, "id", "This account has no file with this id. GET /v1/files lists those it has.")
+// FileNotFound is the fault for a file that does not exist or belongs to another account.
+// The two cases are indistinguishable for the caller.
+func FileNotFound() *fault.Fault {
+	return fault.New(fault.CodeFileNotFound, "id", "This account has no file with this id. GET /v1/files lists those it has.")
 }
 
-// keepInline makes files of a request's data URIs and puts their ids in place.
-// Their blobs are durable when it returns; the rows are written with the task.
-func (c *Checkout) keepInline(ctx context.Context, who Caller, r *catalog.Request) ([]store.File, error) {
-	var kept []store.File
+// storeInline stores a request's data URIs as files and replaces them by the files' ids.
+// The blobs are durable when it returns; the rows are written with the task.
+func (c *Checkout) storeInline(ctx context.Context, caller Caller, r *catalog.Request) ([]store.File, error) {
+	var stored []store.File
 
-	for _, ref := range inputs(r) {
+	for _, ref := range allReferences(r) {
 		if !fetch.IsDataURI(ref.Input) {
 			continue
 		}
 
-		f, err := c.keepDataURI(ctx, who, ref)
+		f, err := c.storeDataURI(ctx, caller, ref)
 		if err != nil {
-			c.DropFiles(ctx, kept)
+			c.DiscardFiles(ctx, stored)
 			return nil, err
 		}
 
-		kept = append(kept, f)
+		stored = append(stored, f)
 		ref.Input = f.ID
 	}
 
-	return kept, nil
+	return stored, nil
 }
 
-func (c *Checkout) keepDataURI(ctx context.Context, who Caller, ref *catalog.Reference) (store.File, error) {
-	_, data, err := fetch.ParseDataURI(ref.Input, maxInline)
+func (c *Checkout) storeDataURI(ctx context.Context, caller Caller, ref *catalog.Reference) (store.File, error) {
+	_, data, err := fetch.ParseDataURI(ref.Input, maxDataURI)
 	if err != nil {
-		return store.File{}, at(ref.Param, err)
+		return store.File{}, withParam(ref.Param, err)
 	}
 
-	f, err := c.keepBlob(ctx, who, store.File{ID: c.NewID("file")}, bytes.NewReader(data), int64(len(data)))
+	f, err := c.storeBlob(ctx, caller, store.File{ID: c.NewID("file")}, bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return store.File{}, at(ref.Param, err)
+		return store.File{}, withParam(ref.Param, err)
 	}
 
 	return f, nil
 }
 
-// lookInside holds a data URI's bytes to what they should be.
-func lookInside(ref catalog.Reference) (*fault.Fault, error) {
-	_, data, err := fetch.ParseDataURI(ref.Input, maxInline)
+// checkDataURI checks that a data URI's bytes are of a supported type and of the declared
+// kind.
+func checkDataURI(ref catalog.Reference) (*fault.Fault, error) {
+	_, data, err := fetch.ParseDataURI(ref.Input, maxDataURI)
 	if err != nil {
 		var f *fault.Fault
 		if errors.As(err, &f) {
@@ -215,20 +233,20 @@ func lookInside(ref catalog.Reference) (*fault.Fault, error) {
 	media, ok := fetch.Sniff(data[:min(len(data), fetch.SniffBytes)])
 	switch {
 	case !ok:
-		return noMedia(ref.Param), nil
+		return unsupportedFile(ref.Param), nil
 	case ref.Kind != "" && string(ref.Kind) != string(media.Kind):
-		return wrong(ref.Param, "This should be %s, but its bytes are %s.", article(string(ref.Kind)), article(string(media.Kind))), nil
+		return invalid(ref.Param, "This should be %s, but its bytes are %s.", withArticle(string(ref.Kind)), withArticle(string(media.Kind))), nil
 	}
 
 	return nil, nil
 }
 
-func noMedia(param string) *fault.Fault {
-	return fault.New(fault.CodeFileType, param, "The bytes are not a picture, a video or a sound that is taken, whatever the file's name says.")
+func unsupportedFile(param string) *fault.Fault {
+	return fault.New(fault.CodeUnsupportedFileType, param, "The bytes are not a picture, video or sound of a supported type, whatever the file's name says.")
 }
 
-// at names the field that a fault is about, whichever the one who found it knew.
-func at(param string, err error) error {
+// withParam sets the field that a fault is about; other errors are returned as they are.
+func withParam(param string, err error) error {
 	var f *fault.Fault
 	if errors.As(err, &f) {
 		named := *f
@@ -240,20 +258,21 @@ func at(param string, err error) error {
 	return err
 }
 
-// DropFiles removes the bytes of what was kept for a request that came to nothing. What it
-// cannot remove no row names, and the sweep does.
-func (c *Checkout) DropFiles(ctx context.Context, files []store.File) {
+// DiscardFiles deletes the bytes of files that no row names, after a request failed. It
+// also runs if ctx is cancelled. A blob that it cannot delete is deleted later by the
+// sweep of unreferenced blobs.
+func (c *Checkout) DiscardFiles(ctx context.Context, files []store.File) {
 	ctx = context.WithoutCancel(ctx)
 	for _, f := range files {
 		if err := c.Blobs.Delete(ctx, f.Blob); err != nil {
-			c.Log.Warn("drop blob", "blob", f.Blob, "error", err)
+			c.Log.Warn("delete blob", "blob", f.Blob, "error", err)
 		}
 	}
 }
 
-// cleanName is the last part of a customer's file name, without what could harm
-// a header, a log or a terminal; rest stands in where nothing is left.
-func cleanName(name, rest string) string {
+// cleanName returns the last part of a customer's file name, without characters that could
+// harm a header, a log or a terminal. It returns fallback if nothing is left.
+func cleanName(name, fallback string) string {
 	name = path.Base(strings.ReplaceAll(strings.ToValidUTF8(name, ""), `\`, "/"))
 
 	name = strings.Map(func(r rune) rune {
@@ -263,13 +282,13 @@ func cleanName(name, rest string) string {
 
 		return r
 	}, name)
-	for utf8.RuneCountInString(name) > maxName {
+	for utf8.RuneCountInString(name) > maxFileName {
 		_, n := utf8.DecodeRuneInString(name)
-		name = name[n:] // the ending says more than the beginning
+		name = name[n:] // cut at the start: the extension must stay
 	}
 
 	if strings.Trim(name, ". ") == "" {
-		return rest
+		return fallback
 	}
 
 	return name

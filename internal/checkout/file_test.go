@@ -15,31 +15,31 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-func TestAFileIsKeptAndDeleted(t *testing.T) {
-	onEach(t, 0, func(t *testing.T, w *world) {
+func TestSaveAndDeleteFile(t *testing.T) {
+	onEachDatabase(t, 0, func(t *testing.T, fx *fixture) {
 		ctx := context.Background()
 
-		f, err := w.KeepFile(ctx, w.who, `C:\pictures\otter.png`, iotest.OneByteReader(strings.NewReader(png+strings.Repeat("x", 5000))), 1<<20)
+		f, err := fx.SaveFile(ctx, fx.caller, `C:\pictures\otter.png`, iotest.OneByteReader(strings.NewReader(png+strings.Repeat("x", 5000))), 1<<20)
 		if err != nil || f.Name != "otter.png" || f.Kind != "image" || f.Bytes != int64(len(png)+5000) || f.SHA256 == "" {
 			t.Fatalf("%+v, %v", f, err)
 		}
 
-		wantFault(t, w.DeleteFile(ctx, "acct_bob", f.ID), fault.CodeNoFile, "id")
-		wantFault(t, w.DeleteFile(ctx, w.who.Account, "file_sample_otter"), fault.CodeNoFile, "id")
+		wantFault(t, fx.DeleteFile(ctx, "acct_bob", f.ID), fault.CodeFileNotFound, "id")
+		wantFault(t, fx.DeleteFile(ctx, fx.caller.Account, "file_sample_otter"), fault.CodeFileNotFound, "id")
 
-		if err := w.DeleteFile(ctx, w.who.Account, f.ID); err != nil {
+		if err := fx.DeleteFile(ctx, fx.caller.Account, f.ID); err != nil {
 			t.Fatal(err)
 		}
 
-		wantFault(t, w.DeleteFile(ctx, w.who.Account, f.ID), fault.CodeNoFile, "id")
+		wantFault(t, fx.DeleteFile(ctx, fx.caller.Account, f.ID), fault.CodeFileNotFound, "id")
 
-		if left := w.blobs(); len(left) > 0 {
+		if left := fx.blobKeys(); len(left) > 0 {
 			t.Errorf("blobs are left: %v", left)
 		}
 	})
 }
 
-func TestABadFileLeavesNothing(t *testing.T) {
+func TestRejectedFileLeavesNothing(t *testing.T) {
 	boom := errors.New("boom")
 
 	cases := map[string]struct {
@@ -48,66 +48,66 @@ func TestABadFileLeavesNothing(t *testing.T) {
 		code  fault.Code
 		param string
 	}{
-		"text":              {r: strings.NewReader("this is no film at all"), code: fault.CodeFileType, param: "file"},
-		"nothing":           {r: strings.NewReader(""), code: fault.CodeFileType, param: "file"},
-		"too large":         {r: strings.NewReader(png + strings.Repeat("x", 2000)), code: fault.CodeTooLarge, param: "file"},
-		"a full disk":       {r: strings.NewReader(png), full: true, code: fault.CodeDiskFull},
-		"the sender's own":  {r: io.MultiReader(strings.NewReader(png+strings.Repeat("x", 100)), iotest.ErrReader(fault.New(fault.CodeSlowBody, "", "slow"))), code: fault.CodeSlowBody},
-		"the sender's, raw": {r: iotest.ErrReader(boom), code: fault.CodeInternal},
+		"text":                   {r: strings.NewReader("this is not a video"), code: fault.CodeUnsupportedFileType, param: "file"},
+		"nothing":                {r: strings.NewReader(""), code: fault.CodeUnsupportedFileType, param: "file"},
+		"too large":              {r: strings.NewReader(png + strings.Repeat("x", 2000)), code: fault.CodeBodyTooLarge, param: "file"},
+		"a full disk":            {r: strings.NewReader(png), full: true, code: fault.CodeStorageFull},
+		"a fault of the reader":  {r: io.MultiReader(strings.NewReader(png+strings.Repeat("x", 100)), iotest.ErrReader(fault.New(fault.CodeRequestTimeout, "", "slow"))), code: fault.CodeRequestTimeout},
+		"an error of the reader": {r: iotest.ErrReader(boom), code: fault.CodeInternal},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, storetest.File(t), 0)
-			w.full = c.full
-			_, err := w.KeepFile(context.Background(), w.who, "a.mp4", c.r, 1024)
+			fx := newFixture(t, storetest.SQLiteFile(t), 0)
+			fx.diskFull = c.full
+			_, err := fx.SaveFile(context.Background(), fx.caller, "a.mp4", c.r, 1024)
 			wantFault(t, err, c.code, c.param)
 
-			if left := w.blobs(); len(left) > 0 {
+			if left := fx.blobKeys(); len(left) > 0 {
 				t.Errorf("blobs are left: %v", left)
 			}
 
-			if files, _, err := w.Store.Files(context.Background(), w.who.Account, "", 10); err != nil || len(files) > 0 {
+			if files, _, err := fx.Store.Files(context.Background(), fx.caller.Account, "", 10); err != nil || len(files) > 0 {
 				t.Errorf("rows are left: %v, %v", files, err)
 			}
 		})
 	}
 }
 
-// away is a blob store that is down.
-type away struct{ blob.Store }
+// unavailableBlobs is a blob store that is down.
+type unavailableBlobs struct{ blob.Store }
 
-func (away) Put(context.Context, string, io.Reader) (blob.Info, error) {
+func (unavailableBlobs) Put(context.Context, string, io.Reader) (blob.Info, error) {
 	return blob.Info{}, fmt.Errorf("put: %w", blob.ErrUnavailable)
 }
 
-func TestNothingIsAcceptedWhileTheBlobsAreAway(t *testing.T) {
-	onEach(t, 0, func(t *testing.T, w *world) {
+func TestSaveFileWhileBlobsUnavailable(t *testing.T) {
+	onEachDatabase(t, 0, func(t *testing.T, fx *fixture) {
 		ctx := context.Background()
-		here := w.Blobs
-		w.Blobs = away{here}
-		_, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024)
+		blobs := fx.Blobs
+		fx.Blobs = unavailableBlobs{blobs}
+		_, err := fx.SaveFile(ctx, fx.caller, "a.png", strings.NewReader(png), 1024)
 		wantFault(t, err, fault.CodeUnavailable, "")
 
-		if files, _, err := w.Store.Files(ctx, w.who.Account, "", 10); err != nil || len(files) > 0 {
+		if files, _, err := fx.Store.Files(ctx, fx.caller.Account, "", 10); err != nil || len(files) > 0 {
 			t.Errorf("rows are left: %v, %v", files, err)
 		}
 
-		w.Blobs = here
-		if _, err := w.KeepFile(ctx, w.who, "a.png", strings.NewReader(png), 1024); err != nil {
-			t.Errorf("afterwards: %v", err)
+		fx.Blobs = blobs
+		if _, err := fx.SaveFile(ctx, fx.caller, "a.png", strings.NewReader(png), 1024); err != nil {
+			t.Errorf("after the blob store is available again: %v", err)
 		}
 	})
 }
 
-func TestAFileOfExactlyTheLimitIsTaken(t *testing.T) {
-	onEach(t, 0, func(t *testing.T, w *world) {
+func TestFileSizeLimit(t *testing.T) {
+	onEachDatabase(t, 0, func(t *testing.T, fx *fixture) {
 		body := png + strings.Repeat("x", 100)
-		if _, err := w.KeepFile(context.Background(), w.who, "a.png", strings.NewReader(body), int64(len(body))); err != nil {
+		if _, err := fx.SaveFile(context.Background(), fx.caller, "a.png", strings.NewReader(body), int64(len(body))); err != nil {
 			t.Error(err)
 		}
 
-		_, err := w.KeepFile(context.Background(), w.who, "a.png", strings.NewReader(body+"x"), int64(len(body)))
-		wantFault(t, err, fault.CodeTooLarge, "file")
+		_, err := fx.SaveFile(context.Background(), fx.caller, "a.png", strings.NewReader(body+"x"), int64(len(body)))
+		wantFault(t, err, fault.CodeBodyTooLarge, "file")
 	})
 }
 
@@ -117,8 +117,8 @@ func FuzzCleanName(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, name string) {
-		clean := cleanName(name, "rest")
-		if clean == "" || !utf8.ValidString(clean) || utf8.RuneCountInString(clean) > maxName || strings.ContainsAny(clean, "\"/\\\r\n\x00") {
+		clean := cleanName(name, "fallback")
+		if clean == "" || !utf8.ValidString(clean) || utf8.RuneCountInString(clean) > maxFileName || strings.ContainsAny(clean, "\"/\\\r\n\x00") {
 			t.Errorf("%q became %q", name, clean)
 		}
 	})

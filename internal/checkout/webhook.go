@@ -17,14 +17,14 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Bounds of what an account may set up.
+// Limits of an account's webhook endpoints.
 const (
-	maxEndpoints = 20
-	keepMost     = 7 * 24 * time.Hour // that an old secret may still sign
+	maxEndpoints     = 20
+	maxSecretOverlap = 7 * 24 * time.Hour // how long an old secret may still sign
 )
 
-// hookEvents are the events that customers can be told of.
-func hookEvents() (list []string) {
+// eventTypes returns the events that an endpoint can receive.
+func eventTypes() (list []string) {
 	for _, s := range task.States() {
 		if name := "video." + s.Status(); !slices.Contains(list, name) {
 			list = append(list, name)
@@ -34,22 +34,22 @@ func hookEvents() (list []string) {
 	return list
 }
 
-// Endpoint is what a customer wants of an endpoint; nil leaves a field as it is.
-type Endpoint struct {
+// EndpointSettings has the settings of an endpoint; nil leaves a field unchanged.
+type EndpointSettings struct {
 	URL     *string
-	Events  *[]string // none is all
+	Events  *[]string // empty: all
 	Enabled *bool
 }
 
-// AddEndpoint sets up where an account is told of its tasks. Its signing secret is
-// new.
-func (c *Checkout) AddEndpoint(ctx context.Context, account string, o Endpoint) (store.Endpoint, error) {
-	e := store.Endpoint{ID: c.NewID("hook"), Account: account, Kind: store.SetEndpoint, CreatedAt: c.millis()}
-	if o.URL == nil {
-		return e, fault.New(fault.CodeMissingField, "url", "Say where events are to be sent: an http(s) URL.")
+// CreateEndpoint creates an endpoint that receives an account's events, with a new signing
+// secret.
+func (c *Checkout) CreateEndpoint(ctx context.Context, account string, settings EndpointSettings) (store.Endpoint, error) {
+	e := store.Endpoint{ID: c.NewID("hook"), Account: account, Kind: store.AccountEndpoint, CreatedAt: c.millis()}
+	if settings.URL == nil {
+		return e, fault.New(fault.CodeMissingField, "url", "Give the http(s) URL that events are to be sent to.")
 	}
 
-	if err := c.edit(&e, o); err != nil {
+	if err := c.applySettings(&e, settings); err != nil {
 		return e, err
 	}
 
@@ -59,53 +59,54 @@ func (c *Checkout) AddEndpoint(ctx context.Context, account string, o Endpoint) 
 	}
 
 	err = c.Store.Write(ctx, func(tx *store.Tx) error {
-		there, err := tx.Endpoints(ctx, account)
+		existing, err := tx.Endpoints(ctx, account)
 		if err != nil {
 			return err
 		}
 
-		if len(there) >= maxEndpoints {
-			return fault.New(fault.CodeConflict, "url", fmt.Sprintf("This account has %d endpoints, the most that it may; delete one first.", maxEndpoints))
+		if len(existing) >= maxEndpoints {
+			return fault.New(fault.CodeConflictingFields, "url", fmt.Sprintf("This account already has %d endpoints, the maximum; delete one first.", maxEndpoints))
 		}
 
 		if err := tx.InsertEndpoint(ctx, e); err != nil {
 			return err
 		}
 
-		return tx.SaveEndpoint(ctx, e, c.millis()) // disabled, if it is wished so
+		return tx.SaveEndpoint(ctx, e, c.millis()) // InsertEndpoint does not store DisabledAt
 	})
 
-	return e, explain(err)
+	return e, toFault(err)
 }
 
-// edit makes an endpoint what is wished, or says what is wrong with that.
-func (c *Checkout) edit(e *store.Endpoint, o Endpoint) error {
+// applySettings changes an endpoint as requested, or returns a fault that lists every
+// invalid setting.
+func (c *Checkout) applySettings(e *store.Endpoint, settings EndpointSettings) error {
 	var faults []fault.Fault
 
-	if o.URL != nil {
-		e.URL = *o.URL
-		if f := c.checkHook("url", e.URL); f != nil {
+	if settings.URL != nil {
+		e.URL = *settings.URL
+		if f := c.checkWebhookURL("url", e.URL); f != nil {
 			faults = append(faults, *f)
 		}
 	}
 
-	if o.Events != nil {
-		e.Events = *o.Events
+	if settings.Events != nil {
+		e.Events = *settings.Events
 		for i, name := range e.Events {
-			if param := fmt.Sprintf("events[%d]", i); !slices.Contains(hookEvents(), name) {
-				faults = append(faults, *wrong(param, "There is no event of this name; there are %s.", strings.Join(hookEvents(), ", ")))
+			if param := fmt.Sprintf("events[%d]", i); !slices.Contains(eventTypes(), name) {
+				faults = append(faults, *invalid(param, "There is no event with this name; the events are %s.", strings.Join(eventTypes(), ", ")))
 			} else if slices.Index(e.Events, name) != i {
-				faults = append(faults, *wrong(param, "This event stands twice."))
+				faults = append(faults, *invalid(param, "This event is listed twice; remove one."))
 			}
 		}
 	}
 
 	switch {
-	case o.Enabled == nil:
-	case *o.Enabled:
+	case settings.Enabled == nil:
+	case *settings.Enabled:
 		e.DisabledAt = 0
 		e.Failures = 0
-		e.ParkedUntil = 0
+		e.SuspendedUntil = 0
 	case e.DisabledAt == 0:
 		e.DisabledAt = c.millis()
 	}
@@ -117,14 +118,14 @@ func (c *Checkout) edit(e *store.Endpoint, o Endpoint) error {
 	return nil
 }
 
-func (c *Checkout) checkHook(param, address string) *fault.Fault {
-	if len(address) > catalog.MaxWebhook || !catalog.IsText(address) {
-		return wrong(param, "A webhook's URL has at most %d bytes.", catalog.MaxWebhook)
+func (c *Checkout) checkWebhookURL(param, address string) *fault.Fault {
+	if len(address) > catalog.MaxWebhookURL || !catalog.IsText(address) {
+		return invalid(param, "A webhook's URL has at most %d bytes.", catalog.MaxWebhookURL)
 	}
 
-	if f := c.Fetch.Check(address); f != nil { // its first sentence is the trouble, the rest is about files
-		trouble, _, _ := strings.Cut(f.Detail, ". ")
-		return wrong(param, "No webhook can be sent there. %s. Give an http or https URL on the public internet, at port 80 or 443.", strings.TrimSuffix(trouble, "."))
+	if f := c.Fetch.Check(address); f != nil { // its first sentence is the problem, the rest is about references
+		problem, _, _ := strings.Cut(f.Detail, ". ")
+		return invalid(param, "No webhook can be sent to this URL. %s. Give an http or https URL on the public internet, with port 80 or 443.", strings.TrimSuffix(problem, "."))
 	}
 
 	return nil
@@ -139,15 +140,15 @@ func (c *Checkout) newSecret() (string, error) {
 	return "whsec_" + base64.StdEncoding.EncodeToString(random[:]), nil
 }
 
-// ChangeEndpoint changes what is wished of an endpoint.
-func (c *Checkout) ChangeEndpoint(ctx context.Context, account, id string, o Endpoint) (store.Endpoint, error) {
-	return c.changeEndpoint(ctx, account, id, func(e *store.Endpoint) error { return c.edit(e, o) })
+// UpdateEndpoint changes the settings of an endpoint.
+func (c *Checkout) UpdateEndpoint(ctx context.Context, account, id string, settings EndpointSettings) (store.Endpoint, error) {
+	return c.updateEndpoint(ctx, account, id, func(e *store.Endpoint) error { return c.applySettings(e, settings) })
 }
 
-func (c *Checkout) changeEndpoint(ctx context.Context, account, id string, edit func(*store.Endpoint) error) (e store.Endpoint, err error) {
+func (c *Checkout) updateEndpoint(ctx context.Context, account, id string, edit func(*store.Endpoint) error) (e store.Endpoint, err error) {
 	now := c.millis()
 	err = c.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		if e, err = find(ctx, tx.Reader, account, id); err != nil {
+		if e, err = findEndpoint(ctx, tx.Reader, account, id); err != nil {
 			return err
 		}
 
@@ -158,39 +159,39 @@ func (c *Checkout) changeEndpoint(ctx context.Context, account, id string, edit 
 		return tx.SaveEndpoint(ctx, e, now)
 	})
 
-	return e, explain(err)
+	return e, toFault(err)
 }
 
-// DefaultEndpoint is the id under which customers find what signs for the
-// webhook_url of their requests.
+// DefaultEndpoint is the id of the endpoint whose secret signs events that are sent to the
+// webhook_url of a request.
 const DefaultEndpoint = "default"
 
-// find reads an account's endpoint, or the one that signs for its requests.
-func find(ctx context.Context, r store.Reader, account, id string) (e store.Endpoint, err error) {
+// findEndpoint reads an account's endpoint; id may be DefaultEndpoint. The internal
+// endpoints for the origins of webhook_urls are not found.
+func findEndpoint(ctx context.Context, r store.Reader, account, id string) (e store.Endpoint, err error) {
 	if id == DefaultEndpoint {
 		e, err = r.DefaultEndpoint(ctx, account)
 	} else {
 		e, err = r.Endpoint(ctx, account, id)
 	}
 
-	if errors.Is(err, store.ErrNotFound) || err == nil && e.Kind == store.AskedEndpoint {
-		return e, NoEndpoint()
+	if errors.Is(err, store.ErrNotFound) || err == nil && e.Kind == store.RequestEndpoint {
+		return e, EndpointNotFound()
 	}
 
 	return e, err
 }
 
-// Endpoint reads an account's endpoint, or DefaultEndpoint, which is made the first
-// time that it is asked for.
+// Endpoint reads an account's endpoint. DefaultEndpoint is created when it is first read.
 func (c *Checkout) Endpoint(ctx context.Context, account, id string) (store.Endpoint, error) {
-	e, err := find(ctx, c.Store.Reader, account, id)
+	e, err := findEndpoint(ctx, c.Store.Reader, account, id)
 
-	var none *fault.Fault
-	if id != DefaultEndpoint || !errors.As(err, &none) {
-		return e, explain(err)
+	var notFound *fault.Fault
+	if id != DefaultEndpoint || !errors.As(err, &notFound) {
+		return e, toFault(err)
 	}
 
-	signer, err := c.signer(account)
+	signer, err := c.newDefaultEndpoint(account)
 	if err != nil {
 		return e, err
 	}
@@ -203,20 +204,21 @@ func (c *Checkout) Endpoint(ctx context.Context, account, id string) (store.Endp
 		return err
 	})
 
-	return e, explain(err)
+	return e, toFault(err)
 }
 
-// signer drafts an account's DefaultEndpoint.
-func (c *Checkout) signer(account string) (store.Endpoint, error) {
+// newDefaultEndpoint returns an account's DefaultEndpoint with a new secret, without
+// writing it.
+func (c *Checkout) newDefaultEndpoint(account string) (store.Endpoint, error) {
 	secret, err := c.newSecret()
 	return store.Endpoint{ID: c.NewID("hook"), Account: account, Kind: store.DefaultEndpoint, Secret: secret, CreatedAt: c.millis()}, err
 }
 
-// RotateSecret gives an endpoint another signing secret; the old one signs too for as
-// long as keep.
-func (c *Checkout) RotateSecret(ctx context.Context, account, id string, keep time.Duration) (store.Endpoint, error) {
-	if keep < 0 || keep > keepMost {
-		return store.Endpoint{}, wrong("keep_seconds", "The old secret can sign on for 0 to %d seconds.", int(keepMost.Seconds()))
+// RotateSecret gives an endpoint a new signing secret. For the duration of overlap the old
+// secret signs too.
+func (c *Checkout) RotateSecret(ctx context.Context, account, id string, overlap time.Duration) (store.Endpoint, error) {
+	if overlap < 0 || overlap > maxSecretOverlap {
+		return store.Endpoint{}, invalid("keep_seconds", "The old secret can stay valid for 0 to %d seconds.", int(maxSecretOverlap.Seconds()))
 	}
 
 	secret, err := c.newSecret()
@@ -224,49 +226,50 @@ func (c *Checkout) RotateSecret(ctx context.Context, account, id string, keep ti
 		return store.Endpoint{}, err
 	}
 
+	// Reading the default endpoint creates it if it does not exist yet.
 	if _, err := c.Endpoint(ctx, account, id); err != nil {
 		return store.Endpoint{}, err
 	}
 
-	return c.changeEndpoint(ctx, account, id, func(e *store.Endpoint) error {
-		e.Earlier = e.Secret
-		e.EarlierUntil = c.millis() + keep.Milliseconds()
+	return c.updateEndpoint(ctx, account, id, func(e *store.Endpoint) error {
+		e.PreviousSecret = e.Secret
+		e.PreviousSecretUntil = c.millis() + overlap.Milliseconds()
 
 		e.Secret = secret
-		if keep == 0 {
-			e.Earlier = ""
-			e.EarlierUntil = 0
+		if overlap == 0 {
+			e.PreviousSecret = ""
+			e.PreviousSecretUntil = 0
 		}
 
 		return nil
 	})
 }
 
-// RemoveEndpoint takes an endpoint away, and what was to be delivered there.
-func (c *Checkout) RemoveEndpoint(ctx context.Context, account, id string) error {
-	return explain(c.Store.Write(ctx, func(tx *store.Tx) error {
-		there, err := tx.DeleteEndpoint(ctx, account, id)
-		if err == nil && !there {
-			return NoEndpoint()
+// DeleteEndpoint deletes an endpoint and its pending deliveries.
+func (c *Checkout) DeleteEndpoint(ctx context.Context, account, id string) error {
+	return toFault(c.Store.Write(ctx, func(tx *store.Tx) error {
+		existed, err := tx.DeleteEndpoint(ctx, account, id)
+		if err == nil && !existed {
+			return EndpointNotFound()
 		}
 
 		return err
 	}))
 }
 
-// TestEndpoint has an endpoint told of a test, in the way of every event.
-func (c *Checkout) TestEndpoint(ctx context.Context, account, id string) (store.Delivery, error) {
+// SendTestEvent sends a test event to an endpoint, in the same way as every other event.
+func (c *Checkout) SendTestEvent(ctx context.Context, account, id string) (store.Delivery, error) {
 	event := strings.TrimPrefix(c.NewID("evt"), "evt_")
 	d := store.Delivery{ID: "evt_" + event + "_test", Account: account, Event: "webhook.test", CreatedAt: c.millis()}
 	err := c.Store.Write(ctx, func(tx *store.Tx) error {
-		e, err := find(ctx, tx.Reader, account, id)
+		e, err := findEndpoint(ctx, tx.Reader, account, id)
 		switch {
 		case err != nil:
 			return err
 		case e.Kind == store.DefaultEndpoint:
-			return NoEndpoint()
+			return EndpointNotFound()
 		case e.DisabledAt > 0:
-			return fault.New(fault.CodeConflict, "id", "This endpoint is disabled; enable it first.")
+			return fault.New(fault.CodeConflictingFields, "id", "This endpoint is disabled; enable it first.")
 		}
 
 		d.Endpoint = e.ID
@@ -279,20 +282,20 @@ func (c *Checkout) TestEndpoint(ctx context.Context, account, id string) (store.
 		return err
 	})
 
-	return d, explain(err)
+	return d, toFault(err)
 }
 
-// Redeliver has a delivery that ended tried once more, as a new one is.
+// Redeliver tries a finished delivery again, like a new one.
 func (c *Checkout) Redeliver(ctx context.Context, account, endpoint, id string) (d store.Delivery, err error) {
 	now := c.millis()
 	err = c.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		if d, err = c.delivery(ctx, tx.Reader, account, endpoint, id); err != nil {
+		if d, err = c.findDelivery(ctx, tx.Reader, account, endpoint, id); err != nil {
 			return err
 		}
 
-		again, err := tx.Redeliver(ctx, d.Endpoint, d.ID, now)
-		if err == nil && !again {
-			return fault.New(fault.CodeConflict, "delivery", "This delivery has not ended: it is tried again by itself.")
+		requeued, err := tx.Redeliver(ctx, d.Endpoint, d.ID, now)
+		if err == nil && !requeued {
+			return fault.New(fault.CodeConflictingFields, "delivery", "This delivery is not finished yet: it is retried automatically.")
 		}
 
 		if err == nil {
@@ -302,30 +305,32 @@ func (c *Checkout) Redeliver(ctx context.Context, account, endpoint, id string) 
 		return err
 	})
 
-	return d, explain(err)
+	return d, toFault(err)
 }
 
-func (c *Checkout) delivery(ctx context.Context, r store.Reader, account, endpoint, id string) (store.Delivery, error) {
+func (c *Checkout) findDelivery(ctx context.Context, r store.Reader, account, endpoint, id string) (store.Delivery, error) {
 	if endpoint == DefaultEndpoint {
 		endpoint = ""
 	}
 
 	d, err := r.Delivery(ctx, account, endpoint, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return d, fault.New(fault.CodeNoDelivery, "delivery", "There is no delivery of this id here; deliveries are forgotten some time after their end.")
+		return d, fault.New(fault.CodeDeliveryNotFound, "delivery", "There is no delivery with this id here; deliveries are deleted some time after they end.")
 	}
 
 	return d, err
 }
 
-// NoEndpoint is what every question about an endpoint of somebody else, or of nobody,
-// is answered with.
-func NoEndpoint() *fault.Fault {
-	return fault.New(fault.CodeNoEndpoint, "id", "This account has no webhook endpoint with this id. GET /v1/webhooks lists those it has.")
+// EndpointNotFound is the fault for an endpoint that does not exist or belongs to another
+// account. The two cases are indistinguishable for the caller.
+func EndpointNotFound() *fault.Fault {
+	return fault.New(fault.CodeWebhookNotFound, "id", "This account has no webhook endpoint with this id. GET /v1/webhooks lists those it has.")
 }
 
-// hook is where a request wants to be told, or nil.
-func (c *Checkout) hook(who Caller, address string) (*store.Hook, error) {
+// newHook returns the webhook of a request with a webhook_url, or nil without one. All
+// requests to one origin share the origin's endpoint, so that its failures are counted
+// together; the account's default endpoint signs.
+func (c *Checkout) newHook(caller Caller, address string) (*store.TaskWebhook, error) {
 	if address == "" {
 		return nil, nil
 	}
@@ -335,12 +340,18 @@ func (c *Checkout) hook(who Caller, address string) (*store.Hook, error) {
 		return nil, fmt.Errorf("webhook_url: %w", err)
 	}
 
-	signer, err := c.signer(who.Account)
+	signer, err := c.newDefaultEndpoint(caller.Account)
 	if err != nil {
 		return nil, err
 	}
 
-	origin := store.Endpoint{ID: c.NewID("hook"), Account: who.Account, Kind: store.AskedEndpoint, URL: u.Scheme + "://" + strings.ToLower(u.Host), CreatedAt: c.millis()}
+	origin := store.Endpoint{
+		ID:        c.NewID("hook"),
+		Account:   caller.Account,
+		Kind:      store.RequestEndpoint,
+		URL:       u.Scheme + "://" + strings.ToLower(u.Host),
+		CreatedAt: c.millis(),
+	}
 
-	return &store.Hook{Origin: origin, Signer: signer, URL: address}, nil
+	return &store.TaskWebhook{Origin: origin, Signer: signer, URL: address}, nil
 }

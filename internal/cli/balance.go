@@ -9,15 +9,15 @@ import (
 	"github.com/unireel/unireel/client"
 )
 
-type balanceCmd struct{ server }
+type balanceCmd struct{ serverFlags }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (balanceCmd) Help() string {
-	return "Free is what new tasks may cost; held is kept for tasks under way and partly comes back.\n\nExamples:\n\n  unireel balance"
+	return "Free is available for new tasks. Held is reserved for tasks that are not final; the part that they do not use is released.\n\nExamples:\n\n  unireel balance"
 }
 
-// Run shows the balance.
-func (c *balanceCmd) Run(ctx context.Context, w *World) error {
+// Run prints the balance.
+func (c *balanceCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
@@ -30,10 +30,10 @@ func (c *balanceCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	if c.JSON {
-		return w.printJSON(b)
+		return env.printJSON(b)
 	}
 
-	return printBalance(w.Out, b)
+	return printBalance(env.Out, b)
 }
 
 func printBalance(out io.Writer, b client.Balance) error {

@@ -16,17 +16,17 @@ import (
 )
 
 type batchCmd struct {
-	server
-	Shots    string `arg:"" type:"path" help:"A file with one JSON body a line, as for POST /v1/video/generations."`
-	Out      string `short:"o" name:"output" required:"" type:"path" placeholder:"DIR" help:"The folder for the videos: 0001.mp4 for line 1, and so on."`
-	MaxCost  string `name:"max-cost" placeholder:"AMOUNT" help:"Order nothing more when all together could cost more than this."`
-	Parallel int    `name:"parallel" default:"4" placeholder:"N" help:"Lines under way at once."`
-	Again    bool   `name:"again" help:"Order failed and cancelled lines anew."`
+	serverFlags
+	Shots       string `arg:"" type:"path" help:"A file with one JSON body per line, as for POST /v1/video/generations."`
+	Out         string `short:"o" name:"output" required:"" type:"path" placeholder:"DIR" help:"The folder for the videos: 0001.mp4 for line 1, and so on."`
+	MaxCost     string `name:"max-cost" placeholder:"AMOUNT" help:"Create no more tasks when all of them together could cost more than this."`
+	Parallel    int    `name:"parallel" default:"4" placeholder:"N" help:"The number of lines that are processed at the same time."`
+	RetryFailed bool   `name:"again" help:"Create new tasks for failed and cancelled lines."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (batchCmd) Help() string {
-	return `Stopped or killed, the same command goes on where it was: what was ordered is in batch.state.json in the output folder, and every line has an idempotency key of its own, so that no line is paid twice. Empty lines are passed over. The exit code is 1 when a line has no video.
+	return `If it is stopped or killed, the same command continues: the file batch.state.json in the output folder records the progress, and every line has its own idempotency key, so that no line is paid twice. Empty lines are skipped. The exit code is 1 if a line has no video.
 
 Examples:
 
@@ -35,8 +35,8 @@ Examples:
   unireel batch shots.jsonl -o out/ --again`
 }
 
-// Run works the file through.
-func (c *batchCmd) Run(ctx context.Context, w *World) error {
+// Run processes the file.
+func (c *batchCmd) Run(ctx context.Context, env *Env) error {
 	limit := money.Amount(-1)
 
 	if c.MaxCost != "" {
@@ -62,7 +62,7 @@ func (c *batchCmd) Run(ctx context.Context, w *World) error {
 	defer server.Close()
 
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
-		return fmt.Errorf("make the output folder: %w", err)
+		return fmt.Errorf("create the output folder: %w", err)
 	}
 
 	state, err := openState(c.Out)
@@ -70,19 +70,26 @@ func (c *batchCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 
-	b := &batch{server: server, state: state, out: c.Out, again: c.Again, purse: purse{limit: limit}, board: &board{out: w.Err}}
+	b := &batch{
+		server:      server,
+		state:       state,
+		out:         c.Out,
+		retryFailed: c.RetryFailed,
+		budget:      costBudget{limit: limit},
+		progress:    &progressDisplay{out: env.Err},
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(c.Parallel)
 
 	for _, l := range lines {
-		group.Go(func() error { return b.work(groupCtx, l) })
+		group.Go(func() error { return b.processLine(groupCtx, l) })
 	}
 
 	err = group.Wait()
 
 	if ctx.Err() != nil {
-		fmt.Fprintf(w.Err, "\nStopped; nothing is lost, the tasks go on. Go on with the same command.\n")
-		return said(exitNo)
+		fmt.Fprintf(env.Err, "\nStopped. Nothing is lost: the tasks continue. Continue with the same command.\n")
+		return exitError(exitFailure)
 	}
 
 	if err != nil {
@@ -90,31 +97,32 @@ func (c *batchCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	if c.JSON {
-		err = w.printJSON(b.state.rows(lines))
+		err = env.printJSON(b.state.rows(lines))
 	} else {
-		err = b.table(w, lines)
+		err = b.table(env, lines)
 	}
 
-	if err == nil && !b.state.whole(lines) {
-		return said(exitNo)
+	if err == nil && !b.state.complete(lines) {
+		return exitError(exitFailure)
 	}
 
 	return err
 }
 
-// batch is one run over a file.
+// batch is one run of the command.
 type batch struct {
-	server *client.Client
-	state  *batchState
-	out    string
-	again  bool
-	purse  purse
-	board  *board
+	server      *client.Client
+	state       *batchState
+	out         string
+	retryFailed bool
+	budget      costBudget
+	progress    *progressDisplay
 }
 
-// work brings one line to its end. Only what stops the whole batch is an error:
-// what is wrong with the line is kept in its record.
-func (b *batch) work(ctx context.Context, l line) error {
+// processLine creates a line's task, waits for it and downloads its video. It returns an
+// error only if that must stop the whole batch; errors of the line are stored in its
+// record.
+func (b *batch) processLine(ctx context.Context, l line) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -123,20 +131,20 @@ func (b *batch) work(ctx context.Context, l line) error {
 	record := b.state.get(key)
 
 	record.Line = l.number
-	if b.again && (record.Status == string(client.Failed) || record.Status == string(client.Cancelled)) {
-		record = record.anew()
+	if b.retryFailed && (record.Status == string(client.Failed) || record.Status == string(client.Cancelled)) {
+		record = record.retry()
 	}
 
 	if record.done() {
-		b.purse.spend(record.Cost)
+		b.budget.add(record.Cost)
 		return b.state.put(key, record)
 	}
 
-	r := b.board.row(fmt.Sprintf("line %d", l.number))
+	r := b.progress.addRow(fmt.Sprintf("line %d", l.number))
 	if record.Task == "" {
-		t, err := b.order(ctx, l, record)
+		t, err := b.createTask(ctx, l, record)
 		if err != nil {
-			return b.refused(ctx, key, record, r, err)
+			return b.recordFailure(ctx, key, record, r, err)
 		}
 
 		record.Task = t.ID
@@ -148,9 +156,10 @@ func (b *batch) work(ctx context.Context, l line) error {
 		}
 	}
 
-	t, err := b.server.Wait(ctx, record.Task, r.task)
+	// The task's id is stored, so another run finds the task from here on.
+	t, err := b.server.Wait(ctx, record.Task, r.showTask)
 	if err != nil {
-		return b.refused(ctx, key, record, r, err)
+		return b.recordFailure(ctx, key, record, r, err)
 	}
 
 	record.Status = string(t.Status)
@@ -158,7 +167,7 @@ func (b *batch) work(ctx context.Context, l line) error {
 		record.Cost = t.Usage.Cost
 	}
 
-	b.purse.settle(key, record.Cost)
+	b.budget.commit(key, record.Cost)
 
 	if t.Error != nil {
 		record.Error = t.Error.Message
@@ -167,25 +176,26 @@ func (b *batch) work(ctx context.Context, l line) error {
 	if t.Status == client.Completed {
 		path := filepath.Join(b.out, fmt.Sprintf("%04d.mp4", l.number))
 		if err := b.server.Download(ctx, t.ID, path, nil); err != nil {
-			return b.refused(ctx, key, record, r, err)
+			return b.recordFailure(ctx, key, record, r, err)
 		}
 
 		record.File = path
-		r.show(100, "saved to "+path)
+		r.update(100, "saved to "+path)
 	}
 
 	return b.state.put(key, record)
 }
 
-// order asks for the price, looks whether the purse allows it, and orders.
-func (b *batch) order(ctx context.Context, l line, record record) (client.Task, error) {
-	if b.purse.limited() {
+// createTask creates a line's task. If there is a cost limit, it first asks for the price
+// and reserves it.
+func (b *batch) createTask(ctx context.Context, l line, record record) (client.Task, error) {
+	if b.budget.enabled() {
 		quote, err := b.server.EstimateRaw(ctx, l.body)
 		if err != nil {
 			return client.Task{}, err
 		}
 
-		if err := b.purse.hold(l.key, quote.Hold); err != nil {
+		if err := b.budget.reserve(l.key, quote.Hold); err != nil {
 			return client.Task{}, err
 		}
 	}
@@ -197,32 +207,32 @@ func (b *batch) order(ctx context.Context, l line, record record) (client.Task, 
 
 	t, err := b.server.CreateRaw(ctx, l.body, client.WithIdempotencyKey(key))
 	if err != nil {
-		b.purse.settle(l.key, "")
+		b.budget.commit(l.key, "")
 	}
 
 	return t, err
 }
 
-// refused keeps why a line did not end. The server's no concerns the line; a
-// server that is gone stops the batch.
-func (b *batch) refused(ctx context.Context, key string, record record, r *row, err error) error {
-	var no *client.Error
-	if ctx.Err() != nil || (!errors.As(err, &no) && !errors.Is(err, errOverCost)) || (no != nil && no.Status == 401) {
+// recordFailure records why a line failed. An error response concerns only the line and
+// is recorded; an unreachable server or an invalid key stops the batch.
+func (b *batch) recordFailure(ctx context.Context, key string, record record, r *progressRow, err error) error {
+	var apiErr *client.Error
+	if ctx.Err() != nil || (!errors.As(err, &apiErr) && !errors.Is(err, errCostLimit)) || (apiErr != nil && apiErr.Status == 401) {
 		return err
 	}
 
 	record.Error = err.Error()
 	if record.Task == "" {
-		record.Status = "not ordered"
+		record.Status = "not created"
 	}
 
-	r.show(0, record.Status+": "+record.Error)
+	r.update(0, record.Status+": "+record.Error)
 
 	return b.state.put(key, record)
 }
 
-func (b *batch) table(w *World, lines []line) error {
-	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
+func (b *batch) table(env *Env, lines []line) error {
+	table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "LINE\tSTATUS\tCOST\tTASK\tVIDEO OR ERROR")
 
 	for _, r := range b.state.rows(lines) {
@@ -234,76 +244,76 @@ func (b *batch) table(w *World, lines []line) error {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", r.Line, r.Status, r.Cost, r.Task, end)
 	}
 
-	fmt.Fprintf(table, "\t\t%s\tin all\t\n", b.purse.total())
+	fmt.Fprintf(table, "\t\t%s\ttotal\t\n", b.budget.total())
 
 	return table.Flush()
 }
 
-// errOverCost says that a line would go over --max-cost.
-var errOverCost = errors.New("not ordered: all together could cost more than --max-cost")
+// errCostLimit reports that a line would exceed --max-cost.
+var errCostLimit = errors.New("not created: all tasks together could cost more than --max-cost")
 
-// purse keeps the batch under its limit: what was spent, and the most that the
-// lines under way can cost.
-type purse struct {
-	limit money.Amount // below 0 is none
-	mu    sync.Mutex
-	spent money.Amount
-	held  map[string]money.Amount
+// costBudget keeps the batch below its limit. It counts what was spent and, for lines in
+// progress, the most that they can cost.
+type costBudget struct {
+	limit    money.Amount // a negative limit means none
+	mu       sync.Mutex
+	spent    money.Amount
+	reserved map[string]money.Amount
 }
 
-func (p *purse) limited() bool { return p.limit >= 0 }
+func (b *costBudget) enabled() bool { return b.limit >= 0 }
 
-// hold sets the most that a line can cost aside, or says that it is too much.
-func (p *purse) hold(key, cost string) error {
+// reserve reserves the most that a line can cost, or returns errCostLimit.
+func (b *costBudget) reserve(key, cost string) error {
 	amount, err := money.Parse(cost)
 	if err != nil {
 		return fmt.Errorf("the server's estimate: %w", err)
 	}
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 
-	all := p.spent + amount
-	for _, other := range p.held {
-		all += other
+	sum := b.spent + amount
+	for _, reserved := range b.reserved {
+		sum += reserved
 	}
 
-	if all > p.limit {
-		return errOverCost
+	if sum > b.limit {
+		return errCostLimit
 	}
 
-	if p.held == nil {
-		p.held = map[string]money.Amount{}
+	if b.reserved == nil {
+		b.reserved = map[string]money.Amount{}
 	}
 
-	p.held[key] = amount
+	b.reserved[key] = amount
 
 	return nil
 }
 
-// settle replaces what a line could cost by what it did.
-func (p *purse) settle(key, cost string) {
-	p.mu.Lock()
-	delete(p.held, key)
-	p.mu.Unlock()
-	p.spend(cost)
+// commit replaces a line's reservation by its cost.
+func (b *costBudget) commit(key, cost string) {
+	b.mu.Lock()
+	delete(b.reserved, key)
+	b.mu.Unlock()
+	b.add(cost)
 }
 
-func (p *purse) spend(cost string) {
+func (b *costBudget) add(cost string) {
 	amount, err := money.Parse(cost)
 	if err != nil {
 		return // nothing was charged
 	}
 
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 
-	p.spent += amount
+	b.spent += amount
 }
 
-func (p *purse) total() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (b *costBudget) total() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 
-	return p.spent.String()
+	return b.spent.String()
 }

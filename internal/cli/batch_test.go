@@ -12,13 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// complete asks a real bash.
-func complete(t *testing.T, script string, words ...string) string {
+// completeInBash returns the completions of a real bash.
+func completeInBash(t *testing.T, script string, words ...string) string {
 	t.Helper()
 
-	ask := fmt.Sprintf("%s\nCOMP_WORDS=(%s); COMP_CWORD=%d; _unireel; echo -n \"${COMPREPLY[*]}\"", script, strings.Join(words, " "), len(words)-1)
+	program := fmt.Sprintf("%s\nCOMP_WORDS=(%s); COMP_CWORD=%d; _unireel; echo -n \"${COMPREPLY[*]}\"", script, strings.Join(words, " "), len(words)-1)
 
-	out, err := exec.Command("bash", "-c", ask).CombinedOutput()
+	out, err := exec.Command("bash", "-c", program).CombinedOutput()
 	if err != nil {
 		t.Fatalf("bash is needed (apt-get install bash): %v\n%s", err, out)
 	}
@@ -26,7 +26,7 @@ func complete(t *testing.T, script string, words ...string) string {
 	return string(out)
 }
 
-func shots(t *testing.T, lines ...string) {
+func writeBatchFile(t *testing.T, lines ...string) {
 	t.Helper()
 
 	if err := os.WriteFile("shots.jsonl", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
@@ -34,30 +34,31 @@ func shots(t *testing.T, lines ...string) {
 	}
 }
 
-func TestBatchGoesOnAfterItWasKilled(t *testing.T) {
-	clean(t)
-	f := newFake(t)
-	shots(t, `{"model":"m","prompt":"a"}`, "", `{"model":"m","prompt":"b"}`, `{"model":"m","prompt":"a"}`)
+func TestBatchResumesAfterInterrupt(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
+	writeBatchFile(t, `{"model":"m","prompt":"a"}`, "", `{"model":"m","prompt":"b"}`, `{"model":"m","prompt":"a"}`)
 
 	ctx, cancel := context.WithCancel(context.Background())
-	f.onGet = func(string) { // killed while all three are under way
-		if f.made() == 3 {
+	f.onGet = func(string) { // stop the batch while all three tasks are in progress
+		if f.taskCount() == 3 {
 			cancel()
 		}
 	}
 
-	f.end = func(string) string { return `"status":"in_progress","progress":10` }
-	if got := f.run(ctx, t, "batch", "shots.jsonl", "-o", "out"); got.code != exitNo || !strings.Contains(got.err, "nothing is lost") {
+	f.taskJSON = func(string) string { return `"status":"in_progress","progress":10` }
+	if got := f.run(ctx, t, "batch", "shots.jsonl", "-o", "out"); got.code != exitFailure || !strings.Contains(got.err, "Nothing is lost") {
 		t.Fatalf("%+v", got)
 	}
 
-	f.become(newFake(t).end, nil)
-	// A kill between a create and its record: the line's key finds the task again.
-	forget(t)
+	f.setTask(newFakeServer(t).taskJSON, nil)
+	// This is the state after a kill between a create and the write of its record. The
+	// line's idempotency key finds the task again.
+	deleteRecord(t)
 
 	got := f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out")
-	if got.code != exitOK || f.made() != 3 {
-		t.Fatalf("%d tasks made: %+v", f.made(), got)
+	if got.code != exitOK || f.taskCount() != 3 {
+		t.Fatalf("%d tasks were created: %+v", f.taskCount(), got)
 	}
 
 	for _, n := range []string{"0001", "0003", "0004"} {
@@ -67,21 +68,21 @@ func TestBatchGoesOnAfterItWasKilled(t *testing.T) {
 	}
 
 	if !strings.Contains(got.out, "1.50") {
-		t.Errorf("the table does not add up:\n%s", got.out)
+		t.Errorf("the table's total is wrong:\n%s", got.out)
 	}
 
-	before := strings.Count(f.called(), "POST")
-	if got = f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out"); got.code != exitOK || strings.Count(f.called(), "POST") != before {
-		t.Fatalf("a third run orders again: %+v", got)
+	before := strings.Count(f.callLog(), "POST")
+	if got = f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out"); got.code != exitOK || strings.Count(f.callLog(), "POST") != before {
+		t.Fatalf("a third run created tasks again: %+v", got)
 	}
 
 	if left, _ := filepath.Glob("out/*.json.*"); len(left) > 0 {
-		t.Fatalf("left behind: %v", left)
+		t.Fatalf("temporary files were left behind: %v", left)
 	}
 }
 
-// forget takes one line's record away.
-func forget(t *testing.T) {
+// deleteRecord deletes the record of line 3.
+func deleteRecord(t *testing.T) {
 	t.Helper()
 
 	state, err := openState("out")
@@ -89,7 +90,7 @@ func forget(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if len(state.records) < 2 { // the kill may have come between a create and its record
+	if len(state.records) < 2 { // the batch may have stopped between a create and its record
 		t.Fatalf("%d records", len(state.records))
 	}
 
@@ -106,46 +107,46 @@ func forget(t *testing.T) {
 	}
 }
 
-func TestBatchKeepsItsPurse(t *testing.T) {
-	clean(t)
-	f := newFake(t)
-	shots(t, `{"model":"m","prompt":"a"}`, `{"model":"m","prompt":"b"}`, `{"model":"m","prompt":"c"}`)
+func TestBatchHonorsMaxCost(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
+	writeBatchFile(t, `{"model":"m","prompt":"a"}`, `{"model":"m","prompt":"b"}`, `{"model":"m","prompt":"c"}`)
 
 	got := f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out", "--max-cost", "1.20", "--parallel", "1")
-	if got.code != exitNo || f.made() != 2 || !strings.Contains(got.out, "--max-cost") {
-		t.Fatalf("%d tasks: %+v", f.made(), got)
+	if got.code != exitFailure || f.taskCount() != 2 || !strings.Contains(got.out, "--max-cost") {
+		t.Fatalf("%d tasks: %+v", f.taskCount(), got)
 	}
-	// What was spent counts in the next run too.
-	if got = f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out", "--max-cost", "1.20", "--parallel", "1"); got.code != exitNo || f.made() != 2 {
-		t.Fatalf("%d tasks: %+v", f.made(), got)
+	// What was spent before also counts in the next run.
+	if got = f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out", "--max-cost", "1.20", "--parallel", "1"); got.code != exitFailure || f.taskCount() != 2 {
+		t.Fatalf("%d tasks: %+v", f.taskCount(), got)
 	}
 
-	if got = f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out", "--max-cost", "1.50"); got.code != exitOK || f.made() != 3 {
-		t.Fatalf("%d tasks: %+v", f.made(), got)
+	if got = f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out", "--max-cost", "1.50"); got.code != exitOK || f.taskCount() != 3 {
+		t.Fatalf("%d tasks: %+v", f.taskCount(), got)
 	}
 }
 
-func TestBatchKeepsWhatIsWrongWithItsLine(t *testing.T) {
-	clean(t)
-	f := newFake(t)
-	shots(t, `{"model":"wrong","prompt":"a"}`, `{"model":"m","prompt":"b"}`)
+func TestBatchRecordsLineErrors(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
+	writeBatchFile(t, `{"model":"wrong","prompt":"a"}`, `{"model":"m","prompt":"b"}`)
 
-	if got := f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out"); got.code != exitNo || !strings.Contains(got.out, "No such model") || !strings.Contains(got.out, "0002.mp4") {
+	if got := f.run(context.Background(), t, "batch", "shots.jsonl", "-o", "out"); got.code != exitFailure || !strings.Contains(got.out, "No such model") || !strings.Contains(got.out, "0002.mp4") {
 		t.Fatalf("%+v", got)
 	}
 
-	f.become(func(string) string { return `"status":"failed","error":{"code":"c","message":"Broke."}` }, nil)
-	shots(t, `{"model":"m","prompt":"x"}`)
+	f.setTask(func(string) string { return `"status":"failed","error":{"code":"c","message":"Broke."}` }, nil)
+	writeBatchFile(t, `{"model":"m","prompt":"x"}`)
 
 	for i, args := range [][]string{{}, {}, {"--again"}} {
 		got := f.run(context.Background(), t, append([]string{"batch", "shots.jsonl", "-o", "out2"}, args...)...)
-		if want := []int{2, 2, 3}[i]; got.code != exitNo || f.made() != want || !strings.Contains(got.out, "Broke.") {
-			t.Fatalf("run %d made %d tasks: %+v", i, f.made(), got)
+		if want := []int{2, 2, 3}[i]; got.code != exitFailure || f.taskCount() != want || !strings.Contains(got.out, "Broke.") {
+			t.Fatalf("after run %d there are %d tasks: %+v", i, f.taskCount(), got)
 		}
 	}
 }
 
-func TestLinesKeepTheirKeysWhenOthersCome(t *testing.T) {
+func TestLineKeysAreStable(t *testing.T) {
 	read := func(text string) map[string]string {
 		lines, err := parseLines("shots.jsonl", strings.NewReader(text))
 		if err != nil {
@@ -191,7 +192,7 @@ func FuzzLines(f *testing.F) {
 		seen := map[string]bool{}
 		for _, l := range lines {
 			if seen[l.key] || l.body[0] != '{' {
-				t.Fatalf("line %d: key twice, or not an object", l.number)
+				t.Fatalf("line %d: duplicate key, or not an object", l.number)
 			}
 
 			seen[l.key] = true
@@ -203,7 +204,7 @@ func FuzzProbe(f *testing.F) {
 	f.Add([]byte(`{"streams":[{"codec_type":"video","codec_name":"h264","width":1280,"height":720,"avg_frame_rate":"30/1","nb_read_frames":"150"}]}`))
 	f.Fuzz(func(_ *testing.T, text []byte) {
 		if streams, err := parseProbe(text); err == nil {
-			_ = look{1280, 720, 5, true}.check(streams)
+			_ = videoSpec{1280, 720, 5, true}.check(streams)
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/unireel/unireel/client"
 )
 
-// stateName is where a batch keeps how far it is, in its output folder.
-const stateName = "batch.state.json"
+// stateFileName is the file in the output folder that stores a batch's progress.
+const stateFileName = "batch.state.json"
 
 // line is one video of a batch file.
 type line struct {
@@ -37,12 +37,12 @@ func readLines(path string) ([]line, error) {
 	return parseLines(filepath.Base(path), f)
 }
 
-// parseLines reads lines of JSON objects. Every line's key is made of the file's
-// name, its own text, and how many equal lines stand before it: so lines may be
-// added anywhere and keep theirs.
+// parseLines parses lines of JSON objects. A line's key depends on the file's name, the
+// line's text and the number of equal lines before it, so that the other lines keep their
+// keys when a line is added anywhere in the file.
 func parseLines(name string, r io.Reader) ([]line, error) {
 	scanner := bufio.NewScanner(r)
-	scanner.Buffer(nil, maxBody)
+	scanner.Buffer(nil, maxBodyBytes)
 
 	var lines []line
 
@@ -73,7 +73,7 @@ func parseLines(name string, r io.Reader) ([]line, error) {
 	return lines, nil
 }
 
-// record is how far a line is.
+// record is the progress of one line.
 type record struct {
 	Line   int    `json:"line"`
 	Task   string `json:"task,omitempty"`
@@ -81,11 +81,11 @@ type record struct {
 	Cost   string `json:"cost,omitempty"`
 	File   string `json:"file,omitempty"`
 	Error  string `json:"error,omitempty"`
-	Tries  int    `json:"tries,omitempty"` // orders before this one
+	Tries  int    `json:"tries,omitempty"` // earlier tasks of this line
 }
 
-// done says whether there is nothing left to do: the video is here, or the task
-// ended without one.
+// done reports whether nothing is left to do: the video was downloaded, or the task ended
+// without a video.
 func (r record) done() bool {
 	switch client.Status(r.Status) {
 	case client.Completed:
@@ -103,10 +103,10 @@ func (r record) done() bool {
 	return false
 }
 
-// anew is the record of a line that is ordered once more.
-func (r record) anew() record { return record{Line: r.Line, Tries: r.Tries + 1} }
+// retry returns the record with which the line is processed again, with a new task.
+func (r record) retry() record { return record{Line: r.Line, Tries: r.Tries + 1} }
 
-// batchState is the records of a batch on disk, written whole at every change.
+// batchState holds the records of a batch. Every change writes the whole file.
 type batchState struct {
 	path    string
 	mu      sync.Mutex
@@ -114,7 +114,7 @@ type batchState struct {
 }
 
 func openState(folder string) (*batchState, error) {
-	s := &batchState{path: filepath.Join(folder, stateName), records: map[string]record{}}
+	s := &batchState{path: filepath.Join(folder, stateFileName), records: map[string]record{}}
 
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -126,7 +126,7 @@ func openState(folder string) (*batchState, error) {
 	}
 
 	if err := json.Unmarshal(text, &s.records); err != nil || s.records == nil {
-		return nil, fmt.Errorf("%s is not a batch's state; move it away to order everything again", s.path)
+		return nil, fmt.Errorf("%s is not a batch's state; move it away to create all tasks again", s.path)
 	}
 
 	return s, nil
@@ -139,7 +139,7 @@ func (s *batchState) get(key string) record {
 	return s.records[key]
 }
 
-// put keeps the record, durably, before it returns.
+// put stores the record durably before it returns.
 func (s *batchState) put(key string, r record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,36 +148,36 @@ func (s *batchState) put(key string, r record) error {
 
 	text, err := json.MarshalIndent(s.records, "", "  ")
 	if err != nil {
-		return fmt.Errorf("keep the batch's state: %w", err)
+		return fmt.Errorf("write the batch's state: %w", err)
 	}
 
-	part, err := os.CreateTemp(filepath.Dir(s.path), stateName+".*")
+	temp, err := os.CreateTemp(filepath.Dir(s.path), stateFileName+".*")
 	if err != nil {
-		return fmt.Errorf("keep the batch's state: %w", err)
+		return fmt.Errorf("write the batch's state: %w", err)
 	}
-	defer os.Remove(part.Name())
+	defer os.Remove(temp.Name())
 
-	_, err = part.Write(text)
+	_, err = temp.Write(text)
 	if err == nil {
-		err = part.Sync()
+		err = temp.Sync()
 	}
 
-	if closed := part.Close(); err == nil {
-		err = closed
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
 	}
 
 	if err == nil {
-		err = os.Rename(part.Name(), s.path)
+		err = os.Rename(temp.Name(), s.path)
 	}
 
 	if err != nil {
-		return fmt.Errorf("keep the batch's state: %w", err)
+		return fmt.Errorf("write the batch's state: %w", err)
 	}
 
 	return nil
 }
 
-// rows lists the records of the lines, in their order.
+// rows returns the records of the lines, in the order of the lines.
 func (s *batchState) rows(lines []line) []record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,8 +190,8 @@ func (s *batchState) rows(lines []line) []record {
 	return rows
 }
 
-// whole says whether every line has its video.
-func (s *batchState) whole(lines []line) bool {
+// complete reports whether every line has its video.
+func (s *batchState) complete(lines []line) bool {
 	for _, r := range s.rows(lines) {
 		if r.Status != string(client.Completed) || r.File == "" {
 			return false

@@ -8,17 +8,17 @@ import (
 )
 
 type cancelCmd struct {
-	server
+	serverFlags
 	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (cancelCmd) Help() string {
-	return "A task that was not submitted yet is cancelled at once and costs nothing. One that a supplier has may run on and be charged; the answer says so.\n\nExamples:\n\n  unireel cancel task_01K..."
+	return "A task that was not submitted yet is cancelled at once and costs nothing. A task that a supplier already has may continue and be charged; the command then says so.\n\nExamples:\n\n  unireel cancel task_01K..."
 }
 
-// Run cancels.
-func (c *cancelCmd) Run(ctx context.Context, w *World) error {
+// Run cancels the tasks.
+func (c *cancelCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
@@ -31,15 +31,15 @@ func (c *cancelCmd) Run(ctx context.Context, w *World) error {
 		case err != nil:
 			return err
 		case c.JSON:
-			if err := w.printJSON(t.Raw); err != nil {
+			if err := env.printJSON(t.Raw); err != nil {
 				return err
 			}
 		case t.Status == client.Cancelled:
-			fmt.Fprintf(w.Out, "%s is cancelled\n", t.ID)
+			fmt.Fprintf(env.Out, "%s is cancelled\n", t.ID)
 		case t.Status.Final():
-			fmt.Fprintf(w.Out, "%s was %s already\n", t.ID, t.Status)
+			fmt.Fprintf(env.Out, "%s was already %s\n", t.ID, t.Status)
 		default:
-			fmt.Fprintf(w.Out, "%s: the supplier was asked to stop; see: unireel watch %s\n", t.ID, t.ID)
+			fmt.Fprintf(env.Out, "%s: cancellation was requested from the supplier; see: unireel watch %s\n", t.ID, t.ID)
 		}
 	}
 

@@ -1,9 +1,9 @@
-// Package cli is the command line: one file per command. Customers' commands
-// speak to a server through package client; operators' commands through the same
-// client over the data folder's socket, or over the network with a key for it; serve, sim and demo start a house. It
-// comes before everything on a task's path, and knows no rule of it: what it
-// prints is what the server answered. It never asks a question that a script
-// could not answer.
+// Package cli is the command line, with one file per command. Customers' commands talk to
+// a server through package client. Operators' commands use the same client through the
+// data folder's socket, or over the network with a key with the scope admin. The commands
+// serve, sim and demo start a server. On a task's path this package comes first, and it
+// has no rules about tasks: it prints what the server responds. It never asks for input
+// that a script could not give.
 package cli
 
 import (
@@ -23,129 +23,130 @@ import (
 
 // Exit codes.
 const (
-	exitOK    = 0
-	exitNo    = 1 // a failed task, or the server's no
-	exitUsage = 2 // the command line is wrong
+	exitOK      = 0
+	exitFailure = 1 // a failed task, or an error response of the server
+	exitUsage   = 2 // invalid command line
 )
 
-// World is what a command gets of the world.
-type World struct {
+// Env is the environment of a command.
+type Env struct {
 	In       io.Reader
 	Out, Err io.Writer
-	Terminal bool // whether Err is one: bars are drawn, else plain lines
-	House    House
+	Terminal bool // whether Err is a terminal: then progress bars are drawn, otherwise plain lines
+	App      App
 }
 
-// Terminal says whether a stream is a terminal.
+// Terminal reports whether a file is a terminal.
 func Terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// program is every command. A new one is a file and a line here.
-type program struct {
-	Create createCmd `cmd:"" group:"Videos" help:"Order a video and fetch it."`
+// commands lists every command. A new command is a new file and one line here.
+type commands struct {
+	Create createCmd `cmd:"" group:"Videos" help:"Create a video and download it."`
 	Get    getCmd    `cmd:"" group:"Videos" help:"Show a task."`
-	Watch  watchCmd  `cmd:"" group:"Videos" help:"Follow a task to its end."`
+	Watch  watchCmd  `cmd:"" group:"Videos" help:"Wait for the end of a task and show its progress."`
 	List   listCmd   `cmd:"" group:"Videos" help:"List tasks, newest first."`
-	Cancel cancelCmd `cmd:"" group:"Videos" help:"Wish a task away."`
-	Delete deleteCmd `cmd:"" group:"Videos" help:"Cancel a task and hide it."`
-	Batch  batchCmd  `cmd:"" group:"Videos" help:"Order a file full of videos; it goes on where it was stopped."`
+	Cancel cancelCmd `cmd:"" group:"Videos" help:"Cancel tasks."`
+	Delete deleteCmd `cmd:"" group:"Videos" help:"Cancel tasks and hide them."`
+	Batch  batchCmd  `cmd:"" group:"Videos" help:"Create the videos that a file lists; a stopped run can be continued."`
 
-	Models  modelsCmd  `cmd:"" group:"Around" help:"List what can be asked for."`
-	Balance balanceCmd `cmd:"" group:"Around" help:"Show the account's credit."`
-	Usage   usageCmd   `cmd:"" group:"Around" help:"Sum up what was used, by day, model and key."`
-	Upload  uploadCmd  `cmd:"" group:"Around" help:"Upload references."`
-	Webhook webhookCmd `cmd:"" group:"Around" help:"Be told of tasks: endpoints, secrets, deliveries."`
+	Models  modelsCmd  `cmd:"" group:"Account" help:"List the models."`
+	Balance balanceCmd `cmd:"" group:"Account" help:"Show the account's credit."`
+	Usage   usageCmd   `cmd:"" group:"Account" help:"Sum up usage by day, model and key."`
+	Upload  uploadCmd  `cmd:"" group:"Account" help:"Upload references."`
+	Webhook webhookCmd `cmd:"" group:"Account" help:"Manage webhooks: endpoints, secrets, deliveries."`
 
 	Serve    serveCmd    `cmd:"" group:"Operating" help:"Run the server."`
-	Account  accountCmd  `cmd:"" group:"Operating" help:"Make and list accounts."`
-	Key      keyCmd      `cmd:"" group:"Operating" help:"Make, list and revoke API keys."`
+	Account  accountCmd  `cmd:"" group:"Operating" help:"Create, change and list accounts."`
+	Key      keyCmd      `cmd:"" group:"Operating" help:"Create, change, list and revoke API keys."`
 	Credit   creditCmd   `cmd:"" group:"Operating" help:"Grant and show credit."`
-	Upstream upstreamCmd `cmd:"" group:"Operating" help:"Show and test the accounts at suppliers."`
+	Upstream upstreamCmd `cmd:"" group:"Operating" help:"Manage and test the accounts at suppliers."`
 	Audit    auditCmd    `cmd:"" group:"Operating" help:"Show what operators changed."`
-	Migrate  migrateCmd  `cmd:"" group:"Operating" help:"Bring the database's tables up to this version."`
-	Doctor   doctorCmd   `cmd:"" group:"Operating" help:"Look the installation over."`
+	Migrate  migrateCmd  `cmd:"" group:"Operating" help:"Migrate the database to this version."`
+	Doctor   doctorCmd   `cmd:"" group:"Operating" help:"Check the installation."`
 
-	Demo       demoCmd       `cmd:"" group:"More" help:"Make two real videos on this machine, without keys or configuration."`
+	Demo       demoCmd       `cmd:"" group:"More" help:"Render two videos on this host, without keys or configuration."`
 	Sim        simCmd        `cmd:"" group:"More" help:"Run a simulated supplier."`
 	Version    versionCmd    `cmd:"" group:"More" help:"Print the version."`
 	Completion completionCmd `cmd:"" group:"More" help:"Print a shell's completion script."`
 }
 
-const about = `Makes videos from references, pictures and words.
+const description = `Generates videos from references, images and text.
 
-Try it: "unireel demo". Run it: "unireel serve". Order a video: "unireel create --help".`
+Try it: "unireel demo". Run it: "unireel serve". Create a video: "unireel create --help".`
 
-// left is thrown where kong would end the process.
-type left int
+// exitPanic is the panic value with which kong's Exit returns to Run instead of ending
+// the process.
+type exitPanic int
 
-// Run runs one command line and returns the exit code.
-func Run(ctx context.Context, args []string, w World) (code int) {
+// Run runs a command and returns the exit code.
+func Run(ctx context.Context, args []string, env Env) (code int) {
 	defer func() {
-		switch end := recover().(type) {
+		switch recovered := recover().(type) {
 		case nil:
-		case left:
-			code = int(end)
+		case exitPanic:
+			code = int(recovered)
 		default:
-			panic(end)
+			panic(recovered)
 		}
 	}()
 
-	parser, err := newParser(w)
+	parser, err := newParser(env)
 	if err != nil {
-		return w.fail(err)
+		return env.reportError(err)
 	}
 
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return w.usage(err)
+		return env.reportUsage(err)
 	}
 
 	parsed.BindTo(ctx, (*context.Context)(nil))
 
-	return w.fail(parsed.Run(&w, parser))
+	return env.reportError(parsed.Run(&env, parser))
 }
 
-func newParser(w World) (*kong.Kong, error) {
-	return kong.New(&program{}, kong.Name("unireel"), kong.Description(about), kong.Writers(w.Out, w.Err),
+func newParser(env Env) (*kong.Kong, error) {
+	return kong.New(&commands{}, kong.Name("unireel"), kong.Description(description), kong.Writers(env.Out, env.Err),
 		kong.WithHyphenPrefixedParameters(true), kong.WithBeforeReset(config.IgnoreEmpty),
-		kong.Exit(func(code int) { panic(left(code)) }),
+		kong.Exit(func(code int) { panic(exitPanic(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.ValueFormatter(told), kong.ExplicitGroups(append([]kong.Group{
+		kong.ValueFormatter(helpWithDefault), kong.ExplicitGroups(append([]kong.Group{
 			{Key: "Videos", Title: "Videos:"},
-			{Key: "Around", Title: "Around them:"},
-			{Key: "Operating", Title: "For the operator:"},
+			{Key: "Account", Title: "Your account:"},
+			{Key: "Operating", Title: "For operators:"},
 			{Key: "More", Title: "More:"},
 		}, config.Groups()...)))
 }
 
-// told is a value's help with its default, which kong leaves out where a
-// placeholder stands.
-func told(v *kong.Value) string {
+// helpWithDefault adds a value's default to its help. Kong leaves the default out if
+// there is a placeholder.
+func helpWithDefault(v *kong.Value) string {
 	if v.Flag == nil || v.Flag.PlaceHolder == "" || v.Default == "" || strings.Contains(v.Help, "Default:") {
 		return kong.DefaultHelpValueFormatter(v)
 	}
 
-	with := *v
-	with.Help += " Default: " + v.Default + "."
+	copied := *v
+	copied.Help += " Default: " + v.Default + "."
 
-	return kong.DefaultHelpValueFormatter(&with)
+	return kong.DefaultHelpValueFormatter(&copied)
 }
 
-// mistake is a wrong command line that kong cannot see.
-type mistake struct{ text string }
+// usageError reports an invalid command line that kong cannot detect.
+type usageError struct{ text string }
 
-// Error is the sentence.
-func (m *mistake) Error() string { return m.text }
+// Error returns the message.
+func (e *usageError) Error() string { return e.text }
 
-func usagef(format string, args ...any) error { return &mistake{fmt.Sprintf(format, args...)} }
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// said ends with a code when everything was said already.
-type said int
+// exitError ends the command with an exit code after everything was already printed.
+type exitError int
 
-// Error is for logs only.
-func (s said) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
+// Error implements error; the text is never printed.
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-func (w World) usage(err error) int {
-	fmt.Fprintf(w.Err, "error: %s\n", sentence(err.Error()))
+func (env Env) reportUsage(err error) int {
+	fmt.Fprintf(env.Err, "error: %s\n", withPeriod(err.Error()))
 
 	command := "unireel"
 
@@ -156,75 +157,75 @@ func (w World) usage(err error) int {
 		}
 	}
 
-	fmt.Fprintf(w.Err, "  See: %s --help\n", command)
+	fmt.Fprintf(env.Err, "  See: %s --help\n", command)
 
 	return exitUsage
 }
 
-// fail prints an error with what can be done about it, and gives the exit code.
-func (w World) fail(err error) int {
+// reportError prints an error and a hint how to fix it, and returns the exit code.
+func (env Env) reportError(err error) int {
 	var (
-		code  said
-		wrong *mistake
-		no    *client.Error
+		exit   exitError
+		usage  *usageError
+		apiErr *client.Error
 	)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &code):
-		return int(code)
-	case errors.As(err, &wrong):
-		fmt.Fprintf(w.Err, "error: %s\n", sentence(wrong.text))
+	case errors.As(err, &exit):
+		return int(exit)
+	case errors.As(err, &usage):
+		fmt.Fprintf(env.Err, "error: %s\n", withPeriod(usage.text))
 		return exitUsage
-	case errors.As(err, &no) && len(no.Errors) > 1:
-		for _, flaw := range no.Errors {
-			one := client.Error{Param: flaw.Param, Message: flaw.Message}
-			fmt.Fprintf(w.Err, "error: %s\n", sentence(one.Error()))
+	case errors.As(err, &apiErr) && len(apiErr.Errors) > 1:
+		for _, detail := range apiErr.Errors {
+			single := client.Error{Param: detail.Param, Message: detail.Message}
+			fmt.Fprintf(env.Err, "error: %s\n", withPeriod(single.Error()))
 		}
 	default:
-		fmt.Fprintf(w.Err, "error: %s\n", sentence(err.Error()))
+		fmt.Fprintf(env.Err, "error: %s\n", withPeriod(err.Error()))
 	}
 
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(w.Err, "  %s\n", hint)
+		fmt.Fprintf(env.Err, "  %s\n", hint)
 	}
 
-	return exitNo
+	return exitFailure
 }
 
-// hintFor says what to do next, "" when the sentence says it all.
+// hintFor returns a hint how to fix an error, or "" if the error's message is enough.
 func hintFor(err error) string {
-	var away *client.Unreachable
-	if errors.As(err, &away) {
-		return "Is the server running there? Start one with: unireel serve. Name another with --url or UNIREEL_URL."
+	var unreachable *client.UnreachableError
+	if errors.As(err, &unreachable) {
+		return "Is the server running there? Start one with: unireel serve. Choose another with --url or UNIREEL_URL."
 	}
 
-	var no *client.Error
-	if !errors.As(err, &no) {
+	var apiErr *client.Error
+	if !errors.As(err, &apiErr) {
 		return ""
 	}
 
 	switch {
-	case no.Code == "insufficient_credit":
+	case apiErr.Code == "insufficient_credit":
 		return "See: unireel balance. The operator adds credit with: unireel credit grant ACCOUNT AMOUNT"
-	case no.Code == "budget_exceeded":
-		return "The operator sees it with: unireel key list ACCOUNT, and changes it with: unireel key set KEY --budget-day AMOUNT --budget-month AMOUNT"
-	case no.Status == 401:
-		return "Give the key with --key or UNIREEL_API_KEY. The operator makes one with: unireel key create ACCOUNT"
-	case no.Code == "insufficient_scope" && strings.Contains(no.Message, "scope admin"):
-		return "Make one on the server's host with: unireel key create ACCOUNT --scope admin. There an operator needs none: leave out --url and UNIREEL_URL"
-	case no.Code == "unknown_path":
+	case apiErr.Code == "budget_exceeded":
+		return "The operator can see it with: unireel key list ACCOUNT, and change it with: unireel key set KEY --budget-day AMOUNT --budget-month AMOUNT"
+	case apiErr.Status == 401:
+		return "Set the key with --key or UNIREEL_API_KEY. The operator creates keys with: unireel key create ACCOUNT"
+	case apiErr.Code == "insufficient_scope" && strings.Contains(apiErr.Message, "scope admin"):
+		return "Create one on the server's host with: unireel key create ACCOUNT --scope admin. On that host operators need no key: leave out --url and UNIREEL_URL"
+	case apiErr.Code == "unknown_path":
 		return "Is the server older than this program, or was it started with --no-admin?"
-	case no.Code == "unknown_model":
+	case apiErr.Code == "unknown_model":
 		return "See: unireel models"
-	case no.Status >= 500 && no.RequestID != "":
-		return "If it goes on, tell the operator this request id: " + no.RequestID
+	case apiErr.Status >= 500 && apiErr.RequestID != "":
+		return "If this persists, give the operator this request id: " + apiErr.RequestID
 	}
 
 	return ""
 }
 
-func sentence(text string) string {
+func withPeriod(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" || strings.HasSuffix(text, ".") {
 		return text

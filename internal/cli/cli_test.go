@@ -18,10 +18,10 @@ import (
 	"github.com/unireel/unireel/internal/config"
 )
 
-func TestEveryCommandTeaches(t *testing.T) {
-	clean(t)
+func TestEveryCommandHasHelpAndExample(t *testing.T) {
+	isolateEnv(t)
 
-	parser, err := newParser(World{Out: io.Discard, Err: io.Discard})
+	parser, err := newParser(Env{Out: io.Discard, Err: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestEveryCommandTeaches(t *testing.T) {
 			}
 		}
 
-		got := run(context.Background(), t, World{}, append(path(leaf), "--help")...)
+		got := run(context.Background(), t, Env{}, append(path(leaf), "--help")...)
 		if got.code != exitOK || !strings.Contains(got.out, "Usage: "+leaf.FullPath()) {
 			t.Errorf("%s --help: %+v", leaf.FullPath(), got)
 		}
@@ -45,18 +45,18 @@ func TestEveryCommandTeaches(t *testing.T) {
 }
 
 func TestHelpHasTitlesAndDefaults(t *testing.T) {
-	clean(t)
+	isolateEnv(t)
 
 	for command, wants := range map[string][]string{
-		"":              {"Around them:", "For the operator:"},
+		"":              {"Your account:", "For operators:"},
 		"batch":         {"Default: 4"},
 		"serve":         {"The server:", "Default: 127.0.0.1:8080"},
 		"sim dashscope": {"Default: 127.0.0.1:8090"},
 	} {
-		got := run(context.Background(), t, World{}, append(strings.Fields(command), "--help")...)
+		got := run(context.Background(), t, Env{}, append(strings.Fields(command), "--help")...)
 		for _, want := range wants {
 			if !strings.Contains(strings.Join(strings.Fields(got.out), " "), want) {
-				t.Errorf("%s --help does not say %q:\n%s", command, want, got.out)
+				t.Errorf("%s --help does not contain %q:\n%s", command, want, got.out)
 			}
 		}
 	}
@@ -70,8 +70,8 @@ func path(node *kong.Node) []string {
 	return append(path(node.Parent), node.Name)
 }
 
-func TestAWrongCommandLineIsCodeTwo(t *testing.T) {
-	clean(t)
+func TestUsageErrorExitsTwo(t *testing.T) {
+	isolateEnv(t)
 
 	for _, c := range []struct{ args, want string }{
 		{"", "expected one of"},
@@ -94,17 +94,17 @@ func TestAWrongCommandLineIsCodeTwo(t *testing.T) {
 		{"serve --addr nonsense", "is not HOST:PORT"},
 		{"sim dashscope --in-progress 0", "must be above 0"},
 	} {
-		got := run(context.Background(), t, World{}, strings.Fields(c.args)...)
+		got := run(context.Background(), t, Env{}, strings.Fields(c.args)...)
 		if got.code != exitUsage || !strings.HasPrefix(got.err, "error: ") || !strings.Contains(got.err, c.want) {
 			t.Errorf("%s: code %d\n%s", c.args, got.code, got.err)
 		}
 	}
 }
 
-// Only kong's own exit ends a command quietly: any other panic is a mistake of
-// ours, and is seen.
-func TestAPanicIsPassedOn(t *testing.T) {
-	clean(t)
+// Run only recovers from the panic with which kong exits. Any other panic is a bug and
+// must not be hidden.
+func TestPanicPropagates(t *testing.T) {
+	isolateEnv(t)
 
 	defer func() {
 		if got := recover(); got != "broken" {
@@ -112,25 +112,25 @@ func TestAPanicIsPassedOn(t *testing.T) {
 		}
 	}()
 
-	Run(context.Background(), []string{"version"}, World{Out: broken{}, Err: io.Discard})
+	Run(context.Background(), []string{"version"}, Env{Out: panicWriter{}, Err: io.Discard})
 }
 
-// broken is a stream whose writing panics.
-type broken struct{}
+// panicWriter panics on every write.
+type panicWriter struct{}
 
-func (broken) Write([]byte) (int, error) { panic("broken") }
+func (panicWriter) Write([]byte) (int, error) { panic("broken") }
 
-func TestTheVersionIsTheStampedOne(t *testing.T) {
-	clean(t)
+func TestVersion(t *testing.T) {
+	isolateEnv(t)
 
-	if got := run(context.Background(), t, World{}, "version"); got.code != exitOK || !strings.HasPrefix(got.out, "unireel "+app.Version()+" ") {
+	if got := run(context.Background(), t, Env{}, "version"); got.code != exitOK || !strings.HasPrefix(got.out, "unireel "+app.Version()+" ") {
 		t.Errorf("%+v, want version %s", got, app.Version())
 	}
 }
 
-func TestOnTheSameHostNeitherURLNorKeyIsNeeded(t *testing.T) {
-	folder := clean(t)
-	f := newFake(t)
+func TestProfileSuppliesURLAndKey(t *testing.T) {
+	folder := isolateEnv(t)
+	f := newFakeServer(t)
 
 	data := filepath.Join(folder, "xdg", "unireel")
 	if err := os.MkdirAll(data, 0o700); err != nil {
@@ -141,38 +141,38 @@ func TestOnTheSameHostNeitherURLNorKeyIsNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if got := run(context.Background(), t, World{}, "balance"); got.code != exitOK || !strings.Contains(got.out, "98.50") {
+	if got := run(context.Background(), t, Env{}, "balance"); got.code != exitOK || !strings.Contains(got.out, "98.50") {
 		t.Fatalf("%+v", got)
 	}
 
-	other := newFake(t)
-	if got := run(context.Background(), t, World{}, "balance", "--url", other.URL); got.code != exitUsage || other.called() != "" {
-		t.Fatalf("the local key went to another server: %+v, %s", got, other.called())
+	other := newFakeServer(t)
+	if got := run(context.Background(), t, Env{}, "balance", "--url", other.URL); got.code != exitUsage || other.callLog() != "" {
+		t.Fatalf("the local key was sent to another server: %+v, %s", got, other.callLog())
 	}
 
-	if got := run(context.Background(), t, World{}, "balance", "--key", "sk-wrong-key"); got.code != exitNo || !strings.Contains(got.err, "error: The API key is unknown.\n  Give the key with --key") || strings.Contains(got.err, "sk-wrong") {
+	if got := run(context.Background(), t, Env{}, "balance", "--key", "sk-wrong-key"); got.code != exitFailure || !strings.Contains(got.err, "error: The API key is unknown.\n  Set the key with --key") || strings.Contains(got.err, "sk-wrong") {
 		t.Fatalf("%+v", got)
 	}
 }
 
-func TestTheServersNoNamesTheFields(t *testing.T) {
-	clean(t)
-	got := newFake(t).run(context.Background(), t, "create", "--model", "wrong", "--prompt", "p")
+func TestServerErrorNamesFields(t *testing.T) {
+	isolateEnv(t)
+	got := newFakeServer(t).run(context.Background(), t, "create", "--model", "wrong", "--prompt", "p")
 
-	want := screen{exitNo, "", "error: model: No such model.\nerror: size: Not a size.\n  See: unireel models\n"}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(screen{})); diff != "" {
+	want := result{exitFailure, "", "error: model: No such model.\nerror: size: Not a size.\n  See: unireel models\n"}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 		t.Fatal(diff)
 	}
 
-	got = run(context.Background(), t, World{}, "balance", "--url", "http://127.0.0.1:1", "--key", "k", "--json")
-	if got.code != exitNo || !strings.Contains(got.err, "unireel serve") {
+	got = run(context.Background(), t, Env{}, "balance", "--url", "http://127.0.0.1:1", "--key", "k", "--json")
+	if got.code != exitFailure || !strings.Contains(got.err, "unireel serve") {
 		t.Fatalf("%+v", got)
 	}
 }
 
-func TestCreateSendsEveryFlagAndFetchesTheVideo(t *testing.T) {
-	folder := clean(t)
-	f := newFake(t)
+func TestCreateSendsEveryFlagAndDownloads(t *testing.T) {
+	folder := isolateEnv(t)
+	f := newFakeServer(t)
 
 	for _, name := range []string{"shot.mp4", "a.mp3"} {
 		if err := os.WriteFile(name, []byte(name), 0o600); err != nil {
@@ -192,9 +192,9 @@ func TestCreateSendsEveryFlagAndFetchesTheVideo(t *testing.T) {
 		t.Fatal(diff)
 	}
 
-	film, err := os.ReadFile(filepath.Join(folder, "v.mp4"))
-	if err != nil || !strings.HasPrefix(string(film), "film of task_") || string(f.uploads["file_shot.mp4"]) != "shot.mp4" {
-		t.Fatalf("%q, %v", film, err)
+	video, err := os.ReadFile(filepath.Join(folder, "v.mp4"))
+	if err != nil || !strings.HasPrefix(string(video), "video of task_") || string(f.uploads["file_shot.mp4"]) != "shot.mp4" {
+		t.Fatalf("%q, %v", video, err)
 	}
 
 	if !strings.HasSuffix(strings.TrimSpace(got.out), "v.mp4") || !strings.Contains(got.err, "0.50 USD") || !strings.Contains(got.err, "warning: Mind the gap.") || strings.Contains(got.err, "\x1b") {
@@ -202,23 +202,23 @@ func TestCreateSendsEveryFlagAndFetchesTheVideo(t *testing.T) {
 	}
 }
 
-func TestCreateSendsARawBodyAsItIs(t *testing.T) {
-	clean(t)
-	f := newFake(t)
+func TestCreateSendsRawBodyUnchanged(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
 	t.Setenv("UNIREEL_URL", f.URL)
 	t.Setenv("UNIREEL_API_KEY", testKey)
 
 	const body = "{ \"model\" : \"m\",\n \"prompt\":\"镜头\" }\n"
 
-	got := run(context.Background(), t, World{In: strings.NewReader(body)}, "create", "--from", "-", "--no-wait", "--json")
+	got := run(context.Background(), t, Env{In: strings.NewReader(body)}, "create", "--from", "-", "--no-wait", "--json")
 	if got.code != exitOK || !strings.HasPrefix(got.out, `{"id":"task_`) || f.bodies[0] != body {
 		t.Fatalf("%+v sent %q", got, f.bodies)
 	}
 }
 
-func TestAnImageModelGetsItsPicture(t *testing.T) {
-	clean(t)
-	f := newFake(t)
+func TestImageToVideoUsesImageField(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
 	f.run(context.Background(), t, "create", "--model", "wan2.6-i2v-flash", "--prompt", "p", "--image", "file_1", "--no-wait")
 
 	if diff := cmp.Diff([]string{`{"model":"wan2.6-i2v-flash","prompt":"p","image":"file_1"}`}, f.bodies); diff != "" {
@@ -226,44 +226,44 @@ func TestAnImageModelGetsItsPicture(t *testing.T) {
 	}
 }
 
-func TestAFailedTaskIsCodeOne(t *testing.T) {
-	clean(t)
-	f := newFake(t)
-	f.end = func(string) string {
+func TestFailedTaskExitsOne(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
+	f.taskJSON = func(string) string {
 		return `"status":"failed","error":{"code":"reference_unreachable","message":"No answer.","param":"videos[0]"}`
 	}
 
 	got := f.run(context.Background(), t, "watch", "task_1")
-	if got.code != exitNo || !strings.Contains(got.err, "error: videos[0]: No answer. (reference_unreachable)") {
+	if got.code != exitFailure || !strings.Contains(got.err, "error: videos[0]: No answer. (reference_unreachable)") {
 		t.Fatalf("%+v", got)
 	}
 
 	if got = f.run(context.Background(), t, "get", "task_1"); got.code != exitOK {
-		t.Fatalf("asking is no failure: %+v", got)
+		t.Fatalf("showing a failed task is not a failure: %+v", got)
 	}
 }
 
-func TestCtrlCLosesNothing(t *testing.T) {
-	clean(t)
-	f := newFake(t)
+func TestInterruptDoesNotCancelTask(t *testing.T) {
+	isolateEnv(t)
+	f := newFakeServer(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	f.end = func(string) string { return `"status":"in_progress","progress":10` }
+	f.taskJSON = func(string) string { return `"status":"in_progress","progress":10` }
 	f.onGet = func(string) { cancel() }
 
 	got := f.run(ctx, t, "create", "--model", "m", "--prompt", "p")
-	if got.code != exitNo || !strings.Contains(got.err, "unireel watch task_") || !strings.Contains(got.err, "nothing is lost") {
+	if got.code != exitFailure || !strings.Contains(got.err, "unireel watch task_") || !strings.Contains(got.err, "Nothing is lost") {
 		t.Fatalf("%+v", got)
 	}
 
-	if strings.Contains(f.called(), "cancel") {
+	if strings.Contains(f.callLog(), "cancel") {
 		t.Fatal("Ctrl-C cancelled the task")
 	}
 }
 
-func TestTheSmallCommands(t *testing.T) {
-	clean(t)
+func TestCustomerCommands(t *testing.T) {
+	isolateEnv(t)
 
-	f := newFake(t)
+	f := newFakeServer(t)
 	if err := os.WriteFile("a.png", []byte("a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -289,8 +289,8 @@ func TestTheSmallCommands(t *testing.T) {
 }
 
 func TestOperatorCommands(t *testing.T) {
-	folder := clean(t)
-	a := &admin{answer: map[string]string{
+	folder := isolateEnv(t)
+	a := &fakeAdmin{answer: map[string]string{
 		"POST /admin/v1/accounts":               `{"id":"acct_1","name":"studio"}`,
 		"GET /admin/v1/accounts":                `{"data":[{"id":"acct_1","name":"studio","weight":1,"balance":{"free":"5.00","held":"0.00","spent":"0.00","currency":"USD"}}]}`,
 		"POST /admin/v1/accounts/studio/keys":   `{"id":"key_1","account":"acct_1","secret":"sk-ur-1"}`,
@@ -298,14 +298,14 @@ func TestOperatorCommands(t *testing.T) {
 		"DELETE /admin/v1/keys/key_1":           `{}`,
 		"POST /admin/v1/accounts/studio/credit": `{"free":"10.00","currency":"USD"}`,
 		"GET /admin/v1/accounts/studio/entries": `{"data":[{"kind":"grant","amount":"10.00","ref":"r","at":1700000000}]}`,
-		"GET /admin/v1/upstreams":               `{"data":[{"name":"dashscope","provider":"dashscope","in_progress":2,"limits":{"in_progress":5},"gate":"open"}]}`,
+		"GET /admin/v1/upstreams":               `{"data":[{"name":"dashscope","provider":"dashscope","in_progress":2,"limits":{"in_progress":5},"submissions":"open"}]}`,
 		"POST /admin/v1/upstreams/bad/test":     `{"name":"bad","ok":false,"detail":"401","fix":"Change the key."}`,
 		"GET /admin/v1/doctor":                  `{"ok":false,"checks":[{"name":"ledger","ok":false,"detail":"off by 1","fix":"Call."}]}`,
 	}}
 
 	absent := filepath.Join(t.TempDir(), "absent")
-	if got := run(context.Background(), t, World{House: a.house()}, "doctor", "--data", absent); !strings.Contains(got.out, "is not there yet") || len(a.calls) > 0 {
-		t.Errorf("doctor of no folder: %+v, called %q", got, a.calls)
+	if got := run(context.Background(), t, Env{App: a.app()}, "doctor", "--data", absent); !strings.Contains(got.out, "does not exist yet") || len(a.calls) > 0 {
+		t.Errorf("doctor without a data folder: %+v, requests %q", got, a.calls)
 	}
 
 	if err := os.MkdirAll(filepath.Join(folder, "xdg", "unireel"), 0o700); err != nil {
@@ -324,24 +324,24 @@ func TestOperatorCommands(t *testing.T) {
 		{"credit grant studio 10.00 --ref r", "10.00", `POST /admin/v1/accounts/studio/credit {"amount":"10.00","ref":"r"}`, 0},
 		{"credit show studio", "2023-11-", "GET /admin/v1/accounts", 0},
 		{"upstream list", "2 of 5", "GET /admin/v1/upstreams", 0},
-		{"upstream test bad", "WRONG  bad: 401\n       Change the key.", "POST /admin/v1/upstreams/bad/test", 1},
-		{"doctor", "WRONG  ledger: off by 1", "GET /admin/v1/doctor", 1},
+		{"upstream test bad", "FAIL   bad: 401\n       Change the key.", "POST /admin/v1/upstreams/bad/test", 1},
+		{"doctor", "FAIL   ledger: off by 1", "GET /admin/v1/doctor", 1},
 		{"doctor --json", `"ok": false`, "GET /admin/v1/doctor", 1},
 		{"key list nobody", "", "GET /admin/v1/accounts/nobody/keys", 1},
 	} {
 		a.closed = false
 
-		got := run(context.Background(), t, World{House: a.house()}, strings.Fields(c.args)...)
+		got := run(context.Background(), t, Env{App: a.app()}, strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.out, c.want) || a.calls[len(a.calls)-1] != c.call || !a.closed {
 			t.Errorf("%s: %+v, called %q, closed %t", c.args, got, a.calls[len(a.calls)-1], a.closed)
 		}
 	}
 }
 
-func TestOperatorsWorkFromElsewhere(t *testing.T) {
-	clean(t)
+func TestOperatorCommandsOverNetwork(t *testing.T) {
+	isolateEnv(t)
 
-	a := &admin{answer: map[string]string{
+	a := &fakeAdmin{answer: map[string]string{
 		"GET /admin/v1/accounts": `{"data":[{"id":"acct_1","name":"studio","balance":{}}]}`,
 		"GET /admin/v1/audit":    `{"data":[{"id":"audit_1","at":1700000000,"actor":"key_1","action":"credit.grant","object":"acct_1","detail":{"ref":"r","amount":"5.00"}}],"has_more":true}`,
 		"GET /admin/v1/doctor":   `{"ok":true,"checks":[{"name":"ledger","ok":true}]}`,
@@ -349,7 +349,7 @@ func TestOperatorsWorkFromElsewhere(t *testing.T) {
 
 	var keys []string
 
-	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	remote := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		keys = append(keys, r.Header.Get("Authorization"))
 
 		answer, _ := a.RoundTrip(r)
@@ -358,61 +358,61 @@ func TestOperatorsWorkFromElsewhere(t *testing.T) {
 		w.WriteHeader(answer.StatusCode)
 		_, _ = io.Copy(w, answer.Body)
 	}))
-	t.Cleanup(far.Close)
+	t.Cleanup(remote.Close)
 
-	near := &admin{}
+	local := &fakeAdmin{}
 	for _, c := range []struct {
 		args, want string
 		code       int
 	}{
-		{"account list --url " + far.URL + " --key " + testKey, "studio", 0},
-		{"audit --url " + far.URL + " --key " + testKey, "key_1  credit.grant  acct_1  amount=5.00 ref=r", 0},
-		{"doctor --url " + far.URL + " --key " + testKey, "ok     ledger\n", 0},
-		{"key list nobody --url " + far.URL + " --key " + testKey, "", 1},
-		{"account list --url " + far.URL, "", exitUsage},
+		{"account list --url " + remote.URL + " --key " + testKey, "studio", 0},
+		{"audit --url " + remote.URL + " --key " + testKey, "key_1  credit.grant  acct_1  amount=5.00 ref=r", 0},
+		{"doctor --url " + remote.URL + " --key " + testKey, "ok     ledger\n", 0},
+		{"key list nobody --url " + remote.URL + " --key " + testKey, "", 1},
+		{"account list --url " + remote.URL, "", exitUsage},
 		{"account list --url nowhere --key " + testKey, "", exitUsage},
 	} {
-		got := run(context.Background(), t, World{House: near.house()}, strings.Fields(c.args)...)
+		got := run(context.Background(), t, Env{App: local.app()}, strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.out, c.want) || strings.Contains(got.out, "ffmpeg") {
 			t.Errorf("%s: %+v", c.args, got)
 		}
 	}
 
-	if len(near.calls) > 0 || len(keys) != 4 || keys[0] != "Bearer "+testKey {
-		t.Errorf("the folder was asked %q, the server with %q", near.calls, keys)
+	if len(local.calls) > 0 || len(keys) != 4 || keys[0] != "Bearer "+testKey {
+		t.Errorf("requests to the local folder: %q; keys sent to the server: %q", local.calls, keys)
 	}
 
-	t.Setenv("UNIREEL_URL", far.URL)
+	t.Setenv("UNIREEL_URL", remote.URL)
 	t.Setenv("UNIREEL_API_KEY", testKey)
 
-	if got := run(context.Background(), t, World{House: near.house()}, "account", "list"); got.code != exitOK || len(near.calls) > 0 {
-		t.Errorf("%+v, the folder was asked %q", got, near.calls)
+	if got := run(context.Background(), t, Env{App: local.app()}, "account", "list"); got.code != exitOK || len(local.calls) > 0 {
+		t.Errorf("%+v, requests to the local folder: %q", got, local.calls)
 	}
 
-	t.Setenv("UNIREEL_URL", "") // a key alone is a customer's
-	run(context.Background(), t, World{House: near.house()}, "account", "list")
+	t.Setenv("UNIREEL_URL", "") // a key without a URL does not make the command remote
+	run(context.Background(), t, Env{App: local.app()}, "account", "list")
 
-	if len(near.calls) != 1 || len(keys) != 5 {
-		t.Errorf("the folder was asked %q, the server %d times", near.calls, len(keys))
+	if len(local.calls) != 1 || len(keys) != 5 {
+		t.Errorf("requests to the local folder: %q; to the server: %d", local.calls, len(keys))
 	}
 }
 
-func TestServeGetsItsConfiguration(t *testing.T) {
-	folder := clean(t)
+func TestServeLoadsConfiguration(t *testing.T) {
+	folder := isolateEnv(t)
 	if err := os.WriteFile("unireel.yaml", []byte("retention: 1h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
 	var got config.Config
 
-	house := House{Serve: func(_ context.Context, cfg config.Config, out io.Writer) error {
+	testApp := App{Serve: func(_ context.Context, cfg config.Config, out io.Writer) error {
 		got = cfg
 		_, err := fmt.Fprintln(out, "served")
 
 		return err
 	}}
 
-	s := run(context.Background(), t, World{House: house}, "serve", "--addr", ":0", "--fetch-map", "https://example.com/=x", "--no-metrics")
+	s := run(context.Background(), t, Env{App: testApp}, "serve", "--addr", ":0", "--fetch-map", "https://example.com/=x", "--no-metrics")
 	if s.code != exitOK || s.out != "served\n" {
 		t.Fatalf("%+v", s)
 	}
@@ -422,30 +422,30 @@ func TestServeGetsItsConfiguration(t *testing.T) {
 	}
 }
 
-func TestCompletionOffersWhatThereIs(t *testing.T) {
-	clean(t)
+func TestCompletion(t *testing.T) {
+	isolateEnv(t)
 
-	bash := run(context.Background(), t, World{}, "completion", "bash").out
+	bash := run(context.Background(), t, Env{}, "completion", "bash").out
 	for _, want := range []string{`"key create") offer="`, "--max-cost", "--no-expand", `"completion") offer="`, "bash zsh fish", `"") offer="create get`} {
 		if !strings.Contains(bash, want) {
 			t.Errorf("bash does not offer %s", want)
 		}
 	}
 
-	if zsh := run(context.Background(), t, World{}, "completion", "zsh").out; !strings.HasPrefix(zsh, "#compdef unireel\n") || !strings.HasSuffix(zsh, bash) {
-		t.Error("zsh does not build on bash")
+	if zsh := run(context.Background(), t, Env{}, "completion", "zsh").out; !strings.HasPrefix(zsh, "#compdef unireel\n") || !strings.HasSuffix(zsh, bash) {
+		t.Error("the zsh script does not contain the bash script")
 	}
 
-	fish := run(context.Background(), t, World{}, "completion", "fish").out
+	fish := run(context.Background(), t, Env{}, "completion", "fish").out
 	if !strings.Contains(fish, "-n '__fish_seen_subcommand_from key; and __fish_seen_subcommand_from create' -l scope") || strings.Contains(fish, "<no value>") {
-		t.Error("fish does not know key create --scope")
+		t.Error("fish does not offer key create --scope")
 	}
 
-	if got := complete(t, bash, "unireel", "key", "cr"); got != "create" {
+	if got := completeInBash(t, bash, "unireel", "key", "cr"); got != "create" {
 		t.Errorf("bash completes key cr to %q", got)
 	}
 
-	if got := complete(t, bash, "unireel", "batch", "--max"); got != "--max-cost" {
+	if got := completeInBash(t, bash, "unireel", "batch", "--max"); got != "--max-cost" {
 		t.Errorf("bash completes batch --max to %q", got)
 	}
 }

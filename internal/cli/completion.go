@@ -12,51 +12,51 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (completionCmd) Help() string {
 	return "Examples:\n\n  unireel completion bash | sudo tee /etc/bash_completion.d/unireel\n\n  source <(unireel completion zsh)\n\n  unireel completion fish > ~/.config/fish/completions/unireel.fish"
 }
 
-// Run prints the script.
-func (c *completionCmd) Run(w *World, parser *kong.Kong) error {
-	places := walk(parser.Model.Node, "")
-	script := bashScript(places)
+// Run prints the completion script.
+func (c *completionCmd) Run(env *Env, parser *kong.Kong) error {
+	points := collectPoints(parser.Model.Node, "")
+	script := bashScript(points)
 
 	switch c.Shell {
 	case "zsh":
 		script = "#compdef unireel\nautoload -U +X bashcompinit && bashcompinit\n" + script
 	case "fish":
-		script = fishScript(places)
+		script = fishScript(points)
 	}
 
-	_, err := fmt.Fprint(w.Out, script)
+	_, err := fmt.Fprint(env.Out, script)
 
 	return err
 }
 
-// place is a point of the command line and what may stand there.
-type place struct {
-	path  string // "key create"; "" is the top
-	words []word
+// completionPoint is a command, and the words that may follow it.
+type completionPoint struct {
+	path  string // such as "key create"; "" is the top level
+	words []candidate
 }
 
-type word struct{ text, help string }
+type candidate struct{ text, help string }
 
-// walk lists every place of the model.
-func walk(node *kong.Node, path string) []place {
-	here := place{path: path}
+// collectPoints returns the completion points of a command and of its subcommands.
+func collectPoints(node *kong.Node, path string) []completionPoint {
+	point := completionPoint{path: path}
 
 	for _, child := range node.Children {
 		if child.Type == kong.CommandNode && !child.Hidden {
-			here.words = append(here.words, word{child.Name, child.Help})
+			point.words = append(point.words, candidate{child.Name, child.Help})
 		}
 	}
 
 	for _, flags := range node.AllFlags(true) {
 		for _, flag := range flags {
-			here.words = append(here.words, word{"--" + flag.Name, flag.Help})
+			point.words = append(point.words, candidate{"--" + flag.Name, flag.Help})
 			if flag.Tag.Negatable != "" {
-				here.words = append(here.words, word{"--no-" + flag.Name, flag.Help})
+				point.words = append(point.words, candidate{"--no-" + flag.Name, flag.Help})
 			}
 		}
 	}
@@ -64,25 +64,25 @@ func walk(node *kong.Node, path string) []place {
 	for _, arg := range node.Positional {
 		for _, choice := range arg.EnumSlice() {
 			if choice != "" {
-				here.words = append(here.words, word{choice, arg.Help})
+				point.words = append(point.words, candidate{choice, arg.Help})
 			}
 		}
 	}
 
-	places := []place{here}
+	points := []completionPoint{point}
 
 	for _, child := range node.Children {
 		if child.Type == kong.CommandNode && !child.Hidden {
-			places = append(places, walk(child, strings.TrimSpace(path+" "+child.Name))...)
+			points = append(points, collectPoints(child, strings.TrimSpace(path+" "+child.Name))...)
 		}
 	}
 
-	return places
+	return points
 }
 
-// bashScript finds the place by the words before the cursor that are commands,
-// and offers its words; anything else is a file.
-func bashScript(places []place) string {
+// bashScript returns a bash script that determines the command from the words before the
+// cursor and offers the words that may follow it. Anything else is completed as a file.
+func bashScript(points []completionPoint) string {
 	var out strings.Builder
 	out.WriteString(`_unireel() {
     local word="${COMP_WORDS[COMP_CWORD]}" path="" offer="" i
@@ -91,20 +91,20 @@ func bashScript(places []place) string {
 `)
 
 	var paths []string
-	for _, p := range places[1:] {
+	for _, p := range points[1:] {
 		paths = append(paths, `"`+p.path+`"`)
 	}
 
 	fmt.Fprintf(&out, "            %s) path=\"${path:+$path }${COMP_WORDS[i]}\" ;;\n", strings.Join(paths, "|"))
 	out.WriteString("        esac\n    done\n    case \"$path\" in\n")
 
-	for _, p := range places {
-		var offers []string
+	for _, p := range points {
+		var candidates []string
 		for _, w := range p.words {
-			offers = append(offers, w.text)
+			candidates = append(candidates, w.text)
 		}
 
-		fmt.Fprintf(&out, "        \"%s\") offer=\"%s\" ;;\n", p.path, strings.Join(offers, " "))
+		fmt.Fprintf(&out, "        \"%s\") offer=\"%s\" ;;\n", p.path, strings.Join(candidates, " "))
 	}
 
 	out.WriteString(`    esac
@@ -116,12 +116,13 @@ complete -o default -F _unireel unireel
 	return out.String()
 }
 
-// fishScript offers each word where the commands before it have been seen.
-func fishScript(places []place) string {
+// fishScript returns a fish script that offers each word after the command to which it
+// belongs.
+func fishScript(points []completionPoint) string {
 	var out strings.Builder
 	out.WriteString("# Completion of unireel for fish.\n")
 
-	for _, p := range places {
+	for _, p := range points {
 		condition := "__fish_use_subcommand"
 
 		if p.path != "" {

@@ -11,17 +11,17 @@ import (
 )
 
 type createCmd struct {
-	server
-	order
+	serverFlags
+	requestFlags
 
-	Out    string `short:"o" name:"output" type:"path" placeholder:"FILE" help:"Write the video here when it is ready."`
-	NoWait bool   `name:"no-wait" help:"Print the task's id and do not wait for the video."`
-	Retry  string `name:"idempotency-key" placeholder:"WORD" help:"Makes one task however often this command is run within 24 hours."`
+	Out            string `short:"o" name:"output" type:"path" placeholder:"FILE" help:"The file to which the video is written."`
+	NoWait         bool   `name:"no-wait" help:"Print the task's id and do not wait for the video."`
+	IdempotencyKey string `name:"idempotency-key" placeholder:"WORD" help:"With it, this command creates only one task however often it is run within 24 hours."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (createCmd) Help() string {
-	return `References stand for character1, character2, ... in the prompt: videos first, then images, or --reference for a mixed order. Local files are uploaded first.
+	return `The prompt names references as character1, character2, ...: videos first, then images, or use --reference for any order. Local files are uploaded first.
 
 Examples:
 
@@ -33,20 +33,20 @@ Examples:
 
   unireel create --from body.json --no-wait
 
-Ctrl-C stops the watching only: the task goes on, and "unireel watch" follows it again.`
+Ctrl-C only stops this command: the task continues, and "unireel watch" shows it again.`
 }
 
-// Run orders the video.
-func (c *createCmd) Run(ctx context.Context, w *World) error {
+// Run creates the task and, unless --no-wait is set, waits for it.
+func (c *createCmd) Run(ctx context.Context, env *Env) error {
 	if c.NoWait && c.Out != "" {
-		return usagef("--output needs the video, which --no-wait does not wait for; fetch it later with \"unireel watch ID -o FILE\"")
+		return usagef("--output needs the video, but --no-wait does not wait for it; download it later with \"unireel watch ID -o FILE\"")
 	}
 
-	if err := c.order.check(); err != nil {
+	if err := c.requestFlags.validate(); err != nil {
 		return err
 	}
 
-	if err := ready(c.Out); err != nil {
+	if err := prepareOutput(c.Out); err != nil {
 		return err
 	}
 
@@ -56,16 +56,16 @@ func (c *createCmd) Run(ctx context.Context, w *World) error {
 	}
 	defer server.Close()
 
-	b := w.board()
+	progress := env.newProgress()
 
-	body, err := c.order.body(ctx, w, server, b)
+	body, err := c.requestFlags.requestBody(ctx, env, server, progress)
 	if err != nil {
 		return err
 	}
 
 	var options []client.CreateOption
-	if c.Retry != "" {
-		options = append(options, client.WithIdempotencyKey(c.Retry))
+	if c.IdempotencyKey != "" {
+		options = append(options, client.WithIdempotencyKey(c.IdempotencyKey))
 	}
 
 	t, err := server.CreateRaw(ctx, body, options...)
@@ -74,129 +74,130 @@ func (c *createCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	for _, warning := range t.Warnings {
-		fmt.Fprintf(w.Err, "warning: %s\n", sentence(warning.Message))
+		fmt.Fprintf(env.Err, "warning: %s\n", withPeriod(warning.Message))
 	}
 
 	if c.NoWait {
 		if c.JSON {
-			return w.printJSON(t.Raw)
+			return env.printJSON(t.Raw)
 		}
 
-		fmt.Fprintln(w.Out, t.ID)
-		fmt.Fprintf(w.Err, "  Follow it with: unireel watch %s\n", t.ID)
+		fmt.Fprintln(env.Out, t.ID)
+		fmt.Fprintf(env.Err, "  Watch it with: unireel watch %s\n", t.ID)
 
 		return nil
 	}
 
-	return finish(ctx, w, server, follow{task: t, out: c.Out, json: c.JSON, row: b.row(t.ID)})
+	return watchTask(ctx, env, server, watchOptions{task: t, out: c.Out, json: c.JSON, row: progress.addRow(t.ID)})
 }
 
-// ready makes the folder of a video to come, so that nothing is ordered for a
-// place that cannot be written.
-func ready(out string) error {
+// prepareOutput creates the folder of the output file, so that no task is created whose
+// video cannot be written.
+func prepareOutput(out string) error {
 	if out == "" {
 		return nil
 	}
 
 	if info, err := os.Stat(out); err == nil && info.IsDir() {
-		return usagef("-o: %s is a folder; name the file in it", out)
+		return usagef("-o: %s is a folder; give the name of a file in it", out)
 	}
 
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return usagef("-o: the folder of %s cannot be made: %s", out, err)
+		return usagef("-o: the folder of %s cannot be created: %s", out, err)
 	}
 
 	return nil
 }
 
-// follow is a task that is to be followed to its end.
-type follow struct {
+// watchOptions are the arguments of watchTask.
+type watchOptions struct {
 	task client.Task
-	out  string // where its video goes, "" for nowhere
+	out  string // the file for the video; "" for none
 	json bool
-	row  *row
+	row  *progressRow
 }
 
-// finish follows a task, fetches its video and says what came of it.
-func finish(ctx context.Context, w *World, server *client.Client, f follow) error {
-	t := f.task
-	f.row.task(t)
+// watchTask waits for a task, downloads its video and prints the outcome.
+func watchTask(ctx context.Context, env *Env, server *client.Client, o watchOptions) error {
+	t := o.task
+	o.row.showTask(t)
 
 	if !t.Status.Final() {
-		last, err := server.Wait(ctx, t.ID, f.row.task)
+		final, err := server.Wait(ctx, t.ID, o.row.showTask)
 		if err != nil {
-			return goOn(ctx, w, t.ID, err)
+			return printResumeHint(ctx, env, t.ID, err)
 		}
 
-		t = last
+		t = final
 	}
 
-	if t.Status == client.Completed && f.out != "" {
-		f.row.show(100, "fetching")
+	if t.Status == client.Completed && o.out != "" {
+		o.row.update(100, "downloading")
 
-		err := server.Download(ctx, t.ID, f.out, func(done, total int64) {
-			f.row.glance(fmt.Sprintf("fetching %s of %s", megabytes(done), megabytes(total)))
+		err := server.Download(ctx, t.ID, o.out, func(done, total int64) {
+			o.row.setStatus(fmt.Sprintf("downloading %s of %s", megabytes(done), megabytes(total)))
 		})
 		if err != nil {
-			return goOn(ctx, w, t.ID, err)
+			return printResumeHint(ctx, env, t.ID, err)
 		}
 
-		f.row.show(100, "saved to "+f.out)
+		o.row.update(100, "saved to "+o.out)
 	}
 
-	if f.json {
-		if err := w.printJSON(t.Raw); err != nil {
+	if o.json {
+		if err := env.printJSON(t.Raw); err != nil {
 			return err
 		}
 	} else {
-		printEnd(w, t, f.out)
+		printOutcome(env, t, o.out)
 	}
 
 	if t.Status != client.Completed {
-		return said(exitNo)
+		return exitError(exitFailure)
 	}
 
 	return nil
 }
 
-// goOn says how to take up a task again that was left.
-func goOn(ctx context.Context, w *World, id string, err error) error {
+// printResumeHint prints how to continue with a task after watching it failed or was
+// interrupted.
+func printResumeHint(ctx context.Context, env *Env, id string, err error) error {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-		fmt.Fprintf(w.Err, "\nStopped watching; nothing is lost, %s goes on.\n  Go on with: unireel watch %s\n  Stop it with: unireel cancel %s\n", id, id, id)
-		return said(exitNo)
+		fmt.Fprintf(env.Err, "\nStopped watching. Nothing is lost: %s continues.\n  Watch it again with: unireel watch %s\n  Cancel it with: unireel cancel %s\n", id, id, id)
+		return exitError(exitFailure)
 	}
 
-	fmt.Fprintf(w.Err, "Nothing is lost of %s. Take it up again with: unireel watch %s\n", id, id)
+	fmt.Fprintf(env.Err, "Nothing is lost: %s continues. Watch it again with: unireel watch %s\n", id, id)
 
 	return err
 }
 
-func printEnd(w *World, t client.Task, out string) {
+func printOutcome(env *Env, t client.Task, out string) {
 	switch t.Status {
 	case client.Completed:
 		if out != "" {
-			fmt.Fprintln(w.Out, out)
+			fmt.Fprintln(env.Out, out)
 		} else {
-			fmt.Fprintln(w.Out, t.VideoURL)
+			fmt.Fprintln(env.Out, t.VideoURL)
 		}
 
 		if t.Usage != nil {
-			fmt.Fprintf(w.Err, "%s: %s seconds billed, %s %s\n", t.ID, t.Usage.BilledSeconds, t.Usage.Cost, t.Usage.Currency)
+			fmt.Fprintf(env.Err, "%s: %s seconds billed, %s %s\n", t.ID, t.Usage.BilledSeconds, t.Usage.Cost, t.Usage.Currency)
 		}
 
 		if t.Preview {
-			fmt.Fprintln(w.Err, "  This is a preview by the embedded renderer, not the model's own video.")
+			fmt.Fprintln(env.Err, "  This is a preview by the embedded renderer, not a video of the model.")
 		}
 	case client.Failed:
-		flaw := client.Flaw{Code: "unknown", Message: "The task failed."}
+		detail := client.ErrorDetail{Code: "unknown", Message: "The task failed."}
 		if t.Error != nil {
-			flaw = *t.Error
+			detail = *t.Error
 		}
 
-		one := client.Error{Param: flaw.Param, Message: flaw.Message}
-		fmt.Fprintf(w.Err, "error: %s (%s)\n  Nothing was charged for %s.\n", one.Error(), flaw.Code, t.ID)
+		single := client.Error{Param: detail.Param, Message: detail.Message}
+		fmt.Fprintf(env.Err, "error: %s (%s)\n  Nothing was charged for %s.\n", single.Error(), detail.Code, t.ID)
 	default:
-		fmt.Fprintf(w.Err, "%s is %s; nothing was charged.\n", t.ID, t.Status)
+		fmt.Fprintf(env.Err, "%s is %s; nothing was charged.\n", t.ID, t.Status)
 	}
 }
 

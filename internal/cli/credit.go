@@ -10,54 +10,54 @@ import (
 )
 
 type creditCmd struct {
-	Grant creditGrantCmd `cmd:"" help:"Give an account credit."`
-	Show  creditShowCmd  `cmd:"" help:"Show an account's balance and newest ledger lines."`
+	Grant creditGrantCmd `cmd:"" help:"Add credit to an account."`
+	Show  creditShowCmd  `cmd:"" help:"Show an account's balance and newest ledger entries."`
 }
 
 type creditGrantCmd struct {
-	operator
+	operatorFlags
 	Account string `arg:"" help:"The account's id or name."`
 	Amount  string `arg:"" help:"A decimal, such as 25.00."`
-	Ref     string `name:"ref" placeholder:"WORD" help:"An invoice or payment: the same one again changes nothing. Default: a random one."`
+	Ref     string `name:"ref" placeholder:"WORD" help:"An invoice or payment. A second grant with the same reference changes nothing. Default: a random one."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (creditGrantCmd) Help() string {
 	return "Examples:\n\n  unireel credit grant studio 250.00 --ref invoice-2041"
 }
 
-// Run grants.
-func (c *creditGrantCmd) Run(ctx context.Context, w *World) error {
+// Run grants the credit.
+func (c *creditGrantCmd) Run(ctx context.Context, env *Env) error {
 	if amount, err := money.Parse(c.Amount); err != nil || amount <= 0 {
 		return usagef("%q is not an amount above 0; write it like 25.00", c.Amount)
 	}
 
-	return c.with(ctx, w, func(admin client.Admin) error {
+	return c.withAdmin(ctx, env, func(admin client.Admin) error {
 		b, err := admin.Grant(ctx, c.Account, c.Amount, c.Ref)
 		if err != nil {
 			return err
 		}
 
 		if c.JSON {
-			return w.printJSON(b)
+			return env.printJSON(b)
 		}
 
-		return printBalance(w.Out, b)
+		return printBalance(env.Out, b)
 	})
 }
 
 type creditShowCmd struct {
-	operator
+	operatorFlags
 	Account string `arg:"" help:"The account's id or name."`
-	Limit   int    `name:"limit" default:"20" placeholder:"N" help:"How many ledger lines."`
+	Limit   int    `name:"limit" default:"20" placeholder:"N" help:"The number of ledger entries."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (creditShowCmd) Help() string { return "Examples:\n\n  unireel credit show studio --limit 100" }
 
-// Run shows.
-func (c *creditShowCmd) Run(ctx context.Context, w *World) error {
-	return c.with(ctx, w, func(admin client.Admin) error {
+// Run prints the balance and the ledger entries.
+func (c *creditShowCmd) Run(ctx context.Context, env *Env) error {
+	return c.withAdmin(ctx, env, func(admin client.Admin) error {
 		entries, err := admin.Entries(ctx, c.Account, c.Limit)
 		if err != nil {
 			return err
@@ -69,22 +69,22 @@ func (c *creditShowCmd) Run(ctx context.Context, w *World) error {
 		}
 
 		if c.JSON {
-			return w.printJSON(entries)
+			return env.printJSON(entries)
 		}
 
 		for _, a := range accounts {
 			if a.ID == c.Account || a.Name == c.Account {
-				if err := printBalance(w.Out, a.Balance); err != nil {
+				if err := printBalance(env.Out, a.Balance); err != nil {
 					return err
 				}
 			}
 		}
 
-		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
+		table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "\nAT\tKIND\tAMOUNT\tTASK\tREF")
 
 		for _, e := range entries {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", clock(e.At), e.Kind, e.Amount, e.Task, e.Ref)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", formatTime(e.At), e.Kind, e.Amount, e.Task, e.Ref)
 		}
 
 		return table.Flush()

@@ -6,17 +6,17 @@ import (
 )
 
 type deleteCmd struct {
-	server
+	serverFlags
 	IDs []string `arg:"" name:"id" help:"The tasks' ids."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (deleteCmd) Help() string {
-	return "The task is cancelled if it can be, is not shown again, and its files go when it has ended. What it cost stays in the ledger.\n\nExamples:\n\n  unireel delete task_01K..."
+	return "The task is cancelled if that is possible and is not listed any more. Its files are deleted when it has ended. Its cost stays in the ledger.\n\nExamples:\n\n  unireel delete task_01K..."
 }
 
-// Run deletes.
-func (c *deleteCmd) Run(ctx context.Context, w *World) error {
+// Run deletes the tasks.
+func (c *deleteCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
@@ -29,9 +29,9 @@ func (c *deleteCmd) Run(ctx context.Context, w *World) error {
 		}
 
 		if c.JSON {
-			err = w.printJSON(map[string]any{"id": id, "object": "video.deleted", "deleted": true})
+			err = env.printJSON(map[string]any{"id": id, "object": "video.deleted", "deleted": true})
 		} else {
-			_, err = fmt.Fprintf(w.Out, "%s is deleted\n", id)
+			_, err = fmt.Fprintf(env.Out, "%s is deleted\n", id)
 		}
 
 		if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/unireel/unireel/internal/config"
 )
 
-// film renders a small test film of the asked shape.
-func render(t *testing.T, path, size string, seconds int, sound bool) {
+// renderVideo renders a small test video.
+func renderVideo(t *testing.T, path, size string, seconds int, sound bool) {
 	t.Helper()
 
 	args := []string{"-v", "error", "-y", "-f", "lavfi", "-i", fmt.Sprintf("color=red:s=%s:r=30:d=%d", size, seconds)}
@@ -35,9 +35,9 @@ func render(t *testing.T, path, size string, seconds int, sound bool) {
 	}
 }
 
-// theatre is a server that makes the two films at once.
-func theatre(films string, seen *[]string, cfg *config.Config) func(context.Context, config.Config, io.Writer) error {
-	var mu sync.Mutex // both films are ordered at once
+// serveVideos returns a server whose tasks complete at once with the two videos.
+func serveVideos(videos string, seen *[]string, cfg *config.Config) func(context.Context, config.Config, io.Writer) error {
+	var mu sync.Mutex // both tasks are created at the same time
 
 	return func(ctx context.Context, c config.Config, _ io.Writer) error {
 		*cfg = c
@@ -59,7 +59,7 @@ func theatre(films string, seen *[]string, cfg *config.Config) func(context.Cont
 			fmt.Fprintf(w, `{"id":%q,"status":"completed","progress":100,"video_url":"http://v","thumbnail_url":"http://t","usage":{"billed_seconds":5,"cost":"0.00","currency":"USD"}}`, r.PathValue("id"))
 		})
 		mux.HandleFunc("GET /v1/videos/{id}/content", func(w http.ResponseWriter, r *http.Request) {
-			http.ServeFile(w, r, filepath.Join(films, r.PathValue("id")+".mp4"))
+			http.ServeFile(w, r, filepath.Join(videos, r.PathValue("id")+".mp4"))
 		})
 
 		listener, err := net.Listen("tcp", c.Addr)
@@ -93,21 +93,21 @@ func theatre(films string, seen *[]string, cfg *config.Config) func(context.Cont
 	}
 }
 
-func TestDemoSendsThePageAndChecksTheFilms(t *testing.T) {
-	clean(t)
+func TestDemoSendsExamplesAndVerifiesVideos(t *testing.T) {
+	isolateEnv(t)
 	t.Setenv("DASHSCOPE_API_KEY", "sk-real-money-0123")
-	films := t.TempDir()
-	render(t, filepath.Join(films, "task_1280.mp4"), "1280x720", 5, true)
-	render(t, filepath.Join(films, "task_1920.mp4"), "1920x1080", 10, false)
+	videos := t.TempDir()
+	renderVideo(t, filepath.Join(videos, "task_1280.mp4"), "1280x720", 5, true)
+	renderVideo(t, filepath.Join(videos, "task_1920.mp4"), "1920x1080", 10, false)
 
 	var (
 		seen []string
 		cfg  config.Config
 	)
 
-	house := House{Serve: theatre(films, &seen, &cfg), Samples: samples()}
+	testApp := App{Serve: serveVideos(videos, &seen, &cfg), Samples: samples()}
 
-	got := run(context.Background(), t, World{House: house}, "demo")
+	got := run(context.Background(), t, Env{App: testApp}, "demo")
 	if got.code != exitOK || !strings.Contains(got.out, "Both videos are verified") || strings.Contains(got.err, "\x1b") {
 		t.Fatalf("%+v", got)
 	}
@@ -123,52 +123,52 @@ func TestDemoSendsThePageAndChecksTheFilms(t *testing.T) {
 	}
 
 	if _, err := os.Stat(cfg.Data); !os.IsNotExist(err) {
-		t.Errorf("the demo leaves %s behind", cfg.Data)
+		t.Errorf("the demo left %s behind", cfg.Data)
 	}
 
 	for _, body := range [][]byte{exampleOne, exampleTwo} {
 		if !bytes.Contains([]byte(strings.Join(seen, "\n")), body) {
-			t.Errorf("the page's body was not sent byte for byte: %s", body)
+			t.Errorf("the page's example was not sent byte for byte: %s", body)
 		}
 	}
 }
 
-func TestDemoRefusesAWrongFilm(t *testing.T) {
-	clean(t)
-	films := t.TempDir()
-	render(t, filepath.Join(films, "task_1280.mp4"), "1280x720", 4, true)
-	render(t, filepath.Join(films, "task_1920.mp4"), "1920x1080", 10, false)
+func TestDemoRejectsWrongVideo(t *testing.T) {
+	isolateEnv(t)
+	videos := t.TempDir()
+	renderVideo(t, filepath.Join(videos, "task_1280.mp4"), "1280x720", 4, true)
+	renderVideo(t, filepath.Join(videos, "task_1920.mp4"), "1920x1080", 10, false)
 
 	var (
 		seen []string
 		cfg  config.Config
 	)
 
-	got := run(context.Background(), t, World{House: House{Serve: theatre(films, &seen, &cfg), Samples: samples()}}, "demo")
-	if got.code != exitNo || !strings.Contains(got.err, "it has 120 frames, not 150") {
+	got := run(context.Background(), t, Env{App: App{Serve: serveVideos(videos, &seen, &cfg), Samples: samples()}}, "demo")
+	if got.code != exitFailure || !strings.Contains(got.err, "it has 120 frames, not 150") {
 		t.Fatalf("%+v", got)
 	}
 }
 
-func TestDemoSaysWhatIsMissing(t *testing.T) {
-	clean(t)
+func TestDemoReportsMissingFFmpegAndStartFailure(t *testing.T) {
+	isolateEnv(t)
 
-	got := run(context.Background(), t, World{House: House{Samples: samples()}}, "demo", "--ffmpeg", "/nowhere/ffmpeg")
-	if got.code != exitNo || !strings.Contains(got.err, "apt-get install ffmpeg") {
+	got := run(context.Background(), t, Env{App: App{Samples: samples()}}, "demo", "--ffmpeg", "/nowhere/ffmpeg")
+	if got.code != exitFailure || !strings.Contains(got.err, "apt-get install ffmpeg") {
 		t.Fatalf("%+v", got)
 	}
 
-	house := House{Samples: samples(), Serve: func(context.Context, config.Config, io.Writer) error { return fmt.Errorf("port taken") }}
-	if got = run(context.Background(), t, World{House: house}, "demo"); got.code != exitNo || !strings.Contains(got.err, "did not start: port taken") {
+	testApp := App{Samples: samples(), Serve: func(context.Context, config.Config, io.Writer) error { return fmt.Errorf("port taken") }}
+	if got = run(context.Background(), t, Env{App: testApp}, "demo"); got.code != exitFailure || !strings.Contains(got.err, "did not start: port taken") {
 		t.Fatalf("%+v", got)
 	}
 }
 
-func TestALookIsStrict(t *testing.T) {
+func TestVideoSpecCheck(t *testing.T) {
 	video := stream{Type: "video", Codec: "h264", Width: 1280, Height: 720, Rate: "30/1", Frames: "151"}
 	audio := stream{Type: "audio", Codec: "aac"}
 
-	want := look{1280, 720, 5, true}
+	want := videoSpec{1280, 720, 5, true}
 	if err := want.check([]stream{video, audio}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,41 +180,41 @@ func TestALookIsStrict(t *testing.T) {
 		"frames": func(v, _ *stream) { v.Frames = "152" },
 		"sound":  func(_, a *stream) { a.Codec = "mp3" },
 		"silent": func(_, a *stream) { a.Type = "data" },
-		"film":   func(v, _ *stream) { v.Type = "data" },
+		"video":  func(v, _ *stream) { v.Type = "data" },
 	} {
 		v := video
 		a := audio
 		change(&v, &a)
 
 		if want.check([]stream{v, a}) == nil {
-			t.Errorf("a wrong %s passes", name)
+			t.Errorf("a wrong %s was accepted", name)
 		}
 	}
 }
 
-func TestTheBoardDrawsOverItself(t *testing.T) {
+func TestProgressRedraws(t *testing.T) {
 	var out bytes.Buffer
 
-	w := World{Err: &out, Terminal: true}
-	b := w.board()
-	one := b.row("one")
-	two := b.row("two")
+	env := Env{Err: &out, Terminal: true}
+	b := env.newProgress()
+	one := b.addRow("one")
+	two := b.addRow("two")
 
-	one.show(10, "rendering")
+	one.update(10, "rendering")
 	out.Reset()
-	two.show(55, "rendering")
+	two.update(55, "rendering")
 
 	if text := out.String(); !strings.HasPrefix(text, "\x1b[2A") || strings.Count(text, "\n") != 2 || !strings.Contains(text, "55%") || !strings.Contains(text, "one") {
 		t.Fatalf("%q", text)
 	}
 
-	w.Terminal = false
+	env.Terminal = false
 
 	out.Reset()
 
-	plain := w.board().row("one")
+	plain := env.newProgress().addRow("one")
 	for percent := range 100 {
-		plain.show(percent, "rendering")
+		plain.update(percent, "rendering")
 	}
 
 	if lines := strings.Count(out.String(), "\n"); lines != 10 || strings.Contains(out.String(), "\x1b") {
@@ -222,15 +222,15 @@ func TestTheBoardDrawsOverItself(t *testing.T) {
 	}
 }
 
-func TestSimulatorAnswersAndEnds(t *testing.T) {
-	clean(t)
+func TestSimulatorServesAndStops(t *testing.T) {
+	isolateEnv(t)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()
 
 	code := make(chan int, 1)
 	go func() {
-		code <- Run(ctx, []string{"sim", "dashscope", "--addr", "127.0.0.1:0", "--api-key", "sk-sim"}, World{Out: writer, Err: io.Discard})
+		code <- Run(ctx, []string{"sim", "dashscope", "--addr", "127.0.0.1:0", "--api-key", "sk-sim"}, Env{Out: writer, Err: io.Discard})
 
 		_ = writer.Close()
 	}()

@@ -15,35 +15,35 @@ import (
 	"github.com/unireel/unireel/internal/config"
 )
 
-// leastRoom is how many free bytes a data folder should have.
-const leastRoom = 1 << 30
+// minFreeBytes is the free disk space that a data folder should have.
+const minFreeBytes = 1 << 30
 
-type doctorCmd struct{ operator }
+type doctorCmd struct{ operatorFlags }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (doctorCmd) Help() string {
-	return "Looks at this machine (ffmpeg, font, disk, permissions) and at the installation (ledger, tasks, files, suppliers). The exit code is 1 when something is wrong; every such line says what to do. With --url it looks at the installation there, and not at this machine.\n\nExamples:\n\n  unireel doctor\n\n  unireel doctor --url https://video.example.com --key sk-...\n\n  unireel doctor --json | jq '.checks[] | select(.ok | not)'"
+	return "Checks this host (ffmpeg, font, disk, permissions) and the installation (ledger, tasks, files, suppliers). The exit code is 1 if a check fails; a failed check says what to do. With --url it checks only the remote installation, not this host.\n\nExamples:\n\n  unireel doctor\n\n  unireel doctor --url https://video.example.com --key sk-...\n\n  unireel doctor --json | jq '.checks[] | select(.ok | not)'"
 }
 
-// Run looks.
-func (c *doctorCmd) Run(ctx context.Context, w *World) error {
+// Run runs the checks and prints their results.
+func (c *doctorCmd) Run(ctx context.Context, env *Env) error {
 	health := client.Health{OK: true}
-	there := true
+	exists := true
 
 	if c.URL == "" {
-		cfg, err := c.load()
+		cfg, err := c.loadConfig()
 		if err != nil {
 			return err
 		}
 
-		health.Checks = []client.Check{checkFFmpeg(ctx, cfg.FFmpeg), checkFont(ctx, cfg.Font), checkFolder(cfg), checkRoom(cfg.Data)}
+		health.Checks = []client.Check{checkFFmpeg(ctx, cfg.FFmpeg), checkFont(ctx, cfg.Font), checkDataFolder(cfg), checkDiskSpace(cfg.Data)}
 		_, missing := os.Stat(cfg.Data)
-		there = !os.IsNotExist(missing) // who looks makes nothing
+		exists = !os.IsNotExist(missing) // opening the installation would create a missing folder, and a check must not
 	}
 
 	var err error
-	if there {
-		err = c.with(ctx, w, func(admin client.Admin) error {
+	if exists {
+		err = c.withAdmin(ctx, env, func(admin client.Admin) error {
 			found, err := admin.Doctor(ctx)
 			health.Checks = append(health.Checks, found.Checks...)
 
@@ -63,25 +63,25 @@ func (c *doctorCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	if c.JSON {
-		if err := w.printJSON(health); err != nil {
+		if err := env.printJSON(health); err != nil {
 			return err
 		}
 	} else {
-		printChecks(w, health.Checks)
+		printChecks(env, health.Checks)
 	}
 
 	if !health.OK {
-		return said(exitNo)
+		return exitError(exitFailure)
 	}
 
 	return nil
 }
 
-func printChecks(w *World, checks []client.Check) {
+func printChecks(env *Env, checks []client.Check) {
 	for _, check := range checks {
-		word := "ok   "
+		mark := "ok   "
 		if !check.OK {
-			word = "WRONG"
+			mark = "FAIL "
 		}
 
 		text := check.Name
@@ -89,19 +89,19 @@ func printChecks(w *World, checks []client.Check) {
 			text += ": " + check.Detail
 		}
 
-		fmt.Fprintf(w.Out, "%s  %s\n", word, text)
+		fmt.Fprintf(env.Out, "%s  %s\n", mark, text)
 
 		if !check.OK && check.Fix != "" {
-			fmt.Fprintf(w.Out, "       %s\n", check.Fix)
+			fmt.Fprintf(env.Out, "       %s\n", check.Fix)
 		}
 	}
 }
 
-// installFFmpeg is what to do without it.
-const installFFmpeg = "Install it: apt-get install ffmpeg (macOS: brew install ffmpeg), or name it with --ffmpeg (UNIREEL_FFMPEG)"
+// ffmpegFix is the advice if ffmpeg is missing or unusable.
+const ffmpegFix = "Install it: apt-get install ffmpeg (macOS: brew install ffmpeg), or set its path with --ffmpeg (UNIREEL_FFMPEG)"
 
-// probeOf is the ffprobe that belongs to an ffmpeg.
-func probeOf(ffmpeg string) string {
+// ffprobePath returns the path of the ffprobe that belongs to an ffmpeg.
+func ffprobePath(ffmpeg string) string {
 	if folder := filepath.Dir(ffmpeg); folder != "." {
 		return filepath.Join(folder, "ffprobe")
 	}
@@ -110,11 +110,11 @@ func probeOf(ffmpeg string) string {
 }
 
 func checkFFmpeg(ctx context.Context, ffmpeg string) client.Check {
-	check := client.Check{Name: "ffmpeg", Fix: installFFmpeg}
+	check := client.Check{Name: "ffmpeg", Fix: ffmpegFix}
 
-	for _, program := range []string{ffmpeg, probeOf(ffmpeg)} {
+	for _, program := range []string{ffmpeg, ffprobePath(ffmpeg)} {
 		if _, err := exec.LookPath(program); err != nil {
-			check.Detail = program + " is not found"
+			check.Detail = program + " was not found"
 			return check
 		}
 	}
@@ -137,7 +137,7 @@ func checkFFmpeg(ctx context.Context, ffmpeg string) client.Check {
 }
 
 func checkFont(ctx context.Context, font string) client.Check {
-	check := client.Check{Name: "font", Fix: "Install one: apt-get install fonts-noto-cjk (macOS has some), or name one with --font (UNIREEL_FONT)"}
+	check := client.Check{Name: "font", Fix: "Install one: apt-get install fonts-noto-cjk (macOS has some), or set one with --font (UNIREEL_FONT)"}
 
 	if font != "" {
 		_, err := os.Stat(font)
@@ -157,7 +157,7 @@ func checkFont(ctx context.Context, font string) client.Check {
 	out, err := exec.CommandContext(ctx, "fc-list", ":lang=zh", "file").Output()
 	if first, _, _ := strings.Cut(string(out), ":"); err == nil && first != "" {
 		check.OK = true
-		check.Detail = "Chinese letters from " + strings.TrimSpace(first)
+		check.Detail = "Chinese characters from " + strings.TrimSpace(first)
 
 		return check
 	}
@@ -165,33 +165,33 @@ func checkFont(ctx context.Context, font string) client.Check {
 	const apple = "/System/Library/Fonts/PingFang.ttc"
 	if _, err := os.Stat(apple); err == nil {
 		check.OK = true
-		check.Detail = "Chinese letters from " + apple
+		check.Detail = "Chinese characters from " + apple
 
 		return check
 	}
 
-	check.Detail = "no font with Chinese letters is found"
+	check.Detail = "no font with Chinese characters was found"
 
 	return check
 }
 
-func checkFolder(cfg config.Config) client.Check {
+func checkDataFolder(cfg config.Config) client.Check {
 	check := client.Check{Name: "data folder", Detail: cfg.Data}
 
 	info, err := os.Stat(cfg.Data)
 	switch {
 	case os.IsNotExist(err):
 		check.OK = true
-		check.Detail = cfg.Data + " is not there yet; the first start makes it"
+		check.Detail = cfg.Data + " does not exist yet; the first start creates it"
 	case err != nil || !info.IsDir():
-		check.Detail = cfg.Data + " is not a folder that can be used"
-		check.Fix = "Name another with --data (UNIREEL_DATA)"
+		check.Detail = cfg.Data + " is not a usable folder"
+		check.Fix = "Choose another with --data (UNIREEL_DATA)"
 	case info.Mode().Perm()&0o077 != 0:
 		check.Detail = fmt.Sprintf("%s can be read by others (mode %04o)", cfg.Data, info.Mode().Perm())
 		check.Fix = "chmod 700 " + cfg.Data
 	case unix.Access(cfg.Data, unix.W_OK) != nil:
 		check.Detail = cfg.Data + " cannot be written"
-		check.Fix = "Run this as the server's user, or give the folder to it"
+		check.Fix = "Run this as the server's user, or make that user the folder's owner"
 	default:
 		check.OK = true
 	}
@@ -199,8 +199,8 @@ func checkFolder(cfg config.Config) client.Check {
 	return check
 }
 
-func checkRoom(folder string) client.Check {
-	check := client.Check{Name: "disk", Fix: "Make room, or shorten --retention"}
+func checkDiskSpace(folder string) client.Check {
+	check := client.Check{Name: "disk", Fix: "Free disk space, or shorten --retention"}
 
 	for ; folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
 		if _, err := os.Stat(folder); err == nil {
@@ -210,12 +210,12 @@ func checkRoom(folder string) client.Check {
 
 	var stat unix.Statfs_t
 	if err := unix.Statfs(folder, &stat); err != nil {
-		check.Detail = "free room cannot be read at " + folder
+		check.Detail = "the free disk space cannot be read at " + folder
 		return check
 	}
 
 	free := stat.Bavail * uint64(stat.Bsize)
-	check.OK = free >= leastRoom
+	check.OK = free >= minFreeBytes
 	check.Detail = fmt.Sprintf("%.1f GB free", float64(free)/1e9)
 
 	return check

@@ -26,26 +26,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testKey = "sk-ur-test-key-0123"
 
-// fake is a small server that speaks the API's shapes: enough of it to see what
-// the command line sends and does with the answers.
-type fake struct {
+// fakeServer implements enough of the API to test what the command line sends and how it
+// handles responses.
+type fakeServer struct {
 	*httptest.Server
-	mu      sync.Mutex
-	bodies  []string          // of creates that made a task
-	byKey   map[string]string // Idempotency-Key -> task
-	keys    []string          // of all creates
-	uploads map[string][]byte
-	end     func(id string) string // a task's JSON beyond its id
-	hold    string                 // what an estimate says
-	calls   []string
-	onGet   func(id string) // called before a task is answered
+	mu       sync.Mutex
+	bodies   []string          // of creates that created a task
+	byKey    map[string]string // Idempotency-Key -> task
+	keys     []string          // of all creates
+	uploads  map[string][]byte
+	taskJSON func(id string) string // returns a task's JSON without the id
+	hold     string                 // the hold in estimates
+	calls    []string
+	onGet    func(id string) // called before a task is returned
 }
 
-func newFake(t *testing.T) *fake {
+func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
 
-	f := &fake{byKey: map[string]string{}, uploads: map[string][]byte{}, hold: "0.50"}
-	f.end = func(string) string {
+	f := &fakeServer{byKey: map[string]string{}, uploads: map[string][]byte{}, hold: "0.50"}
+	f.taskJSON = func(string) string {
 		return `"status":"completed","progress":100,"model":"m","video_url":"http://x/v.mp4","usage":{"billed_seconds":5,"cost":"0.50","currency":"USD"}`
 	}
 	mux := http.NewServeMux()
@@ -56,7 +56,7 @@ func newFake(t *testing.T) *fake {
 	mux.HandleFunc("GET /v1/videos/{id}", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		onGet := f.onGet
-		end := f.end
+		end := f.taskJSON
 		f.mu.Unlock()
 
 		if onGet != nil {
@@ -73,7 +73,7 @@ func newFake(t *testing.T) *fake {
 	})
 	mux.HandleFunc("DELETE /v1/videos/{id}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"deleted":true}`) })
 	mux.HandleFunc("GET /v1/videos/{id}/content", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeContent(w, r, "v.mp4", time.Time{}, strings.NewReader("film of "+r.PathValue("id")))
+		http.ServeContent(w, r, "v.mp4", time.Time{}, strings.NewReader("video of "+r.PathValue("id")))
 	})
 	mux.HandleFunc("POST /v1/files", f.upload)
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
@@ -101,7 +101,7 @@ func newFake(t *testing.T) *fake {
 	return f
 }
 
-func (f *fake) create(w http.ResponseWriter, r *http.Request) {
+func (f *fakeServer) create(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 
 	var request struct{ Model string }
@@ -130,7 +130,7 @@ func (f *fake) create(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"id":%q,"status":"queued","warnings":[{"code":"c","message":"Mind the gap"}]}`, id)
 }
 
-func (f *fake) upload(w http.ResponseWriter, r *http.Request) {
+func (f *fakeServer) upload(w http.ResponseWriter, r *http.Request) {
 	file, header, err := r.FormFile("file")
 	if err != nil {
 		w.WriteHeader(400)
@@ -147,38 +147,38 @@ func (f *fake) upload(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"id":%q}`, id)
 }
 
-// become changes what the fake answers from now on.
-func (f *fake) become(end func(string) string, onGet func(string)) {
+// setTask changes the tasks that the server returns from now on.
+func (f *fakeServer) setTask(taskJSON func(string) string, onGet func(string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	f.end = end
+	f.taskJSON = taskJSON
 	f.onGet = onGet
 }
 
-// made is how many tasks there are.
-func (f *fake) made() int {
+// taskCount returns the number of tasks.
+func (f *fakeServer) taskCount() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	return len(f.bodies)
 }
 
-func (f *fake) called() string {
+func (f *fakeServer) callLog() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	return strings.Join(f.calls, "\n")
 }
 
-// screen is what a command line printed.
-type screen struct {
+// result is the outcome of a command.
+type result struct {
 	code     int
 	out, err string
 }
 
-// clean takes the machine's own configuration out of the test.
-func clean(t *testing.T) string {
+// isolateEnv hides the host's own configuration from the test.
+func isolateEnv(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	t.Chdir(folder)
@@ -192,41 +192,41 @@ func clean(t *testing.T) string {
 	return folder
 }
 
-// run runs a command line without a terminal.
-func run(ctx context.Context, t *testing.T, w World, args ...string) screen {
+// run runs a command without a terminal.
+func run(ctx context.Context, t *testing.T, env Env, args ...string) result {
 	t.Helper()
 
 	var out, errs bytes.Buffer
 
-	w.Out = &out
+	env.Out = &out
 
-	w.Err = &errs
-	if w.In == nil {
-		w.In = strings.NewReader("")
+	env.Err = &errs
+	if env.In == nil {
+		env.In = strings.NewReader("")
 	}
 
-	code := Run(ctx, args, w)
+	code := Run(ctx, args, env)
 
-	return screen{code, out.String(), errs.String()}
+	return result{code, out.String(), errs.String()}
 }
 
-// atHome runs a customer's command against the fake.
-func (f *fake) run(ctx context.Context, t *testing.T, args ...string) screen {
+// run runs a customer's command against the server.
+func (f *fakeServer) run(ctx context.Context, t *testing.T, args ...string) result {
 	t.Helper()
 	t.Setenv("UNIREEL_URL", f.URL)
 	t.Setenv("UNIREEL_API_KEY", testKey)
 
-	return run(ctx, t, World{}, args...)
+	return run(ctx, t, Env{}, args...)
 }
 
-// admin is the operator's side as a round tripper.
-type admin struct {
+// fakeAdmin is a fake of the operator's API.
+type fakeAdmin struct {
 	calls  []string
 	answer map[string]string
 	closed bool
 }
 
-func (a *admin) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *fakeAdmin) RoundTrip(r *http.Request) (*http.Response, error) {
 	call := r.Method + " " + r.URL.Path
 	if r.Body != nil {
 		body, _ := io.ReadAll(r.Body)
@@ -245,8 +245,8 @@ func (a *admin) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
-func (a *admin) house() House {
-	return House{Operator: func(context.Context, config.Config) (http.RoundTripper, func() error, error) {
+func (a *fakeAdmin) app() App {
+	return App{AdminTransport: func(context.Context, config.Config) (http.RoundTripper, func() error, error) {
 		return a, func() error { a.closed = true; return nil }, nil
 	}, Samples: samples()}
 }

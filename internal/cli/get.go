@@ -11,17 +11,17 @@ import (
 )
 
 type getCmd struct {
-	server
+	serverFlags
 	ID string `arg:"" help:"The task's id."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (getCmd) Help() string {
 	return "Examples:\n\n  unireel get task_01K...\n\n  unireel get task_01K... --json | jq -r .video_url"
 }
 
-// Run shows the task.
-func (c *getCmd) Run(ctx context.Context, w *World) error {
+// Run prints the task.
+func (c *getCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
@@ -34,14 +34,14 @@ func (c *getCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	if c.JSON {
-		return w.printJSON(t.Raw)
+		return env.printJSON(t.Raw)
 	}
 
-	return describe(w.Out, t)
+	return printTask(env.Out, t)
 }
 
-// describe writes a task for people.
-func describe(out io.Writer, t client.Task) error {
+// printTask prints a task as a table.
+func printTask(out io.Writer, t client.Task) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
@@ -49,14 +49,14 @@ func describe(out io.Writer, t client.Task) error {
 		}
 	}
 	line("task", t.ID)
-	line("status", fmt.Sprintf("%s, %d %%", stand(t), t.Progress))
+	line("status", fmt.Sprintf("%s, %d %%", statusText(t), t.Progress))
 	line("model", t.Model)
 	line("prompt", t.Prompt)
 	line("size", t.Size)
 	line("seconds", t.Seconds)
-	line("created", clock(t.CreatedAt))
-	line("ended", clock(t.CompletedAt))
-	line("kept until", clock(t.ExpiresAt))
+	line("created", formatTime(t.CreatedAt))
+	line("ended", formatTime(t.CompletedAt))
+	line("kept until", formatTime(t.ExpiresAt))
 	line("video", t.VideoURL)
 	line("thumbnail", t.ThumbnailURL)
 
@@ -79,8 +79,8 @@ func describe(out io.Writer, t client.Task) error {
 	return table.Flush()
 }
 
-// clock writes unix seconds in local time, "" for none.
-func clock(unix int64) string {
+// formatTime formats unix seconds in local time; 0 gives "".
+func formatTime(unix int64) string {
 	if unix == 0 {
 		return ""
 	}

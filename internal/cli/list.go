@@ -10,21 +10,21 @@ import (
 )
 
 type listCmd struct {
-	server
-	Limit  int    `name:"limit" default:"20" placeholder:"N" help:"How many tasks; 0 is all."`
-	Status string `name:"status" enum:",queued,in_progress,completed,failed,cancelled" default:"" placeholder:"STATUS" help:"Only these: queued, in_progress, completed, failed or cancelled."`
-	Model  string `name:"model" placeholder:"ID" help:"Only of this model."`
-	After  string `name:"after" placeholder:"TASK" help:"Begin after this task."`
-	Oldest bool   `name:"oldest-first" help:"Oldest first."`
+	serverFlags
+	Limit  int    `name:"limit" default:"20" placeholder:"N" help:"The number of tasks; 0 means all."`
+	Status string `name:"status" enum:",queued,in_progress,completed,failed,cancelled" default:"" placeholder:"STATUS" help:"Only tasks with this status: queued, in_progress, completed, failed or cancelled."`
+	Model  string `name:"model" placeholder:"ID" help:"Only tasks of this model."`
+	After  string `name:"after" placeholder:"TASK" help:"Start after this task."`
+	Oldest bool   `name:"oldest-first" help:"List the oldest tasks first."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (listCmd) Help() string {
-	return "Examples:\n\n  unireel list\n\n  unireel list --status failed --limit 0 --json | jq -r .error.message\n\nWith --json every task is one line."
+	return "Examples:\n\n  unireel list\n\n  unireel list --status failed --limit 0 --json | jq -r .error.message\n\nWith --json each task is printed on one line."
 }
 
-// Run lists.
-func (c *listCmd) Run(ctx context.Context, w *World) error {
+// Run lists the tasks.
+func (c *listCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
@@ -37,10 +37,10 @@ func (c *listCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	if c.Limit > 0 {
-		filter.Page = min(c.Limit, 100)
+		filter.PageSize = min(c.Limit, 100)
 	}
 
-	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
 	if !c.JSON {
 		fmt.Fprintln(table, "TASK\tSTATUS\tPROGRESS\tMODEL\tCREATED\tCOST")
 	}
@@ -53,11 +53,11 @@ func (c *listCmd) Run(ctx context.Context, w *World) error {
 		}
 
 		if c.JSON {
-			if err := json.NewEncoder(w.Out).Encode(t.Raw); err != nil {
+			if err := json.NewEncoder(env.Out).Encode(t.Raw); err != nil {
 				return err
 			}
 		} else {
-			fmt.Fprintf(table, "%s\t%s\t%d %%\t%s\t%s\t%s\n", t.ID, t.Status, t.Progress, t.Model, clock(t.CreatedAt), cost(t))
+			fmt.Fprintf(table, "%s\t%s\t%d %%\t%s\t%s\t%s\n", t.ID, t.Status, t.Progress, t.Model, formatTime(t.CreatedAt), cost(t))
 		}
 
 		if seen++; c.Limit > 0 && seen >= c.Limit {

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-type migrateCmd struct{ host }
+type migrateCmd struct{ hostFlags }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (migrateCmd) Help() string {
-	return `Brings the tables of the configured database up to this program's version. On PostgreSQL that is yours to do, before the first start and before each upgrade; a server refuses tables that are older or newer than itself. On SQLite serve does it by itself. It may be run at any time, and twice.
+	return `Migrates the configured database to this program's version. On PostgreSQL you must run it before the first start and before each upgrade; a server refuses a database that is older or newer than itself. On SQLite "unireel serve" does it automatically. It is safe to run at any time and more than once.
 
 Examples:
 
@@ -18,31 +18,31 @@ Examples:
   UNIREEL_DATABASE=postgres://... unireel migrate`
 }
 
-// Run migrates.
-func (c *migrateCmd) Run(ctx context.Context, w *World) error {
-	cfg, err := c.load()
+// Run migrates the database.
+func (c *migrateCmd) Run(ctx context.Context, env *Env) error {
+	cfg, err := c.loadConfig()
 	if err != nil {
 		return err
 	}
 
-	from, to, err := w.House.Migrate(ctx, cfg)
+	from, to, err := env.App.Migrate(ctx, cfg)
 	if err != nil {
 		return err
 	}
 
 	if c.JSON {
-		return w.printJSON(struct {
+		return env.printJSON(struct {
 			From int64 `json:"from"`
 			To   int64 `json:"to"`
 		}{from, to})
 	}
 
-	text := fmt.Sprintf("The database is at schema %d already.", to)
+	text := fmt.Sprintf("The database is already at schema %d.", to)
 	if from != to {
-		text = fmt.Sprintf("The database went from schema %d to %d.", from, to)
+		text = fmt.Sprintf("The database was migrated from schema %d to %d.", from, to)
 	}
 
-	_, err = fmt.Fprintln(w.Out, text)
+	_, err = fmt.Fprintln(env.Out, text)
 
 	return err
 }

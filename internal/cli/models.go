@@ -10,15 +10,15 @@ import (
 	"github.com/unireel/unireel/client"
 )
 
-type modelsCmd struct{ server }
+type modelsCmd struct{ serverFlags }
 
-// Help teaches by examples.
+// Help returns examples.
 func (modelsCmd) Help() string {
 	return "Examples:\n\n  unireel models\n\n  unireel models --json | jq -r .id"
 }
 
 // Run lists the models.
-func (c *modelsCmd) Run(ctx context.Context, w *World) error {
+func (c *modelsCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
@@ -30,14 +30,14 @@ func (c *modelsCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 
-	table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
 	if !c.JSON {
 		fmt.Fprintln(table, "MODEL\tMODE\tSECONDS\tPRICE/S\tSIZES")
 	}
 
 	for _, m := range models {
 		if c.JSON {
-			if err := json.NewEncoder(w.Out).Encode(m.Raw); err != nil {
+			if err := json.NewEncoder(env.Out).Encode(m.Raw); err != nil {
 				return err
 			}
 

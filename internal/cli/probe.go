@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// framesPerSecond is what every video has.
+// framesPerSecond is the frame rate of every video.
 const framesPerSecond = 30
 
-// look is what a video is to look like.
-type look struct {
+// videoSpec describes the expected properties of a video.
+type videoSpec struct {
 	width, height int // pixels
 	seconds       int
-	sound         bool
+	audio         bool
 }
 
-// String says it in words.
-func (l look) String() string {
+// String returns a description such as "1280x720, 5 s, 30 fps, H.264, silent".
+func (want videoSpec) String() string {
 	sound := "silent"
-	if l.sound {
+	if want.audio {
 		sound = "AAC sound"
 	}
 
-	return fmt.Sprintf("%dx%d, %d s, %d fps, H.264, %s", l.width, l.height, l.seconds, framesPerSecond, sound)
+	return fmt.Sprintf("%dx%d, %d s, %d fps, H.264, %s", want.width, want.height, want.seconds, framesPerSecond, sound)
 }
 
-// stream is one stream as ffprobe tells it.
+// stream is one stream as reported by ffprobe.
 type stream struct {
 	Type   string `json:"codec_type"`
 	Codec  string `json:"codec_name"`
@@ -39,14 +39,14 @@ type stream struct {
 	Frames string `json:"nb_read_frames"`
 }
 
-// probe decodes a video and lists its streams.
+// probe decodes a video with ffprobe and returns its streams.
 func probe(ctx context.Context, ffprobe, path string) ([]stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 
 	out, err := exec.CommandContext(ctx, ffprobe, "-v", "error", "-count_frames", "-show_streams", "-of", "json", "file:"+path).Output()
 	if err != nil {
-		return nil, fmt.Errorf("look at %s with ffprobe: %w", path, err)
+		return nil, fmt.Errorf("probe %s with ffprobe: %w", path, err)
 	}
 
 	return parseProbe(out)
@@ -57,48 +57,48 @@ func parseProbe(text []byte) ([]stream, error) {
 		Streams []stream `json:"streams"`
 	}
 	if err := json.Unmarshal(text, &found); err != nil {
-		return nil, fmt.Errorf("read what ffprobe says: %w", err)
+		return nil, fmt.Errorf("decode ffprobe's output: %w", err)
 	}
 
 	return found.Streams, nil
 }
 
-// check says how the streams differ from what is wanted, nil when they do not.
-// A frame more or less is no difference.
-func (l look) check(streams []stream) error {
-	sound := false
-	pictures := 0
+// check returns an error if the streams differ from the specification. One frame more or
+// less is accepted.
+func (want videoSpec) check(streams []stream) error {
+	hasAudio := false
+	videoStreams := 0
 
 	for _, s := range streams {
 		switch s.Type {
 		case "audio":
-			if sound = true; s.Codec != "aac" {
+			if hasAudio = true; s.Codec != "aac" {
 				return fmt.Errorf("its sound is %s, not aac", s.Codec)
 			}
 		case "video":
-			pictures++
+			videoStreams++
 			frames, err := strconv.Atoi(s.Frames)
 
-			off := frames - l.seconds*framesPerSecond
+			difference := frames - want.seconds*framesPerSecond
 			switch {
 			case s.Codec != "h264":
 				return fmt.Errorf("its codec is %s, not h264", s.Codec)
-			case s.Width != l.width || s.Height != l.height:
-				return fmt.Errorf("it is %dx%d, not %dx%d", s.Width, s.Height, l.width, l.height)
+			case s.Width != want.width || s.Height != want.height:
+				return fmt.Errorf("it is %dx%d, not %dx%d", s.Width, s.Height, want.width, want.height)
 			case s.Rate != fmt.Sprintf("%d/1", framesPerSecond):
-				return fmt.Errorf("its rate is %s, not %d frames a second", s.Rate, framesPerSecond)
-			case err != nil || off < -1 || off > 1:
-				return fmt.Errorf("it has %s frames, not %d", s.Frames, l.seconds*framesPerSecond)
+				return fmt.Errorf("its rate is %s, not %d frames per second", s.Rate, framesPerSecond)
+			case err != nil || difference < -1 || difference > 1:
+				return fmt.Errorf("it has %s frames, not %d", s.Frames, want.seconds*framesPerSecond)
 			}
 		}
 	}
 
-	if pictures != 1 {
-		return fmt.Errorf("it has %d video streams, not 1", pictures)
+	if videoStreams != 1 {
+		return fmt.Errorf("it has %d video streams, not 1", videoStreams)
 	}
 
-	if sound != l.sound {
-		return fmt.Errorf("sound: %t, not %t", sound, l.sound)
+	if hasAudio != want.audio {
+		return fmt.Errorf("sound: %t, not %t", hasAudio, want.audio)
 	}
 
 	return nil

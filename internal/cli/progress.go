@@ -11,110 +11,113 @@ import (
 	"github.com/unireel/unireel/client"
 )
 
-// board shows how several things get on at once: bars that are drawn over
-// themselves on a terminal, else a line whenever something is worth telling.
-type board struct {
+// progressDisplay shows the progress of several operations: on a terminal as bars that are
+// redrawn in place, otherwise as a new line at every notable change.
+type progressDisplay struct {
 	mu    sync.Mutex
 	out   io.Writer
 	bars  bool
-	rows  []*row
+	rows  []*progressRow
 	drawn int // rows on the screen
 }
 
-// row is one thing on the board.
-type row struct {
-	board *board
-	label string
-	bar   *progressbar.ProgressBar
-	told  string // the last plain line
-	tenth int    // progress at the last plain line, in tenths
+// progressRow is one operation of a progressDisplay.
+type progressRow struct {
+	display   *progressDisplay
+	label     string
+	bar       *progressbar.ProgressBar
+	status    string // the status of the last plain line
+	lastTenth int    // the progress at the last plain line, in tenths
 }
 
-func (w *World) board() *board { return &board{out: w.Err, bars: w.Terminal} }
+func (env *Env) newProgress() *progressDisplay {
+	return &progressDisplay{out: env.Err, bars: env.Terminal}
+}
 
-// row adds one.
-func (b *board) row(label string) *row {
-	r := &row{board: b, label: label, tenth: -1}
+// addRow adds a row.
+func (d *progressDisplay) addRow(label string) *progressRow {
+	r := &progressRow{display: d, label: label, lastTenth: -1}
 	r.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(24),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: " ", BarEnd: " "}))
 
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 
-	b.rows = append(b.rows, r)
+	d.rows = append(d.rows, r)
 
 	return r
 }
 
-// show says how far it is: 0 to 100, and a word about it.
-func (r *row) show(percent int, word string) {
-	b := r.board
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// update sets the progress in percent and the status. Without a terminal it prints a line
+// if the status or the tenth of the progress has changed.
+func (r *progressRow) update(percent int, status string) {
+	d := r.display
+	d.mu.Lock()
+	defer d.mu.Unlock()
 
-	if !b.bars {
-		if word == r.told && percent/10 == r.tenth {
+	if !d.bars {
+		if status == r.status && percent/10 == r.lastTenth {
 			return
 		}
 
-		r.told = word
-		r.tenth = percent / 10
-		fmt.Fprintf(b.out, "%s: %d %% %s\n", r.label, percent, word)
+		r.status = status
+		r.lastTenth = percent / 10
+		fmt.Fprintf(d.out, "%s: %d %% %s\n", r.label, percent, status)
 
 		return
 	}
 
 	r.bar.Describe(fmt.Sprintf("%-22s", r.label))
-	_ = r.bar.Set(percent) // it draws to nowhere, which cannot fail
-	r.told = word
+	_ = r.bar.Set(percent) // the bar writes to io.Discard, which cannot fail
+	r.status = status
 
-	b.draw()
+	d.draw()
 }
 
-// glance changes the word on a screen; it is not worth a line.
-func (r *row) glance(word string) {
-	b := r.board
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// setStatus changes the status on a terminal; it never prints a line.
+func (r *progressRow) setStatus(status string) {
+	d := r.display
+	d.mu.Lock()
+	defer d.mu.Unlock()
 
-	if b.bars {
-		r.told = word
+	if d.bars {
+		r.status = status
 
-		b.draw()
+		d.draw()
 	}
 }
 
-// draw writes all rows over those on the screen.
-func (b *board) draw() {
+// draw redraws all rows in place.
+func (d *progressDisplay) draw() {
 	var frame strings.Builder
-	if b.drawn > 0 {
-		fmt.Fprintf(&frame, "\x1b[%dA", b.drawn)
+	if d.drawn > 0 {
+		fmt.Fprintf(&frame, "\x1b[%dA", d.drawn)
 	}
 
-	for _, r := range b.rows {
-		fmt.Fprintf(&frame, "\r\x1b[2K%s %s\n", strings.TrimSpace(r.bar.String()), r.told)
+	for _, r := range d.rows {
+		fmt.Fprintf(&frame, "\r\x1b[2K%s %s\n", strings.TrimSpace(r.bar.String()), r.status)
 	}
 
-	b.drawn = len(b.rows)
-	_, _ = io.WriteString(b.out, frame.String()) // a screen that is gone is no reason to stop
+	d.drawn = len(d.rows)
+	_, _ = io.WriteString(d.out, frame.String()) // a terminal that is gone must not stop the command
 }
 
-// task shows a task.
-func (r *row) task(t client.Task) { r.show(t.Progress, stand(t)) }
+// showTask shows a task's progress.
+func (r *progressRow) showTask(t client.Task) { r.update(t.Progress, statusText(t)) }
 
-// stand is a task's state in a few words.
-func stand(t client.Task) string {
+// statusText returns a task's status for people.
+func statusText(t client.Task) string {
 	switch t.Status {
 	case client.Queued:
 		if t.QueuePosition != nil && *t.QueuePosition > 0 {
-			return fmt.Sprintf("waiting, place %d", *t.QueuePosition)
+			return fmt.Sprintf("waiting, position %d", *t.QueuePosition)
 		}
 
 		return "waiting"
 	case client.InProgress:
 		if t.CancelRequestedAt > 0 {
-			return "rendering, cancel wished"
+			return "rendering, cancel requested"
 		}
 
 		return "rendering"

@@ -14,11 +14,11 @@ type serveCmd struct {
 	config.Config `embed:""`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (serveCmd) Help() string {
-	return `Without any configuration it listens on 127.0.0.1:8080, keeps everything in the data folder, makes a first account with credit and shows its key once.
+	return `Without any configuration it listens on 127.0.0.1:8080, stores everything in the data folder, creates a first account with credit and shows its key once.
 
-Every flag can also be a variable of the environment or a key of unireel.yaml (docs/config.md).
+Every flag can also be an environment variable or a key of unireel.yaml (docs/config.md).
 
 Examples:
 
@@ -30,17 +30,17 @@ Examples:
 }
 
 // Run serves until ctx ends.
-func (c *serveCmd) Run(ctx context.Context, w *World, parser *kong.Kong) error {
-	if err := c.warn(w, parser); err != nil {
+func (c *serveCmd) Run(ctx context.Context, env *Env, parser *kong.Kong) error {
+	if err := c.warnMistyped(env, parser); err != nil {
 		return err
 	}
 
-	return w.House.Serve(ctx, c.Config, w.Out)
+	return env.App.Serve(ctx, c.Config, env.Out)
 }
 
-// warn tells of variables of the environment that are likely mistyped: those of
-// other commands, and those that the file names for keys, are not.
-func (c *serveCmd) warn(w *World, parser *kong.Kong) error {
+// warnMistyped warns about environment variables whose names are probably mistyped. The
+// variables of other commands, and those that the file names for keys, are known names.
+func (c *serveCmd) warnMistyped(env *Env, parser *kong.Kong) error {
 	var others []string
 
 	_ = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
@@ -55,9 +55,9 @@ func (c *serveCmd) warn(w *World, parser *kong.Kong) error {
 		others = append(others, u.KeyEnv)
 	}
 
-	said, err := config.Mistyped(os.Environ(), others...)
-	for _, line := range said {
-		fmt.Fprintln(w.Err, "warning:", line)
+	warnings, err := config.MistypedEnv(os.Environ(), others...)
+	for _, line := range warnings {
+		fmt.Fprintln(env.Err, "warning:", line)
 	}
 
 	return err

@@ -17,17 +17,17 @@ type simCmd struct {
 }
 
 type simDashScopeCmd struct {
-	Addr             string        `name:"addr" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens."`
-	APIKey           config.Secret `name:"api-key" placeholder:"KEY" help:"The one key that it takes. Default: any."`
-	RenderTime       time.Duration `name:"render-time" default:"5s" placeholder:"TIME" help:"How long a video takes."`
-	SubmitsPerSecond int           `name:"submits-per-second" default:"5" placeholder:"N" help:"Submissions a second of one model."`
-	InProgress       int           `name:"in-progress" default:"5" placeholder:"N" help:"Tasks in progress at once of one model."`
-	QueriesPerSecond int           `name:"queries-per-second" default:"20" placeholder:"N" help:"Status queries a second."`
+	Addr             string        `name:"addr" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"The address on which it listens."`
+	APIKey           config.Secret `name:"api-key" placeholder:"KEY" help:"The only key that it accepts. Default: any key."`
+	RenderTime       time.Duration `name:"render-time" default:"5s" placeholder:"TIME" help:"How long rendering a video takes."`
+	SubmitsPerSecond int           `name:"submits-per-second" default:"5" placeholder:"N" help:"Submissions per second for one model."`
+	InProgress       int           `name:"in-progress" default:"5" placeholder:"N" help:"Tasks in progress at the same time for one model."`
+	QueriesPerSecond int           `name:"queries-per-second" default:"20" placeholder:"N" help:"Status queries per second."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (simDashScopeCmd) Help() string {
-	return `It answers as DashScope does: limits, states, errors, links that expire. Its videos are test pictures of the right shape.
+	return `It behaves like DashScope: limits, states, errors, links that expire. Its videos are test patterns of the requested size and length.
 
 Examples:
 
@@ -36,15 +36,17 @@ Examples:
   UNIREEL_DASHSCOPE_BASE_URL=http://127.0.0.1:8090 DASHSCOPE_API_KEY=sk-simulated unireel serve`
 }
 
-// Run simulates until ctx ends.
-func (c *simDashScopeCmd) Run(ctx context.Context, w *World) error {
+// Run serves the simulator until ctx ends.
+func (c *simDashScopeCmd) Run(ctx context.Context, env *Env) error {
 	if c.RenderTime <= 0 || min(c.SubmitsPerSecond, c.InProgress, c.QueriesPerSecond) < 1 {
 		return usagef("--render-time and the limits must be above 0")
 	}
 
 	options := dashscopesim.Options{
-		Seed: uint64(time.Now().UnixNano()), RenderMin: c.RenderTime, RenderMax: c.RenderTime,
-		Limits: dashscopesim.Limits{Submits: c.SubmitsPerSecond, InProgress: c.InProgress, Queries: c.QueriesPerSecond},
+		Seed:      uint64(time.Now().UnixNano()),
+		RenderMin: c.RenderTime,
+		RenderMax: c.RenderTime,
+		Limits:    dashscopesim.Limits{Submits: c.SubmitsPerSecond, InProgress: c.InProgress, Queries: c.QueriesPerSecond},
 	}
 	if c.APIKey.Set() {
 		options.Keys = []dashscopesim.Key{{Secret: c.APIKey.Reveal(), ID: "1", Account: "simulated"}}
@@ -55,27 +57,27 @@ func (c *simDashScopeCmd) Run(ctx context.Context, w *World) error {
 		return fmt.Errorf("listen at %s: %w", c.Addr, err)
 	}
 
-	fmt.Fprintf(w.Out, "Simulating DashScope at http://%s until Ctrl-C\n", listener.Addr())
+	fmt.Fprintf(env.Out, "Simulating DashScope at http://%s until Ctrl-C\n", listener.Addr())
 
 	server := &http.Server{Handler: dashscopesim.New(options), ReadHeaderTimeout: 10 * time.Second}
-	serving, stop := context.WithCancel(ctx)
+	serveCtx, stop := context.WithCancel(ctx)
 
-	ended := make(chan struct{})
+	shutdownDone := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(shutdownDone)
 
-		<-serving.Done()
+		<-serveCtx.Done()
 
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 
-		_ = server.Shutdown(grace) // what is open after the grace ends with the process
+		_ = server.Shutdown(shutdownCtx) // requests that are still open after the grace period end with the process
 	}()
 
 	err = server.Serve(listener)
 
 	stop()
-	<-ended
+	<-shutdownDone
 
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("simulate: %w", err)

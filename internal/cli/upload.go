@@ -7,34 +7,34 @@ import (
 )
 
 type uploadCmd struct {
-	server
+	serverFlags
 	Paths []string `arg:"" name:"file" help:"The files."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (uploadCmd) Help() string {
-	return "Prints a file id for each, which stands wherever a URL may. \"unireel create\" uploads local files by itself.\n\nExamples:\n\n  unireel upload face.png walk.mp4"
+	return "Prints a file id for each file, which can be used wherever a URL can. \"unireel create\" uploads local files automatically.\n\nExamples:\n\n  unireel upload face.png walk.mp4"
 }
 
-// Run uploads.
-func (c *uploadCmd) Run(ctx context.Context, w *World) error {
+// Run uploads the files.
+func (c *uploadCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
 
-	b := w.board()
+	progress := env.newProgress()
 	for _, path := range c.Paths {
-		f, err := uploadFile(ctx, server, path, b.row(filepath.Base(path)))
+		f, err := uploadFile(ctx, server, path, progress.addRow(filepath.Base(path)))
 		if err != nil {
 			return err
 		}
 
 		if c.JSON {
-			err = w.printJSON(f.Raw)
+			err = env.printJSON(f.Raw)
 		} else {
-			_, err = fmt.Fprintln(w.Out, f.ID)
+			_, err = fmt.Fprintln(env.Out, f.ID)
 		}
 
 		if err != nil {

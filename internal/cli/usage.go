@@ -11,30 +11,36 @@ import (
 )
 
 type usageCmd struct {
-	server
-	From  string   `name:"from" placeholder:"DAY" help:"First day, UTC, such as 2026-01-31. Default: 30 days up to --to."`
-	To    string   `name:"to" placeholder:"DAY" help:"Last day, UTC. Default: today."`
-	By    []string `name:"by" default:"day,model" placeholder:"WHAT" help:"Sum up by these: day, model, key; none is the total alone."`
-	Model string   `name:"model" placeholder:"ID" help:"Only what was billed as this model."`
-	Key   string   `name:"of-key" placeholder:"ID" help:"Only of the key with this id."`
-	CSV   bool     `name:"csv" help:"Print a table for spreadsheets."`
+	serverFlags
+	From    string   `name:"from" placeholder:"DAY" help:"The first day, in UTC, such as 2026-01-31. Default: 30 days that end with --to."`
+	To      string   `name:"to" placeholder:"DAY" help:"The last day, in UTC. Default: today."`
+	GroupBy []string `name:"by" default:"day,model" placeholder:"WHAT" help:"Group by these: day, model, key; none prints only the total."`
+	Model   string   `name:"model" placeholder:"ID" help:"Only tasks billed as this model."`
+	Key     string   `name:"key-id" placeholder:"ID" help:"Only tasks of the key with this id."`
+	CSV     bool     `name:"csv" help:"Print CSV."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (usageCmd) Help() string {
-	return "Tasks count on the day on which they ended.\n\nExamples:\n\n  unireel usage\n\n  unireel usage --by key --from 2026-01-01 --to 2026-01-31\n\n  unireel usage --csv > usage.csv"
+	return "A task counts for the day on which it ended.\n\nExamples:\n\n  unireel usage\n\n  unireel usage --by key --from 2026-01-01 --to 2026-01-31\n\n  unireel usage --csv > usage.csv"
 }
 
-// Run shows what was used.
-func (c *usageCmd) Run(ctx context.Context, w *World) error {
+// Run prints the report.
+func (c *usageCmd) Run(ctx context.Context, env *Env) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
 
-	filter := client.UsageFilter{From: c.From, To: c.To, By: c.By, Model: c.Model, Key: c.Key}
-	if len(c.By) == 1 && c.By[0] == "none" {
+	filter := client.UsageFilter{
+		From:  c.From,
+		To:    c.To,
+		By:    c.GroupBy,
+		Model: c.Model,
+		Key:   c.Key,
+	}
+	if len(c.GroupBy) == 1 && c.GroupBy[0] == "none" {
 		filter.By = []string{}
 	}
 
@@ -44,7 +50,7 @@ func (c *usageCmd) Run(ctx context.Context, w *World) error {
 			return err
 		}
 
-		_, err = w.Out.Write(table)
+		_, err = env.Out.Write(table)
 
 		return err
 	}
@@ -55,10 +61,10 @@ func (c *usageCmd) Run(ctx context.Context, w *World) error {
 	}
 
 	if c.JSON {
-		return w.printJSON(u)
+		return env.printJSON(u)
 	}
 
-	return printUsage(w.Out, u)
+	return printUsage(env.Out, u)
 }
 
 func printUsage(out io.Writer, u client.UsageReport) error {

@@ -9,11 +9,11 @@ import (
 
 type versionCmd struct{}
 
-// Help teaches by examples.
+// Help returns examples.
 func (versionCmd) Help() string { return "Examples:\n\n  unireel version" }
 
 // Run prints the version.
-func (versionCmd) Run(w *World) error {
-	_, err := fmt.Fprintf(w.Out, "unireel %s %s/%s %s\n", app.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+func (versionCmd) Run(env *Env) error {
+	_, err := fmt.Fprintf(env.Out, "unireel %s %s/%s %s\n", app.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	return err
 }

@@ -3,19 +3,19 @@ package cli
 import "context"
 
 type watchCmd struct {
-	server
+	serverFlags
 	ID  string `arg:"" help:"The task's id."`
-	Out string `short:"o" name:"output" type:"path" placeholder:"FILE" help:"Write the video here when it is ready."`
+	Out string `short:"o" name:"output" type:"path" placeholder:"FILE" help:"The file to which the video is written."`
 }
 
-// Help teaches by examples.
+// Help returns a description and examples.
 func (watchCmd) Help() string {
 	return "The exit code is 0 when the video is ready and 1 when the task failed or was cancelled.\n\nExamples:\n\n  unireel watch task_01K...\n\n  unireel watch task_01K... -o shot.mp4"
 }
 
-// Run follows the task.
-func (c *watchCmd) Run(ctx context.Context, w *World) error {
-	if err := ready(c.Out); err != nil {
+// Run waits for the task.
+func (c *watchCmd) Run(ctx context.Context, env *Env) error {
+	if err := prepareOutput(c.Out); err != nil {
 		return err
 	}
 
@@ -30,5 +30,5 @@ func (c *watchCmd) Run(ctx context.Context, w *World) error {
 		return err
 	}
 
-	return finish(ctx, w, server, follow{task: t, out: c.Out, json: c.JSON, row: w.board().row(t.ID)})
+	return watchTask(ctx, env, server, watchOptions{task: t, out: c.Out, json: c.JSON, row: env.newProgress().addRow(t.ID)})
 }

@@ -11,24 +11,24 @@ import (
 )
 
 type webhookCmd struct {
-	List       webhookListCmd       `cmd:"" help:"Show where the account is told of its tasks."`
-	Add        webhookAddCmd        `cmd:"" help:"Have the account told at an address; prints the signing secret."`
-	Change     webhookChangeCmd     `cmd:"" help:"Change an endpoint's address or events, or turn it off and on."`
-	Remove     webhookRemoveCmd     `cmd:"" help:"Take an endpoint away, and what was to be delivered there."`
-	Secret     webhookSecretCmd     `cmd:"" help:"Show what signs an endpoint's deliveries, or make a new secret."`
+	List       webhookListCmd       `cmd:"" help:"List the account's endpoints."`
+	Add        webhookAddCmd        `cmd:"" help:"Add an endpoint and print its signing secret."`
+	Change     webhookChangeCmd     `cmd:"" help:"Change an endpoint's URL or events, or turn it off or on."`
+	Remove     webhookRemoveCmd     `cmd:"" help:"Delete an endpoint and its pending deliveries."`
+	Secret     webhookSecretCmd     `cmd:"" help:"Show the secret that signs an endpoint's deliveries, or create a new one."`
 	Test       webhookTestCmd       `cmd:"" help:"Send a test event."`
-	Deliveries webhookDeliveriesCmd `cmd:"" help:"Show what was sent, and what became of it."`
+	Deliveries webhookDeliveriesCmd `cmd:"" help:"List an endpoint's deliveries and their outcome."`
 	Redeliver  webhookRedeliverCmd  `cmd:"" help:"Send an event again."`
-	Listen     webhookListenCmd     `cmd:"" help:"Take events at an address of this machine, verify them and print them."`
+	Listen     webhookListenCmd     `cmd:"" help:"Receive events on this host, verify them and print them."`
 }
 
-// hookID is how a command names an endpoint.
-type hookID struct {
+// webhookArg is the argument that names an endpoint.
+type webhookArg struct {
 	ID string `arg:"" help:"The endpoint's id; \"default\" stands for the webhook_url of requests."`
 }
 
-// asking runs do against the server.
-func (s server) asking(do func(*client.Client) error) error {
+// withClient calls do with a client of the server.
+func (s serverFlags) withClient(do func(*client.Client) error) error {
 	c, err := s.connect()
 	if err != nil {
 		return err
@@ -38,28 +38,28 @@ func (s server) asking(do func(*client.Client) error) error {
 	return do(c)
 }
 
-type webhookListCmd struct{ server }
+type webhookListCmd struct{ serverFlags }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookListCmd) Help() string { return "Examples:\n\n  unireel webhook list" }
 
-// Run lists them.
-func (c *webhookListCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run prints the list.
+func (c *webhookListCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		list, err := server.Webhooks(ctx)
 		if err != nil {
 			return err
 		}
 
 		if c.JSON {
-			return w.printJSON(list)
+			return env.printJSON(list)
 		}
 
-		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
+		table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "WEBHOOK\tURL\tEVENTS\tSTATE")
 
 		for _, h := range list {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", h.ID, h.URL, eventList(h.Events), hookState(h))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", h.ID, h.URL, eventList(h.Events), webhookStatus(h))
 		}
 
 		return table.Flush()
@@ -68,18 +68,18 @@ func (c *webhookListCmd) Run(ctx context.Context, w *World) error {
 
 func eventList(events []string) string {
 	if len(events) == 0 {
-		return "all"
+		return "all events"
 	}
 
 	return strings.Join(events, " ")
 }
 
-func hookState(h client.Webhook) string {
+func webhookStatus(h client.Webhook) string {
 	switch {
 	case !h.Enabled:
 		return "disabled"
-	case h.ParkedUntil > 0:
-		return fmt.Sprintf("failed %d times, parked until %s", h.Failures, clock(h.ParkedUntil))
+	case h.SuspendedUntil > 0:
+		return fmt.Sprintf("failed %d times, suspended until %s", h.Failures, formatTime(h.SuspendedUntil))
 	case h.Failures > 0:
 		return fmt.Sprintf("failed %d times", h.Failures)
 	}
@@ -88,50 +88,50 @@ func hookState(h client.Webhook) string {
 }
 
 type webhookAddCmd struct {
-	server
-	URL    string   `arg:"" name:"address" help:"Where events are POSTed: http or https, on the public internet."`
-	Events []string `name:"events" placeholder:"EVENT" help:"Only these: video.queued, video.in_progress, video.completed, video.failed, video.cancelled. Default: all."`
+	serverFlags
+	URL    string   `arg:"" name:"address" help:"The URL to which events are POSTed: http or https, on the public internet."`
+	Events []string `name:"events" placeholder:"EVENT" help:"Only these events: video.queued, video.in_progress, video.completed, video.failed, video.cancelled. Default: all."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookAddCmd) Help() string {
-	return "Deliveries are signed as Standard Webhooks say; its libraries, OpenAI's and the Go client verify them with the secret that is printed.\n\nExamples:\n\n  unireel webhook add https://example.com/hooks/unireel --events video.completed,video.failed"
+	return "Deliveries are signed according to Standard Webhooks. Its libraries, those of OpenAI and the Go client verify them with the printed secret.\n\nExamples:\n\n  unireel webhook add https://example.com/hooks/unireel --events video.completed,video.failed"
 }
 
-// Run adds it.
-func (c *webhookAddCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run adds the endpoint.
+func (c *webhookAddCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		h, err := server.AddWebhook(ctx, c.URL, c.Events...)
 		if err != nil {
 			return err
 		}
 
 		if c.JSON {
-			return w.printJSON(h)
+			return env.printJSON(h)
 		}
 
-		_, err = fmt.Fprintf(w.Out, "%s tells %s of %s\nSigning secret: %s\n", h.ID, h.URL, eventList(h.Events), h.Secret)
+		_, err = fmt.Fprintf(env.Out, "%s sends %s to %s\nSigning secret: %s\n", h.ID, eventList(h.Events), h.URL, h.Secret)
 
 		return err
 	})
 }
 
 type webhookChangeCmd struct {
-	server
-	hookID
-	To     string   `name:"to" placeholder:"URL" help:"Another address."`
-	Events []string `name:"events" placeholder:"EVENT" help:"Other events; \"all\" for all."`
-	Off    bool     `name:"off" xor:"on" help:"Send nothing there for now."`
-	On     bool     `name:"on" xor:"on" help:"Send there again, also what waited less than 24 hours."`
+	serverFlags
+	webhookArg
+	To     string   `name:"to" placeholder:"URL" help:"The new URL."`
+	Events []string `name:"events" placeholder:"EVENT" help:"The new events; \"all\" means all."`
+	Off    bool     `name:"off" xor:"on" help:"Stop sending to the endpoint."`
+	On     bool     `name:"on" xor:"on" help:"Send to the endpoint again, including events that have waited less than 24 hours."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookChangeCmd) Help() string {
 	return "Examples:\n\n  unireel webhook change hook_01KDVDNR20QDZS6SH4PY0G9QRQ --off\n\n  unireel webhook change hook_01KDVDNR20QDZS6SH4PY0G9QRQ --events all"
 }
 
-// Run changes it.
-func (c *webhookChangeCmd) Run(ctx context.Context, w *World) error {
+// Run changes the endpoint.
+func (c *webhookChangeCmd) Run(ctx context.Context, env *Env) error {
 	var change client.WebhookChange
 	if c.To != "" {
 		change.URL = &c.To
@@ -153,38 +153,38 @@ func (c *webhookChangeCmd) Run(ctx context.Context, w *World) error {
 		return usagef("say what to change: --to, --events, --on or --off")
 	}
 
-	return c.asking(func(server *client.Client) error {
+	return c.withClient(func(server *client.Client) error {
 		h, err := server.ChangeWebhook(ctx, c.ID, change)
 		if err != nil {
 			return err
 		}
 
 		if c.JSON {
-			return w.printJSON(h)
+			return env.printJSON(h)
 		}
 
-		_, err = fmt.Fprintf(w.Out, "%s tells %s of %s: %s\n", h.ID, h.URL, eventList(h.Events), hookState(h))
+		_, err = fmt.Fprintf(env.Out, "%s sends %s to %s: %s\n", h.ID, eventList(h.Events), h.URL, webhookStatus(h))
 
 		return err
 	})
 }
 
 type webhookRemoveCmd struct {
-	server
-	hookID
+	serverFlags
+	webhookArg
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookRemoveCmd) Help() string {
 	return "Examples:\n\n  unireel webhook remove hook_01KDVDNR20QDZS6SH4PY0G9QRQ"
 }
 
-// Run removes it.
-func (c *webhookRemoveCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run deletes the endpoint.
+func (c *webhookRemoveCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		err := server.DeleteWebhook(ctx, c.ID)
 		if err == nil {
-			_, err = fmt.Fprintf(w.Out, "%s is gone\n", c.ID)
+			_, err = fmt.Fprintf(env.Out, "%s is deleted\n", c.ID)
 		}
 
 		return err
@@ -192,20 +192,20 @@ func (c *webhookRemoveCmd) Run(ctx context.Context, w *World) error {
 }
 
 type webhookSecretCmd struct {
-	server
-	hookID
-	Rotate bool          `name:"rotate" help:"Make a new secret."`
-	Keep   time.Duration `name:"keep" default:"24h" placeholder:"TIME" help:"How long the old one signs too."`
+	serverFlags
+	webhookArg
+	Rotate bool          `name:"rotate" help:"Create a new secret."`
+	Keep   time.Duration `name:"keep" default:"24h" placeholder:"TIME" help:"How long the old secret also signs."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookSecretCmd) Help() string {
 	return "Examples:\n\n  unireel webhook secret default\n\n  unireel webhook secret hook_01KDVDNR20QDZS6SH4PY0G9QRQ --rotate --keep 1h"
 }
 
-// Run shows or rotates it.
-func (c *webhookSecretCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run prints or rotates the secret.
+func (c *webhookSecretCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		s, err := server.WebhookSecret(ctx, c.ID)
 		if err == nil && c.Rotate {
 			s, err = server.RotateWebhookSecret(ctx, c.ID, c.Keep)
@@ -216,65 +216,65 @@ func (c *webhookSecretCmd) Run(ctx context.Context, w *World) error {
 		}
 
 		if c.JSON {
-			return w.printJSON(s)
+			return env.printJSON(s)
 		}
 
-		if s.Earlier != "" {
-			fmt.Fprintf(w.Err, "The secret before signs too until %s.\n", clock(s.EarlierUntil))
+		if s.Previous != "" {
+			fmt.Fprintf(env.Err, "The previous secret also signs until %s.\n", formatTime(s.PreviousUntil))
 		}
 
-		_, err = fmt.Fprintln(w.Out, s.Secret)
+		_, err = fmt.Fprintln(env.Out, s.Secret)
 
 		return err
 	})
 }
 
 type webhookTestCmd struct {
-	server
-	hookID
+	serverFlags
+	webhookArg
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookTestCmd) Help() string {
 	return "Examples:\n\n  unireel webhook test hook_01KDVDNR20QDZS6SH4PY0G9QRQ"
 }
 
-// Run sends it.
-func (c *webhookTestCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run sends the test event.
+func (c *webhookTestCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		d, err := server.TestWebhook(ctx, c.ID)
-		return w.printDelivery(c.JSON, d, err)
+		return env.printDelivery(c.JSON, d, err)
 	})
 }
 
-func (w *World) printDelivery(asJSON bool, d client.Delivery, err error) error {
+func (env *Env) printDelivery(asJSON bool, d client.Delivery, err error) error {
 	switch {
 	case err != nil:
 		return err
 	case asJSON:
-		return w.printJSON(d)
+		return env.printJSON(d)
 	}
 
-	_, err = fmt.Fprintf(w.Out, "%s is on its way\n", d.ID)
+	_, err = fmt.Fprintf(env.Out, "%s is being delivered\n", d.ID)
 
 	return err
 }
 
 type webhookDeliveriesCmd struct {
-	server
-	hookID
-	Status string `name:"status" enum:"pending,delivered,failed," default:"" placeholder:"STATUS" help:"Only those: pending, delivered or failed."`
-	Limit  int    `name:"limit" default:"20" help:"At most so many, newest first."`
+	serverFlags
+	webhookArg
+	Status string `name:"status" enum:"pending,delivered,failed," default:"" placeholder:"STATUS" help:"Only deliveries with this status: pending, delivered or failed."`
+	Limit  int    `name:"limit" default:"20" help:"The number of deliveries, newest first."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookDeliveriesCmd) Help() string {
 	return "Examples:\n\n  unireel webhook deliveries default --status failed"
 }
 
-// Run lists them.
-func (c *webhookDeliveriesCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run prints the list.
+func (c *webhookDeliveriesCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		list := []client.Delivery{}
 
 		for d, err := range server.Deliveries(ctx, c.ID, c.Status) {
@@ -290,14 +290,14 @@ func (c *webhookDeliveriesCmd) Run(ctx context.Context, w *World) error {
 		}
 
 		if c.JSON {
-			return w.printJSON(list)
+			return env.printJSON(list)
 		}
 
-		table := tabwriter.NewWriter(w.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "EVENT\tTYPE\tSTATUS\tTRIES\tNEXT TRY\tANSWER\tERROR")
+		table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "EVENT\tTYPE\tSTATUS\tTRIES\tNEXT TRY\tRESPONSE\tERROR")
 
 		for _, d := range list {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", d.ID, d.Type, d.Status, d.Tries, clock(d.NextTryAt), d.Answer, d.Error)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", d.ID, d.Type, d.Status, d.Tries, formatTime(d.NextTryAt), d.ResponseStatus, d.Error)
 		}
 
 		return table.Flush()
@@ -305,20 +305,20 @@ func (c *webhookDeliveriesCmd) Run(ctx context.Context, w *World) error {
 }
 
 type webhookRedeliverCmd struct {
-	server
-	hookID
-	Event string `arg:"" help:"The event's id, from deliveries."`
+	serverFlags
+	webhookArg
+	Event string `arg:"" help:"The event's id, from \"unireel webhook deliveries\"."`
 }
 
-// Help teaches by examples.
+// Help returns examples.
 func (webhookRedeliverCmd) Help() string {
 	return "Examples:\n\n  unireel webhook redeliver default evt_01KDVDNR20QDZS6SH4PY0G9QRQ_completed"
 }
 
-// Run sends it again.
-func (c *webhookRedeliverCmd) Run(ctx context.Context, w *World) error {
-	return c.asking(func(server *client.Client) error {
+// Run sends the event again.
+func (c *webhookRedeliverCmd) Run(ctx context.Context, env *Env) error {
+	return c.withClient(func(server *client.Client) error {
 		d, err := server.Redeliver(ctx, c.ID, c.Event)
-		return w.printDelivery(c.JSON, d, err)
+		return env.printDelivery(c.JSON, d, err)
 	})
 }

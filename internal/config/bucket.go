@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Bucket is a bucket of an S3 store, and what every key in it begins with. The
-// zero Bucket is none.
+// Bucket is a bucket of an S3 store and the prefix of all keys in it. The zero Bucket
+// means that no bucket is configured.
 type Bucket struct {
 	Name   string
-	Prefix string // without slashes at its ends; may be ""
+	Prefix string // without leading or trailing slash; may be ""
 }
 
-// String writes s3://NAME[/PREFIX], or "" for none.
+// String returns s3://NAME[/PREFIX], or "" for the zero Bucket.
 func (b Bucket) String() string {
 	switch {
 	case b.Name == "":
@@ -27,7 +27,7 @@ func (b Bucket) String() string {
 	return "s3://" + b.Name + "/" + b.Prefix
 }
 
-// MarshalText is String.
+// MarshalText implements encoding.TextMarshaler.
 func (b Bucket) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
 var (
@@ -35,28 +35,28 @@ var (
 	bucketPrefix = regexp.MustCompile(`^([A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 )
 
-const bucketLike = "write it like s3://films or s3://films/unireel"
+const bucketExample = "write it like s3://videos or s3://videos/unireel"
 
-// UnmarshalText reads s3://NAME[/PREFIX] and nothing more: how the store is
-// reached are knobs of their own.
+// UnmarshalText parses s3://NAME[/PREFIX] and nothing more; other options say how to
+// reach the store.
 func (b *Bucket) UnmarshalText(text []byte) error {
-	whole := strings.TrimSpace(string(text))
-	if whole == "" {
+	address := strings.TrimSpace(string(text))
+	if address == "" {
 		*b = Bucket{}
 		return nil
 	}
-	// A text with an @ may be a secret, so it is not said again.
-	if strings.Contains(whole, "@") {
-		return errors.New("a bucket's address has no keys in it: give them by UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY, and " + bucketLike)
+	// A text with an @ may contain a secret, so the error does not repeat it.
+	if strings.Contains(address, "@") {
+		return errors.New("a bucket's address must not contain keys: set them with UNIREEL_S3_ACCESS_KEY and UNIREEL_S3_SECRET_KEY, and " + bucketExample)
 	}
 
-	rest, ok := strings.CutPrefix(whole, "s3://")
+	rest, ok := strings.CutPrefix(address, "s3://")
 	if !ok {
-		return fmt.Errorf("%q is not a bucket; %s", whole, bucketLike)
+		return fmt.Errorf("%q is not a bucket; %s", address, bucketExample)
 	}
 
-	if at := strings.IndexAny(rest, "?#"); at >= 0 {
-		return fmt.Errorf("%q is no part of a bucket's address; %s, with endpoint and region by --s3-endpoint and --s3-region", rest[at:], bucketLike)
+	if cut := strings.IndexAny(rest, "?#"); cut >= 0 {
+		return fmt.Errorf("%q is not part of a bucket's address; %s, and set endpoint and region with --s3-endpoint and --s3-region", rest[cut:], bucketExample)
 	}
 
 	name, prefix, _ := strings.Cut(rest, "/")
@@ -64,9 +64,9 @@ func (b *Bucket) UnmarshalText(text []byte) error {
 	prefix = strings.TrimSuffix(prefix, "/")
 	switch {
 	case !bucketName.MatchString(name) || strings.Contains(name, ".."):
-		return fmt.Errorf("%q is not a bucket's name (3 to 63 of a-z, 0-9, - and .); %s, with the endpoint by --s3-endpoint", name, bucketLike)
+		return fmt.Errorf("%q is not a bucket's name (3 to 63 of a-z, 0-9, - and .); %s, and set the endpoint with --s3-endpoint", name, bucketExample)
 	case prefix != "" && (!bucketPrefix.MatchString(prefix) || len(prefix) > 200):
-		return fmt.Errorf("%q is not a prefix (parts of A-Z, a-z, 0-9, -, _ and . between slashes); %s", prefix, bucketLike)
+		return fmt.Errorf("%q is not a prefix (parts of A-Z, a-z, 0-9, -, _ and . between slashes); %s", prefix, bucketExample)
 	}
 
 	*b = Bucket{Name: name, Prefix: prefix}
@@ -77,33 +77,33 @@ func (b *Bucket) UnmarshalText(text []byte) error {
 func (c *Config) checkBlobs() error {
 	if c.S3.Endpoint != "" {
 		u, err := url.Parse(c.S3.Endpoint)
-		if err != nil || !plainURL(c.S3.Endpoint) || u.User != nil || strings.Trim(u.Path, "/") != "" {
-			return wrong("s3_endpoint", "it is not http(s)://HOST[:PORT]; write it like https://minio.example.com:9000, with the bucket in --blob")
+		if err != nil || !isHTTPURL(c.S3.Endpoint) || u.User != nil || strings.Trim(u.Path, "/") != "" {
+			return invalid("s3_endpoint", "it is not http(s)://HOST[:PORT]; write it like https://minio.example.com:9000, and set the bucket with --blob")
 		}
 	}
 
 	if c.Blob == (Bucket{}) {
-		const alone = "is set, but no bucket is: name it by --blob s3://BUCKET (UNIREEL_BLOB), or leave this out"
+		const needsBucket = "is set, but no bucket is: set --blob s3://BUCKET (UNIREEL_BLOB), or remove this option"
 
 		switch {
 		case c.S3.Endpoint != "":
-			return wrong("s3_endpoint", alone)
+			return invalid("s3_endpoint", needsBucket)
 		case c.S3.Presign:
-			return wrong("s3_presign", alone)
+			return invalid("s3_presign", needsBucket)
 		}
 
 		return nil
 	}
 
-	for _, knob := range []struct {
+	for _, option := range []struct {
 		name, env string
 		set       bool
 	}{
 		{"s3_access_key", "UNIREEL_S3_ACCESS_KEY or AWS_ACCESS_KEY_ID", c.S3.AccessKey != ""},
 		{"s3_secret_key", "UNIREEL_S3_SECRET_KEY or AWS_SECRET_ACCESS_KEY", c.S3.SecretKey.Set()},
 	} {
-		if !knob.set {
-			return wrong(knob.name, "is missing: blobs are to be kept in %s; set %s", c.Blob, knob.env)
+		if !option.set {
+			return invalid(option.name, "is missing: blobs are stored in %s; set %s", c.Blob, option.env)
 		}
 	}
 

@@ -8,9 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestABucketInEveryPlace(t *testing.T) {
-	folder := nowhere(t)
-	write(t, filepath.Join(folder, "unireel.yaml"), "blob: s3://films/a/b/\ns3: {endpoint: \"http://127.0.0.1:9000\", region: eu-north-1, access_key: of-the-file, presign: true, addressing: path}\n")
+func TestBucketFromFileAndEnvironment(t *testing.T) {
+	folder := isolateEnv(t)
+	writeFile(t, filepath.Join(folder, "unireel.yaml"), "blob: s3://videos/a/b/\ns3: {endpoint: \"http://127.0.0.1:9000\", region: eu-north-1, access_key: of-the-file, presign: true, addressing: path}\n")
 	t.Setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "sk-hidden-0123")
 
@@ -24,7 +24,7 @@ func TestABucketInEveryPlace(t *testing.T) {
 		t.Error(diff)
 	}
 
-	if c.Blob != (Bucket{Name: "films", Prefix: "a/b"}) || c.Blob.String() != "s3://films/a/b" {
+	if c.Blob != (Bucket{Name: "videos", Prefix: "a/b"}) || c.Blob.String() != "s3://videos/a/b" {
 		t.Errorf("the bucket is %+v", c.Blob)
 	}
 
@@ -36,35 +36,35 @@ func TestABucketInEveryPlace(t *testing.T) {
 	}
 }
 
-func TestAWrongBucketSaysHowToWriteIt(t *testing.T) {
+func TestInvalidBucketErrorShowsFormat(t *testing.T) {
 	const keys = "s3: {access_key: a, secret_key: sk-hidden-0123}\n"
 	for _, c := range []struct{ text, want string }{
-		{"blob: films\n", `"films" is not a bucket; write it like s3://films`},
+		{"blob: videos\n", `"videos" is not a bucket; write it like s3://videos`},
 		{"blob: file:///srv/films\n", "is not a bucket"},
 		{"blob: https://minio.example.com/films\n", "is not a bucket"},
 		{"blob: s3://\n", "is not a bucket's name"},
 		{"blob: s3://Films\n", "is not a bucket's name"},
 		{"blob: s3://a..b\n", "is not a bucket's name"},
-		{"blob: s3://minio:9000/films\n", "with the endpoint by --s3-endpoint"},
-		{"blob: s3://key:sk-hidden-0123@films\n", "UNIREEL_S3_SECRET_KEY"},
-		{"blob: s3://films?region=eu-west-1\n", `"?region=eu-west-1" is no part`},
-		{"blob: s3://films/a//b\n", "is not a prefix"},
-		{"blob: s3://films/../b\n", "is not a prefix"},
-		{"blob: \"s3://films/a b\"\n", "is not a prefix"},
-		{"blob: s3://films\n", "s3_access_key: is missing"},
-		{"blob: s3://films\ns3: {access_key: a}\n", "s3_secret_key: is missing"},
+		{"blob: s3://minio:9000/films\n", "set the endpoint with --s3-endpoint"},
+		{"blob: s3://key:sk-hidden-0123@videos\n", "UNIREEL_S3_SECRET_KEY"},
+		{"blob: s3://videos?region=eu-west-1\n", `"?region=eu-west-1" is not part`},
+		{"blob: s3://videos/a//b\n", "is not a prefix"},
+		{"blob: s3://videos/../b\n", "is not a prefix"},
+		{"blob: \"s3://videos/a b\"\n", "is not a prefix"},
+		{"blob: s3://videos\n", "s3_access_key: is missing"},
+		{"blob: s3://videos\ns3: {access_key: a}\n", "s3_secret_key: is missing"},
 		{"s3: {endpoint: \"http://127.0.0.1:9000\"}\n", "s3_endpoint: is set, but no bucket is"},
 		{"s3: {presign: true}\n", "s3_presign: is set, but no bucket is"},
 		{"s3: {endpoint: \"minio:9000\"}\n", "s3_endpoint: it is not http(s)://HOST[:PORT]"},
 		{"s3: {endpoint: \"http://minio:9000/films\"}\n", "s3_endpoint:"},
 		{"s3: {endpoint: \"http://key:sk-hidden-0123@minio:9000\"}\n", "s3_endpoint:"},
-		{"blob: s3://films\ns3: {adressin: path}\n", "did you mean addressing?"},
+		{"blob: s3://videos\ns3: {adressin: path}\n", "did you mean addressing?"},
 		{"s3: {addressing: both}\n", "--s3-addressing must be one of"},
-		{"blob: s3://films\n" + keys, ""},
+		{"blob: s3://videos\n" + keys, ""},
 		{"blob: \"\"\n" + keys, ""},
 	} {
-		folder := nowhere(t)
-		write(t, filepath.Join(folder, "unireel.yaml"), c.text)
+		folder := isolateEnv(t)
+		writeFile(t, filepath.Join(folder, "unireel.yaml"), c.text)
 
 		_, err := Load()
 		switch {
@@ -79,7 +79,7 @@ func TestAWrongBucketSaysHowToWriteIt(t *testing.T) {
 }
 
 func FuzzBucket(f *testing.F) {
-	for _, text := range []string{"s3://films", "s3://films/a/b/", "s3://a/../b", "s3://k:s@x"} {
+	for _, text := range []string{"s3://videos", "s3://videos/a/b/", "s3://a/../b", "s3://k:s@x"} {
 		f.Add(text)
 	}
 

@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// nowhere takes the machine's own configuration out of the test.
-func nowhere(t *testing.T) string {
+// isolateEnv hides the host's own configuration from the test.
+func isolateEnv(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	t.Chdir(folder)
@@ -38,7 +38,7 @@ func nowhere(t *testing.T) string {
 	return folder
 }
 
-func write(t *testing.T, path, text string) {
+func writeFile(t *testing.T, path, text string) {
 	t.Helper()
 
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -51,7 +51,7 @@ func write(t *testing.T, path, text string) {
 }
 
 func TestDefaultsAreValid(t *testing.T) {
-	folder := nowhere(t)
+	folder := isolateEnv(t)
 
 	c, err := Load()
 	if err != nil {
@@ -70,12 +70,12 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
-func TestFlagsStandAboveEnvironmentAboveFile(t *testing.T) {
-	folder := nowhere(t)
-	write(t, filepath.Join(folder, "unireel.yaml"), "addr: 1.1.1.1:1\nretention: 1h\nin_progress: 7\nmetrics: false\n")
+func TestPrecedenceFlagsEnvironmentFile(t *testing.T) {
+	folder := isolateEnv(t)
+	writeFile(t, filepath.Join(folder, "unireel.yaml"), "addr: 1.1.1.1:1\nretention: 1h\nin_progress: 7\nmetrics: false\n")
 	t.Setenv("UNIREEL_ADDR", "2.2.2.2:2")
 	t.Setenv("UNIREEL_RETENTION", "2h")
-	t.Setenv("UNIREEL_MARKUP", "") // set to nothing is not set
+	t.Setenv("UNIREEL_MARKUP", "") // an empty value counts as not set
 
 	c, err := Load("--addr=3.3.3.3:3")
 	if err != nil {
@@ -88,49 +88,49 @@ func TestFlagsStandAboveEnvironmentAboveFile(t *testing.T) {
 	}
 }
 
-func TestTheFirstFileIsRead(t *testing.T) {
-	folder := nowhere(t)
-	write(t, filepath.Join(folder, "data", "unireel.yaml"), "addr: :1\n")
+func TestFirstExistingFileIsRead(t *testing.T) {
+	folder := isolateEnv(t)
+	writeFile(t, filepath.Join(folder, "data", "unireel.yaml"), "addr: :1\n")
 
 	c, err := Load("--data=" + filepath.Join(folder, "data"))
 	if err != nil || c.Addr != ":1" {
 		t.Fatalf("the data folder's file: %q, %v", c.Addr, err)
 	}
 
-	write(t, filepath.Join(folder, "unireel.yaml"), "addr: :2\n")
+	writeFile(t, filepath.Join(folder, "unireel.yaml"), "addr: :2\n")
 
 	if c, err = Load("--data=" + filepath.Join(folder, "data")); err != nil || c.Addr != ":2" {
 		t.Fatalf("./unireel.yaml: %q, %v", c.Addr, err)
 	}
 
-	write(t, filepath.Join(folder, "other.yaml"), "addr: :3\n")
+	writeFile(t, filepath.Join(folder, "other.yaml"), "addr: :3\n")
 
 	if c, err = Load("--config=other.yaml"); err != nil || c.Addr != ":3" {
 		t.Fatalf("--config: %q, %v", c.Addr, err)
 	}
 
 	if _, err = Load("--config=missing.yaml"); err == nil {
-		t.Fatal("a named file that is missing passes")
+		t.Fatal("an explicitly named file that is missing is no error")
 	}
 }
 
-func TestPlainLooksAtNothing(t *testing.T) {
-	folder := nowhere(t)
-	write(t, filepath.Join(folder, "unireel.yaml"), "addr: :1\n")
+func TestLoadFlagsOnlyIgnoresEnvironmentAndFiles(t *testing.T) {
+	folder := isolateEnv(t)
+	writeFile(t, filepath.Join(folder, "unireel.yaml"), "addr: :1\n")
 	t.Setenv("DASHSCOPE_API_KEY", "sk-real-money")
 	t.Setenv("UNIREEL_RETENTION", "2h")
 
-	c, err := Plain("--data=" + folder)
+	c, err := LoadFlagsOnly("--data=" + folder)
 	if err != nil || len(c.Upstreams) > 0 || c.Addr != "127.0.0.1:8080" || c.Retention != 720*time.Hour || c.File != "" {
 		t.Fatalf("%+v, %v", c, err)
 	}
 }
 
-func TestTheFileFillsEveryShape(t *testing.T) {
-	folder := nowhere(t)
+func TestFileSetsEveryKindOfValue(t *testing.T) {
+	folder := isolateEnv(t)
 	t.Setenv("SOME_KEY", "sk-env-1234567890")
-	write(t, filepath.Join(folder, "key"), "sk-file-1234567890\n")
-	write(t, filepath.Join(folder, "unireel.yaml"), `
+	writeFile(t, filepath.Join(folder, "key"), "sk-file-1234567890\n")
+	writeFile(t, filepath.Join(folder, "unireel.yaml"), `
 fetch_allow: [10.0.0.8, "192.168.7.9/24:9000"]
 fetch_map: {"https://example.com/": ./samples}
 cors_origins: https://a.example
@@ -141,7 +141,7 @@ dashscope:
 upstreams:
   - {name: one, provider: dashscope, api_key_env: SOME_KEY, workspace: ws1, limits: {in_progress: 9}}
   - {name: two, provider: dashscope, api_key_file: key, base_url: "http://127.0.0.1:9/api/v1/", models: [m]}
-  - {name: gpu, provider: openai, base_url: "http://10.0.0.8:8000", order: 2, weight: 3, routes: [{models: [wan2.6-video-720p], as: Wan-AI/T2V, seconds: [5], images: 0, lacks: [multi]}]}
+  - {name: gpu, provider: openai, base_url: "http://10.0.0.8:8000", order: 2, weight: 3, routes: [{models: [wan2.6-video-720p], supplier_model: Wan-AI/T2V, seconds: [5], images: 0, unsupported: [multi]}]}
 `)
 
 	c, err := Load()
@@ -156,19 +156,19 @@ upstreams:
 	want := []Upstream{
 		{
 			Name: "one", Provider: "dashscope", BaseURL: "https://ws1.ap-southeast-1.maas.aliyuncs.com", APIKey: NewSecret("sk-env-1234567890"), KeyEnv: "SOME_KEY",
-			Settings: map[string]string{"workspace": "ws1"}, Limits: Limits{5, 9, 20}, Order: 1, Weight: 1, Where: "unireel.yaml:10",
+			Settings: map[string]string{"workspace": "ws1"}, Limits: Limits{5, 9, 20}, Order: 1, Weight: 1, Source: "unireel.yaml:10",
 		},
 		{
 			Name: "two", Provider: "dashscope", BaseURL: "http://127.0.0.1:9", APIKey: NewSecret("sk-file-1234567890"),
-			Settings: map[string]string{}, Models: []string{"m"}, Limits: Limits{5, 5, 20}, Order: 1, Weight: 1, Where: "unireel.yaml:11",
+			Settings: map[string]string{}, Models: []string{"m"}, Limits: Limits{5, 5, 20}, Order: 1, Weight: 1, Source: "unireel.yaml:11",
 		},
 		{
-			Name: "gpu", Provider: "openai", BaseURL: "http://10.0.0.8:8000", Settings: map[string]string{}, Limits: Limits{5, 5, 20}, Order: 2, Weight: 3, Where: "unireel.yaml:12",
-			Routes: []Route{{Models: []string{"wan2.6-video-720p"}, As: "Wan-AI/T2V", Seconds: []int{5}, Images: new(int), Lacks: []string{"multi"}}},
+			Name: "gpu", Provider: "openai", BaseURL: "http://10.0.0.8:8000", Settings: map[string]string{}, Limits: Limits{5, 5, 20}, Order: 2, Weight: 3, Source: "unireel.yaml:12",
+			Routes: []Route{{Models: []string{"wan2.6-video-720p"}, SupplierModel: "Wan-AI/T2V", Seconds: []int{5}, Images: new(int), Unsupported: []string{"multi"}}},
 		},
 		{
 			Name: "dashscope", Provider: "dashscope", BaseURL: "https://dashscope.aliyuncs.com", APIKey: NewSecret("sk-section-123"),
-			Region: "cn-beijing", Settings: map[string]string{}, Limits: Limits{5, 5, 20}, Order: 1, Weight: 1, Where: "DASHSCOPE_API_KEY",
+			Region: "cn-beijing", Settings: map[string]string{}, Limits: Limits{5, 5, 20}, Order: 1, Weight: 1, Source: "DASHSCOPE_API_KEY",
 		},
 	}
 	if diff := cmp.Diff(want, c.Upstreams); diff != "" {
@@ -176,14 +176,14 @@ upstreams:
 	}
 }
 
-func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
+func TestErrorsNamePlaceAndFix(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"adr: :1\n", "unireel.yaml:1: unknown key adr; did you mean addr?"},
 		{"\ndashscope:\n  api_kye: x\n", "unireel.yaml:3: unknown key api_kye; did you mean api_key?"},
 		{"upstreams:\n  - nam: x\n", "unireel.yaml:2: unknown key nam; did you mean name?"},
 		{"upstreams:\n  - name: x\n    limits: {in_progres: 1}\n", "unireel.yaml:3: unknown key in_progres; did you mean in_progress?"},
-		{"addr: :1\naddr: :2\n", "unireel.yaml:2: addr stands twice"},
-		{"dashscope_region: a\ndashscope: {region: b}\n", "region stands in line 1 already"},
+		{"addr: :1\naddr: :2\n", "unireel.yaml:2: addr is set twice"},
+		{"dashscope_region: a\ndashscope: {region: b}\n", "region is already set in line 1"},
 		{"in_progress: many\n", "unireel.yaml:1: --in-progress"},
 		{"config: x\n", ""},
 		{"addr: nonsense\n", `addr: "nonsense" is not HOST:PORT`},
@@ -198,12 +198,12 @@ func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
 		{"public_url: example.com\n", "public_url:"},
 		{"log_level: loud\n", "--log-level must be one of"},
 		{"fetch_allow: everything\n", "is not a network"},
-		{"fetch_map: nothing\n", "is not a map"},
+		{"fetch_map: nothing\n", "is not a mapping"},
 		{"max_upload: 0\n", "max_upload:"},
 		{"upstreams: {a: b}\n", "upstreams is a list"},
 		{"upstreams:\n  - {name: a, provider: dashscope}\n", "unireel.yaml:2: upstream a: has no key"},
-		{"upstreams:\n  - {name: A, provider: fal}\n", "unireel.yaml:2: upstream A: the name must be"},
-		{"upstreams:\n  - {name: a, provider: fal}\n  - {name: a, provider: fal}\n", "unireel.yaml:3: upstream a: stands twice"},
+		{"upstreams:\n  - {name: A, provider: fal}\n", "unireel.yaml:2: upstream A: the name must consist"},
+		{"upstreams:\n  - {name: a, provider: fal}\n  - {name: a, provider: fal}\n", "unireel.yaml:3: upstream a: exists twice"},
 		{"upstreams:\n  - name: a\n    routes:\n      - {model: b}\n", "unireel.yaml:4: unknown key model; did you mean models?"},
 		{"upstreams:\n  - name: a\n    routes: b\n", "unireel.yaml:3: routes is a list"},
 		{"upstreams:\n  - {name: a, provider: fal, weight: -1}\n", "weight must be 1 to 1000"},
@@ -214,10 +214,10 @@ func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
 		{"upstreams:\n  - {name: a, provider: dashscope, api_key: [sk-hidden-0123]}\n", "upstream:"},
 		{"dashscope: {region: eu-central-1, api_key: sk-hidden-0123}\n", "needs the workspace id"},
 		{"- a\n", "want keys and values"},
-		{"addr: &a :1\npublic_url: *a\n", "aliases are not taken"},
+		{"addr: &a :1\npublic_url: *a\n", "aliases are not supported"},
 	} {
-		folder := nowhere(t)
-		write(t, filepath.Join(folder, "unireel.yaml"), c.text)
+		folder := isolateEnv(t)
+		writeFile(t, filepath.Join(folder, "unireel.yaml"), c.text)
 
 		_, err := Load()
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -234,17 +234,17 @@ func TestEveryMistakeSaysWhereAndHow(t *testing.T) {
 	}
 }
 
-func TestADataFoldersFileMayNotMoveIt(t *testing.T) {
-	folder := nowhere(t)
-	write(t, filepath.Join(folder, "data", "unireel.yaml"), "data: /elsewhere\n")
+func TestDataFolderFileCannotSetData(t *testing.T) {
+	folder := isolateEnv(t)
+	writeFile(t, filepath.Join(folder, "data", "unireel.yaml"), "data: /elsewhere\n")
 
 	if _, err := Load("--data=" + filepath.Join(folder, "data")); err == nil || !strings.Contains(err.Error(), "--data") {
 		t.Fatalf("got %v", err)
 	}
 }
 
-func TestSecretsAreNeverSeen(t *testing.T) {
-	nowhere(t)
+func TestSecretsAreRedacted(t *testing.T) {
+	isolateEnv(t)
 
 	const secret = "sk-very-secret-value"
 	t.Setenv("UNIREEL_BOOTSTRAP_KEY", secret)
@@ -256,7 +256,7 @@ func TestSecretsAreNeverSeen(t *testing.T) {
 	}
 
 	if c.BootstrapKey.Reveal() != secret || c.Upstreams[0].APIKey.Reveal() != secret {
-		t.Fatal("the secret did not arrive")
+		t.Fatal("the secret was lost")
 	}
 
 	var out bytes.Buffer
@@ -277,19 +277,19 @@ func TestSecretsAreNeverSeen(t *testing.T) {
 
 	fmt.Fprint(&out, fmt.Sprint(json.Marshal(Profile{Key: c.BootstrapKey})))
 
-	asNumbers := fmt.Sprintf("%d", []byte(secret)) // as %v shows bytes
+	asNumbers := fmt.Sprintf("%d", []byte(secret)) // as %v formats bytes
 	for _, trace := range []string{secret, fmt.Sprintf("%x", secret), asNumbers} {
 		if strings.Contains(out.String(), trace) {
-			t.Fatalf("the secret is seen as %s", trace)
+			t.Fatalf("the output shows the secret as %s", trace)
 		}
 	}
 }
 
-func TestProfileComesBackAndIsPrivate(t *testing.T) {
+func TestProfileRoundTripAndMode(t *testing.T) {
 	folder := t.TempDir()
 
 	want := Profile{URL: "http://127.0.0.1:8080", Key: NewSecret("sk-ur-1"), Data: folder}
-	for range 2 { // the second start writes over the first
+	for range 2 { // the second start overwrites the first profile
 		if err := WriteProfile(folder, want); err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +314,7 @@ func TestProfileComesBackAndIsPrivate(t *testing.T) {
 	}
 }
 
-func TestBytesReadWhatTheyWrite(t *testing.T) {
+func TestBytesRoundTrip(t *testing.T) {
 	for text, want := range map[string]Bytes{"512MiB": 512 << 20, "2GB": 2e9, "1048577": 1048577, "0B": 0, "7 kB": 7000} {
 		var b, again Bytes
 		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
@@ -328,7 +328,7 @@ func TestBytesReadWhatTheyWrite(t *testing.T) {
 
 	for _, text := range []string{"", "many", "-1", "99999999999GiB", "1.5GB"} {
 		if err := new(Bytes).UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q passes", text)
+			t.Errorf("%q was accepted", text)
 		}
 	}
 }
@@ -341,7 +341,7 @@ func TestDocumentIsUpToDate(t *testing.T) {
 
 	path := filepath.Join("..", "..", "docs", "config.md")
 	if *update {
-		write(t, path, got)
+		writeFile(t, path, got)
 	}
 
 	want, err := os.ReadFile(path)
@@ -359,7 +359,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("fetch_map: {a: b}\nfetch_allow: [1.2.3.4/8:9]\n"))
 	f.Add([]byte("a: &a [*a]\n"))
 
-	list, err := knobs()
+	list, err := allOptions()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -367,12 +367,12 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		read, err := parseFile("fuzz.yaml", text, list)
 		if err == nil && read == nil {
-			t.Fatal("neither a file nor an error")
+			t.Fatal("parseFile returned neither a file nor an error")
 		}
 
 		if err == nil {
-			for _, knob := range list {
-				_, _ = read.Resolve(nil, nil, knob)
+			for _, option := range list {
+				_, _ = read.Resolve(nil, nil, option)
 			}
 		}
 	})
@@ -387,8 +387,8 @@ func FuzzProfile(f *testing.F) {
 	})
 }
 
-// What is added while the server runs is read as an entry of the file's list is.
-func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
+// An upstream that is added while the server runs is parsed like an entry of the file.
+func TestParseUpstreamMatchesFile(t *testing.T) {
 	t.Setenv("SOME_KEY", "sk-env-1234567890")
 
 	c := Config{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20}
@@ -396,7 +396,7 @@ func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
 
 	want := Upstream{
 		Name: "wave", Provider: "wavespeed", APIKey: NewSecret("sk-env-1234567890"), KeyEnv: "SOME_KEY", Settings: map[string]string{},
-		Limits: Limits{5, 9, 20}, Order: 2, Weight: 1, Where: "upstream add",
+		Limits: Limits{5, 9, 20}, Order: 2, Weight: 1, Source: "upstream add",
 	}
 	if diff := cmp.Diff(want, u); err != nil || diff != "" {
 		t.Fatal(err, diff)
@@ -407,7 +407,7 @@ func TestAnUpstreamAloneIsReadLikeTheFiles(t *testing.T) {
 		"[]":                                 "want keys and values",
 		`{"name":"x","api_key":"sk-hidden"}`: "has no provider",
 		`{"name":"x","provide":"fal"}`:       "unknown key provide; did you mean provider?",
-		`{"name":"x/y","provider":"fal"}`:    "the name must be",
+		`{"name":"x/y","provider":"fal"}`:    "the name must consist",
 		`{"name":"x","provider":"fal","api_key_env":"NOT_SET_AT_ALL"}`: "NOT_SET_AT_ALL, which is not set",
 	} {
 		if _, err := c.ParseUpstream([]byte(text), "upstream add"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sk-hidden") {

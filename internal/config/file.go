@@ -14,49 +14,49 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile is how many bytes of a configuration file are read.
-const maxFile = 1 << 20
+// maxFileBytes is how many bytes of a configuration file are read.
+const maxFileBytes = 1 << 20
 
-// upstreamsKey is the one key of the file that is no flag.
+// upstreamsKey is the only key of the file that is not a flag.
 const upstreamsKey = "upstreams"
 
-// file is a configuration file that was read: the values of knobs by flag name,
+// file is a parsed configuration file: the values of options by the name of their flag,
 // each with its line, and the upstreams.
 type file struct {
 	path      string
-	values    map[string]value
+	values    map[string]fileValue
 	upstreams []Upstream
 }
 
-type value struct {
+type fileValue struct {
 	line int
 	raw  any // a string, or a []any of strings
 }
 
-// readFile reads the file at path.
-func readFile(path string, knobs []*kong.Flag) (*file, error) {
+// readFile reads and parses the file at path.
+func readFile(path string, options []*kong.Flag) (*file, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	defer f.Close()
 
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("config: read %s: %w", path, err)
 	}
 
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("config: %s is larger than %d bytes", path, maxFile)
+	if len(text) > maxFileBytes {
+		return nil, fmt.Errorf("config: %s is larger than %d bytes", path, maxFileBytes)
 	}
 
-	return parseFile(path, text, knobs)
+	return parseFile(path, text, options)
 }
 
-// parseFile reads a file's text. Every mistake names the file, the line and the
-// key; what an unknown key may have meant is suggested.
-func parseFile(path string, text []byte, knobs []*kong.Flag) (*file, error) {
-	parsed := &file{path: path, values: map[string]value{}}
+// parseFile parses a file's text. Errors name the file, the line and the key; for an
+// unknown key they suggest the most similar one.
+func parseFile(path string, text []byte, options []*kong.Flag) (*file, error) {
+	parsed := &file{path: path, values: map[string]fileValue{}}
 
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
@@ -68,19 +68,20 @@ func parseFile(path string, text []byte, knobs []*kong.Flag) (*file, error) {
 	}
 
 	names := map[string]*kong.Flag{}
-	for _, knob := range knobs {
-		names[knob.Name] = knob
+	for _, option := range options {
+		names[option.Name] = option
 	}
 
-	if err := parsed.take("", document.Content[0], names); err != nil {
+	if err := parsed.readMapping("", document.Content[0], names); err != nil {
 		return nil, err
 	}
 
 	return parsed, nil
 }
 
-// take reads one mapping; prefix is the section it stands in, "dashscope-".
-func (f *file) take(prefix string, node *yaml.Node, knobs map[string]*kong.Flag) error {
+// readMapping reads one mapping. prefix is the section that contains it, such as
+// "dashscope-", or "" at the top level.
+func (f *file) readMapping(prefix string, node *yaml.Node, options map[string]*kong.Flag) error {
 	pairs, err := f.pairs(node)
 	if err != nil {
 		return err
@@ -89,38 +90,38 @@ func (f *file) take(prefix string, node *yaml.Node, knobs map[string]*kong.Flag)
 	for _, pair := range pairs {
 		name := prefix + strings.ReplaceAll(pair.key, "_", "-")
 
-		_, known := knobs[name]
+		_, known := options[name]
 		switch {
 		case name == upstreamsKey:
-			if f.upstreams, err = f.takeUpstreams(pair.node); err != nil {
+			if f.upstreams, err = f.readUpstreams(pair.node); err != nil {
 				return err
 			}
 		case known:
-			raw, err := f.plain(pair)
+			raw, err := f.flagValue(pair)
 			if err != nil {
 				return err
 			}
 
-			if before, twice := f.values[name]; twice {
-				return fmt.Errorf("config: %s:%d: %s stands in line %d already", f.path, pair.line, pair.key, before.line)
+			if earlier, duplicate := f.values[name]; duplicate {
+				return fmt.Errorf("config: %s:%d: %s is already set in line %d", f.path, pair.line, pair.key, earlier.line)
 			}
 
-			f.values[name] = value{line: pair.line, raw: raw}
-		case prefix == "" && pair.node.Kind == yaml.MappingNode && isSection(name, knobs):
-			if err := f.take(name+"-", pair.node, knobs); err != nil {
+			f.values[name] = fileValue{line: pair.line, raw: raw}
+		case prefix == "" && pair.node.Kind == yaml.MappingNode && isSection(name, options):
+			if err := f.readMapping(name+"-", pair.node, options); err != nil {
 				return err
 			}
 		default:
-			return f.unknown(pair, prefix, knobs)
+			return f.unknownOption(pair, prefix, options)
 		}
 	}
 
 	return nil
 }
 
-func isSection(name string, knobs map[string]*kong.Flag) bool {
-	for knob := range knobs {
-		if strings.HasPrefix(knob, name+"-") {
+func isSection(name string, options map[string]*kong.Flag) bool {
+	for option := range options {
+		if strings.HasPrefix(option, name+"-") {
 			return true
 		}
 	}
@@ -128,11 +129,11 @@ func isSection(name string, knobs map[string]*kong.Flag) bool {
 	return false
 }
 
-func (f *file) unknown(p pair, prefix string, knobs map[string]*kong.Flag) error {
+func (f *file) unknownOption(p keyNode, prefix string, options map[string]*kong.Flag) error {
 	names := []string{upstreamsKey}
 
-	for knob := range knobs {
-		if rest, ok := strings.CutPrefix(knob, prefix); ok && knob != "config" {
+	for option := range options {
+		if rest, ok := strings.CutPrefix(option, prefix); ok && option != "config" {
 			names = append(names, strings.ReplaceAll(rest, "-", "_"))
 		}
 	}
@@ -140,24 +141,24 @@ func (f *file) unknown(p pair, prefix string, knobs map[string]*kong.Flag) error
 	return unknownKey(f.path, p, names)
 }
 
-func unknownKey(path string, p pair, names []string) error {
-	return fmt.Errorf("config: %s:%d: unknown key %s; did you mean %s?", path, p.line, p.key, nearest(p.key, names))
+func unknownKey(path string, p keyNode, names []string) error {
+	return fmt.Errorf("config: %s:%d: unknown key %s; did you mean %s?", path, p.line, p.key, closestName(p.key, names))
 }
 
-// pair is one key of a mapping.
-type pair struct {
+// keyNode is one key of a mapping, with its value.
+type keyNode struct {
 	key  string
 	line int
 	node *yaml.Node
 }
 
-// pairs lists a mapping's keys in order; a key twice is an error.
-func (f *file) pairs(node *yaml.Node) ([]pair, error) {
+// pairs returns a mapping's keys in order. A key that occurs twice is an error.
+func (f *file) pairs(node *yaml.Node) ([]keyNode, error) {
 	if node.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("config: %s:%d: want keys and values, such as \"addr: 127.0.0.1:8080\"", f.path, node.Line)
 	}
 
-	var list []pair
+	var list []keyNode
 
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := node.Content[i]
@@ -165,19 +166,19 @@ func (f *file) pairs(node *yaml.Node) ([]pair, error) {
 			return nil, fmt.Errorf("config: %s:%d: a key must be a plain word", f.path, key.Line)
 		}
 
-		if slices.ContainsFunc(list, func(p pair) bool { return p.key == key.Value }) {
-			return nil, fmt.Errorf("config: %s:%d: %s stands twice", f.path, key.Line, key.Value)
+		if slices.ContainsFunc(list, func(p keyNode) bool { return p.key == key.Value }) {
+			return nil, fmt.Errorf("config: %s:%d: %s is set twice", f.path, key.Line, key.Value)
 		}
 
-		list = append(list, pair{key: key.Value, line: key.Line, node: node.Content[i+1]})
+		list = append(list, keyNode{key: key.Value, line: key.Line, node: node.Content[i+1]})
 	}
 
 	return list, nil
 }
 
-// plain turns a value into what a flag takes: a string, or a list of them. A
-// mapping under a list knob is a list of key=value.
-func (f *file) plain(p pair) (any, error) {
+// flagValue converts a value to what a flag accepts: a string or a list of strings. A
+// mapping becomes a list of KEY=VALUE.
+func (f *file) flagValue(p keyNode) (any, error) {
 	switch p.node.Kind {
 	case yaml.ScalarNode:
 		return p.node.Value, nil
@@ -207,20 +208,22 @@ func (f *file) plain(p pair) (any, error) {
 		return list, nil
 	}
 
-	return nil, fmt.Errorf("config: %s:%d: %s takes a plain value or a list; aliases are not taken", f.path, p.line, p.key)
+	return nil, fmt.Errorf("config: %s:%d: %s takes a plain value or a list; aliases are not supported", f.path, p.line, p.key)
 }
 
-// Validate is for kong; a file is validated while it is read.
+// Validate implements kong.Resolver. A file is validated while it is read.
 func (f *file) Validate(*kong.Application) error { return nil }
 
-// Resolve gives kong the file's value of a flag that neither the command line
-// nor the environment set.
+// Resolve implements kong.Resolver. It returns the file's value of a flag, which kong
+// uses if the command line does not set the flag. The environment overrides the file, so
+// a flag that is set there has no value here.
 func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	found, ok := f.values[flag.Name]
-	if !ok || slices.ContainsFunc(flag.Tag.Envs, isSet) {
+	if !ok || slices.ContainsFunc(flag.Tag.Envs, envIsSet) {
 		return nil, nil
 	}
 
+	// Parse the value here first, because kong's own error would not name the file and line.
 	trial := reflect.New(flag.Target.Type()).Elem()
 	if trial.Kind() == reflect.Slice {
 		if text, isText := found.raw.(string); isText {
@@ -235,43 +238,44 @@ func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 	return found.raw, nil
 }
 
-func isSet(name string) bool { return os.Getenv(name) != "" }
+func envIsSet(name string) bool { return os.Getenv(name) != "" }
 
-// find is the first of the places that has a file, "" for none.
-func find(places []string) (string, error) {
-	for _, place := range places {
-		_, err := os.Stat(place)
+// firstExisting returns the first path at which there is a file, or "".
+func firstExisting(paths []string) (string, error) {
+	for _, path := range paths {
+		_, err := os.Stat(path)
 		if err == nil {
-			return place, nil
+			return path, nil
 		}
 
 		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return "", fmt.Errorf("config: look for %s: %w", place, err)
+			return "", fmt.Errorf("config: look for %s: %w", path, err)
 		}
 	}
 
 	return "", nil
 }
 
-// nearest is the name that takes the fewest changes of letters to get to.
-func nearest(word string, names []string) string {
+// closestName returns the name with the smallest edit distance to word.
+func closestName(word string, names []string) string {
 	slices.Sort(names)
 
 	best := ""
 
-	least := 1 << 30
+	bestDistance := 1 << 30
 	for _, name := range names {
-		if d := distance(word, name); d < least {
+		if d := editDistance(word, name); d < bestDistance {
 			best = name
-			least = d
+			bestDistance = d
 		}
 	}
 
 	return best
 }
 
-// distance counts the letters to insert, remove or replace between two words.
-func distance(a, b string) int {
+// editDistance returns the number of letters to insert, remove or replace to turn a into
+// b (the Levenshtein distance). row holds one row of the usual table.
+func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

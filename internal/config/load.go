@@ -10,12 +10,12 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// FileName is what the configuration file is called.
+// FileName is the name of the configuration file.
 const FileName = "unireel.yaml"
 
-// Load reads the configuration for a process that has no flags of its own for
-// it: flags ("--data=/srv/unireel") above the environment above the file above
-// the defaults. The result is valid.
+// Load returns the configuration from flags such as "--data=/srv/unireel", the
+// environment, the file and the defaults, in this order of precedence. It is for
+// processes that do not parse these flags themselves. The result is valid.
 func Load(flags ...string) (Config, error) {
 	var c Config
 
@@ -31,9 +31,9 @@ func Load(flags ...string) (Config, error) {
 	return c, nil
 }
 
-// Plain is Load without the environment and without a file: what a demo or a
-// test must have, whatever the machine is set up for.
-func Plain(flags ...string) (Config, error) {
+// LoadFlagsOnly is like Load but ignores the environment and configuration files, so that
+// demos and tests do not depend on the host's settings.
+func LoadFlagsOnly(flags ...string) (Config, error) {
 	var c Config
 
 	parser, err := kong.New(&c, kong.Name("unireel"), kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
@@ -54,22 +54,22 @@ func Plain(flags ...string) (Config, error) {
 	return c, nil
 }
 
-// Groups is the order and the titles of the knobs in --help.
+// Groups returns the groups of options in --help, in order, with their titles.
 func Groups() []kong.Group {
 	return []kong.Group{
-		{Key: "Where", Title: "Where things are:"},
+		{Key: "Where", Title: "Locations:"},
 		{Key: "HTTP", Title: "The server:"},
 		{Key: "Money", Title: "Money:"},
 		{Key: "Tasks", Title: "Models and tasks:"},
 		{Key: "References", Title: "Fetching references:"},
 		{Key: "Previews", Title: "The embedded renderer:"},
-		{Key: "Blobs", Title: "Where videos and files are kept:"},
-		{Key: "DashScope", Title: "DashScope:", Description: "Several accounts stand in the file, as a list under upstreams (docs/config.md)."},
+		{Key: "Blobs", Title: "Storage of videos and files:"},
+		{Key: "DashScope", Title: "DashScope:", Description: "Configure several accounts in the file, as a list under upstreams (docs/config.md)."},
 	}
 }
 
-// knobs lists the flags of Config.
-func knobs() ([]*kong.Flag, error) {
+// allOptions returns the flags of Config.
+func allOptions() ([]*kong.Flag, error) {
 	parser, err := kong.New(&Config{}, kong.NoDefaultHelp(), kong.ExplicitGroups(Groups()))
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
@@ -78,11 +78,11 @@ func knobs() ([]*kong.Flag, error) {
 	return parser.Model.Flags, nil
 }
 
-// BeforeReset is for kong: see IgnoreEmpty.
+// BeforeReset is a hook of kong: see IgnoreEmpty.
 func (c *Config) BeforeReset(ctx *kong.Context) error { return IgnoreEmpty(ctx) }
 
-// IgnoreEmpty is a hook for kong, to run before its reset: a variable of the
-// environment that is set to nothing counts as not set, as compose files need it.
+// IgnoreEmpty is a hook for kong's BeforeReset. It makes an environment variable with an
+// empty value count as not set, because compose files pass unset variables that way.
 func IgnoreEmpty(ctx *kong.Context) error {
 	for _, flag := range ctx.Flags() {
 		flag.Tag.Envs = slices.DeleteFunc(slices.Clone(flag.Tag.Envs), func(name string) bool {
@@ -94,66 +94,66 @@ func IgnoreEmpty(ctx *kong.Context) error {
 	return nil
 }
 
-// BeforeResolve is for kong: it finds the file and puts it under the flags and
-// the environment.
+// BeforeResolve is a hook of kong. It finds and reads the configuration file and adds it
+// as a resolver, below the flags and the environment.
 func (c *Config) BeforeResolve(ctx *kong.Context) error {
-	asked := ""
+	explicitPath := ""
 	data := ""
 
 	for _, flag := range ctx.Flags() {
 		switch flag.Name {
 		case "config":
-			asked, _ = ctx.FlagValue(flag).(string)
+			explicitPath, _ = ctx.FlagValue(flag).(string)
 		case "data":
 			data, _ = ctx.FlagValue(flag).(string)
 		}
 	}
 
-	path := asked
-	inData := false
+	path := explicitPath
+	fromDataFolder := false
 
 	if path == "" {
 		folder := data
 		if folder == "" {
-			folder, _ = DefaultData() // without a home there is no file in it
+			folder, _ = DefaultData() // without a home folder there is no default data folder to search
 		}
 
-		own := filepath.Join(folder, FileName)
+		dataFolderFile := filepath.Join(folder, FileName)
 
 		var err error
-		if path, err = find([]string{FileName, own, filepath.Join("/etc/unireel", FileName)}); err != nil {
+		if path, err = firstExisting([]string{FileName, dataFolderFile, filepath.Join("/etc/unireel", FileName)}); err != nil {
 			return err
 		}
 
-		inData = path == own
+		fromDataFolder = path == dataFolderFile
 	}
 
 	if path == "" {
 		return nil
 	}
 
-	list, err := knobs()
+	list, err := allOptions()
 	if err != nil {
 		return err
 	}
 
-	read, err := readFile(path, list)
+	parsed, err := readFile(path, list)
 	if err != nil {
 		return err
 	}
 
-	if _, moved := read.values["data"]; moved && inData {
+	if _, setsData := parsed.values["data"]; setsData && fromDataFolder {
 		return fmt.Errorf("config: %s: data cannot be set in the data folder's own file; use --data or UNIREEL_DATA", path)
 	}
 
-	c.Upstreams = read.upstreams
-	ctx.AddResolver(read)
+	c.Upstreams = parsed.upstreams
+	ctx.AddResolver(parsed)
 
 	return nil
 }
 
-// AfterApply is for kong: it fills in what only the machine knows and refuses
-// what is wrong.
+// AfterApply is a hook of kong. It fills in the values that depend on the host, and
+// validates the result.
 func (c *Config) AfterApply() error {
 	if c.Data == "" {
 		folder, err := DefaultData()
@@ -164,14 +164,14 @@ func (c *Config) AfterApply() error {
 		c.Data = folder
 	}
 
-	if err := c.finishUpstreams(); err != nil {
+	if err := c.resolveUpstreams(); err != nil {
 		return err
 	}
 
 	return c.Validate()
 }
 
-// DefaultData is the data folder of this user on this machine.
+// DefaultData returns the default data folder of this user.
 func DefaultData() (string, error) {
 	if folder := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(folder) {
 		return filepath.Join(folder, "unireel"), nil
@@ -189,8 +189,8 @@ func DefaultData() (string, error) {
 	return filepath.Join(home, ".local", "share", "unireel"), nil
 }
 
-// DataFolder is the data folder that the environment names, else the default:
-// for clients that look for a profile and have no other configuration.
+// DataFolder returns the data folder that the environment sets, or else the default. It
+// is for clients, which look for a profile and have no other configuration.
 func DataFolder() (string, error) {
 	if folder := os.Getenv("UNIREEL_DATA"); folder != "" {
 		return folder, nil

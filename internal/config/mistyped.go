@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-// nearEnough is how many letters a mistyped name may differ in: what differs in more
-// is somebody's own.
-const nearEnough = 2
+// maxTypoDistance is the largest number of letters in which a mistyped name differs from
+// the name that was meant. A name that differs more belongs to another program.
+const maxTypoDistance = 2
 
-// Mistyped looks through an environment ("NAME=value") for variables that read like
-// a knob's and are none, and says of each what it may have been meant to be. others
-// are names that have a meaning elsewhere.
-func Mistyped(environ []string, others ...string) ([]string, error) {
-	list, err := knobs()
+// MistypedEnv looks through an environment ("NAME=value") for variables that resemble
+// those of an option but are none. It returns a warning for each, with the name that was
+// probably meant. others are names that have a meaning elsewhere.
+func MistypedEnv(environ []string, others ...string) ([]string, error) {
+	list, err := allOptions()
 	if err != nil {
 		return nil, err
 	}
 
 	var names []string
-	for _, knob := range list {
-		names = append(names, knob.Envs...)
+	for _, option := range list {
+		names = append(names, option.Envs...)
 	}
 
-	var said []string
+	var warnings []string
 
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
@@ -32,12 +32,12 @@ func Mistyped(environ []string, others ...string) ([]string, error) {
 			continue
 		}
 
-		if near := nearest(name, names); distance(name, near) <= nearEnough {
-			said = append(said, fmt.Sprintf("%s is set, but is no setting; did you mean %s?", name, near))
+		if suggestion := closestName(name, names); editDistance(name, suggestion) <= maxTypoDistance {
+			warnings = append(warnings, fmt.Sprintf("%s is set, but is not an option; did you mean %s?", name, suggestion))
 		}
 	}
 
-	slices.Sort(said)
+	slices.Sort(warnings)
 
-	return said, nil
+	return warnings, nil
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// regionHosts are DashScope's addresses by region (its API references, endpoints
-// by region). plain is used without a workspace; "" says that one is needed.
-// Tokyo and Hong Kong serve Wan 3.0 alone (wan3-video-generation-api-reference).
+// regionHosts are DashScope's addresses by region (its API references, endpoints by
+// region). plain is used without a workspace; "" means that the region requires one.
+// Tokyo and Hong Kong serve only Wan 3.0 (wan3-video-generation-api-reference).
 var regionHosts = map[string]struct{ plain, workspace string }{
 	"ap-southeast-1": {"https://dashscope-intl.aliyuncs.com", "https://%s.ap-southeast-1.maas.aliyuncs.com"},
 	"cn-beijing":     {"https://dashscope.aliyuncs.com", "https://%s.cn-beijing.maas.aliyuncs.com"},
@@ -20,10 +20,11 @@ var regionHosts = map[string]struct{ plain, workspace string }{
 	"ap-northeast-1": {"", "https://%s.ap-northeast-1.maas.aliyuncs.com"},
 }
 
-// workspaceForm is what can be the first part of a host's name.
-var workspaceForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+// workspacePattern matches what can be the first label of a host name.
+var workspacePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
-// regionURL is where a region's DashScope is, or an error that says what is missing.
+// regionURL returns DashScope's address in a region, or an error that says what is
+// missing.
 func regionURL(region, workspace string) (string, error) {
 	if region == "" {
 		region = "ap-southeast-1"
@@ -32,9 +33,9 @@ func regionURL(region, workspace string) (string, error) {
 	host, known := regionHosts[region]
 	switch {
 	case !known:
-		return "", fmt.Errorf("region %q is none of %s; for any other place set base_url", region, strings.Join(slices.Sorted(maps.Keys(regionHosts)), ", "))
-	case workspace != "" && !workspaceForm.MatchString(workspace):
-		return "", fmt.Errorf("workspace %q is no workspace id: letters, digits and dashes, as the workspace's page in the console shows it", workspace)
+		return "", fmt.Errorf("region %q is not one of %s; for any other address set base_url", region, strings.Join(slices.Sorted(maps.Keys(regionHosts)), ", "))
+	case workspace != "" && !workspacePattern.MatchString(workspace):
+		return "", fmt.Errorf("workspace %q is not a workspace id: use letters, digits and dashes, as on the workspace's page in the console", workspace)
 	case workspace != "":
 		return fmt.Sprintf(host.workspace, workspace), nil
 	case host.plain == "":

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestEveryRegionHasItsAddress(t *testing.T) {
+func TestRegionURL(t *testing.T) {
 	type place struct{ region, workspace string }
 	for at, want := range map[place]string{
 		{"", ""}:                   "https://dashscope-intl.aliyuncs.com",
@@ -31,12 +31,12 @@ func TestEveryRegionHasItsAddress(t *testing.T) {
 	}
 
 	for at, want := range map[place]string{
-		{"singapore", ""}:          "none of ap-northeast-1, ap-southeast-1, cn-beijing, cn-hongkong, eu-central-1, us-east-1",
+		{"singapore", ""}:          "not one of ap-northeast-1, ap-southeast-1, cn-beijing, cn-hongkong, eu-central-1, us-east-1",
 		{"eu-central-1", ""}:       "needs the workspace id",
 		{"cn-hongkong", ""}:        "needs the workspace id",
 		{"ap-northeast-1", ""}:     "needs the workspace id",
-		{"cn-beijing", "a.evil/b"}: "is no workspace id",
-		{"cn-beijing", "ws-"}:      "is no workspace id",
+		{"cn-beijing", "a.evil/b"}: "is not a workspace id",
+		{"cn-beijing", "ws-"}:      "is not a workspace id",
 	} {
 		if got, err := regionURL(at.region, at.workspace); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %q, %v; want %q in one line", at, got, err, want)
@@ -44,8 +44,8 @@ func TestEveryRegionHasItsAddress(t *testing.T) {
 	}
 }
 
-// The flag lists the regions that there are, and its text names each.
-func TestTheFlagKnowsEveryRegion(t *testing.T) {
+// The flag's enum lists all regions, and its help names each of them.
+func TestRegionFlagListsEveryRegion(t *testing.T) {
 	field, _ := reflect.TypeFor[DashScope]().FieldByName("Region")
 
 	listed := slices.Sorted(strings.SplitSeq(field.Tag.Get("enum"), ","))
@@ -55,7 +55,7 @@ func TestTheFlagKnowsEveryRegion(t *testing.T) {
 
 	for _, region := range listed {
 		if !strings.Contains(field.Tag.Get("help"), region) {
-			t.Errorf("the help says nothing of %s", region)
+			t.Errorf("the help does not mention %s", region)
 		}
 	}
 }

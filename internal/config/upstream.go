@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// rawUpstream is an upstream as the file writes it.
+// rawUpstream is an upstream as written in the file.
 type rawUpstream struct {
 	Name       string            `yaml:"name"`
 	Provider   string            `yaml:"provider"`
@@ -29,11 +29,11 @@ type rawUpstream struct {
 	Routes     []Route           `yaml:"routes"`
 }
 
-// The keys of an upstream, its limits and its routes.
+// The allowed keys of an upstream, its limits and its routes.
 var (
 	upstreamKeys = []string{"name", "provider", "base_url", "api_key", "api_key_env", "api_key_file", "region", "workspace", "settings", "models", "limits", "order", "weight", "routes"}
 	limitKeys    = []string{"submits_per_second", "in_progress", "queries_per_second"}
-	routeKeys    = []string{"models", "as", "order", "weight", "sizes", "seconds", "prompt_max", "images", "videos", "references", "lacks"}
+	routeKeys    = []string{"models", "supplier_model", "order", "weight", "sizes", "seconds", "prompt_max", "images", "videos", "references", "unsupported"}
 )
 
 type rawLimits struct {
@@ -42,9 +42,9 @@ type rawLimits struct {
 	QueriesPerSecond float64 `yaml:"queries_per_second"`
 }
 
-// takeUpstreams reads the upstreams list; keys of secrets in the environment or
-// in files are read at once.
-func (f *file) takeUpstreams(node *yaml.Node) ([]Upstream, error) {
+// readUpstreams reads the list of upstreams. It also reads the API keys that are in
+// environment variables or files.
+func (f *file) readUpstreams(node *yaml.Node) ([]Upstream, error) {
 	if node.Kind != yaml.SequenceNode {
 		return nil, fmt.Errorf("config: %s:%d: upstreams is a list; begin each with \"- name: ...\"", f.path, node.Line)
 	}
@@ -52,7 +52,7 @@ func (f *file) takeUpstreams(node *yaml.Node) ([]Upstream, error) {
 	var list []Upstream
 
 	for _, item := range node.Content {
-		upstream, err := f.takeUpstream(item)
+		upstream, err := f.readUpstream(item)
 		if err != nil {
 			return nil, err
 		}
@@ -63,53 +63,54 @@ func (f *file) takeUpstreams(node *yaml.Node) ([]Upstream, error) {
 	return list, nil
 }
 
-func (f *file) takeUpstream(item *yaml.Node) (Upstream, error) {
-	if err := f.knownKeys(item); err != nil {
+func (f *file) readUpstream(item *yaml.Node) (Upstream, error) {
+	if err := f.checkUpstreamKeys(item); err != nil {
 		return Upstream{}, err
 	}
 
-	where := fmt.Sprintf("%s:%d", f.path, item.Line)
+	source := fmt.Sprintf("%s:%d", f.path, item.Line)
 
 	var raw rawUpstream
 	if err := item.Decode(&raw); err != nil {
-		return Upstream{}, fmt.Errorf("config: %s: upstream: %s", where, withoutValues(err))
+		return Upstream{}, fmt.Errorf("config: %s: upstream: %s", source, withoutValues(err))
 	}
 
 	upstream, err := raw.resolve()
 	if err != nil {
-		return Upstream{}, fmt.Errorf("config: %s: upstream %s: %w", where, raw.Name, err)
+		return Upstream{}, fmt.Errorf("config: %s: upstream %s: %w", source, raw.Name, err)
 	}
 
-	upstream.Where = where
+	upstream.Source = source
 
 	return upstream, nil
 }
 
-// ParseUpstream reads one upstream as the list in the file writes it, or as JSON,
-// with the same checks; where names the place for what is wrong with it. Limits
-// that it leaves out are c's.
-func (c Config) ParseUpstream(text []byte, where string) (Upstream, error) {
+// ParseUpstream parses one upstream, written as YAML as in the file's list or as JSON,
+// with the same checks. source names the origin in errors. Limits that are left out are
+// those of c.
+func (c Config) ParseUpstream(text []byte, source string) (Upstream, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil || len(document.Content) != 1 {
-		return Upstream{}, fmt.Errorf("config: %s: not an upstream with keys and values", where)
+		return Upstream{}, fmt.Errorf("config: %s: not an upstream with keys and values", source)
 	}
 
-	u, err := (&file{path: where}).takeUpstream(document.Content[0])
+	u, err := (&file{path: source}).readUpstream(document.Content[0])
 	if err != nil {
 		return Upstream{}, err
 	}
 
-	u.Where = where
+	u.Source = source
 
-	alone := Config{SubmitsPerSecond: c.SubmitsPerSecond, InProgress: c.InProgress, QueriesPerSecond: c.QueriesPerSecond, Upstreams: []Upstream{u}}
-	if err := errors.Join(alone.finishUpstreams(), alone.checkUpstreams()); err != nil {
+	single := Config{SubmitsPerSecond: c.SubmitsPerSecond, InProgress: c.InProgress, QueriesPerSecond: c.QueriesPerSecond, Upstreams: []Upstream{u}}
+	if err := errors.Join(single.resolveUpstreams(), single.checkUpstreams()); err != nil {
 		return Upstream{}, err
 	}
 
-	return alone.Upstreams[0], nil
+	return single.Upstreams[0], nil
 }
 
-// withoutValues drops what yaml quotes of the file: it may be a secret.
+// withoutValues returns the message of a YAML error without the quoted value, which may
+// be a secret.
 func withoutValues(err error) string {
 	if kind := new(yaml.TypeError); errors.As(err, &kind) && len(kind.Errors) > 0 {
 		before, _, _ := strings.Cut(kind.Errors[0], "`")
@@ -121,9 +122,10 @@ func withoutValues(err error) string {
 	return "a value of the wrong type"
 }
 
-// knownKeys refuses what no upstream, limit or route has.
-func (f *file) knownKeys(item *yaml.Node) error {
-	pairs, err := f.onlyKeys(item, upstreamKeys)
+// checkUpstreamKeys returns an error for a key that upstreams, limits or routes do not
+// have.
+func (f *file) checkUpstreamKeys(item *yaml.Node) error {
+	pairs, err := f.allowedPairs(item, upstreamKeys)
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,7 @@ func (f *file) knownKeys(item *yaml.Node) error {
 	for _, p := range pairs {
 		switch p.key {
 		case "limits":
-			if _, err := f.onlyKeys(p.node, limitKeys); err != nil {
+			if _, err := f.allowedPairs(p.node, limitKeys); err != nil {
 				return err
 			}
 		case "routes":
@@ -140,7 +142,7 @@ func (f *file) knownKeys(item *yaml.Node) error {
 			}
 
 			for _, route := range p.node.Content {
-				if _, err := f.onlyKeys(route, routeKeys); err != nil {
+				if _, err := f.allowedPairs(route, routeKeys); err != nil {
 					return err
 				}
 			}
@@ -150,20 +152,20 @@ func (f *file) knownKeys(item *yaml.Node) error {
 	return nil
 }
 
-func (f *file) onlyKeys(node *yaml.Node, known []string) ([]pair, error) {
+func (f *file) allowedPairs(node *yaml.Node, allowed []string) ([]keyNode, error) {
 	pairs, err := f.pairs(node)
 	for _, p := range pairs {
-		if !slices.Contains(known, p.key) {
-			return nil, unknownKey(f.path, p, known)
+		if !slices.Contains(allowed, p.key) {
+			return nil, unknownKey(f.path, p, allowed)
 		}
 	}
 
 	return pairs, err
 }
 
-// resolve reads the secret from where it is and fills in the address.
+// resolve converts the upstream and reads its API key from where it is stored.
 func (r rawUpstream) resolve() (Upstream, error) {
-	secret, err := r.secret()
+	secret, err := r.resolveSecret()
 	if err != nil {
 		return Upstream{}, err
 	}
@@ -183,18 +185,18 @@ func (r rawUpstream) resolve() (Upstream, error) {
 	return u, nil
 }
 
-func (r rawUpstream) secret() (Secret, error) {
-	ways := 0
+func (r rawUpstream) resolveSecret() (Secret, error) {
+	sources := 0
 
-	for _, way := range []string{r.APIKey, r.APIKeyEnv, r.APIKeyFile} {
-		if way != "" {
-			ways++
+	for _, source := range []string{r.APIKey, r.APIKeyEnv, r.APIKeyFile} {
+		if source != "" {
+			sources++
 		}
 	}
 
 	switch {
-	case ways > 1:
-		return Secret{}, fmt.Errorf("give one of api_key, api_key_env, api_key_file, not several")
+	case sources > 1:
+		return Secret{}, fmt.Errorf("set only one of api_key, api_key_env and api_key_file")
 	case r.APIKeyEnv != "":
 		text := os.Getenv(r.APIKeyEnv)
 		if text == "" {
@@ -214,13 +216,13 @@ func (r rawUpstream) secret() (Secret, error) {
 	return NewSecret(r.APIKey), nil
 }
 
-// finishUpstreams adds the account of the dashscope section and fills in what
-// the upstreams leave open.
-func (c *Config) finishUpstreams() error {
+// resolveUpstreams adds the account of the dashscope section and fills in the values that
+// upstreams leave out.
+func (c *Config) resolveUpstreams() error {
 	if c.DashScope.APIKey.Set() {
 		c.Upstreams = append(c.Upstreams, Upstream{
 			Name: "dashscope", Provider: "dashscope", BaseURL: c.DashScope.BaseURL,
-			APIKey: c.DashScope.APIKey, Region: c.DashScope.Region, Settings: map[string]string{}, Where: "DASHSCOPE_API_KEY",
+			APIKey: c.DashScope.APIKey, Region: c.DashScope.Region, Settings: map[string]string{}, Source: "DASHSCOPE_API_KEY",
 		})
 		if c.DashScope.Workspace != "" {
 			c.Upstreams[len(c.Upstreams)-1].Settings["workspace"] = c.DashScope.Workspace
@@ -230,11 +232,14 @@ func (c *Config) finishUpstreams() error {
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 
-		u.Limits, u.Order, u.Weight = u.Limits.or(c.limits()), cmp.Or(u.Order, 1), cmp.Or(u.Weight, 1)
+		u.Limits = u.Limits.withDefaults(c.defaultLimits())
+		u.Order = cmp.Or(u.Order, 1)
+		u.Weight = cmp.Or(u.Weight, 1)
+
 		if u.BaseURL == "" && u.Provider == "dashscope" {
 			url, err := regionURL(u.Region, u.Settings["workspace"])
 			if err != nil {
-				return wrong(u.knob(), "%v", err)
+				return invalid(u.location(), "%v", err)
 			}
 
 			u.BaseURL = url

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// redacted is how every secret looks.
+// redacted is the text shown instead of a secret.
 const redacted = "***"
 
-// Secret is a value that must not be seen: however it is printed, logged or
-// written, it is "***". Only Reveal gives it away.
+// Secret is a value that must not be shown: printed, logged or marshalled it is "***".
+// Only Reveal returns the value.
 type Secret struct {
-	// A pointer, so that fmt prints an address even where it cannot call String
-	// (a Config inside an unexported field).
+	// A pointer, so that fmt prints only an address where it cannot call String, as for
+	// a Config in an unexported field.
 	value *string
 }
 
@@ -29,7 +29,7 @@ func NewSecret(value string) Secret {
 	return Secret{value: &value}
 }
 
-// Reveal is the value itself, "" when none is set.
+// Reveal returns the value, or "" if none is set.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -38,13 +38,13 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// Set says whether there is a value.
+// Set reports whether there is a value.
 func (s Secret) Set() bool { return s.value != nil }
 
-// Equal compares the values.
+// Equal reports whether the values are equal.
 func (s Secret) Equal(other Secret) bool { return s.Reveal() == other.Reveal() }
 
-// String is "***", or "" when no value is set.
+// String returns "***", or "" if no value is set.
 func (s Secret) String() string {
 	if s.value == nil {
 		return ""
@@ -53,25 +53,26 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString is String: for %#v.
+// GoString implements fmt.GoStringer, for %#v.
 func (s Secret) GoString() string { return strconv.Quote(s.String()) }
 
-// LogValue is String: for slog.
+// LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText is String: for JSON and YAML.
+// MarshalText implements encoding.TextMarshaler, for JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText takes the value.
+// UnmarshalText implements encoding.TextUnmarshaler. It removes surrounding space.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(strings.TrimSpace(string(text)))
 	return nil
 }
 
-// Bytes is a size: 1048576, "512MiB", "2GB".
+// Bytes is a size in bytes. Its text form is like 1048576, 512MiB or 2GB.
 type Bytes int64
 
-// byteUnits are looked through in order: the largest first, B last.
+// byteUnits are the units in the order in which they are tried: the largest first, and B
+// last because it is a suffix of the others.
 var byteUnits = []struct {
 	name string
 	size Bytes
@@ -79,7 +80,7 @@ var byteUnits = []struct {
 	{"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"kB", 1e3}, {"B", 1},
 }
 
-// String writes the size with the largest unit that divides it.
+// String returns the size with the largest unit that divides it.
 func (b Bytes) String() string {
 	for _, unit := range byteUnits {
 		if b != 0 && b%unit.size == 0 {
@@ -90,10 +91,10 @@ func (b Bytes) String() string {
 	return "0B"
 }
 
-// MarshalText is String.
+// MarshalText implements encoding.TextMarshaler.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// UnmarshalText reads a whole number with an optional unit.
+// UnmarshalText parses a whole number with an optional unit.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	number := strings.TrimSpace(string(text))
 	size := Bytes(1)
@@ -117,14 +118,14 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Allow admits the addresses of one network, at one port or at all.
-type Allow struct {
+// AllowedNetwork allows the addresses of one network, on one port or on all ports.
+type AllowedNetwork struct {
 	Network netip.Prefix
-	Port    uint16 // 0 is every port
+	Port    uint16 // 0 means every port
 }
 
-// String writes CIDR or CIDR:port.
-func (a Allow) String() string {
+// String returns CIDR or CIDR:PORT.
+func (a AllowedNetwork) String() string {
 	if a.Port == 0 {
 		return a.Network.String()
 	}
@@ -132,60 +133,60 @@ func (a Allow) String() string {
 	return fmt.Sprintf("%s:%d", a.Network, a.Port)
 }
 
-// MarshalText is String.
-func (a Allow) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+// MarshalText implements encoding.TextMarshaler.
+func (a AllowedNetwork) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText reads CIDR[:port]; a bare address is a network of one.
-func (a *Allow) UnmarshalText(text []byte) error {
-	wrong := fmt.Errorf("%q is not a network; write it like 192.168.7.0/24, 10.0.0.8 or 10.0.0.8/32:9000", text)
+// UnmarshalText parses CIDR[:PORT]. A single address is a network of one address.
+func (a *AllowedNetwork) UnmarshalText(text []byte) error {
+	errInvalid := fmt.Errorf("%q is not a network; write it like 192.168.7.0/24, 10.0.0.8 or 10.0.0.8/32:9000", text)
 
-	whole := strings.TrimSpace(string(text))
-	if address, err := netip.ParseAddr(whole); err == nil {
-		*a = Allow{Network: netip.PrefixFrom(address, address.BitLen())}
+	input := strings.TrimSpace(string(text))
+	if address, err := netip.ParseAddr(input); err == nil {
+		*a = AllowedNetwork{Network: netip.PrefixFrom(address, address.BitLen())}
 		return nil
 	}
 
-	network := whole
+	network := input
 	port := uint64(0)
 
-	if slash := strings.LastIndexByte(whole, '/'); slash >= 0 {
-		if colon := strings.IndexByte(whole[slash:], ':'); colon >= 0 {
+	if slash := strings.LastIndexByte(input, '/'); slash >= 0 {
+		if colon := strings.IndexByte(input[slash:], ':'); colon >= 0 {
 			var err error
-			if port, err = strconv.ParseUint(whole[slash+colon+1:], 10, 16); err != nil || port == 0 {
-				return wrong
+			if port, err = strconv.ParseUint(input[slash+colon+1:], 10, 16); err != nil || port == 0 {
+				return errInvalid
 			}
 
-			network = whole[:slash+colon]
+			network = input[:slash+colon]
 		}
 	}
 
 	prefix, err := netip.ParsePrefix(network)
 	if err != nil {
-		return wrong
+		return errInvalid
 	}
 
-	*a = Allow{Network: prefix.Masked(), Port: uint16(port)}
+	*a = AllowedNetwork{Network: prefix.Masked(), Port: uint16(port)}
 
 	return nil
 }
 
-// Mapping serves the URLs that begin with Prefix from the folder Dir.
+// Mapping says that URLs which begin with Prefix are read from the folder Dir.
 type Mapping struct {
 	Prefix string // http(s)://host/...
 	Dir    string
 }
 
-// String writes PREFIX=DIR.
+// String returns PREFIX=DIR.
 func (m Mapping) String() string { return m.Prefix + "=" + m.Dir }
 
-// MarshalText is String.
+// MarshalText implements encoding.TextMarshaler.
 func (m Mapping) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads PREFIX=DIR.
+// UnmarshalText parses PREFIX=DIR.
 func (m *Mapping) UnmarshalText(text []byte) error {
 	prefix, dir, ok := strings.Cut(strings.TrimSpace(string(text)), "=")
-	if !ok || dir == "" || !isHTTP(prefix) {
-		return fmt.Errorf("%q is not a map; write it like https://example.com/=./samples", text)
+	if !ok || dir == "" || !hasHTTPScheme(prefix) {
+		return fmt.Errorf("%q is not a mapping; write it like https://example.com/=./samples", text)
 	}
 
 	*m = Mapping{Prefix: prefix, Dir: dir}
@@ -193,9 +194,9 @@ func (m *Mapping) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func isHTTP(url string) bool {
+func hasHTTPScheme(url string) bool {
 	return strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://")
 }
 
-// errNoHome is what is left when the machine does not say whose home it is.
-var errNoHome = errors.New("no home folder is known: name the data folder by --data or UNIREEL_DATA")
+// errNoHome reports that the user has no home folder.
+var errNoHome = errors.New("the user has no home folder: set the data folder with --data or UNIREEL_DATA")

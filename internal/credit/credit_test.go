@@ -8,9 +8,9 @@ import (
 	"github.com/unireel/unireel/internal/money"
 )
 
-// Whatever is done in whatever order, nothing is spent that was not granted,
-// and the entries explain the balance.
-func TestLedgerLaw(t *testing.T) {
+// TestBalanceMatchesEntries applies random operations: nothing is spent that was
+// not granted, and the entries explain the balance.
+func TestBalanceMatchesEntries(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
 			b                    Balance
@@ -57,12 +57,12 @@ func TestLedgerLaw(t *testing.T) {
 	})
 }
 
-func TestSettleIsExact(t *testing.T) {
+func TestSplitHoldIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hold := money.Amount(rapid.Int64Range(0, 1<<50).Draw(t, "hold"))
 		used := money.Amount(rapid.Int64Range(0, 1<<50).Draw(t, "used"))
 
-		capture, release, excess := Settle(hold, used)
+		capture, release, excess := SplitHold(hold, used)
 		if capture+release != hold || capture+excess != used || capture < 0 || release < 0 {
 			t.Fatalf("hold %d used %d: capture %d release %d excess %d", hold, used, capture, release, excess)
 		}

@@ -7,46 +7,45 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// audited is the line of the audit log about what an operator does to an upstream
-// now.
-func (d *Dispatch) audited(act, upstream string, detail map[string]any) store.AuditLine {
-	return store.AuditLine{ID: d.NewID("audit"), At: d.millis(), Action: "upstream." + act, Object: upstream, Detail: detail}
+// newAuditLine returns the audit log's line about what an operator does to an upstream now.
+func (d *Dispatch) newAuditLine(action, upstream string, detail map[string]any) store.AuditEntry {
+	return store.AuditEntry{ID: d.NewID("audit"), At: d.nowMillis(), Action: "upstream." + action, Object: upstream, Detail: detail}
 }
 
-// actOf is the operator's word for what a wish asks.
-func actOf(wish store.Wish) string {
-	switch wish {
-	case store.WishPause:
+// auditAction returns the audit log's word for a desired state.
+func auditAction(state store.DesiredState) string {
+	switch state {
+	case store.DesiredPaused:
 		return "pause"
-	case store.WishDrain:
+	case store.DesiredDraining:
 		return "drain"
-	case store.WishRemove:
+	case store.DesiredRemoved:
 		return "remove"
 	default:
 		return "resume"
 	}
 }
 
-// shownOf is what the audit log tells of a set-up: of what may hold a secret
-// (settings, the rest of an address) nothing.
-func shownOf(setup string) map[string]any {
-	var all map[string]any
-	if json.Unmarshal([]byte(setup), &all) != nil {
+// auditDetail returns what the audit log shows of a setup: nothing that may contain a
+// secret, such as settings or the path of an address.
+func auditDetail(setup string) map[string]any {
+	var parsed map[string]any
+	if json.Unmarshal([]byte(setup), &parsed) != nil {
 		return nil
 	}
 
-	shown := map[string]any{}
+	detail := map[string]any{}
 
 	for _, name := range []string{"provider", "region", "models", "order", "weight"} {
-		if value, given := all[name]; given {
-			shown[name] = value
+		if value, present := parsed[name]; present {
+			detail[name] = value
 		}
 	}
 
-	address, _ := all["base_url"].(string)
+	address, _ := parsed["base_url"].(string)
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
-		shown["base_url"] = u.Scheme + "://" + u.Host
+		detail["base_url"] = u.Scheme + "://" + u.Host
 	}
 
-	return shown
+	return detail
 }

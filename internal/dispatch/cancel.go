@@ -9,52 +9,53 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// askCancel passes a customer's wish on. It says whether that ended the ticket.
-func (p *polls) askCancel(ctx context.Context, r *running) bool {
+// requestCancel asks the supplier to cancel a task, if it can. It returns whether that
+// ended the task.
+func (p *poller) requestCancel(ctx context.Context, r *trackedTask) bool {
 	d := p.d
 	canceler, ok := p.up.Provider.(provider.Canceler)
 	agreed := false
 
 	if ok {
-		asking, done := context.WithTimeout(ctx, pollTime)
+		callCtx, cancel := context.WithTimeout(ctx, pollTimeout)
 
 		var err error
 
-		agreed, err = canceler.Cancel(asking, provider.Ticket(r.task.Ticket))
+		agreed, err = canceler.Cancel(callCtx, provider.RemoteID(r.task.RemoteID))
 
-		done()
+		cancel()
 
-		if err != nil { // not answered: the wish stays, the next poll asks again
-			p.up.note(provider.FailureOf(err))
+		if err != nil { // no valid answer: the request stays, and the next poll repeats it
+			p.up.recordFailure(provider.FailureOf(err))
 			return false
 		}
 	}
 
 	p.mu.Lock()
-	r.cancel = false
-	r.answered = true
+	r.cancelRequested = false
+	r.cancelAnswered = true
 	p.mu.Unlock()
 
 	if agreed {
-		if err := d.insist(ctx, "cancel", r.task.ID, func() error { return p.cancelled(ctx, r) }); errors.Is(err, errDecided) {
-			p.leave(r)
+		if err := d.retryUntilDurable(ctx, "cancel", r.task.ID, func() error { return p.markCancelled(ctx, r) }); errors.Is(err, errStateChanged) {
+			p.untrack(r)
 		}
 
 		return true
 	}
 
 	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, note: "cancel refused", edit: func(t *task.Task) {
-		warn(t, fault.CodeCancelRefused, "", "The supplier has begun and cannot stop this task; it runs on and is charged.")
+		addWarning(t, fault.CodeCancelRefused, "", "The supplier has started this task and cannot stop it; it continues and is charged.")
 	}})
-	if err != nil && !errors.Is(err, errDecided) {
-		d.Log.Error("cannot note a refused cancel", "task", r.task.ID, "error", err)
+	if err != nil && !errors.Is(err, errStateChanged) {
+		d.Log.Error("cannot record that the supplier refused to cancel", "task", r.task.ID, "error", err)
 	}
 
 	return false
 }
 
-// warn adds a warning once.
-func warn(t *task.Task, code fault.Code, param, message string) {
+// addWarning adds a warning to a task unless the task has it already.
+func addWarning(t *task.Task, code fault.Code, param, message string) {
 	for _, w := range t.Warnings {
 		if w.Code == string(code) && w.Message == message {
 			return
@@ -64,27 +65,27 @@ func warn(t *task.Task, code fault.Code, param, message string) {
 	t.Warnings = append(t.Warnings[:len(t.Warnings):len(t.Warnings)], task.Warning{Code: string(code), Param: param, Message: message})
 }
 
-// heedCancel passes on the wish of a running task's customer.
-func (d *Dispatch) heedCancel(ctx context.Context, id string) {
-	for _, t := range d.keeper.tenures() {
-		if !t.polls.has(id) {
+// forwardCancel makes the poller of a running task cancel it, if its customer cancelled it.
+func (d *Dispatch) forwardCancel(ctx context.Context, id string) {
+	for _, w := range d.coordinator.workers() {
+		if !w.poller.tracks(id) {
 			continue
 		}
 
-		if fresh, err := d.Store.Task(ctx, id); err == nil && fresh.CancelRequestedAt > 0 && !refused(fresh) {
-			t.polls.hurry(id)
+		if fresh, err := d.Store.Task(ctx, id); err == nil && fresh.CancelRequestedAt > 0 && !cancelRefused(fresh) {
+			w.poller.pollNow(id)
 		}
 	}
 }
 
-func (p *polls) has(id string) bool {
+func (p *poller) tracks(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	return p.all[id] != nil
+	return p.tasks[id] != nil
 }
 
-func refused(t task.Task) bool {
+func cancelRefused(t task.Task) bool {
 	for _, w := range t.Warnings {
 		if w.Code == string(fault.CodeCancelRefused) {
 			return true

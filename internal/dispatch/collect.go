@@ -20,116 +20,120 @@ import (
 )
 
 const (
-	collectTime = 20 * time.Minute // one result, from its link to our blob
-	maxResult   = 4 << 30          // bytes
+	collectTimeout = 20 * time.Minute // one result, from its link to our blob
+	maxResultBytes = 4 << 30          // bytes
 )
 
-// collect makes a rendered video ours and ends its task: bytes first, durable
-// under a new key, then one transaction with the artifacts and the money. Who
-// serves the upstream does it; what was rendered at one that is not configured any
-// more is anybody's.
+// collect stores a rendered video and completes its task: first the bytes are made
+// durable under a new key, then one transaction records the artifacts and settles the
+// money. The replica that serves the upstream does it; if the upstream is no longer
+// configured, any replica does.
 func (d *Dispatch) collect(ctx context.Context, id string) {
 	t, err := d.Store.Task(ctx, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
-		time.AfterFunc(retryFirst, func() { d.collects.add(id) })
+		time.AfterFunc(minRetryDelay, func() { d.collectQueue.add(id) })
 	}
 
 	if err != nil || t.State != task.Collecting {
 		return
 	}
 
-	var served *tenure
+	var w *worker
 	if d.upstream(t.Upstream) != nil {
-		served = d.keeper.tenure(t.Upstream)
-		if served == nil || !served.begin(&served.doing) {
+		w = d.coordinator.worker(t.Upstream)
+		if w == nil || !w.tryAdd(&w.inFlight) {
 			return
 		}
-		defer served.doing.Done()
+		defer w.inFlight.Done()
 
-		ctx = served.ctx
+		ctx = w.ctx
 	}
 
 	err = d.collectTask(ctx, t)
-	if err == nil || errors.Is(err, errDecided) || ctx.Err() != nil {
+	if err == nil || errors.Is(err, errStateChanged) || ctx.Err() != nil {
 		return
 	}
 
-	d.uncollected(ctx, t, served, err)
+	d.handleCollectError(ctx, t, w, err)
 }
 
-// uncollected decides what follows when a result did not become ours: another try
-// after a pause, first with a fresh link where this one is dead, or the end.
-func (d *Dispatch) uncollected(ctx context.Context, t task.Task, served *tenure, why error) {
-	pause := min(retryLast, retryFirst<<min(d.live.failed(t.ID), 6))
-	if provider.FailureOf(why).Class == provider.Gone || d.linkIsDead(t) {
-		var by *lease
+// handleCollectError decides what follows when a result could not be collected: another
+// try after a delay, first with a fresh link where the present one is dead, or the end.
+func (d *Dispatch) handleCollectError(ctx context.Context, t task.Task, w *worker, cause error) {
+	delay := min(maxRetryDelay, minRetryDelay<<min(d.live.countFailure(t.ID), 6))
+	if provider.FailureOf(cause).Class == provider.NotFound || d.linkExpired(t) {
+		lost := true // unless the supplier can be asked for a fresh link
 
-		lost := true
-
-		if served != nil {
-			by = served.lease
+		var heldLease *lease
+		if w != nil {
+			heldLease = w.lease
 		}
 
-		if served != nil && !served.up.Kind.Traits.Resubmit {
-			lost, pause = d.relink(ctx, served, t, pause)
+		if w != nil && !w.up.Driver.Capabilities.SafeToResubmit {
+			lost, delay = d.refreshLink(ctx, w, t, delay)
 		}
 
 		switch {
 		case ctx.Err() != nil:
 			return
 		case lost:
-			d.giveUpResult(ctx, t, by, why)
+			d.failLostResult(ctx, t, heldLease, cause)
 			return
 		}
 	}
 
-	d.Log.Warn("cannot collect, trying again", "task", t.ID, "after", pause, "error", why)
-	time.AfterFunc(pause, func() { d.collects.add(t.ID) })
+	d.Log.Warn("cannot collect, trying again", "task", t.ID, "delay", delay, "error", cause)
+	time.AfterFunc(delay, func() { d.collectQueue.add(t.ID) })
 }
 
-// linkIsDead says whether a supplier's link is past its time (rules: 24 h where
-// it does not tell).
-func (d *Dispatch) linkIsDead(t task.Task) bool {
+// linkExpired reports whether a supplier's link has expired: 24 hours after rendering,
+// where the supplier does not say when.
+func (d *Dispatch) linkExpired(t task.Task) bool {
 	var r provider.Result
 	if json.Unmarshal([]byte(t.Result), &r) == nil && r.ExpiresAt > 0 {
-		return d.millis() > r.ExpiresAt
+		return d.nowMillis() > r.ExpiresAt
 	}
 
-	return d.millis() > t.RenderedAt+upstreamForgets.Milliseconds()
+	return d.nowMillis() > t.RenderedAt+remoteRetention.Milliseconds()
 }
 
-// giveUpResult ends a task whose bytes cannot be had any more. A renderer of our
-// own makes it again.
-func (d *Dispatch) giveUpResult(ctx context.Context, t task.Task, by *lease, why error) {
-	err := d.insist(ctx, "lost result", t.ID, func() error {
-		if up := d.upstream(t.Upstream); up != nil && up.Kind.Traits.Resubmit && t.Retries < maxRefusal {
+// failLostResult fails a task whose video can no longer be fetched. The embedded renderer
+// renders it again instead.
+func (d *Dispatch) failLostResult(ctx context.Context, t task.Task, heldLease *lease, cause error) {
+	err := d.retryUntilDurable(ctx, "lost result", t.ID, func() error {
+		if up := d.upstream(t.Upstream); up != nil && up.Driver.Capabilities.SafeToResubmit && t.Retries < maxResubmissions {
 			_, err := d.advance(ctx, t.ID, step{
-				from: task.Collecting, attempt: t.Attempt, fenced: by, note: "the renderer was restarted before its file was ours",
-				edit: func(t *task.Task) { requeue(t, d.millis()) },
+				from:         task.Collecting,
+				attempt:      t.Attempt,
+				requireLease: heldLease,
+				note:         "the renderer was restarted before its file was stored",
+				edit:         func(t *task.Task) { requeue(t, d.nowMillis()) },
 			})
 
 			return err
 		}
 
-		err := d.fail(ctx, t, fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link ended. Nothing was charged; create the task again."), step{note: why.Error(), fenced: by})
+		lost := fault.New(fault.CodeResultLost, "", "The supplier's file could not be fetched before its link expired. Nothing was charged; create the task again.")
+
+		err := d.fail(ctx, t, lost, step{note: cause.Error(), requireLease: heldLease})
 		if err == nil {
-			d.stats.lost.WithLabelValues(plainName(t.Upstream)).Inc()
+			d.metrics.resultsLost.WithLabelValues(configuredName(t.Upstream)).Inc()
 		}
 
 		return err
 	})
 	if err == nil {
-		d.Log.Error("ALERT: a rendered video could not be collected", "task", t.ID, "upstream", t.Upstream, "error", why)
+		d.Log.Error("ALERT: a rendered video could not be collected", "task", t.ID, "upstream", t.Upstream, "error", cause)
 	}
 }
 
 func (d *Dispatch) collectTask(ctx context.Context, t task.Task) error {
-	ctx, cancel := context.WithTimeout(ctx, collectTime)
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
 
 	up := d.upstream(t.Upstream)
 	if up == nil {
-		return fmt.Errorf("upstream %s is not configured any more", t.Upstream)
+		return fmt.Errorf("upstream %s is no longer configured", t.Upstream)
 	}
 
 	var result provider.Result
@@ -137,7 +141,7 @@ func (d *Dispatch) collectTask(ctx context.Context, t task.Task) error {
 		return fmt.Errorf("result of %s: %w", t.ID, err)
 	}
 
-	folder, err := os.MkdirTemp(d.Scratch, "collect-*")
+	folder, err := os.MkdirTemp(d.ScratchDir, "collect-*")
 	if err != nil {
 		return fmt.Errorf("scratch: %w", err)
 	}
@@ -149,23 +153,23 @@ func (d *Dispatch) collectTask(ctx context.Context, t task.Task) error {
 		return err
 	}
 
-	video, media, err := d.keepVideo(ctx, t, path)
+	video, media, err := d.storeVideo(ctx, t, path)
 	if err != nil {
 		return err
 	}
 
-	d.Point("after-put")
+	d.FailPoint("after-blob-put")
 
 	return d.complete(ctx, t, result, video, media)
 }
 
-// download copies the supplier's bytes to a file of ours.
+// download copies the supplier's bytes to a local file.
 func (d *Dispatch) download(ctx context.Context, up *upstream, result provider.Result, path string) error {
-	from, err := up.Provider.Open(ctx, result)
+	src, err := up.Provider.Open(ctx, result)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = from.Close() }()
+	defer func() { _ = src.Close() }()
 
 	file, err := os.Create(path)
 	if err != nil {
@@ -174,82 +178,90 @@ func (d *Dispatch) download(ctx context.Context, up *upstream, result provider.R
 
 	defer func() { _ = file.Close() }()
 
-	d.Point("collecting")
+	d.FailPoint("collecting")
 
-	n, err := io.Copy(file, io.LimitReader(from, maxResult+1))
+	n, err := io.Copy(file, io.LimitReader(src, maxResultBytes+1))
 	if err != nil {
 		return fmt.Errorf("read the result: %w", err)
 	}
 
-	if n > maxResult {
-		return fmt.Errorf("the result has more than %d bytes", int64(maxResult))
+	if n > maxResultBytes {
+		return fmt.Errorf("the result has more than %d bytes", int64(maxResultBytes))
 	}
 
 	return file.Close()
 }
 
-// keepVideo looks at what came, and puts it. What is no video at all is worth
-// another try while the link lives.
-func (d *Dispatch) keepVideo(ctx context.Context, t task.Task, path string) (task.Artifact, fetch.Media, error) {
+// storeVideo probes the downloaded file and stores it. A file that is not a video is an
+// error that is worth another try while the link is valid.
+func (d *Dispatch) storeVideo(ctx context.Context, t task.Task, path string) (task.Artifact, fetch.Media, error) {
 	media, err := d.Fetch.ProbeResult(ctx, path)
 	if err != nil {
-		return task.Artifact{}, media, fmt.Errorf("the result is no video: %w", err)
+		return task.Artifact{}, media, fmt.Errorf("the result is not a video: %w", err)
 	}
 
 	if media.Kind != fetch.Video {
-		return task.Artifact{}, media, fmt.Errorf("the result is %s, no video", media.Type)
+		return task.Artifact{}, media, fmt.Errorf("the result is %s, not a video", media.Type)
 	}
 
-	path = d.fastStarting(ctx, t, path, media)
-	a := task.Artifact{Task: t.ID, Kind: task.Video, Type: media.Type, Width: media.Width, Height: media.Height, Millis: media.Millis, Sound: media.Sound}
+	path = d.ensureFastStart(ctx, t, path, media)
+	a := task.Artifact{
+		Task:   t.ID,
+		Kind:   task.Video,
+		Type:   media.Type,
+		Width:  media.Width,
+		Height: media.Height,
+		Millis: media.Millis,
+		Sound:  media.Sound,
+	}
 
-	return a, media, d.keep(ctx, t, path, ".mp4", &a)
+	return a, media, d.storeFile(ctx, t, path, ".mp4", &a)
 }
 
-// fastStarting gives the file that is kept: one whose index lies behind its media
-// is written anew, so that it plays while it is loaded. Where that cannot be done
-// safely the film stays as it came.
-func (d *Dispatch) fastStarting(ctx context.Context, t task.Task, path string, media fetch.Media) string {
-	if fast, err := fetch.FastStart(path); media.Type != "video/mp4" || fast || err != nil {
+// ensureFastStart returns the path of the file to store: a video whose index follows its
+// media is rewritten, so that it can play while it is downloaded. Where that cannot be
+// done safely, the video stays as it came.
+func (d *Dispatch) ensureFastStart(ctx context.Context, t task.Task, path string, media fetch.Media) string {
+	if isFast, err := fetch.IsFastStart(path); media.Type != "video/mp4" || isFast || err != nil {
 		return path
 	}
 
 	moved := path + ".moved"
 
-	err := fetch.MoveIndex(ctx, path, moved)
+	err := fetch.MakeFastStart(ctx, path, moved)
 	if err == nil {
-		var now fetch.Media
-		if now, err = d.Fetch.ProbeResult(ctx, moved); err == nil && now != media {
-			err = fmt.Errorf("it measures %+v instead of %+v", now, media)
+		var measured fetch.Media
+		if measured, err = d.Fetch.ProbeResult(ctx, moved); err == nil && measured != media {
+			err = fmt.Errorf("the rewritten file is %+v instead of %+v", measured, media)
 		}
 	}
 
 	if err != nil {
-		d.Log.Warn("a video keeps its index behind its media: it plays only when all of it is loaded", "task", t.ID, "upstream", t.Upstream, "error", err)
+		d.Log.Warn("a video keeps its index behind its media: it plays only after a full download", "task", t.ID, "upstream", t.Upstream, "error", err)
 		return path
 	}
 
 	return moved
 }
 
-// keep puts a file under a new key: a try that died half-way left another one,
-// which nothing names and the sweep takes.
-func (d *Dispatch) keep(ctx context.Context, t task.Task, path, ending string, a *task.Artifact) error {
+// storeFile stores a file under a new key. A try that died half-way left a blob under
+// another key; no row names that blob, and the sweep deletes it.
+func (d *Dispatch) storeFile(ctx context.Context, t task.Task, path, ext string, a *task.Artifact) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("scratch: %w", err)
 	}
 	defer func() { _ = file.Close() }()
 
-	a.Blob = fmt.Sprintf("%s/%d-%s%s", t.ID, t.Attempt, random(), ending)
+	a.Blob = fmt.Sprintf("%s/%d-%s%s", t.ID, t.Attempt, randomSuffix(), ext)
 
 	info, err := d.Blobs.Put(ctx, a.Blob, file)
 	if errors.Is(err, blob.ErrFull) {
-		d.Log.Error("ALERT: no room for videos; they are collected when there is", "task", t.ID)
+		d.Log.Error("ALERT: there is no space to store videos; they are collected when there is", "task", t.ID)
 	}
 
 	if err != nil {
-		return fmt.Errorf("keep %s: %w", a.Kind, err)
+		return fmt.Errorf("store the %s: %w", a.Kind, err)
 	}
 
 	a.Bytes = info.Bytes
@@ -258,47 +270,48 @@ func (d *Dispatch) keep(ctx context.Context, t task.Task, path, ending string, a
 	return nil
 }
 
-// complete is the last transaction of a task that went well: what it made, what
-// it cost, and what differs from what was asked.
+// complete completes a task in one transaction: its video, what it cost, and warnings for
+// what differs from the request. The customer pays for what the supplier billed, else
+// for what the request lasts, but never more than the hold.
 func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Result, video task.Artifact, media fetch.Media) error {
-	r, ready, err := d.read(ctx, t.ID)
+	r, prepared, err := d.loadRequest(ctx, t.ID)
 	if err != nil {
 		return err
 	}
 
-	billed := d.Catalog.Billed(r, ready.inputMillis(), int64(r.Seconds)*1000)
-	if up := d.upstream(t.Upstream); result.Usage != nil && result.Usage.Billed > 0 && up != nil && !up.Kind.Traits.Preview {
+	billed := d.Catalog.Billed(r, prepared.inputDurations(), int64(r.Seconds)*1000)
+	if up := d.upstream(t.Upstream); result.Usage != nil && result.Usage.Billed > 0 && up != nil && !up.Driver.Capabilities.Preview {
 		billed = result.Usage.Billed
 	}
 
-	used, err := t.UnitPrice.For(billed)
+	used, err := t.UnitPrice.ForMillis(billed)
 	if err != nil {
 		return fmt.Errorf("price of %s: %w", t.ID, err)
 	}
 
 	if used > t.Hold {
-		d.stats.excess.Add(float64(used - t.Hold))
-		d.Log.Error("ALERT: the supplier billed more than the most that was held; the customer pays the hold", "task", t.ID, "hold", t.Hold, "used", used)
-		billed = min(billed, affordable(t))
+		d.metrics.overbilled.Add(float64(used - t.Hold))
+		d.Log.Error("ALERT: the supplier billed more than the hold; the customer pays the hold", "task", t.ID, "hold", t.Hold, "used", used)
+		billed = min(billed, maxBilledMillis(t))
 	}
 
-	differs := mismatches(r, media)
+	found := mismatches(r, media)
 
 	_, err = d.advance(context.WithoutCancel(ctx), t.ID, step{
 		from: task.Collecting, attempt: t.Attempt, note: "completed", used: used,
-		with: func(ctx context.Context, tx *store.Tx) error { return tx.InsertArtifact(ctx, video) },
+		inTx: func(ctx context.Context, tx *store.Tx) error { return tx.InsertArtifact(ctx, video) },
 		edit: func(t *task.Task) {
 			t.State = task.Completed
 			t.Progress = 100
 			t.Billed = billed
+			t.ExpiresAt = d.nowMillis() + d.Retention.Milliseconds()
 
-			t.ExpiresAt = d.millis() + d.Retention.Milliseconds()
-			for _, m := range differs {
-				warn(t, fault.CodeResultMismatch, "", m.says)
+			for _, m := range found {
+				addWarning(t, fault.CodeResultMismatch, "", m.message)
 			}
 
-			if t.CancelRequestedAt > 0 && !refused(*t) {
-				warn(t, fault.CodeCancelRefused, "", "The cancel came too late: the video was already rendered, and is charged.")
+			if t.CancelRequestedAt > 0 && !cancelRefused(*t) {
+				addWarning(t, fault.CodeCancelRefused, "", "The cancellation came too late: the video was already rendered and is charged.")
 			}
 		},
 	})
@@ -306,20 +319,20 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 		return err
 	}
 
-	d.Point("after-final-commit")
+	d.FailPoint("after-final-commit")
 
-	for _, m := range differs {
-		d.stats.mismatches.WithLabelValues(plainName(t.Upstream), m.what).Inc()
+	for _, m := range found {
+		d.metrics.mismatches.WithLabelValues(configuredName(t.Upstream), m.property).Inc()
 	}
 
-	d.stats.completed.WithLabelValues(plainName(t.Upstream)).Inc()
-	d.dropReferences(ctx, t.ID)
+	d.metrics.completed.WithLabelValues(configuredName(t.Upstream)).Inc()
+	d.deleteReferences(ctx, t.ID)
 
 	return nil
 }
 
-// affordable is how many milliseconds the hold pays for.
-func affordable(t task.Task) int64 {
+// maxBilledMillis returns how many milliseconds the hold pays for.
+func maxBilledMillis(t task.Task) int64 {
 	if t.UnitPrice <= 0 {
 		return 0
 	}
@@ -327,66 +340,69 @@ func affordable(t task.Task) int64 {
 	return int64(t.Hold/t.UnitPrice*1000) + int64(t.Hold%t.UnitPrice*1000/max(t.UnitPrice, 1))
 }
 
-// mismatch is one way in which a video differs from what was bought.
+// mismatch is one way in which a video differs from the request.
 type mismatch struct {
-	what string // for the metric
-	says string // for the customer
+	property string // for the metric
+	message  string // for the customer
 }
 
-// mismatches lists how a video differs from what was bought: an MP4 of H.264 with
-// AAC or MP3 plays everywhere, and every model promises it.
+// mismatches lists how a video differs from the request, and from an MP4 of H.264 with AAC
+// or MP3: that plays everywhere, and every model promises it.
 func mismatches(r catalog.Request, m fetch.Media) []mismatch {
 	var list []mismatch
 
-	say := func(what, format string, args ...any) {
-		list = append(list, mismatch{what, fmt.Sprintf(format, args...)})
+	add := func(property, format string, args ...any) {
+		list = append(list, mismatch{property: property, message: fmt.Sprintf(format, args...)})
 	}
+
 	if m.Type != "video/mp4" {
-		say("container", "The video is %s instead of video/mp4.", m.Type)
+		add("container", "The video is %s instead of video/mp4.", m.Type)
 	}
 
 	if m.Codec != "h264" {
-		say("codec", "The video's pictures are coded as %s instead of h264: some players do not show them.", plainCodec(m.Codec))
+		add("codec", "The video is encoded with %s instead of h264: some players cannot show it.", displayCodec(m.Codec))
 	}
 
 	if r.Mode != catalog.I2V && (m.Width != int64(r.Width) || m.Height != int64(r.Height)) {
-		say("size", "The video measures %d*%d pixels instead of %d*%d.", m.Width, m.Height, r.Width, r.Height)
+		add("size", "The video has %d*%d pixels instead of %d*%d.", m.Width, m.Height, r.Width, r.Height)
 	}
 
 	if want := int64(r.Seconds) * 1000; m.Millis < want-300 || m.Millis > want+300 {
-		say("seconds", "The video lasts %d.%02d s instead of %d s.", m.Millis/1000, m.Millis%1000/10, r.Seconds)
+		add("seconds", "The video lasts %d.%02d s instead of %d s.", m.Millis/1000, m.Millis%1000/10, r.Seconds)
 	}
 
-	if m.Sound != r.Sound {
-		say("sound", "The video %s a sound track, against what was asked.", map[bool]string{true: "has", false: "is without"}[m.Sound])
+	switch {
+	case m.Sound && !r.Sound:
+		add("sound", "The video has a sound track, although none was requested.")
+	case !m.Sound && r.Sound:
+		add("sound", "The video has no sound track, although one was requested.")
 	}
 
 	if m.Sound && m.SoundCodec != "aac" && m.SoundCodec != "mp3" {
-		say("sound_codec", "The video's sound is coded as %s instead of aac: some players do not play it.", plainCodec(m.SoundCodec))
+		add("sound_codec", "The sound track is encoded with %s instead of aac: some players cannot play it.", displayCodec(m.SoundCodec))
 	}
 
 	return list
 }
 
-// plainCodec is a codec's name as it may be shown: what a file says of itself is
-// not trusted to be a name.
-func plainCodec(name string) string {
+// displayCodec returns the name of a codec as it may be shown. The name comes from the
+// file, so that it is not trusted.
+func displayCodec(name string) string {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
-			return "something unknown"
+			return "an unknown codec"
 		}
 	}
 
 	if name == "" {
-		return "something unknown"
+		return "an unknown codec"
 	}
 
 	return name
 }
 
-// takeCollecting goes on with a task whose bytes an earlier process did not
-// finish.
-func (d *Dispatch) takeCollecting(_ context.Context, t task.Task) error {
-	d.collects.add(t.ID)
+// resumeCollecting queues a task that an earlier process did not finish collecting.
+func (d *Dispatch) resumeCollecting(_ context.Context, t task.Task) error {
+	d.collectQueue.add(t.ID)
 	return nil
 }

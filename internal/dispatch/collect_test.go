@@ -17,72 +17,72 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-func TestTheCaptureIsWhatTheSupplierReports(t *testing.T) {
+func TestCaptureIsReportedUsage(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
-		usage  *provider.Usage
-		billed int64
-		cost   int64 // micro-units
-		excess float64
+		usage      *provider.Usage
+		billed     int64
+		cost       int64   // micro-units
+		overbilled float64 // micro-units
 	}{
 		"as reported":                   {&provider.Usage{Billed: 3650, Input: 1650, Output: 2000}, 3650, 365_000, 0},
 		"nothing reported: as measured": {nil, 4000, 400_000, 0},
 		"more than the hold":            {&provider.Usage{Billed: 60_000, Output: 2000}, 7000, 700_000, 5_300_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.account("acct_a", 1, 0)
-				h.supplier.poll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
+			withHarness(t, func(h *harness) {
+				h.addAccount("acct_a", 1, 0)
+				h.supplier.onPoll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
 					r.usage = c.usage
 					return nil, nil
 				}
 				h.start()
-				id := h.create("acct_a", refs("character1 walks", "https://example.com/clip.mp4"))
+				id := h.createTask("acct_a", referenceRequest("character1 walks", "https://example.com/clip.mp4"))
 
-				done := h.untilState(id, task.Completed)
+				done := h.waitForState(id, task.Completed)
 				if done.Billed < c.billed-100 || done.Billed > c.billed+100 || int64(done.Cost) < c.cost-10_000 || int64(done.Cost) > c.cost+10_000 {
 					t.Errorf("billed %d ms, cost %s of %s; want %d ms", done.Billed, done.Cost, done.Hold, c.billed)
 				}
 
-				if got := h.counted(h.d.stats.excess); got != c.excess {
-					t.Errorf("excess %v, want %v", got, c.excess)
+				if got := h.metricValue(h.d.metrics.overbilled); got != c.overbilled {
+					t.Errorf("overbilled %v, want %v", got, c.overbilled)
 				}
 
-				h.sound()
+				h.checkInvariants()
 			})
 		})
 	}
 }
 
-func TestWhatDiffersFromWhatWasBoughtIsAWarning(t *testing.T) {
+func TestResultMismatchIsWarning(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.start()
 
-		r := words("a boat")
+		r := textRequest("a boat")
 		r.Seconds = 5
 		r.Size = "720*1280"
 		r.Width = 720
 		r.Height = 1280
 
-		done := h.untilState(h.create("acct_a", r), task.Completed)
+		done := h.waitForState(h.createTask("acct_a", r), task.Completed)
 		if len(done.Warnings) != 2 || done.Warnings[0].Code != string(fault.CodeResultMismatch) {
 			t.Errorf("warnings %+v", done.Warnings)
 		}
 
-		for _, what := range []string{"size", "seconds"} {
-			if n := h.counted(h.d.stats.mismatches.WithLabelValues("up", what)); n != 1 {
-				t.Errorf("%v mismatches of %s", n, what)
+		for _, property := range []string{"size", "seconds"} {
+			if n := h.metricValue(h.d.metrics.mismatches.WithLabelValues("up", property)); n != 1 {
+				t.Errorf("%v mismatches of %s, want 1", n, property)
 			}
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-func TestABrokenDownloadIsTriedAgainUntilTheLinkEnds(t *testing.T) {
+func TestFailedDownloadIsRetriedUntilLinkExpires(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
@@ -90,60 +90,60 @@ func TestABrokenDownloadIsTriedAgainUntilTheLinkEnds(t *testing.T) {
 		state task.State
 		after time.Duration
 	}{
-		"breaks twice": {func(n int) (io.ReadCloser, error) {
+		"connection breaks twice": {func(n int) (io.ReadCloser, error) {
 			if n < 3 {
-				return io.NopCloser(io.MultiReader(bytes.NewReader([]byte("half")), failing{})), nil
+				return io.NopCloser(io.MultiReader(bytes.NewReader([]byte("half")), brokenReader{})), nil
 			}
 
 			return nil, nil
 		}, task.Completed, 0},
-		"no video twice": {func(n int) (io.ReadCloser, error) {
+		"not a video twice": {func(n int) (io.ReadCloser, error) {
 			if n < 3 {
 				return io.NopCloser(bytes.NewReader([]byte("<html>Sorry</html>"))), nil
 			}
 
 			return nil, nil
 		}, task.Completed, 0},
-		"gone for ever":   {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Class: provider.Gone} }, task.Failed, time.Hour},
-		"broken for ever": {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Err: io.ErrUnexpectedEOF} }, task.Failed, time.Hour},
+		"link dead for ever":         {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Class: provider.NotFound} }, task.Failed, time.Hour},
+		"connection breaks for ever": {func(int) (io.ReadCloser, error) { return nil, &provider.Failure{Err: io.ErrUnexpectedEOF} }, task.Failed, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.account("acct_a", 1, 0)
-				h.supplier.open = c.open
-				h.supplier.poll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
-					if time.Since(r.made) < 40*time.Second {
+			withHarness(t, func(h *harness) {
+				h.addAccount("acct_a", 1, 0)
+				h.supplier.onOpen = c.open
+				h.supplier.onPoll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
+					if time.Since(r.createdAt) < 40*time.Second {
 						return nil, nil
 					}
 
-					return &provider.Report{Phase: provider.Rendered, Result: &provider.Result{URL: "fake://", ExpiresAt: r.made.Add(time.Hour + 40*time.Second).UnixMilli()}}, nil
+					return &provider.Report{Phase: provider.Rendered, Result: &provider.Result{URL: "fake://", ExpiresAt: r.createdAt.Add(time.Hour + 40*time.Second).UnixMilli()}}, nil
 				}
 				h.start()
-				id := h.create("acct_a", words("a boat"))
+				id := h.createTask("acct_a", textRequest("a boat"))
 
-				done := h.untilState(id, c.state)
+				done := h.waitForState(id, c.state)
 				if done.State == task.Failed && (done.Error.Code != string(fault.CodeResultLost) || done.Cost != 0) {
 					t.Errorf("failed as %+v", done.Error)
 				}
 
 				if took := time.Duration(done.CompletedAt-done.RenderedAt) * time.Millisecond; took < c.after-time.Minute {
-					t.Errorf("given up after %s", took)
+					t.Errorf("failed after %s, want at least %s", took, c.after)
 				}
 
-				h.takenTimes(id, 1)
-				h.sound()
+				h.checkAccepted(id, 1)
+				h.checkInvariants()
 			})
 		})
 	}
 }
 
-// away is a blob store that is down until a time.
-type away struct {
+// unavailableStore is a blob store that cannot write until a time.
+type unavailableStore struct {
 	blob.Store
 	until time.Time
 }
 
-func (a away) Put(ctx context.Context, key string, r io.Reader) (blob.Info, error) {
+func (a unavailableStore) Put(ctx context.Context, key string, r io.Reader) (blob.Info, error) {
 	if time.Now().Before(a.until) {
 		return blob.Info{}, fmt.Errorf("put: %w", blob.ErrUnavailable)
 	}
@@ -151,65 +151,65 @@ func (a away) Put(ctx context.Context, key string, r io.Reader) (blob.Info, erro
 	return a.Store.Put(ctx, key, r)
 }
 
-// TestBlobsThatAreAwayAreWaitedFor has the store down while references are kept
-// and again while a video is: the task goes on by itself, rendered once.
-func TestBlobsThatAreAwayAreWaitedFor(t *testing.T) {
+// TestBlobStoreOutageIsWaitedOut makes the blob store unavailable while references or a
+// video are stored. The task continues by itself and is rendered once.
+func TestBlobStoreOutageIsWaitedOut(t *testing.T) {
 	t.Parallel()
 
-	for name, order := range map[string]catalog.Request{"a video": words("a boat"), "references": refs("character1 walks", "https://example.com/face.png")} {
+	for name, request := range map[string]catalog.Request{"a video": textRequest("a boat"), "references": referenceRequest("character1 walks", "https://example.com/face.png")} {
 		t.Run(name, func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.account("acct_a", 1, 0)
+			withHarness(t, func(h *harness) {
+				h.addAccount("acct_a", 1, 0)
 
-				back := time.Now().Add(30 * time.Minute)
-				h.blobs = away{h.blobs, back}
+				available := time.Now().Add(30 * time.Minute)
+				h.blobs = unavailableStore{h.blobs, available}
 				h.start()
-				id := h.create("acct_a", order)
+				id := h.createTask("acct_a", request)
 
-				done := h.untilState(id, task.Completed)
-				if done.CompletedAt < back.UnixMilli() {
-					t.Errorf("completed at %d, before the store was back", done.CompletedAt)
+				done := h.waitForState(id, task.Completed)
+				if done.CompletedAt < available.UnixMilli() {
+					t.Errorf("completed at %d, before the store was available", done.CompletedAt)
 				}
 
-				h.takenTimes(id, 1)
-				h.holdsVideo(id)
-				h.sound()
+				h.checkAccepted(id, 1)
+				h.checkVideo(id)
+				h.checkInvariants()
 			})
 		})
 	}
 }
 
-type failing struct{}
+type brokenReader struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, errors.New("the connection broke") }
+func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("the connection was lost") }
 
-func TestADeletedTasksBytesGoWithItsEnd(t *testing.T) {
+func TestDeletedTaskIsSweptWhenItEnds(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
-		h.upstreams[0].Provider = plain{h.supplier}
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
+		h.upstreams[0].Provider = requiredOnly{h.supplier}
 		h.start()
-		id := h.create("acct_a", words("a boat"))
-		h.untilState(id, task.Running)
-		h.edit(id, func(t *task.Task) {
+		id := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(id, task.Running)
+		h.editTask(id, func(t *task.Task) {
 			t.CancelRequestedAt = time.Now().UnixMilli()
 			t.HiddenAt = time.Now().UnixMilli()
 		})
-		h.untilState(id, task.Completed)
+		h.waitForState(id, task.Completed)
 
-		swept := h.until(id, "swept", func(t task.Task) bool { return t.SweptAt > 0 })
+		swept := h.waitFor(id, "swept", func(t task.Task) bool { return t.SweptAt > 0 })
 		if swept.Cost == 0 {
 			t.Error("it was not charged")
 		}
 
 		time.Sleep(time.Second)
-		h.noBlobs(id)
-		h.sound()
+		h.checkNoBlobs(id)
+		h.checkInvariants()
 	})
 }
 
-// noBlobs says that nothing is kept of a task.
-func (h *house) noBlobs(id string) {
+// checkNoBlobs checks that no blob of a task is stored.
+func (h *harness) checkNoBlobs(id string) {
 	h.t.Helper()
 
 	err := h.blobs.List(context.Background(), func(i blob.Info) bool {
@@ -224,46 +224,46 @@ func (h *house) noBlobs(id string) {
 	}
 }
 
-func TestRetentionSweepsAVideo(t *testing.T) {
+func TestRetentionDeletesVideo(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.retention = 20 * time.Minute
 		h.start()
-		id := h.create("acct_a", refs("character1 walks", "https://example.com/face.png"))
-		done := h.untilState(id, task.Completed)
+		id := h.createTask("acct_a", referenceRequest("character1 walks", "https://example.com/face.png"))
+		done := h.waitForState(id, task.Completed)
 
-		swept := h.until(id, "swept", func(t task.Task) bool { return t.SweptAt > 0 })
+		swept := h.waitFor(id, "swept", func(t task.Task) bool { return t.SweptAt > 0 })
 		if kept := swept.SweptAt - done.CompletedAt; kept < h.retention.Milliseconds() {
 			t.Errorf("kept for %d ms only", kept)
 		}
 
 		if _, err := h.store.Artifact(context.Background(), id, task.Video); err == nil {
-			t.Error("the row still names the video")
+			t.Error("the store still has the video's artifact")
 		}
 
 		time.Sleep(time.Second)
-		h.noBlobs(id)
-		h.sound()
+		h.checkNoBlobs(id)
+		h.checkInvariants()
 	})
 }
 
-// A delivery that waits for an endpoint that is left alone ends when its day is over.
-// It is remembered for the time of history, as a task's events are, or for ever.
-func TestWhatIsRememberedHasItsTime(t *testing.T) {
+// A delivery that is never attempted fails when its 24 hours are over. It is kept for the
+// duration History, as a task's events are, or for ever if that is 0.
+func TestHistoryRetention(t *testing.T) {
 	t.Parallel()
 
 	for _, history := range []time.Duration{0, 10 * time.Minute} {
-		inHouse(t, func(h *house) {
+		withHarness(t, func(h *harness) {
 			h.history = history
-			asked := time.Now().Add(time.Minute - 24*time.Hour).UnixMilli()
+			createdAt := time.Now().Add(time.Minute - 24*time.Hour).UnixMilli()
 
 			h.write(func(ctx context.Context, tx *store.Tx) error {
-				if err := tx.InsertEndpoint(ctx, store.Endpoint{ID: "hook_a", Account: "acct_a", Kind: store.SetEndpoint, URL: "https://a.example"}); err != nil {
+				if err := tx.InsertEndpoint(ctx, store.Endpoint{ID: "hook_a", Account: "acct_a", Kind: store.AccountEndpoint, URL: "https://a.example"}); err != nil {
 					return err
 				}
 
-				return tx.InsertDelivery(ctx, store.Delivery{Endpoint: "hook_a", ID: "evt_1", Account: "acct_a", Event: "webhook.test", CreatedAt: asked})
+				return tx.InsertDelivery(ctx, store.Delivery{Endpoint: "hook_a", ID: "evt_1", Account: "acct_a", Event: "webhook.test", CreatedAt: createdAt})
 			})
 			ctx := context.Background()
 			delivery := func(want store.DeliveryState) {
@@ -274,10 +274,10 @@ func TestWhatIsRememberedHasItsTime(t *testing.T) {
 				}
 			}
 
-			h.account("acct_a", 1, 0)
-			id := h.create("acct_a", words("one"))
+			h.addAccount("acct_a", 1, 0)
+			id := h.createTask("acct_a", textRequest("one"))
 			events := func() int {
-				list, err := h.store.Happenings(ctx, id, 0, 100)
+				list, err := h.store.EventsOfTask(ctx, id, 0, 100)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -286,38 +286,38 @@ func TestWhatIsRememberedHasItsTime(t *testing.T) {
 			}
 
 			h.start()
-			time.Sleep(50 * time.Second) // of the bubble
-			delivery(store.Pending)
+			time.Sleep(50 * time.Second) // in fake time
+			delivery(store.DeliveryPending)
 			time.Sleep(time.Minute)
-			delivery(store.GivenUp)
-			h.untilState(id, task.Completed)
+			delivery(store.DeliveryFailed)
+			h.waitForState(id, task.Completed)
 
 			all := events()
 			if all < 2 {
-				t.Errorf("history %s: %d events of a finished task", history, all)
+				t.Errorf("history %s: a finished task has %d events, want 2 or more", history, all)
 			}
 
 			time.Sleep(5 * time.Minute)
-			delivery(store.GivenUp)
+			delivery(store.DeliveryFailed)
 
 			if n := events(); n != all {
-				t.Errorf("history %s: %d of %d events after half of it", history, n, all)
+				t.Errorf("history %s: %d of %d events are left after half of it, want all", history, n, all)
 			}
 
 			time.Sleep(8 * time.Minute)
 
 			if history == 0 {
-				delivery(store.GivenUp)
+				delivery(store.DeliveryFailed)
 
 				if n := events(); n != all {
-					t.Errorf("%d of %d events, which are for ever", n, all)
+					t.Errorf("%d of %d events are left, want all: they are kept for ever", n, all)
 				}
 
 				return
 			}
 
 			if _, err := h.store.Delivery(ctx, "acct_a", "hook_a", "evt_1"); !errors.Is(err, store.ErrNotFound) {
-				t.Errorf("the delivery is remembered: %v", err)
+				t.Errorf("the delivery is still stored: %v", err)
 			}
 
 			if n := events(); n != 1 {
@@ -327,19 +327,19 @@ func TestWhatIsRememberedHasItsTime(t *testing.T) {
 	}
 }
 
-func TestStrayBlobsAreSweptAndNoOthers(t *testing.T) {
+func TestOnlyUnreferencedBlobsAreSwept(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
+	withHarness(t, func(h *harness) {
 		ctx := context.Background()
 
-		h.account("acct_a", 1, 0)
+		h.addAccount("acct_a", 1, 0)
 		h.start()
-		done := h.create("acct_a", words("a boat"))
-		h.untilState(done, task.Completed)
+		done := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(done, task.Completed)
 		h.supplier.renderIn = time.Hour
-		running := h.create("acct_a", words("a slow boat"))
-		h.untilState(running, task.Running)
-		h.halt()
+		running := h.createTask("acct_a", textRequest("a slow boat"))
+		h.waitForState(running, task.Running)
+		h.shutdown()
 
 		for _, id := range []string{done, running} {
 			if _, err := h.blobs.Put(ctx, id+"/9-half.mp4", bytes.NewReader([]byte("half"))); err != nil {
@@ -347,67 +347,67 @@ func TestStrayBlobsAreSweptAndNoOthers(t *testing.T) {
 			}
 		}
 
-		h.d.Now = func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) } // files have the real clock's times
-		if err := h.d.sweepStray(ctx); err != nil {
+		h.d.Now = func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) } // files have the times of the real clock
+		if err := h.d.sweepUnreferenced(ctx); err != nil {
 			t.Fatal(err)
 		}
 
-		h.holdsVideo(done)
+		h.checkVideo(done)
 
 		if _, err := h.blobs.Stat(ctx, done+"/9-half.mp4"); !errors.Is(err, blob.ErrNotFound) {
-			t.Errorf("the stray blob of a completed task: %v", err)
+			t.Errorf("the unreferenced blob of a completed task: %v, want not found", err)
 		}
 
 		if _, err := h.blobs.Stat(ctx, running+"/9-half.mp4"); err != nil {
-			t.Errorf("a blob of an unfinished task: %v", err)
+			t.Errorf("the blob of an unfinished task was swept: %v", err)
 		}
 	})
 }
 
-func TestATaskThatIsNotSubmittedInTimeExpires(t *testing.T) {
+func TestTaskExpiresAtStartBy(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.start()
-		h.supplier.submit = func(int, provider.Order) (bool, error) { return false, saysNo(provider.Locked) }
-		r := words("a boat")
+		h.supplier.onSubmit = func(int, provider.Submission) (bool, error) { return false, notAcceptedErr(provider.AccountBlocked) }
+		r := textRequest("a boat")
 		r.StartBy = time.Now().Add(3 * time.Minute).Unix()
-		id := h.create("acct_a", r)
+		id := h.createTask("acct_a", r)
 
-		done := h.untilState(id, task.Failed)
+		done := h.waitForState(id, task.Failed)
 		if late := time.Since(time.Unix(r.StartBy, 0)); done.Error.Code != string(fault.CodeExpired) || late > time.Minute {
 			t.Errorf("failed as %+v, %s late", done.Error, late)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-func TestNothingIsSubmittedPastItsStartBy(t *testing.T) {
+func TestNoSubmissionAfterStartBy(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
 		h.supplier.renderIn = 47 * time.Second
 		h.start()
 
 		begin := time.Now()
 
-		h.untilState(h.create("acct_a", words("before")), task.Running)
-		r := words("a boat")
-		r.StartBy = begin.Add(46 * time.Second).Unix() // past between two sweeps, when the slot is free at last
+		h.waitForState(h.createTask("acct_a", textRequest("before")), task.Running)
+		r := textRequest("a boat")
+		r.StartBy = begin.Add(46 * time.Second).Unix() // it passes between two sweeps, just before the slot is free
 
-		id := h.create("acct_a", r)
-		if done := h.untilFinal(id); done.State != task.Failed || done.Error.Code != string(fault.CodeExpired) {
+		id := h.createTask("acct_a", r)
+		if done := h.waitForFinal(id); done.State != task.Failed || done.Error.Code != string(fault.CodeExpired) {
 			t.Errorf("ended %s, %+v", done.State, done.Error)
 		}
 
-		h.takenTimes(id, 0)
-		h.sound()
+		h.checkAccepted(id, 0)
+		h.checkInvariants()
 	})
 }
 
-func TestBadReferencesFailWithTheirField(t *testing.T) {
+func TestInvalidReferenceNamesField(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
@@ -416,66 +416,66 @@ func TestBadReferencesFailWithTheirField(t *testing.T) {
 		param   string
 		state   task.State
 	}{
-		"nothing there":     {refs("walks", "https://example.com/face.png", "https://example.com/none.png"), fault.CodeUnreachable, "references[1]", task.Failed},
-		"too small":         {refs("walks", "https://example.com/tiny.png"), fault.CodeBadReference, "references[0]", task.Failed},
-		"text called video": {refs("walks", "https://example.com/text.mp4"), fault.CodeBadReference, "references[0]", task.Failed},
-		"no such file":      {refs("walks", "file_01ABC"), fault.CodeUnreachable, "references[0]", task.Failed},
-		"a private address": {refs("walks", "http://127.0.0.1:9/face.png"), fault.CodeUnreachable, "references[0]", task.Failed},
+		"missing file":          {referenceRequest("walks", "https://example.com/face.png", "https://example.com/none.png"), fault.CodeReferenceUnreachable, "references[1]", task.Failed},
+		"too small":             {referenceRequest("walks", "https://example.com/tiny.png"), fault.CodeReferenceInvalid, "references[0]", task.Failed},
+		"text named as a video": {referenceRequest("walks", "https://example.com/text.mp4"), fault.CodeReferenceInvalid, "references[0]", task.Failed},
+		"unknown file ID":       {referenceRequest("walks", "file_01ABC"), fault.CodeReferenceUnreachable, "references[0]", task.Failed},
+		"a private address":     {referenceRequest("walks", "http://127.0.0.1:9/face.png"), fault.CodeReferenceUnreachable, "references[0]", task.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.account("acct_a", 1, 0)
+			withHarness(t, func(h *harness) {
+				h.addAccount("acct_a", 1, 0)
 				h.start()
-				id := h.create("acct_a", c.request)
+				id := h.createTask("acct_a", c.request)
 
-				done := h.untilState(id, c.state)
+				done := h.waitForState(id, c.state)
 				if done.Error.Code != string(c.code) || done.Error.Param != c.param || done.Cost != 0 {
 					t.Errorf("failed as %+v", done.Error)
 				}
 
-				h.takenTimes(id, 0)
-				h.sound()
+				h.checkAccepted(id, 0)
+				h.checkInvariants()
 			})
 		})
 	}
 }
 
-func TestAFetchThatMayPassIsTriedAFewTimes(t *testing.T) {
+func TestTransientFetchErrorIsRetried(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.start()
-		id := h.create("acct_a", refs("walks", "https://studio.test/face.png"))
+		id := h.createTask("acct_a", referenceRequest("walks", "https://studio.test/face.png"))
 
-		done := h.untilState(id, task.Failed)
-		if done.Error.Code != string(fault.CodeUnreachable) || done.Error.Param != "references[0]" || done.Cost != 0 {
+		done := h.waitForState(id, task.Failed)
+		if done.Error.Code != string(fault.CodeReferenceUnreachable) || done.Error.Param != "references[0]" || done.Cost != 0 {
 			t.Errorf("failed as %+v", done.Error)
 		}
 
-		if n := h.lookups.Load(); n != fetchTries {
-			t.Errorf("tried %d times, want %d", n, fetchTries)
+		if n := h.lookups.Load(); n != maxFetchTries {
+			t.Errorf("tried %d times, want %d", n, maxFetchTries)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-func TestATrustedReferenceIsHandedOnByItsAddress(t *testing.T) {
+func TestTrustedReferenceIsPassedByURL(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.start()
 
-		r := refs("walks", "https://studio.test/face.png", "https://example.com/face.png")
+		r := referenceRequest("walks", "https://studio.test/face.png", "https://example.com/face.png")
 		r.ReferencesCheck = "trust"
-		id := h.create("acct_a", r)
-		h.untilState(id, task.Completed)
+		id := h.createTask("acct_a", r)
+		h.waitForState(id, task.Completed)
 
-		got := h.supplier.orders[0].References
+		got := h.supplier.submissions[0].References
 		if got[0].URL != "https://studio.test/face.png" || got[0].Open != nil || got[1].URL != "oss://wan2.6-r2v/face.png" {
 			t.Errorf("references %+v", got)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }

@@ -1,10 +1,10 @@
-// Package dispatch carries a task from its creation to its end: it fetches and
-// measures references (prepare), takes the next task of a lane in fair order
-// when a supplier has room (claim), orders the video (submit), asks until it is
-// rendered (poll), makes the bytes ours (collect), and finds out after a crash
-// or a lost answer what the supplier took (rescue). checkout comes before it,
-// the api's reads and the webhooks after it. It changes a task only through
-// task.Advance and the store's claim, and never decides a price or a right.
+// Package dispatch carries a task from its creation to its end: it fetches and measures
+// the references (prepare), claims the next task of a queue in fair order when a supplier
+// has room (claim), submits it (submit), polls it until it is rendered (poll), stores the
+// video (collect), and finds out after a crash or a lost answer what the supplier
+// accepted (recovery). Package checkout comes before it; the API's reads and the webhooks
+// come after it. Dispatch changes a task only through task.Advance and the store's claim.
+// It never decides a price or who may do what.
 package dispatch
 
 import (
@@ -28,279 +28,287 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Limits are what a supplier account takes.
+// Limits are the limits of an account at a supplier.
 type Limits struct {
 	SubmitsPerSecond float64 // for each model
 	InProgress       int     // for each model
 	QueriesPerSecond float64 // all models together
 }
 
-// Upstream is one configured account at a supplier, ready to use. Its name
-// stands for the supplier account too: one key for each.
+// Upstream is one configured account at a supplier, ready to use. Each upstream has one
+// key, so that its name stands for the supplier account too.
 type Upstream struct {
 	Name     string
-	Kind     provider.Kind
+	Driver   provider.Driver
 	Provider provider.Provider
-	Models   []string // the supplier's models that it may serve; none is all
+	Models   []string // the supplier's models that it may serve; empty: all
 	Limits   Limits
-	Order    int     // 0 and 1 come first; a later one serves what the earlier ones cannot take
-	Weight   int     // its share among those of the same order; 0 is 1
-	Routes   []Route // what it serves of our models; none: all that their files say of its kind
+	Order    int     // 0 and 1 come first; a later one serves what the earlier ones have no room for
+	Weight   int     // share among upstreams of the same order; 0 counts as 1
+	Routes   []Route // what it serves of our models; empty: everything that their files list for its provider
 }
 
-// Route is what an operator said of some of our models at one upstream.
+// Route is what an operator configured for some of our models at one upstream.
 type Route struct {
-	Models []string       // ids and family names; none is all
-	Supply catalog.Supply // its Model "": the name in the model's file
-	Order  int            // 0: the upstream's
-	Weight int            // 0: the upstream's
+	Models     []string           // ids and family names; empty: all
+	Capability catalog.Capability // SupplierModel "": the name in the model's file
+	Order      int                // 0: the upstream's
+	Weight     int                // 0: the upstream's
 }
 
-// Source is how references that no network brings are read.
-type Source interface {
-	// Sample opens a reference that ships with the program, or returns false.
+// SampleSource reads the sample references, which need no network.
+type SampleSource interface {
+	// Sample returns the name of a reference that is part of the program and how to open
+	// it, or false.
 	Sample(id string) (name string, open func() (blob.Reader, error), ok bool)
 }
 
-// Options is what dispatch gets of the world.
+// Options are what dispatch needs from outside.
 type Options struct {
 	Store     *store.Store
 	Blobs     blob.Store
 	Fetch     *fetch.Fetcher
 	Catalog   *catalog.Catalog
-	Samples   Source
+	Samples   SampleSource
 	Upstreams []Upstream
-	// Make makes an upstream of the set-up that it was added with; nil: none can be.
-	Make func(setup string) (Upstream, error)
-	// Dismissed is told of an added upstream that was removed; may be nil.
-	Dismissed func(name string)
-	// StandIn says that previews may serve requests for real videos: true only
-	// while no real upstream was ever configured. It ends with the first that is
-	// added; see StandsIn.
-	StandIn bool
-	// Alone says that no other process can serve these upstreams: leases that a
-	// dead one left are void at once.
-	Alone       bool
-	Replica     string // what operators call this process, among others
-	Scratch     string // a folder for files on their way; emptied at start by its owner
-	Now         func() time.Time
-	NewID       func(prefix string) string
-	Log         *slog.Logger
-	Registry    prometheus.Registerer
-	Retention   time.Duration // of videos
-	History     time.Duration // of events, attempts and requests, after a task's end; 0 is for ever
-	TaskTimeout time.Duration // from the first ticket
-	// Point is called at each line of the crash table; tests make it kill the
-	// process. nil does nothing.
-	Point func(name string)
-	// Haste divides the times of a rescue, so that a test need not wait for
-	// minutes; 0 and 1 are the real ones.
-	Haste int64
+	// BuildUpstream builds an upstream from the setup with which an operator added it; nil:
+	// none can be added.
+	BuildUpstream func(setup string) (Upstream, error)
+	// OnUpstreamRemoved is called when an upstream that an operator added was removed; may be nil.
+	OnUpstreamRemoved func(name string)
+	// PreviewFallback says that previews may serve requests for real videos: true only while
+	// no real upstream was ever configured. It ends with the first upstream that is added;
+	// see PreviewFallbackActive.
+	PreviewFallback bool
+	// SingleInstance says that no other process can serve these upstreams: leases that a
+	// dead process left are revoked at once.
+	SingleInstance bool
+	ReplicaName    string // by which operators know this process
+	ScratchDir     string // for temporary files; its owner empties it at the start
+	Now            func() time.Time
+	NewID          func(prefix string) string
+	Log            *slog.Logger
+	Registry       prometheus.Registerer
+	Retention      time.Duration // of videos
+	History        time.Duration // of events, attempts and requests, after the end of a task; 0: for ever
+	TaskTimeout    time.Duration // for rendering, from the first accepted submission; for preparing and failed submissions, from the creation
+	// FailPoint is called with its name at each line of the table of crashes; tests make it
+	// end the process. nil does nothing.
+	FailPoint func(name string)
+	// RecoverySpeedup divides the times of a recovery, so that a test need not wait for
+	// minutes; 0 and 1 leave them as they are.
+	RecoverySpeedup int64
 }
 
-// How much is done at the same time.
+// How much runs at the same time.
 const (
-	preparers  = 8
-	collectors = 8
-	drawers    = 2
-	pollers    = 64
+	prepareWorkers      = 8
+	collectWorkers      = 8
+	maxThumbnailRenders = 2
+	maxConcurrentPolls  = 64
 )
 
-// Dispatch is the running engine.
+// Dispatch is the engine.
 type Dispatch struct {
 	Options
-	owner     string // whose leases they are: random for each process start
-	roster    *roster
-	keeper    *keeper
-	stats     *stats
-	paces     *paces
-	live      *live
-	lanes     *lanes
-	elsewhere atomic.Pointer[[]task.Task] // in progress at others' upstreams
-	nextLook  time.Time                   // only the snapshots use it
-	prepares  *feed
-	collects  *feed
+	owner        string // the owner of this process's leases: random for each start
+	registry     *upstreamRegistry
+	coordinator  *coordinator
+	metrics      *metrics
+	durations    *durationHistory
+	live         *liveState
+	queues       *queueSet
+	peerTaskList atomic.Pointer[[]task.Task] // in progress at upstreams that other replicas serve
+	nextPeerRead time.Time                   // only the snapshots use it
+	prepareQueue *workQueue
+	collectQueue *workQueue
 
 	mu sync.Mutex
-	// drawings are thumbnails that are being made, by task; drawers their places.
-	drawings map[string]chan struct{}
-	drawers  chan struct{}
-	ended    sync.WaitGroup
+	// thumbnailRuns are the thumbnails that are being made, by task; each takes one of the
+	// thumbnailSlots.
+	thumbnailRuns  map[string]chan struct{}
+	thumbnailSlots chan struct{}
+	goroutines     sync.WaitGroup
 }
 
-// New makes the engine, with the upstreams that it is given and those that were added
-// to an earlier one: Route knows all of them at once. Run starts it.
+// New returns an engine with the upstreams in the options and those that operators added
+// to an earlier one: QueueFor knows all of them at once. Run starts it.
 func New(ctx context.Context, o Options) (*Dispatch, error) {
 	if len(o.Upstreams) == 0 {
-		return nil, errors.New("dispatch: no upstream to send tasks to")
+		return nil, errors.New("dispatch: no upstream is configured")
 	}
 
-	if o.Point == nil {
-		o.Point = func(string) {}
+	if o.FailPoint == nil {
+		o.FailPoint = func(string) {}
 	}
 
 	d := &Dispatch{
-		Options: o, owner: o.NewID("owner"), live: newLive(), lanes: newLanes(),
-		drawings: map[string]chan struct{}{}, drawers: make(chan struct{}, drawers),
+		Options:        o,
+		owner:          o.NewID("owner"),
+		live:           newLiveState(),
+		queues:         newQueueSet(),
+		thumbnailRuns:  map[string]chan struct{}{},
+		thumbnailSlots: make(chan struct{}, maxThumbnailRenders),
 	}
-	d.keeper = newKeeper(d)
-	d.paces = newPaces(o.Store, !o.Alone)
-	d.stats = newStats(o.Registry)
-	d.prepares = newFeed()
-	d.collects = newFeed()
+	d.coordinator = newCoordinator(d)
+	d.durations = newDurationHistory(o.Store, !o.SingleInstance)
+	d.metrics = newMetrics(o.Registry)
+	d.prepareQueue = newWorkQueue()
+	d.collectQueue = newWorkQueue()
 
-	d.roster = &roster{broken: map[string]string{}}
+	d.registry = &upstreamRegistry{unusable: map[string]string{}}
 	for _, u := range o.Upstreams {
-		if err := d.join(u, ""); err != nil {
+		if err := d.register(u, ""); err != nil {
 			return nil, err
 		}
 	}
 
-	return d, d.joinAdded(ctx)
+	return d, d.registerAdded(ctx)
 }
 
-// Run works until ctx ends; then it takes nothing new, hands its upstreams over
-// one by one as soon as what is on the wire is answered, and returns.
+// Run runs the engine until ctx ends. Then it claims and prepares nothing new, hands its
+// upstreams over, each as soon as its submissions in flight are answered, and returns.
 func (d *Dispatch) Run(ctx context.Context) error {
-	changes, deaf := d.Store.WatchAll(4096)
-	defer deaf()
-	// What serves outlives ctx: what is on the wire then still wants decisions.
-	serving, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+	changes, stopWatching := d.Store.WatchAll(4096)
+	defer stopWatching()
 
-	if err := d.begin(serving); err != nil {
+	// Serving goes on after ctx ended: the answers of submissions in flight must be handled.
+	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+
+	if err := d.loadState(serveCtx); err != nil {
 		if ctx.Err() != nil {
-			return nil // asked to stop, not failed
+			return nil // asked to stop: no failure
 		}
 
 		return err
 	}
 
-	var keeping sync.WaitGroup
-	keeping.Go(func() { d.keeper.run(serving) })
-	d.start(serving, func(ctx context.Context) { d.listen(ctx, changes) })
-	d.start(serving, d.snapshots)
-	d.start(serving, d.catchUps)
-	d.start(serving, d.refresh)
+	var coordinating sync.WaitGroup
+	coordinating.Go(func() { d.coordinator.run(serveCtx) })
+	d.spawn(serveCtx, func(ctx context.Context) { d.watchChanges(ctx, changes) })
+	d.spawn(serveCtx, d.runSnapshots)
+	d.spawn(serveCtx, d.runResync)
+	d.spawn(serveCtx, d.runRefresh)
 
-	for range preparers {
-		d.start(ctx, func(ctx context.Context) { d.prepares.work(ctx, d.prepare) })
+	for range prepareWorkers {
+		d.spawn(ctx, func(ctx context.Context) { d.prepareQueue.run(ctx, d.prepare) })
 	}
 
-	for range collectors {
-		d.start(serving, func(ctx context.Context) { d.collects.work(ctx, d.collect) })
+	for range collectWorkers {
+		d.spawn(serveCtx, func(ctx context.Context) { d.collectQueue.run(ctx, d.collect) })
 	}
 
 	<-ctx.Done()
-	d.keeper.leave(serving)
-	end()
-	d.ended.Wait()
-	keeping.Wait()
+	d.coordinator.shutdown(serveCtx)
+	stopServing()
+	d.goroutines.Wait()
+	coordinating.Wait()
 
 	return nil
 }
 
-// begin reads which lanes have work, and, where no other process can serve, voids
-// the leases of a dead one.
-func (d *Dispatch) begin(ctx context.Context) error {
-	for _, up := range d.roster.list() {
-		if up.setup == "" && up.wished() == store.WishRemove { // one of this name was, before it was configured
-			if err := d.WishUpstream(ctx, up.Name, store.WishServe); err != nil {
-				return fmt.Errorf("take up the upstream %s: %w", up.Name, err)
+// loadState reads which queues exist and, where no other process can serve, revokes the
+// leases of a dead one.
+func (d *Dispatch) loadState(ctx context.Context) error {
+	for _, up := range d.registry.list() {
+		if up.setup == "" && up.desiredState() == store.DesiredRemoved { // an operator removed an upstream of this name before it was configured
+			if err := d.SetDesiredState(ctx, up.Name, store.DesiredServing); err != nil {
+				return fmt.Errorf("resume the upstream %s: %w", up.Name, err)
 			}
 		}
 	}
 
-	if d.Alone {
+	if d.SingleInstance {
 		err := d.Store.Write(ctx, func(tx *store.Tx) error {
-			for _, up := range d.roster.list() {
-				if err := tx.VoidLease(ctx, up.lease); err != nil {
+			for _, up := range d.registry.list() {
+				if err := tx.RevokeLease(ctx, up.leaseID); err != nil {
 					return err
 				}
 			}
 
-			return tx.VoidLease(ctx, background)
+			return tx.RevokeLease(ctx, backgroundLease)
 		})
 		if err != nil {
-			return fmt.Errorf("take over the upstreams: %w", err)
+			return fmt.Errorf("revoke the leases of an earlier process: %w", err)
 		}
 	}
 
-	lanes, err := d.Store.Lanes(ctx)
+	queues, err := d.Store.Queues(ctx)
 	if err != nil {
-		return fmt.Errorf("read the lanes: %w", err)
+		return fmt.Errorf("read the queues: %w", err)
 	}
 
-	for _, l := range lanes {
-		d.lanes.note(l.ID)
+	for _, queue := range queues {
+		d.queues.add(queue.ID)
 	}
 
 	return nil
 }
 
-func (d *Dispatch) start(ctx context.Context, f func(context.Context)) {
-	d.ended.Go(func() { f(ctx) })
+func (d *Dispatch) spawn(ctx context.Context, f func(context.Context)) {
+	d.goroutines.Go(func() { f(ctx) })
 }
 
-// listen hears every committed step and wakes who has work by it.
-func (d *Dispatch) listen(ctx context.Context, changes <-chan store.Change) {
+// watchChanges passes every committed change to onChange until ctx ends.
+func (d *Dispatch) watchChanges(ctx context.Context, changes <-chan store.Change) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case c := <-changes:
-			d.hear(ctx, c)
+		case change := <-changes:
+			d.onChange(ctx, change)
 		}
 	}
 }
 
-func (d *Dispatch) hear(ctx context.Context, c store.Change) {
+func (d *Dispatch) onChange(ctx context.Context, change store.Change) {
 	switch {
-	case c.Freed != "":
-		d.keeper.wake()
-	case c.Task == "": // some were missed
-		d.keeper.wake()
-		d.openGates()
-	case c.State == task.Preparing:
-		d.prepares.add(c.Task)
-	case c.State == task.Queued:
-		d.openGates() // its lane may be new
-	case c.State == task.Submitting:
-		d.wakeGates((*gate).stoodAside)
-	case c.State == task.Running:
-		d.heedCancel(ctx, c.Task)
+	case change.Released != "":
+		d.coordinator.wake()
+	case change.Task == "": // some changes were missed
+		d.coordinator.wake()
+		d.startSubmitters()
+	case change.State == task.Preparing:
+		d.prepareQueue.add(change.Task)
+	case change.State == task.Queued:
+		d.startSubmitters() // its queue may be new
+	case change.State == task.Submitting:
+		d.wakeSubmitters((*submitter).hasDeferred)
+	case change.State == task.Running:
+		d.forwardCancel(ctx, change.Task)
 
-		for _, t := range d.keeper.tenures() {
-			t.heedAnswer(c.Task)
+		for _, w := range d.coordinator.workers() {
+			w.wakeUncertain(change.Task)
 		}
-	case c.State.Final():
-		d.live.forget(c.Task)
-		d.wakeGates(func(*gate) bool { return true })
+	case change.State.Final():
+		d.live.forget(change.Task)
+		d.wakeSubmitters(func(*submitter) bool { return true })
 	}
 }
 
-// openGates starts the gates of all lanes that are known here and wakes them.
-func (d *Dispatch) openGates() {
-	routes := d.lanes.routes()
-	for _, t := range d.keeper.tenures() {
-		t.openGates(routes)
+// startSubmitters starts and wakes the submitters of all known queues' routes.
+func (d *Dispatch) startSubmitters() {
+	routes := d.queues.routes()
+	for _, w := range d.coordinator.workers() {
+		w.startSubmitters(routes)
 	}
 }
 
-func (d *Dispatch) wakeGates(whose func(*gate) bool) {
-	for _, t := range d.keeper.tenures() {
-		for _, g := range t.list() {
-			if whose(g) {
-				g.wake()
+func (d *Dispatch) wakeSubmitters(match func(*submitter) bool) {
+	for _, w := range d.coordinator.workers() {
+		for _, s := range w.submitterList() {
+			if match(s) {
+				s.wake()
 			}
 		}
 	}
 }
 
-// upstream is the configured one that a name or a lease's id stands for, or nil.
+// upstream returns the upstream with this name or lease id, or nil.
 func (d *Dispatch) upstream(id string) *upstream {
-	for _, up := range d.roster.list() {
-		if up.Name == plainName(id) {
+	for _, up := range d.registry.list() {
+		if up.Name == configuredName(id) {
 			return up
 		}
 	}
@@ -308,10 +316,11 @@ func (d *Dispatch) upstream(id string) *upstream {
 	return nil
 }
 
-// upstreamOf is the upstream that is served here by a lease of this id, or nil.
-func (d *Dispatch) upstreamOf(id string) *upstream {
-	for _, up := range d.roster.list() {
-		if up.lease == id {
+// upstreamByLease returns the upstream that this process can serve under a lease of this
+// id, or nil.
+func (d *Dispatch) upstreamByLease(id string) *upstream {
+	for _, up := range d.registry.list() {
+		if up.leaseID == id {
 			return up
 		}
 	}
@@ -319,34 +328,34 @@ func (d *Dispatch) upstreamOf(id string) *upstream {
 	return nil
 }
 
-// plainName is an upstream's name as its operator knows it: without the process
-// that a renderer lives in.
-func plainName(id string) string {
+// configuredName returns the name of an upstream in the configuration: its lease id
+// without the process of an embedded renderer.
+func configuredName(id string) string {
 	name, _, _ := strings.Cut(id, "@")
 	return name
 }
 
-func (u *upstream) serves(model string) bool {
+func (u *upstream) allowsModel(model string) bool {
 	return len(u.Models) == 0 || slices.Contains(u.Models, model)
 }
 
-// write is every write that no customer waits for.
+// write is for writes that no customer waits for.
 func (d *Dispatch) write(ctx context.Context, f func(*store.Tx) error) error {
-	d.Point("writing")
+	d.FailPoint("writing")
 	return d.Store.WriteBackground(ctx, f)
 }
 
-// writeNow is for leases: they must not wait behind the background's writes.
+// writeNow is for leases, which must not wait behind the background's writes.
 func (d *Dispatch) writeNow(ctx context.Context, f func(*store.Tx) error) error {
-	d.Point("writing")
+	d.FailPoint("writing")
 	return d.Store.Write(ctx, f)
 }
 
-func (d *Dispatch) millis() int64 { return d.Now().UnixMilli() }
+func (d *Dispatch) nowMillis() int64 { return d.Now().UnixMilli() }
 
-// wait sleeps, and returns false when ctx ended first.
-func wait(ctx context.Context, t time.Duration) bool {
-	timer := time.NewTimer(t)
+// sleep waits for the delay, and returns false if ctx ended first.
+func sleep(ctx context.Context, delay time.Duration) bool {
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 
 	select {

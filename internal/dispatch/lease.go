@@ -9,101 +9,105 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// How long a lease lasts and how often it is renewed (rules.md, leases).
+// The duration of a lease, how often it is renewed, and how long this process trusts
+// it, measured on its own clocks from before the renewal was sent. That is shorter than
+// the duration, so that this process stops before another can acquire the lease.
 const (
-	leaseTime  = 10 * time.Second
-	leaseRenew = 2 * time.Second
-	leaseTrust = 7 * time.Second // from before the renewal was sent, by our own clocks
+	leaseDuration      = 10 * time.Second
+	leaseRenewInterval = 2 * time.Second
+	leaseValidFor      = 7 * time.Second
 )
 
-// errLeaseOld says that our lease may have run out while we looked away.
-var errLeaseOld = errors.New("the lease was not renewed in time")
+// errLeaseExpired says that the lease may have expired in the database.
+var errLeaseExpired = errors.New("the lease was not renewed in time")
 
-// lease is a row that this process alone holds: an upstream that it serves, work
-// that it does for all, or what a dead process left. Decisions are made with it.
+// lease is the right of this process, and no other, to serve an upstream, to do the
+// background work, or to clean up after a dead process. Every decision is made under a lease.
 type lease struct {
 	d      *Dispatch
 	id     string
 	fence  int64
-	tenure *tenure         // of an upstream's lease; else nil
-	ctx    context.Context // ends with the lease; what is done by its right ends with it
-	end    context.CancelCauseFunc
+	worker *worker         // only for an upstream's lease; else nil
+	ctx    context.Context // ends with the lease, and with it everything that is done under the lease
+	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	renewed time.Time // before the last renewal was sent
-	watch   *time.Timer
-	closed  bool // nothing new begins by its right
-	over    bool
-	doing   sync.WaitGroup
+	mu          sync.Mutex
+	renewedAt   time.Time // taken before the last successful renewal was sent
+	expiryTimer *time.Timer
+	closed      bool // nothing new may begin under the lease
+	ended       bool
+	inFlight    sync.WaitGroup
 }
 
-// newLease is a lease that was taken by a write sent at sent.
-func (d *Dispatch) newLease(ctx context.Context, id string, fence int64, sent time.Time) *lease {
-	l := &lease{d: d, id: id, fence: fence, renewed: sent}
-	l.ctx, l.end = context.WithCancelCause(ctx)
+// newLease returns the lease that a write sent at sentAt acquired.
+func (d *Dispatch) newLease(ctx context.Context, id string, fence int64, sentAt time.Time) *lease {
+	l := &lease{d: d, id: id, fence: fence, renewedAt: sentAt}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	l.watch = time.AfterFunc(leaseTrust-time.Since(sent), l.doubt)
+	l.expiryTimer = time.AfterFunc(leaseValidFor-time.Since(sentAt), l.expireIfStale)
 
 	return l
 }
 
-// renew notes that a renewal sent at sent was written.
-func (l *lease) renew(sent time.Time) {
+// renew extends the lease after the commit of a renewal that was sent at sentAt.
+func (l *lease) renew(sentAt time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	if !l.over {
-		l.renewed = sent
-		l.watch.Reset(leaseTrust - time.Since(sent))
+	if !l.ended {
+		l.renewedAt = sentAt
+		l.expiryTimer.Reset(leaseValidFor - time.Since(sentAt))
 	}
 }
 
-// doubt ends a lease that was not renewed while it could be trusted.
-func (l *lease) doubt() {
-	l.d.Point("doubting")
+// expireIfStale revokes the lease if it was not renewed in time.
+func (l *lease) expireIfStale() {
+	l.d.FailPoint("expiring-lease")
 
-	if l.trusted() != nil {
-		l.lose(errLeaseOld)
+	if l.checkValid() != nil {
+		l.revoke(errLeaseExpired)
 	}
 }
 
-// trusted says whether the lease certainly is still ours: Submit asks it before
-// the first byte goes out.
-func (l *lease) trusted() error {
+// checkValid returns an error unless the lease is certainly still held: Submit calls
+// it before the first byte goes out. Both clocks count: the monotonic one may stop while
+// the machine sleeps, and the wall clock may be set back.
+func (l *lease) checkValid() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
 	now := time.Now()
-	if l.over || now.Sub(l.renewed) >= leaseTrust || now.Round(0).Sub(l.renewed.Round(0)) >= leaseTrust {
-		return errLeaseOld
+	if l.ended || now.Sub(l.renewedAt) >= leaseValidFor || now.Round(0).Sub(l.renewedAt.Round(0)) >= leaseValidFor {
+		return errLeaseExpired
 	}
 
 	return nil
 }
 
-// holds checks, inside the transaction of a decision, that it is ours to make.
-func (l *lease) holds(ctx context.Context, tx *store.Tx) error {
-	return tx.Holds(ctx, l.id, l.d.owner, l.fence, l.d.millis())
+// checkHeld checks, inside the transaction of a decision, that this process holds the
+// lease and may make the decision.
+func (l *lease) checkHeld(ctx context.Context, tx *store.Tx) error {
+	return tx.CheckLease(ctx, l.id, l.d.owner, l.fence, l.d.nowMillis())
 }
 
-// do runs f until the lease ends, unless that has begun.
-func (l *lease) do(f func(context.Context)) {
-	if !l.begin(&l.doing) {
+// spawn runs f in a goroutine until the lease ends, unless the lease is closed.
+func (l *lease) spawn(f func(context.Context)) {
+	if !l.tryAdd(&l.inFlight) {
 		return
 	}
 
-	l.d.ended.Go(func() {
-		defer l.doing.Done()
+	l.d.goroutines.Go(func() {
+		defer l.inFlight.Done()
 
 		f(l.ctx)
 	})
 }
 
-// begin counts one more in a group, unless the lease is closed: then nobody new
-// may come in while the others are waited for.
-func (l *lease) begin(group *sync.WaitGroup) bool {
+// tryAdd adds one to a wait group, unless the lease is closed: then others may be
+// waiting for the group to become empty.
+func (l *lease) tryAdd(group *sync.WaitGroup) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
@@ -116,7 +120,7 @@ func (l *lease) begin(group *sync.WaitGroup) bool {
 	return true
 }
 
-// close lets nothing new begin.
+// close lets nothing new begin under the lease.
 func (l *lease) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,36 +128,36 @@ func (l *lease) close() {
 	l.closed = true
 }
 
-// lose ends at once what is done by the lease's right: it is somebody else's now,
-// or may be.
-func (l *lease) lose(why error) bool {
+// revoke ends at once everything that is done under the lease, which is another
+// replica's now, or may be. It returns whether the lease had not ended before.
+func (l *lease) revoke(cause error) bool {
 	l.mu.Lock()
-	first := !l.over
+	first := !l.ended
 	l.closed = true
-	l.over = true
-	l.watch.Stop()
+	l.ended = true
+	l.expiryTimer.Stop()
 	l.mu.Unlock()
 
 	if first {
-		l.end(why)
-		l.d.keeper.forget(l)
+		l.cancel(cause)
+		l.d.coordinator.remove(l)
 	}
 
 	return first
 }
 
-// drop ends what is done by the lease's right, waits for it, and lets the next
-// owner begin.
-func (l *lease) drop(ctx context.Context, why error) {
+// release ends everything that is done under the lease, waits for it, and releases the
+// lease in the database, so that the next owner can begin at once.
+func (l *lease) release(ctx context.Context, cause error) {
 	l.close()
-	l.end(why)
-	l.doing.Wait()
+	l.cancel(cause)
+	l.inFlight.Wait()
 
-	ctx, cancel := context.WithTimeout(ctx, leaseTime)
+	ctx, cancel := context.WithTimeout(ctx, leaseDuration)
 	defer cancel()
 
-	err := l.d.writeNow(ctx, func(tx *store.Tx) error { return tx.DropLease(ctx, l.id, l.d.owner, l.fence) })
-	if l.lose(why) && err != nil {
-		l.d.Log.Error("cannot drop a lease; it runs out by itself", "lease", l.id, "error", err)
+	err := l.d.writeNow(ctx, func(tx *store.Tx) error { return tx.ReleaseLease(ctx, l.id, l.d.owner, l.fence) })
+	if l.revoke(cause) && err != nil {
+		l.d.Log.Error("cannot release a lease; it expires by itself", "lease", l.id, "error", err)
 	}
 }

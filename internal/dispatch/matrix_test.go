@@ -34,47 +34,62 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-var update = flag.Bool("update", false, "write docs/reliability.md anew")
+var update = flag.Bool("update", false, "regenerate docs/reliability.md")
 
-// prepareStep is the customer's host, which a reference comes from.
-const prepareStep providertest.Step = "prepare"
+// prepareOperation is the fetch of a reference from the customer's host.
+const prepareOperation providertest.Operation = "prepare"
 
-var matrixSteps = []providertest.Step{prepareStep, providertest.Upload, providertest.Submit, providertest.Poll, providertest.Collect}
+var matrixOperations = []providertest.Operation{prepareOperation, providertest.Upload, providertest.Submit, providertest.Poll, providertest.Download}
 
-// trouble is one thing that goes wrong on the wire. before says that the other side
-// sees nothing of the request; else it does what was asked, and only its answer is
-// spoiled.
-type trouble struct {
-	name   string
-	refuse bool // at the connection
-	before bool
-	spoil  func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder)
-	on     []providertest.Step // nil: all
+// wireFault is one network fault. With beforeHandling the server does not act on the
+// request; otherwise it acts on the request, and only its response is lost or changed.
+type wireFault struct {
+	name             string
+	refuseConnection bool // the connection is refused; there is no request
+	beforeHandling   bool
+	respond          func(w http.ResponseWriter, r *http.Request, response *httptest.ResponseRecorder)
+	operations       []providertest.Operation // nil: all
 }
 
-var troubles = []trouble{
-	{name: "connection refused", refuse: true},
-	{name: "reset before the body", before: true, spoil: cut},
-	{name: "reset after it", spoil: cut},
-	{name: "answer too late", spoil: func(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) { <-r.Context().Done() }},
-	{name: "hang", before: true, spoil: func(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) { <-r.Context().Done() }},
-	{name: "500 after accepting", spoil: says(http.StatusInternalServerError, "text/plain", "internal error")},
-	{name: "200 with HTML", spoil: says(http.StatusOK, "text/html", "<html><body>Please wait</body></html>")},
-	{name: "200 cut in the body", spoil: cutInside},
-	{name: "gzip", spoil: zipped},
-	{name: "slow drip", spoil: drip},
-	{name: "link expired", before: true, spoil: says(http.StatusForbidden, "application/xml", "<Error><Code>AccessDenied</Code><Message>Request has expired.</Message></Error>"), on: []providertest.Step{prepareStep, providertest.Collect}},
-	{name: "wrong file", before: true, spoil: says(http.StatusOK, "video/mp4", "this is no video, whatever its type says"), on: []providertest.Step{prepareStep, providertest.Collect}},
+var wireFaults = []wireFault{
+	{name: "connection refused", refuseConnection: true},
+	{name: "reset before handling", beforeHandling: true, respond: closeConn},
+	{name: "reset after handling", respond: closeConn},
+	{name: "response too late", respond: waitForClient},
+	{name: "hang", beforeHandling: true, respond: waitForClient},
+	{name: "500 after accepting", respond: respondWith(http.StatusInternalServerError, "text/plain", "internal error")},
+	{name: "200 with HTML", respond: respondWith(http.StatusOK, "text/html", "<html><body>Please wait</body></html>")},
+	{name: "200 with a truncated body", respond: cutBody},
+	{name: "gzip body", respond: gzipBody},
+	{name: "slow body", respond: slowBody},
+	{
+		name:           "link expired",
+		beforeHandling: true,
+		respond:        respondWith(http.StatusForbidden, "application/xml", "<Error><Code>AccessDenied</Code><Message>Request has expired.</Message></Error>"),
+		operations:     []providertest.Operation{prepareOperation, providertest.Download},
+	},
+	{
+		name:           "wrong file",
+		beforeHandling: true,
+		respond:        respondWith(http.StatusOK, "video/mp4", "this is not a video, despite its type"),
+		operations:     []providertest.Operation{prepareOperation, providertest.Download},
+	},
 }
 
-// cut resets the connection.
-func cut(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+// waitForClient sends nothing until the client gives up.
+func waitForClient(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) {
+	<-r.Context().Done()
+}
+
+// closeConn closes the connection without a response.
+func closeConn(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
 	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		_ = conn.Close()
 	}
 }
 
-func says(status int, kind, body string) func(http.ResponseWriter, *http.Request, *httptest.ResponseRecorder) {
+// respondWith sends a fixed response.
+func respondWith(status int, kind, body string) func(http.ResponseWriter, *http.Request, *httptest.ResponseRecorder) {
 	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
 		w.Header().Set("Content-Type", kind)
 		w.WriteHeader(status)
@@ -82,7 +97,7 @@ func says(status int, kind, body string) func(http.ResponseWriter, *http.Request
 	}
 }
 
-func (r replay) head(w http.ResponseWriter, length int) {
+func (r recordedResponse) writeHeader(w http.ResponseWriter, length int) {
 	for name, values := range r.Header() {
 		w.Header()[name] = slices.Clone(values)
 	}
@@ -94,34 +109,36 @@ func (r replay) head(w http.ResponseWriter, length int) {
 	w.WriteHeader(r.Code)
 }
 
-// replay is an answer that is given again.
-type replay struct{ *httptest.ResponseRecorder }
+// recordedResponse is a response that is sent in a changed form.
+type recordedResponse struct{ *httptest.ResponseRecorder }
 
-func cutInside(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
-	body := answer.Body.Bytes()
-	replay{answer}.head(w, len(body))
+// cutBody sends half of the body and closes the connection.
+func cutBody(w http.ResponseWriter, r *http.Request, response *httptest.ResponseRecorder) {
+	body := response.Body.Bytes()
+	recordedResponse{response}.writeHeader(w, len(body))
 	_, _ = w.Write(body[:len(body)/2])
 	_ = http.NewResponseController(w).Flush()
-	cut(w, r, answer)
+	closeConn(w, r, response)
 }
 
-func zipped(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+// gzipBody compresses the body, whether or not the client accepts that.
+func gzipBody(w http.ResponseWriter, _ *http.Request, response *httptest.ResponseRecorder) {
 	var b bytes.Buffer
 
 	z := gzip.NewWriter(&b)
-	_, _ = z.Write(answer.Body.Bytes())
+	_, _ = z.Write(response.Body.Bytes())
 	_ = z.Close()
 
 	w.Header().Set("Content-Encoding", "gzip")
-	replay{answer}.head(w, b.Len())
+	recordedResponse{response}.writeHeader(w, b.Len())
 	_, _ = w.Write(b.Bytes())
 }
 
-// drip gives a byte every ten seconds.
-func drip(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
-	replay{answer}.head(w, -1)
+// slowBody sends one byte every ten seconds.
+func slowBody(w http.ResponseWriter, r *http.Request, response *httptest.ResponseRecorder) {
+	recordedResponse{response}.writeHeader(w, -1)
 
-	for _, b := range answer.Body.Bytes() {
+	for _, b := range response.Body.Bytes() {
 		if _, err := w.Write([]byte{b}); err != nil {
 			return
 		}
@@ -136,61 +153,63 @@ func drip(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecor
 	}
 }
 
-// storm is the trouble that the wire is in.
-type storm struct {
-	mu    sync.Mutex
-	step  providertest.Step
-	what  trouble
-	once  bool      // it strikes one call
-	until time.Time // it strikes no more
-	met   int
+// faultInjector injects one fault into the calls of one operation.
+type faultInjector struct {
+	mu        sync.Mutex
+	operation providertest.Operation
+	fault     wireFault
+	once      bool      // only the first call is hit
+	until     time.Time // no call is hit from this time on
+	hits      int
 }
 
-// strikes says whether the trouble meets a call of this step.
-func (s *storm) strikes(step providertest.Step, refuse bool) bool {
+// hit reports whether the fault hits a call of this operation, and counts the hit.
+// atConnection is true when a connection is made, and false when a request is handled.
+func (s *faultInjector) hit(operation providertest.Operation, atConnection bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.step != step || s.what.refuse != refuse || !time.Now().Before(s.until) || s.once && s.met > 0 {
+	if s.operation != operation || s.fault.refuseConnection != atConnection || !time.Now().Before(s.until) || s.once && s.hits > 0 {
 		return false
 	}
 
-	s.met++
+	s.hits++
 
 	return true
 }
 
-// around is a server that stands in the storm.
-func (s *storm) around(inner http.Handler, step func(*http.Request) providertest.Step) http.Handler {
+// wrap returns a handler that passes requests to inner, except those that the fault hits.
+func (s *faultInjector) wrap(inner http.Handler, operationOf func(*http.Request) providertest.Operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.strikes(step(r), false) {
+		if !s.hit(operationOf(r), false) {
 			inner.ServeHTTP(w, r)
 			return
 		}
 
-		answer := httptest.NewRecorder()
-		if !s.what.before {
-			inner.ServeHTTP(answer, r)
-		} else if s.what.name == "hang" {
-			_, _ = io.Copy(io.Discard, r.Body) // the server must see that the caller goes
+		recorder := httptest.NewRecorder()
+		if !s.fault.beforeHandling {
+			inner.ServeHTTP(recorder, r)
+		} else if s.fault.name == "hang" {
+			_, _ = io.Copy(io.Discard, r.Body) // until the body is read, the server does not notice that the client has gone
 		}
 
-		s.what.spoil(w, r, answer)
+		s.fault.respond(w, r, recorder)
 	})
 }
 
-// refusing is a client whose connections are refused in the storm.
-type refusing struct {
-	s    *storm
-	step func(*http.Request) providertest.Step
-	next *http.Transport
+// refusingTransport is an HTTP transport whose connections are refused while the fault
+// is active.
+type refusingTransport struct {
+	injector    *faultInjector
+	operationOf func(*http.Request) providertest.Operation
+	next        *http.Transport
 }
 
 type refusedKey struct{}
 
-func (c refusing) RoundTrip(r *http.Request) (*http.Response, error) {
-	if c.s.strikes(c.step(r), true) {
-		c.next.CloseIdleConnections() // so that it has to connect
+func (c refusingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.injector.hit(c.operationOf(r), true) {
+		c.next.CloseIdleConnections() // so that the request needs a new connection
 
 		r = r.WithContext(context.WithValue(r.Context(), refusedKey{}, true))
 	}
@@ -198,45 +217,46 @@ func (c refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
-func (w *wires) dialInStorm(ctx context.Context, network, address string) (net.Conn, error) {
+// dialWithFaults is dial, except that requests marked with refusedKey are refused.
+func (l *pipeListener) dialWithFaults(ctx context.Context, network, address string) (net.Conn, error) {
 	if ctx.Value(refusedKey{}) != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 
-	return w.dial(ctx, network, address)
+	return l.dial(ctx, network, address)
 }
 
-// rig is a provider over its simulated supplier, as the matrix sees it.
-type rig struct {
-	kind    provider.Kind
+// fixture is a provider connected to its simulated supplier, as the matrix uses it.
+type fixture struct {
+	driver  provider.Driver
 	options provider.Options
 	sim     providertest.Sim
-	ask     func(prompt string) catalog.Request
+	request func(prompt string) catalog.Request
 	routes  []Route
 }
 
-// host serves the customer's reference.
-func host(picture []byte) http.Handler {
+// referenceHost serves the customer's reference.
+func referenceHost(picture []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "image/png")
 		_, _ = w.Write(picture)
 	})
 }
 
-// publicName resolves every name to a public address.
-type publicName struct{}
+// publicResolver resolves every name to a public address.
+type publicResolver struct{}
 
-func (publicName) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+func (publicResolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
 }
 
-// serving serves a handler in the bubble.
-func serving(t *testing.T, handler http.Handler) *wires {
-	w := newWires()
+// serveOn serves a handler on an in-memory network inside the synctest bubble.
+func serveOn(t *testing.T, handler http.Handler) *pipeListener {
+	listener := newPipeListener()
 	server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 
 	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(w) }()
+	go func() { defer close(served); _ = server.Serve(listener) }()
 
 	t.Cleanup(func() {
 		_ = server.Close()
@@ -244,22 +264,22 @@ func serving(t *testing.T, handler http.Handler) *wires {
 		<-served
 	})
 
-	return w
+	return listener
 }
 
-// stormy is how long a trouble strikes that does not strike only once.
-const stormy = 10 * time.Minute
+// faultDuration is how long a fault lasts that hits every call.
+const faultDuration = 10 * time.Minute
 
-// cell is what became of one task in one trouble.
-type cell struct {
+// matrixCell is the outcome of one task under one fault.
+type matrixCell struct {
 	state    task.State
-	accepted int // orders that the supplier took
+	accepted int // submissions that the supplier accepted
 	cost     money.Amount
 	hold     money.Amount
-	code     string // of the customer's error
+	code     string // the customer's error code; "" is none
 }
 
-func (c cell) String() string {
+func (c matrixCell) String() string {
 	s := string(c.state)
 	if c.code != "" {
 		s += " `" + c.code + "`"
@@ -273,37 +293,38 @@ func (c cell) String() string {
 	return fmt.Sprintf("%s, %s, %d", s, paid, c.accepted)
 }
 
-// inStorm runs one task through a storm.
-func inStorm(t *testing.T, build func(t *testing.T, video []byte) rig, step providertest.Step, what trouble, once bool) (got cell, met int) {
-	video, err := clip()
+// runCell runs one task while a fault is injected into one operation, and returns its
+// outcome and how many calls were hit.
+func runCell(t *testing.T, build func(t *testing.T, video []byte) fixture, operation providertest.Operation, wf wireFault, once bool) (got matrixCell, hits int) {
+	video, err := sampleVideo()
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	inHouse(t, func(h *house) {
+	withHarness(t, func(h *harness) {
 		r := build(h.t, video)
-		s := &storm{step: step, what: what}
-		toSupplier := serving(h.t, s.around(r.sim, r.sim.Step))
+		injector := &faultInjector{operation: operation, fault: wf}
+		toSupplier := serveOn(h.t, injector.wrap(r.sim, r.sim.Operation))
 
-		client, submit := provider.NewClients(toSupplier.dialInStorm)
+		client, submit := provider.NewHTTPClients(toSupplier.dialWithFaults)
 		for _, c := range []*http.Client{client, submit} {
-			c.Transport = refusing{s, r.sim.Step, c.Transport.(*http.Transport)}
+			c.Transport = refusingTransport{injector, r.sim.Operation, c.Transport.(*http.Transport)}
 			defer c.CloseIdleConnections()
 		}
 
 		r.options.Upstream = "up"
-		r.options.Client = client
-		r.options.Submit = submit
+		r.options.HTTPClient = client
+		r.options.SubmitHTTPClient = submit
 		r.options.Folder = h.dir
 		r.options.Now = time.Now
 		r.options.Log = h.log()
 
-		p, err := r.kind.New(r.options)
+		p, err := r.driver.New(r.options)
 		if err != nil {
 			h.t.Fatal(err)
 		}
 
-		h.upstreams[0].Kind = r.kind
+		h.upstreams[0].Driver = r.driver
 		h.upstreams[0].Provider = p
 		h.upstreams[0].Routes = r.routes
 
@@ -312,69 +333,76 @@ func inStorm(t *testing.T, build func(t *testing.T, video []byte) rig, step prov
 			h.t.Fatal(err)
 		}
 
-		toHost := serving(h.t, s.around(host(face), func(*http.Request) providertest.Step { return prepareStep }))
-		h.refetch(fetch.Options{Resolver: publicName{}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if s.strikes(prepareStep, true) {
+		toHost := serveOn(h.t, injector.wrap(referenceHost(face), func(*http.Request) providertest.Operation { return prepareOperation }))
+		h.replaceFetcher(fetch.Options{Resolver: publicResolver{}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if injector.hit(prepareOperation, true) {
 				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 			}
 
 			return toHost.dial(ctx, network, address)
 		}})
-		h.account("acct_a", 1, 0)
+		h.addAccount("acct_a", 1, 0)
 		h.start()
-		h.untilState(h.create("acct_a", r.ask("an earlier one")), task.Completed)
-		s.mu.Lock()
-		s.once = once
-		s.until = time.Now().Add(stormy)
-		s.mu.Unlock()
+		h.waitForState(h.createTask("acct_a", r.request("an earlier task")), task.Completed)
 
-		id := h.create("acct_a", r.ask("a red boat"))
-		done := h.untilFinal(id)
+		// The fault is active from here on.
+		injector.mu.Lock()
+		injector.once = once
+		injector.until = time.Now().Add(faultDuration)
+		injector.mu.Unlock()
 
-		got = cell{state: done.State, accepted: r.sim.Accepted("a red boat"), cost: done.Cost, hold: done.Hold}
+		id := h.createTask("acct_a", r.request("a red boat"))
+		done := h.waitForFinal(id)
+
+		got = matrixCell{
+			state:    done.State,
+			accepted: r.sim.Accepted("a red boat"),
+			cost:     done.Cost,
+			hold:     done.Hold,
+		}
 		if done.Error != nil {
 			got.code = done.Error.Code
 		}
 
-		s.mu.Lock()
-		met = s.met
-		s.mu.Unlock()
-		h.sound()
-		h.halt()
+		injector.mu.Lock()
+		hits = injector.hits
+		injector.mu.Unlock()
+		h.checkInvariants()
+		h.shutdown()
 	})
 
-	return got, met
+	return got, hits
 }
 
-// refetch replaces the house's fetcher.
-func (h *house) refetch(o fetch.Options) {
+// replaceFetcher replaces the harness's fetcher.
+func (h *harness) replaceFetcher(o fetch.Options) {
 	h.t.Helper()
 
-	if err := h.fetch.Close(); err != nil {
+	if err := h.fetcher.Close(); err != nil {
 		h.t.Fatal(err)
 	}
 
 	var err error
-	if h.fetch, err = fetch.New(o); err != nil {
+	if h.fetcher, err = fetch.New(o); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-// Whatever breaks at whichever step, for every provider, once or for ten minutes: the
-// supplier takes the order at most once, a task ends completed and paid or failed
-// and free, and the customer is told in our own words. docs/reliability.md is what
-// this test saw.
-func TestTheFaultMatrix(t *testing.T) {
+// TestFaultMatrix injects every fault into every operation of every provider, once and
+// for ten minutes. The supplier accepts at most one submission, and the task ends either
+// completed and charged, or failed, free and with an error code of ours.
+// docs/reliability.md is generated from the results.
+func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
 
-	for _, kind := range all.Kinds() {
-		if rigs[kind.Name] == nil && !kind.Traits.Resubmit { // what renders in the process has no wire
-			t.Errorf("provider %s has no rig in rigs_test.go", kind.Name)
+	for _, kind := range all.Drivers() {
+		if fixtures[kind.Name] == nil && !kind.Capabilities.SafeToResubmit { // a renderer inside the process has no network
+			t.Errorf("provider %s has no fixture in fixtures_test.go", kind.Name)
 		}
 	}
 
 	names := []string{}
-	for name := range rigs {
+	for name := range fixtures {
 		names = append(names, name)
 	}
 
@@ -386,26 +414,26 @@ func TestTheFaultMatrix(t *testing.T) {
 
 	t.Run("cells", func(t *testing.T) {
 		for _, name := range names {
-			for _, step := range matrixSteps {
-				for _, what := range troubles {
-					if what.on != nil && !slices.Contains(what.on, step) {
+			for _, operation := range matrixOperations {
+				for _, wf := range wireFaults {
+					if wf.operations != nil && !slices.Contains(wf.operations, operation) {
 						continue
 					}
 
-					for _, when := range []string{"once", "for a while"} {
-						if storetest.Raced && (name != "dashscope" || when != "once" || step == prepareStep || step == providertest.Poll) {
-							continue // the race detector sees all code of ours by these
+					for _, duration := range []string{"once", "ten minutes"} {
+						if storetest.RaceEnabled && (name != "dashscope" || duration != "once" || operation == prepareOperation || operation == providertest.Poll) {
+							continue // these cells run all of our code, which is what the race detector needs
 						}
 
-						key := strings.Join([]string{name, string(step), what.name, when}, "/")
+						key := strings.Join([]string{name, string(operation), wf.name, duration}, "/")
 						t.Run(key, func(t *testing.T) {
 							t.Parallel()
-							got, met := inStorm(t, rigs[name], step, what, when == "once")
-							judge(t, got, met)
+							got, hits := runCell(t, fixtures[name], operation, wf, duration == "once")
+							checkCell(t, got, hits)
 							mu.Lock()
 							defer mu.Unlock()
 
-							if met > 0 {
+							if hits > 0 {
 								seen[key] = got.String()
 							}
 						})
@@ -415,7 +443,7 @@ func TestTheFaultMatrix(t *testing.T) {
 		}
 	})
 
-	if t.Failed() || storetest.Raced {
+	if t.Failed() || storetest.RaceEnabled {
 		return
 	}
 
@@ -436,65 +464,71 @@ func TestTheFaultMatrix(t *testing.T) {
 	}
 
 	if diff := cmp.Diff(string(want), string(page)); diff != "" {
-		t.Errorf("docs/reliability.md is not what was seen; go test ./internal/dispatch -run Matrix -update\n%s", diff)
+		t.Errorf("docs/reliability.md is out of date; run: go test ./internal/dispatch -run TestFaultMatrix -update\n%s", diff)
 	}
 }
 
-// judge holds one cell to what must be true of all.
-func judge(t *testing.T, c cell, met int) {
+// checkCell checks what must hold in every cell.
+func checkCell(t *testing.T, c matrixCell, hits int) {
 	t.Helper()
 
-	if met == 0 {
-		return // this provider has no such call
+	if hits == 0 {
+		return // this provider does not make such calls
 	}
 
 	if c.accepted > 1 {
-		t.Errorf("the supplier took it %d times", c.accepted)
+		t.Errorf("the supplier accepted the task %d times, want at most 1", c.accepted)
 	}
 
 	switch c.state {
 	case task.Completed:
 		if c.accepted != 1 || c.cost <= 0 || c.code != "" {
-			t.Errorf("completed: %s", c)
+			t.Errorf("completed task: %s; want one accepted submission, a charge and no error", c)
 		}
 	case task.Failed:
 		if c.cost != 0 || c.code == "" {
-			t.Errorf("failed: %s", c)
+			t.Errorf("failed task: %s; want no charge and an error code", c)
 		}
 	default:
-		t.Errorf("ended %s", c.state)
+		t.Errorf("final state is %s, want completed or failed", c.state)
 	}
 }
 
-// matrixPage is the document: a table for each provider and step.
+// matrixPage returns the text of docs/reliability.md: one table for each provider.
 func matrixPage(names []string, seen map[string]string) string {
 	var b strings.Builder
-	b.WriteString(`# What becomes of a task when something breaks
+	b.WriteString(`# What happens to a task when a step fails
 
-Generated by ` + "`go test ./internal/dispatch -run TestTheFaultMatrix -update`" + ` from what it saw; do not edit. Each cell is one task that met the trouble
-once, or at every call for ten minutes: how it ended, with the customer's error; whether it was charged; how many orders the supplier took (never more than one).
-The ledger adds up in each. A step that a provider does not have is left out.
+Generated by ` + "`go test ./internal/dispatch -run TestFaultMatrix -update`" + ` from the results of the test; do not edit.
 
-- **prepare**: the customer's host, which a reference comes from. **upload**: of a reference to the supplier. **submit**: the order. **poll**: how it stands.
-  **collect**: the bytes of the video.
-- *failed, free* after a lost answer is the safe end where a supplier has no list to find the order in: nothing is ordered twice.
+Each cell is one task. The fault hits the first call of the step ("once"), or every call of the step for ten minutes. The cell shows the task's final state, with
+the error code that the customer gets; whether the customer was charged; and how many submissions the supplier accepted (never more than one). The ledger balances
+in every cell. A step that a provider does not have is left out.
+
+- **Steps.** prepare: fetch a reference from the customer's host. upload: upload a reference to the supplier. submit: submit the task to the supplier.
+  poll: ask the supplier for the task's status. download: fetch the video from the supplier.
+- **Faults.** Under "connection refused", "reset before handling", "hang", "link expired" and "wrong file" the server does not act on the request. Under all others it
+  acts on the request, and only its response is lost or changed. Under "hang" and "response too late" the connection stays open without a response; under "slow body"
+  one byte arrives every ten seconds.
+- *failed, free* after a lost response is the safe outcome at a supplier that has no list of tasks: Unireel cannot find out whether the task was accepted, and never
+  submits it a second time.
 
 `)
 
 	for _, name := range names {
-		fmt.Fprintf(&b, "## %s\n\n| step | trouble | once | for ten minutes |\n|---|---|---|---|\n", name)
+		fmt.Fprintf(&b, "## %s\n\n| step | fault | once | for ten minutes |\n|---|---|---|---|\n", name)
 
-		for _, step := range matrixSteps {
-			for _, what := range troubles {
-				key := strings.Join([]string{name, string(step), what.name}, "/")
+		for _, operation := range matrixOperations {
+			for _, wf := range wireFaults {
+				key := strings.Join([]string{name, string(operation), wf.name}, "/")
 				once := seen[key+"/once"]
 
-				long := seen[key+"/for a while"]
-				if once == "" && long == "" {
+				repeated := seen[key+"/ten minutes"]
+				if once == "" && repeated == "" {
 					continue
 				}
 
-				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", step, what.name, once, long)
+				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", operation, wf.name, once, repeated)
 			}
 		}
 

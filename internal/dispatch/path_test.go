@@ -12,16 +12,16 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-func TestATaskGoesFromItsCreationToItsEnd(t *testing.T) {
+func TestTaskFromCreationToCompletion(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.start()
-		id := h.create("acct_a", refs("character1 walks", "https://example.com/face.png", "https://example.com/clip.mp4"))
-		done := h.untilState(id, task.Completed)
+		id := h.createTask("acct_a", referenceRequest("character1 walks", "https://example.com/face.png", "https://example.com/clip.mp4"))
+		done := h.waitForState(id, task.Completed)
 
-		// The input is a clip of 2 s and a picture, the output 2 s: 2 + 2 s, as the
-		// supplier says 2 s only, it is billed for those.
+		// The input is a clip of 2 s and an image, the output is 2 s: the hold covers
+		// 2 + 2 s. The supplier reports 2 s only, so those are billed.
 		if done.Billed != 2000 || done.Cost != 200_000 || done.Hold <= done.Cost {
 			t.Errorf("billed %d ms, cost %s of %s held", done.Billed, done.Cost, done.Hold)
 		}
@@ -48,20 +48,25 @@ func TestATaskGoesFromItsCreationToItsEnd(t *testing.T) {
 			t.Errorf("states (-want +got):\n%s", diff)
 		}
 
-		h.holdsVideo(id)
-		h.takenTimes(id, 1)
+		h.checkVideo(id)
+		h.checkAccepted(id, 1)
 
-		order := h.supplier.orders[0]
-		if len(order.References) != 2 || order.References[0].URL != "oss://wan2.6-r2v/face.png" || order.References[1].Millis < 1900 || order.Model != "wan2.6-r2v" || order.Seconds != 2 {
-			t.Errorf("order %+v", order)
+		submission := h.supplier.submissions[0]
+		if submission.Model != "wan2.6-r2v" || submission.Seconds != 2 {
+			t.Errorf("submission %+v", submission)
 		}
 
-		h.sound()
+		references := submission.References
+		if len(references) != 2 || references[0].URL != "oss://wan2.6-r2v/face.png" || references[1].DurationMillis < 1900 {
+			t.Errorf("references %+v", references)
+		}
+
+		h.checkInvariants()
 	})
 }
 
-// holdsVideo says that a task's video is ours, whole, and has a thumbnail.
-func (h *house) holdsVideo(id string) {
+// checkVideo checks that a task's video is stored completely and has a thumbnail.
+func (h *harness) checkVideo(id string) {
 	h.t.Helper()
 
 	ctx := context.Background()
@@ -80,39 +85,39 @@ func (h *house) holdsVideo(id string) {
 
 	bytes, err := io.ReadAll(r)
 	if err != nil || string(bytes) != string(h.supplier.video) {
-		h.t.Errorf("%d bytes (%v) are not the supplier's %d", len(bytes), err, len(h.supplier.video))
+		h.t.Errorf("the stored video has %d bytes (%v) and differs from the supplier's %d bytes", len(bytes), err, len(h.supplier.video))
 	}
 
 	if video.Width != 1280 || video.Height != 720 || !video.Sound || video.Bytes != int64(len(bytes)) {
 		h.t.Errorf("artifact %+v", video)
 	}
 
-	var looking sync.WaitGroup
-	for range 3 { // however many look at once, it is made once
-		looking.Go(func() {
+	var requests sync.WaitGroup
+	for range 3 { // concurrent requests make it once
+		requests.Go(func() {
 			if err := h.d.Thumbnail(ctx, id); err != nil {
 				h.t.Errorf("thumbnail: %v", err)
 			}
 		})
 	}
 
-	looking.Wait()
+	requests.Wait()
 
 	if thumbnail, err := h.store.Artifact(ctx, id, task.Thumbnail); err != nil || thumbnail.Type != "image/jpeg" || thumbnail.Bytes == 0 {
 		h.t.Errorf("thumbnail %+v, %v", thumbnail, err)
 	}
 }
 
-func TestTheFirstTaskOfALaneDoesNotWaitForATick(t *testing.T) {
+func TestFirstTaskOfQueueStartsAtOnce(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.start()
-		time.Sleep(100 * time.Millisecond) // between two ticks
+		time.Sleep(100 * time.Millisecond) // to be between two ticks of the submitter
 
 		begin := time.Now()
-		id := h.create("acct_a", words("a boat"))
-		h.untilState(id, task.Running)
+		id := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(id, task.Running)
 
 		if late := time.Since(begin); late > 200*time.Millisecond {
 			t.Errorf("submitted after %s", late)

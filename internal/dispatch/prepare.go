@@ -23,24 +23,24 @@ import (
 )
 
 const (
-	fetchTries   = 3
-	prepareTime  = 15 * time.Minute // all references of one task
-	maxReference = 256 << 20        // bytes; the model's own bounds are judged after
+	maxFetchTries     = 3
+	prepareTimeout    = 15 * time.Minute // all references of one task
+	maxReferenceBytes = 256 << 20        // bytes; the model's own limits are checked afterwards
 )
 
-// prepared is what preparing made of a request's references: kept as JSON beside
+// preparedRequest holds the prepared references of a request; it is stored as JSON beside
 // the request.
-type prepared struct {
+type preparedRequest struct {
 	References []preparedReference `json:"references,omitempty"`
 	Audio      *preparedReference  `json:"audio,omitempty"`
 }
 
-// preparedReference is a reference whose bytes are ours (or, with
-// references_check "trust", are not) and measured.
+// preparedReference is a reference that was fetched, stored and measured; with
+// references_check "trust" it may be none of these.
 type preparedReference struct {
 	Kind   string `json:"kind"`
 	Param  string `json:"param"`
-	URL    string `json:"url,omitempty"` // where the supplier can read it by itself
+	URL    string `json:"url,omitempty"` // where the supplier itself can read it
 	Name   string `json:"name"`
 	Blob   string `json:"blob,omitempty"`
 	Type   string `json:"type,omitempty"`
@@ -51,8 +51,8 @@ type preparedReference struct {
 	Sound  bool   `json:"sound,omitempty"`
 }
 
-// inputMillis lists the lengths of the reference videos, as they are billed.
-func (p prepared) inputMillis() []int64 {
+// inputDurations lists the durations of the reference videos, which are billed, in milliseconds.
+func (p preparedRequest) inputDurations() []int64 {
 	var list []int64
 
 	for _, r := range p.References {
@@ -64,109 +64,111 @@ func (p prepared) inputMillis() []int64 {
 	return list
 }
 
-// prepare fetches and measures what a task refers to, and puts the task into its
-// lane; or ends it with what is wrong.
+// prepare fetches and measures the references of a task and queues the task, or fails it
+// with what is wrong with them.
 func (d *Dispatch) prepare(ctx context.Context, id string) {
 	t, err := d.Store.Task(ctx, id)
-	if err != nil || t.State != task.Preparing || !d.mayPrepare(ctx, id) {
+	if err != nil || t.State != task.Preparing || !d.claimPreparation(ctx, id) {
 		return
 	}
 
-	d.Point("preparing")
+	d.FailPoint("preparing")
 	err = d.prepareTask(ctx, t)
 
 	var f *fault.Fault
 	switch {
-	case err == nil || errors.Is(err, errDecided):
-	case ctx.Err() != nil: // it is prepared again at the next start
+	case err == nil || errors.Is(err, errStateChanged):
+	case ctx.Err() != nil: // the next process prepares it again
 	case errors.As(err, &f) && f.Kind != fault.Internal && f.Kind != fault.Unavailable:
-		_ = d.insist(ctx, "bad reference", id, func() error { return d.fail(ctx, t, f, step{note: "preparing: " + fmt.Sprint(f.Unwrap())}) })
-		d.dropReferences(ctx, id)
-	case d.tooOld(t):
-		_ = d.insist(ctx, "never prepared", id, func() error {
-			return d.fail(ctx, t, fault.New(fault.CodeTimedOut, "", "The references could not be kept in time. Nothing was charged; create the task again."), step{note: err.Error()})
+		_ = d.retryUntilDurable(ctx, "invalid reference", id, func() error {
+			return d.fail(ctx, t, f, step{note: "preparing: " + fmt.Sprint(f.Unwrap())})
 		})
-	default: // ours to get over: a full disk, a database that does not answer
+		d.deleteReferences(ctx, id)
+	case d.pastTaskTimeout(t):
+		_ = d.retryUntilDurable(ctx, "preparation timeout", id, func() error {
+			timedOut := fault.New(fault.CodeTaskTimedOut, "", "The references could not be stored in time. Nothing was charged; create the task again.")
+			return d.fail(ctx, t, timedOut, step{note: err.Error()})
+		})
+	default: // a fault of the installation, such as a full disk: no reason to fail the task
 		d.Log.Error("cannot prepare, trying again", "task", id, "error", err)
-		time.AfterFunc(retryLast/4, func() { d.prepares.add(id) })
+		time.AfterFunc(maxRetryDelay/4, func() { d.prepareQueue.add(id) })
 	}
 }
 
-// takePreparing has a task prepared by the next free worker.
-func (d *Dispatch) takePreparing(_ context.Context, t task.Task) error {
-	d.prepares.add(t.ID)
+// resumePreparing queues a task for the next free prepare worker.
+func (d *Dispatch) resumePreparing(_ context.Context, t task.Task) error {
+	d.prepareQueue.add(t.ID)
 	return nil
 }
 
-// mayPrepare says whether this replica is the one that prepares a task: the first
-// that has a worker free for it, and another only when that one is dead.
-func (d *Dispatch) mayPrepare(ctx context.Context, id string) (mine bool) {
-	if d.Alone {
+// claimPreparation reports whether this replica prepares a task: the first one that has a
+// free worker does, and another one only when that replica is dead.
+func (d *Dispatch) claimPreparation(ctx context.Context, id string) (claimed bool) {
+	if d.SingleInstance {
 		return true
 	}
 
 	err := d.write(ctx, func(tx *store.Tx) (err error) {
-		mine, err = tx.TakePreparing(ctx, id, d.owner, d.millis())
+		claimed, err = tx.ClaimPreparation(ctx, id, d.owner, d.nowMillis())
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		d.Log.Error("cannot take a task to prepare, looking again later", "task", id, "error", err)
+		d.Log.Error("cannot claim a task to prepare, trying again later", "task", id, "error", err)
 	}
 
-	return err == nil && mine
+	return err == nil && claimed
 }
 
 func (d *Dispatch) prepareTask(ctx context.Context, t task.Task) error {
-	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 
-	r, _, err := d.read(ctx, t.ID)
+	r, _, err := d.loadRequest(ctx, t.ID)
 	if err != nil {
 		return err
 	}
 
-	ready, measured, err := d.fetchAll(ctx, t, r)
+	prepared, measured, err := d.fetchReferences(ctx, t, r)
 	if err != nil {
 		return err
 	}
 
-	if f := d.Catalog.Judge(r, measured); f != nil {
+	if f := d.Catalog.CheckReferences(r, measured); f != nil {
 		return f
 	}
 
-	for i := range min(len(r.References), len(ready.References)) { // what was not said is known now
-		r.References[i].Kind = catalog.Kind(ready.References[i].Kind)
+	for i := range min(len(r.References), len(prepared.References)) { // the kinds that the request left open are known now
+		r.References[i].Kind = catalog.Kind(prepared.References[i].Kind)
 	}
 
-	lane, f := d.Route(r)
+	queue, f := d.QueueFor(r)
 	if f != nil {
 		return f
 	}
 
-	made, err := json.Marshal(ready)
+	preparedJSON, err := json.Marshal(prepared)
 	if err != nil {
 		return err
 	}
 
 	_, err = d.advance(ctx, t.ID, step{
 		from: task.Preparing, note: "prepared",
-		with: func(ctx context.Context, tx *store.Tx) error { return tx.SavePrepared(ctx, t.ID, made) },
+		inTx: func(ctx context.Context, tx *store.Tx) error { return tx.SavePrepared(ctx, t.ID, preparedJSON) },
 		edit: func(t *task.Task) {
 			t.State = task.Queued
-			t.Lane = lane
-			t.QueuedAt = d.millis()
+			t.Queue = queue
+			t.QueuedAt = d.nowMillis()
 		},
 	})
 
 	return err
 }
 
-// fetchAll brings every reference here; what is wrong with any is reported with
-// the rest.
-func (d *Dispatch) fetchAll(ctx context.Context, t task.Task, r catalog.Request) (prepared, []catalog.Measured, error) {
+// fetchReferences fetches every reference. The faults of all of them are reported together.
+func (d *Dispatch) fetchReferences(ctx context.Context, t task.Task, r catalog.Request) (preparedRequest, []catalog.MediaInfo, error) {
 	var (
-		ready    prepared
-		measured []catalog.Measured
+		prepared preparedRequest
+		measured []catalog.MediaInfo
 		faults   []fault.Fault
 	)
 
@@ -176,7 +178,7 @@ func (d *Dispatch) fetchAll(ctx context.Context, t task.Task, r catalog.Request)
 	}
 
 	for i, ref := range all {
-		p, m, err := d.fetchOne(ctx, t, r, ref, i)
+		p, m, err := d.fetchReference(ctx, t, r, ref, i)
 
 		var f *fault.Fault
 		if errors.As(err, &f) && f.Kind != fault.Internal && f.Kind != fault.Unavailable {
@@ -187,7 +189,7 @@ func (d *Dispatch) fetchAll(ctx context.Context, t task.Task, r catalog.Request)
 		}
 
 		if err != nil {
-			return ready, nil, err
+			return prepared, nil, err
 		}
 
 		if m != nil {
@@ -195,25 +197,25 @@ func (d *Dispatch) fetchAll(ctx context.Context, t task.Task, r catalog.Request)
 		}
 
 		if i < len(r.References) {
-			ready.References = append(ready.References, p)
+			prepared.References = append(prepared.References, p)
 		} else {
-			ready.Audio = &p
+			prepared.Audio = &p
 		}
 	}
 
 	if f := fault.Join(faults); f != nil {
-		return ready, nil, f
+		return prepared, nil, f
 	}
 
-	return ready, measured, nil
+	return prepared, measured, nil
 }
 
-// fetchOne brings one reference here and measures it. With references_check
-// "trust" what we cannot reach is handed on by its address, unmeasured.
-func (d *Dispatch) fetchOne(ctx context.Context, t task.Task, r catalog.Request, ref catalog.Reference, n int) (preparedReference, *catalog.Measured, error) {
+// fetchReference fetches, measures and stores one reference. With references_check "trust",
+// a reference that cannot be fetched is passed on by its URL, unmeasured.
+func (d *Dispatch) fetchReference(ctx context.Context, t task.Task, r catalog.Request, ref catalog.Reference, n int) (preparedReference, *catalog.MediaInfo, error) {
 	p := preparedReference{Kind: string(ref.Kind), Param: ref.Param}
 
-	file, err := os.CreateTemp(d.Scratch, "reference-*")
+	file, err := os.CreateTemp(d.ScratchDir, "reference-*")
 	if err != nil {
 		return p, nil, fmt.Errorf("scratch: %w", err)
 	}
@@ -221,7 +223,7 @@ func (d *Dispatch) fetchOne(ctx context.Context, t task.Task, r catalog.Request,
 	defer func() { _ = os.Remove(file.Name()) }()
 	defer func() { _ = file.Close() }()
 
-	if err := d.bring(ctx, t, ref, &p, file); err != nil {
+	if err := d.readReference(ctx, t, ref, &p, file); err != nil {
 		if r.ReferencesCheck == "trust" && p.URL != "" {
 			return p, nil, nil
 		}
@@ -241,28 +243,36 @@ func (d *Dispatch) fetchOne(ctx context.Context, t task.Task, r catalog.Request,
 	p.Width = media.Width
 	p.Height = media.Height
 	p.Sound = media.Sound
+	p.Name = fileNameFor(p.Name, media.Type)
 
-	p.Name = named(p.Name, media.Type)
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return p, nil, err
 	}
 
-	p.Blob = fmt.Sprintf("%s/ref-%d-%s", t.ID, n, random())
+	p.Blob = fmt.Sprintf("%s/ref-%d-%s", t.ID, n, randomSuffix())
 	if _, err := d.Blobs.Put(ctx, p.Blob, file); err != nil {
-		return p, nil, fmt.Errorf("keep %s: %w", ref.Param, err)
+		return p, nil, fmt.Errorf("store %s: %w", ref.Param, err)
 	}
 
-	return p, &catalog.Measured{
-		Param: ref.Param, Asked: ref.Kind, Kind: catalog.Kind(media.Kind), Type: media.Type, Bytes: media.Bytes,
-		Width: media.Width, Height: media.Height, Millis: media.Millis, MilliFPS: media.FPS, Alpha: media.Alpha,
+	return p, &catalog.MediaInfo{
+		Param:        ref.Param,
+		DeclaredKind: ref.Kind,
+		Kind:         catalog.Kind(media.Kind),
+		Type:         media.Type,
+		Bytes:        media.Bytes,
+		Width:        media.Width,
+		Height:       media.Height,
+		Millis:       media.Millis,
+		MilliFPS:     media.MilliFPS,
+		HasAlpha:     media.Alpha,
 	}, nil
 }
 
-// bring copies a reference's bytes into the file: a sample, a customer's file,
-// or what a URL answers, asked again when the trouble may pass.
-func (d *Dispatch) bring(ctx context.Context, t task.Task, ref catalog.Reference, p *preparedReference, into io.Writer) error {
+// readReference copies the bytes of a reference to dst: of a sample, of a customer's file, or
+// of a URL, which is fetched again after a transient error.
+func (d *Dispatch) readReference(ctx context.Context, t task.Task, ref catalog.Reference, p *preparedReference, dst io.Writer) error {
 	if strings.HasPrefix(ref.Input, "file_") {
-		return d.copyFile(ctx, t, ref, p, into)
+		return d.copyStoredFile(ctx, t, ref, p, dst)
 	}
 
 	p.Name = path.Base(strings.SplitN(ref.Input, "?", 2)[0])
@@ -270,37 +280,37 @@ func (d *Dispatch) bring(ctx context.Context, t task.Task, ref catalog.Reference
 		p.URL = ref.Input
 	}
 
-	seek, _ := into.(*os.File)
+	dstFile, _ := dst.(*os.File)
 	for try := 1; ; try++ {
-		got, err := d.Fetch.Download(ctx, ref.Input, into, fetch.Bounds{MaxBytes: maxReference})
-		if err == nil && !got.Public {
-			p.URL = "" // its host has a private address: the supplier cannot go there
+		info, err := d.Fetch.Download(ctx, ref.Input, dst, fetch.Limits{MaxBytes: maxReferenceBytes})
+		if err == nil && !info.Public {
+			p.URL = "" // its host has a private address, which the supplier cannot reach
 		}
 
-		if err == nil || try == fetchTries || !fetch.Passing(err) {
+		if err == nil || try == maxFetchTries || !fetch.IsTransient(err) {
 			return err
 		}
 
-		if !wait(ctx, time.Duration(try)*retryFirst) {
+		if !sleep(ctx, time.Duration(try)*minRetryDelay) {
 			return ctx.Err()
 		}
 
-		if seek != nil {
-			if err := errors.Join(seek.Truncate(0), second(seek.Seek(0, io.SeekStart))); err != nil {
+		if dstFile != nil {
+			if err := errors.Join(dstFile.Truncate(0), onlyErr(dstFile.Seek(0, io.SeekStart))); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func second(_ int64, err error) error { return err }
+func onlyErr(_ int64, err error) error { return err }
 
-func (d *Dispatch) copyFile(ctx context.Context, t task.Task, ref catalog.Reference, p *preparedReference, into io.Writer) error {
+func (d *Dispatch) copyStoredFile(ctx context.Context, t task.Task, ref catalog.Reference, p *preparedReference, dst io.Writer) error {
 	name, open, ok := d.Samples.Sample(ref.Input)
 	if !ok {
 		f, err := d.Store.FileOf(ctx, t.Account, ref.Input)
 		if errors.Is(err, store.ErrNotFound) {
-			return fault.New(fault.CodeUnreachable, ref.Param, "The file "+ref.Input+" was deleted before the task could read it.")
+			return fault.New(fault.CodeReferenceUnreachable, ref.Param, "The file "+ref.Input+" was deleted before the task could read it.")
 		}
 
 		if err != nil {
@@ -315,30 +325,31 @@ func (d *Dispatch) copyFile(ctx context.Context, t task.Task, ref catalog.Refere
 
 	r, err := open()
 	if errors.Is(err, blob.ErrNotFound) {
-		return fault.New(fault.CodeUnreachable, ref.Param, "The file "+ref.Input+" is not kept any more.")
+		return fault.New(fault.CodeReferenceUnreachable, ref.Param, "The file "+ref.Input+" is no longer stored.")
 	}
 
 	if err != nil {
 		return err
 	}
+
 	defer func() { _ = r.Close() }()
 
-	_, err = io.Copy(into, r)
+	_, err = io.Copy(dst, r)
 
 	return err
 }
 
-// dropReferences deletes what was fetched for a task that needs it no more. What
-// is missed, the sweep takes.
-func (d *Dispatch) dropReferences(ctx context.Context, id string) {
-	_, ready, err := d.read(ctx, id)
+// deleteReferences deletes the stored references of a task that no longer needs them. The
+// sweep deletes what this misses.
+func (d *Dispatch) deleteReferences(ctx context.Context, id string) {
+	_, prepared, err := d.loadRequest(ctx, id)
 	if err != nil {
 		return
 	}
 
-	all := ready.References
-	if ready.Audio != nil {
-		all = append(all, *ready.Audio)
+	all := prepared.References
+	if prepared.Audio != nil {
+		all = append(all, *prepared.Audio)
 	}
 
 	for _, p := range all {
@@ -348,9 +359,9 @@ func (d *Dispatch) dropReferences(ctx context.Context, id string) {
 	}
 }
 
-// named gives a file name the ending of its real type: suppliers look at it.
-func named(name, mediaType string) string {
-	ending := map[string]string{
+// fileNameFor returns a file name with the extension of its real type, which suppliers check.
+func fileNameFor(name, mediaType string) string {
+	ext := map[string]string{
 		"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "video/mp4": ".mp4",
 		"video/quicktime": ".mov", "audio/mpeg": ".mp3", "audio/wav": ".wav", "audio/mp4": ".m4a", "audio/aac": ".aac",
 	}[mediaType]
@@ -367,11 +378,11 @@ func named(name, mediaType string) string {
 		clean = "reference"
 	}
 
-	return clean[:min(len(clean), 80)] + ending
+	return clean[:min(len(clean), 80)] + ext
 }
 
-// random is what makes a blob's name new.
-func random() string {
+// randomSuffix returns a random string that makes a blob's key unique.
+func randomSuffix() string {
 	var b [8]byte
 
 	_, _ = rand.Read(b[:])

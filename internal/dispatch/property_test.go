@@ -16,147 +16,147 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// weather is what goes wrong in one run: the n-th call of a kind meets the n-th
-// entry, round and round.
-type weather struct {
+// faultPlan lists the faults of one run: the n-th call of a kind gets the n-th entry of
+// its list, which repeats.
+type faultPlan struct {
 	Submits []string
 	Polls   []string
 	Opens   []string
-	Cancels []int    // seconds after which the n-th task's customer gives up; 0 is never
-	Crashes []string // fail points at which processes die, one after the other
-	Lag     int      // of the supplier's lists, seconds
+	Cancels []int    // seconds after which the n-th task is cancelled; 0 is never
+	Crashes []string // fail points at which the process crashes, one after the other
+	Lag     int      // delay of the supplier's lists, in seconds
 }
 
-var anyWeather = rapid.Custom(func(t *rapid.T) weather {
+var faultPlans = rapid.Custom(func(t *rapid.T) faultPlan {
 	list := func(name string, of ...string) []string {
 		return rapid.SliceOfN(rapid.SampledFrom(of), 1, 7).Draw(t, name)
 	}
 
-	return weather{
-		Submits: append(list("submits", "taken", "taken", "throttled", "passing", "lost taken", "lost", "locked"), "taken"),
-		Polls:   append(list("polls", "fine", "fine", "fine", "no answer", "broken", "unknown"), "fine", "fine"),
-		Opens:   append(list("opens", "fine", "cut", "no answer"), "fine"),
+	return faultPlan{
+		Submits: append(list("submits", "accepted", "accepted", "throttled", "transient", "accepted lost", "lost", "account_blocked"), "accepted"),
+		Polls:   append(list("polls", "fine", "fine", "fine", "error", "failed", "unknown"), "fine", "fine"),
+		Opens:   append(list("opens", "fine", "cut", "error"), "fine"),
 		Cancels: rapid.SliceOfN(rapid.SampledFrom([]int{0, 0, 1, 30, 100}), 4, 4).Draw(t, "cancels"),
-		Crashes: rapid.SliceOfN(rapid.SampledFrom([]string{"before-submit", "after-submit", "polling", "collecting", "after-put", "after-final-commit"}), 0, 3).Draw(t, "crashes"),
+		Crashes: rapid.SliceOfN(rapid.SampledFrom([]string{"before-submit", "after-submit", "polling", "collecting", "after-blob-put", "after-final-commit"}), 0, 3).Draw(t, "crashes"),
 		Lag:     rapid.SampledFrom([]int{0, 10, 80}).Draw(t, "lag"),
 	}
 })
 
-// blow makes the supplier behave so, and counts the renders that broke, by task.
-func (w weather) blow(s *supplier) (broke map[string]int) {
-	broke = map[string]int{}
-	marked := map[provider.Ticket]bool{}
+// apply makes the supplier follow the plan. failedRenders counts the failed renders by task.
+func (p faultPlan) apply(s *fakeSupplier) (failedRenders map[string]int) {
+	failedRenders = map[string]int{}
+	failing := map[provider.RemoteID]bool{}
 	polls := 0
-	s.lag = time.Duration(w.Lag) * time.Second
-	s.submit = func(n int, _ provider.Order) (bool, error) {
-		switch w.Submits[n%len(w.Submits)] {
+	s.listLag = time.Duration(p.Lag) * time.Second
+	s.onSubmit = func(n int, _ provider.Submission) (bool, error) {
+		switch p.Submits[n%len(p.Submits)] {
 		case "throttled":
-			return false, saysNo(provider.Throttled)
-		case "passing":
-			return false, saysNo(provider.Passing)
-		case "locked":
-			return false, saysNo(provider.Locked)
-		case "lost taken":
-			return true, lost()
+			return false, notAcceptedErr(provider.Throttled)
+		case "transient":
+			return false, notAcceptedErr(provider.Transient)
+		case "account_blocked":
+			return false, notAcceptedErr(provider.AccountBlocked)
+		case "accepted lost":
+			return true, lostResponseErr()
 		case "lost":
-			return false, lost()
+			return false, lostResponseErr()
 		}
 
 		return true, nil
 	}
-	s.poll = func(_ context.Context, r *render, n int) (*provider.Report, error) {
+	s.onPoll = func(_ context.Context, r *render, n int) (*provider.Report, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 
-		if marked[r.ticket] {
-			return &provider.Report{Phase: provider.Broken, Failure: &provider.Failure{Code: "Fake"}}, nil
+		if failing[r.remoteID] {
+			return &provider.Report{Phase: provider.Failed, Failure: &provider.Failure{Code: "Fake"}}, nil
 		}
 
 		polls++
-		switch w.Polls[polls%len(w.Polls)] {
-		case "no answer":
+		switch p.Polls[polls%len(p.Polls)] {
+		case "error":
 			return nil, &provider.Failure{Err: io.ErrUnexpectedEOF}
 		case "unknown":
 			if n == 3 {
 				return &provider.Report{Phase: provider.Unknown}, nil
 			}
-		case "broken":
+		case "failed":
 			if n == 2 {
-				marked[r.ticket] = true
-				broke[r.order.Task]++
+				failing[r.remoteID] = true
+				failedRenders[r.submission.TaskID]++
 
-				return &provider.Report{Phase: provider.Broken, Failure: &provider.Failure{Code: "Fake"}}, nil
+				return &provider.Report{Phase: provider.Failed, Failure: &provider.Failure{Code: "Fake"}}, nil
 			}
 		}
 
 		return nil, nil
 	}
-	s.open = func(n int) (io.ReadCloser, error) {
-		switch w.Opens[n%len(w.Opens)] {
+	s.onOpen = func(n int) (io.ReadCloser, error) {
+		switch p.Opens[n%len(p.Opens)] {
 		case "cut":
-			return io.NopCloser(failing{}), nil
-		case "no answer":
+			return io.NopCloser(brokenReader{}), nil
+		case "error":
 			return nil, &provider.Failure{Err: io.ErrUnexpectedEOF}
 		}
 
 		return nil, nil
 	}
 
-	return broke
+	return failedRenders
 }
 
-// TestWhateverGoesWrong is the law of the room: in any weather every task ends,
-// is at the supplier only once (and once more for each render that broke there),
-// and the ledger is exact.
-func TestWhateverGoesWrong(t *testing.T) {
+// TestRandomFaults checks the guarantee of the package: under any faults every task
+// becomes final, the supplier accepts it once (and once more for each render that failed
+// there), and the ledger is exact.
+func TestRandomFaults(t *testing.T) {
 	t.Parallel()
 
 	for seed := range seeds(10) {
-		w := anyWeather.Example(seed)
+		plan := faultPlans.Example(seed)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inSomeHouses(seed)(t, func(h *house) {
-				t.Logf("%+v", w)
-				h.account("acct_a", 1, 0)
-				h.account("acct_b", 2, 1)
+			databasesForSeed(seed)(t, func(h *harness) {
+				t.Logf("%+v", plan)
+				h.addAccount("acct_a", 1, 0)
+				h.addAccount("acct_b", 2, 1)
 				h.start()
-				proof := h.create("acct_a", words("proves lists"))
-				h.untilState(proof, task.Completed)
-				broke := w.blow(h.supplier)
+				earlier := h.createTask("acct_a", textRequest("an earlier task"))
+				h.waitForState(earlier, task.Completed)
+				failedRenders := plan.apply(h.supplier)
 
 				var ids []string
 
-				for i, after := range w.Cancels {
-					id := h.create([]string{"acct_a", "acct_b"}[i%2], words(fmt.Sprint("a boat ", i)))
+				for i, after := range plan.Cancels {
+					id := h.createTask([]string{"acct_a", "acct_b"}[i%2], textRequest(fmt.Sprint("a boat ", i)))
 					ids = append(ids, id)
 
 					if after > 0 {
 						go func() {
 							time.Sleep(time.Duration(after) * time.Second)
-							h.wish(id)
+							h.requestCancel(id)
 						}()
 					}
 				}
 
-				h.halt()
+				h.shutdown()
 
-				for _, point := range w.Crashes {
+				for _, point := range plan.Crashes {
 					h.crashOrEnd(point, ids)
 				}
 
 				h.start()
 
 				for _, id := range ids {
-					end := h.untilFinal(id)
-					if taken := len(h.supplier.taken(id)); taken > 1+broke[id] || int64(taken) > end.Attempt {
-						t.Errorf("%s: taken %d times in %d attempts; %d renders broke", id, taken, end.Attempt, broke[id])
+					end := h.waitForFinal(id)
+					if accepted := len(h.supplier.accepted(id)); accepted > 1+failedRenders[id] || int64(accepted) > end.Attempt {
+						t.Errorf("%s: accepted %d times in %d attempts; %d renders failed", id, accepted, end.Attempt, failedRenders[id])
 					}
 
 					if end.State == task.Completed {
-						if r := h.supplier.renders[provider.Ticket(end.Ticket)]; r == nil || r.order.Task != id {
-							t.Errorf("%s was given the ticket %q", id, end.Ticket)
+						if r := h.supplier.renders[provider.RemoteID(end.RemoteID)]; r == nil || r.submission.TaskID != id {
+							t.Errorf("%s has the remote ID %q, which is not its own", id, end.RemoteID)
 						}
 					} else if end.Cost != 0 {
-						t.Errorf("%s %s, and cost %s", id, end.State, end.Cost)
+						t.Errorf("%s is %s and cost %s, want no charge", id, end.State, end.Cost)
 					}
 
 					if end.Error != nil && end.Error.Code == string(fault.CodeInternal) {
@@ -164,16 +164,16 @@ func TestWhateverGoesWrong(t *testing.T) {
 					}
 				}
 
-				time.Sleep(2 * time.Minute) // late wishes
-				h.sound()
-				h.slotsFree()
+				time.Sleep(2 * time.Minute) // for late cancel requests
+				h.checkInvariants()
+				h.checkSlotsFree()
 			})
 		})
 	}
 }
 
-// wish is a customer's cancel, as checkout takes it.
-func (h *house) wish(id string) {
+// requestCancel cancels a task as package checkout does for a customer.
+func (h *harness) requestCancel(id string) {
 	entries := [2]string{h.newID("entry"), h.newID("entry")}
 
 	err := h.store.Write(context.Background(), func(tx *store.Tx) error {
@@ -184,7 +184,7 @@ func (h *house) wish(id string) {
 			return err
 		}
 
-		_, err = task.Advance(ctx, tx, t, task.Step{At: time.Now().UnixMilli(), Entries: entries, Edit: func(t *task.Task) {
+		_, err = task.Advance(ctx, tx, t, task.Step{At: time.Now().UnixMilli(), EntryIDs: entries, Edit: func(t *task.Task) {
 			t.CancelRequestedAt = time.Now().UnixMilli()
 			if t.State == task.Queued {
 				t.State = task.Cancelled
@@ -198,8 +198,8 @@ func (h *house) wish(id string) {
 	}
 }
 
-// crashOrEnd runs a process until it dies at the point, or until all is done.
-func (h *house) crashOrEnd(point string, ids []string) {
+// crashOrEnd runs a dispatch until it crashes at the fail point or all tasks are final.
+func (h *harness) crashOrEnd(point string, ids []string) {
 	h.crashAt = point
 	h.start()
 
@@ -222,22 +222,22 @@ func (h *house) crashOrEnd(point string, ids []string) {
 		}
 	}
 
-	h.halt()
+	h.shutdown()
 	h.crashAt = ""
 }
 
-// slotsFree says that no slot is counted for a task that is not there any more.
-func (h *house) slotsFree() {
+// checkSlotsFree checks that every upstream is served and that no slot is in use.
+func (h *harness) checkSlotsFree() {
 	h.t.Helper()
 
-	tenures := h.d.keeper.tenures()
-	if len(tenures) != len(h.d.roster.list()) {
-		h.t.Errorf("%d of %d upstreams are served", len(tenures), len(h.d.roster.list()))
+	workers := h.d.coordinator.workers()
+	if len(workers) != len(h.d.registry.list()) {
+		h.t.Errorf("%d of %d upstreams are served", len(workers), len(h.d.registry.list()))
 	}
 
-	for _, t := range tenures {
-		if n := t.inProgress(); n != 0 {
-			h.t.Errorf("%d slots of %s are in use though every task is final", n, t.id)
+	for _, w := range workers {
+		if n := w.inProgress(); n != 0 {
+			h.t.Errorf("%d slots of %s are in use though every task is final", n, w.id)
 		}
 	}
 }

@@ -11,63 +11,64 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// deed is something that happens to one of the replicas.
-type deed struct {
-	After int // seconds after the one before
-	What  string
-	Whom  int // of those that it can happen to
+// clusterEvent is something that happens to one of the replicas.
+type clusterEvent struct {
+	After  int // seconds after the one before
+	Kind   string
+	Target int // index among the replicas that it can happen to, modulo their number
 }
 
-var anyDeeds = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) deed {
-	return deed{
-		After: rapid.IntRange(0, 15).Draw(t, "after"),
-		What:  rapid.SampledFrom([]string{"join", "join", "kill", "stop", "freeze", "freeze", "thaw", "thaw"}).Draw(t, "what"),
-		Whom:  rapid.IntRange(0, 9).Draw(t, "whom"),
+var eventPlans = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) clusterEvent {
+	return clusterEvent{
+		After:  rapid.IntRange(0, 15).Draw(t, "after"),
+		Kind:   rapid.SampledFrom([]string{"join", "join", "kill", "stop", "freeze", "freeze", "thaw", "thaw"}).Draw(t, "kind"),
+		Target: rapid.IntRange(0, 9).Draw(t, "target"),
 	}
 }), 6, 14)
 
-// happens does a deed, if there is anybody to whom it can.
-func (c *crew) happens(x deed) {
-	var can []*replica
+// applyEvent applies an event, if there is a replica that it can happen to.
+func (c *cluster) applyEvent(event clusterEvent) {
+	var candidates []*replica
 
 	for _, r := range c.replicas {
 		r.mu.Lock()
-		lives := !r.dead && r.ended != nil
-		frozen := r.ice != nil
+		alive := !r.dead && r.done != nil
+		frozen := r.frozen != nil
 		r.mu.Unlock()
 
-		if lives && (frozen == (x.What == "thaw") || x.What == "kill") {
-			can = append(can, r)
+		if alive && (frozen == (event.Kind == "thaw") || event.Kind == "kill") {
+			candidates = append(candidates, r)
 		}
 	}
 
 	switch {
-	case x.What == "join":
-		c.join(fmt.Sprint("replica ", len(c.replicas)))
-	case len(can) == 0:
-	case x.What == "kill":
-		can[x.Whom%len(can)].kill()
-	case x.What == "stop":
-		can[x.Whom%len(can)].leave()
-	case x.What == "freeze":
-		can[x.Whom%len(can)].freeze()
-	case x.What == "thaw":
-		can[x.Whom%len(can)].thaw()
+	case event.Kind == "join":
+		c.startReplica(fmt.Sprint("replica ", len(c.replicas)))
+	case len(candidates) == 0:
+	case event.Kind == "kill":
+		candidates[event.Target%len(candidates)].kill()
+	case event.Kind == "stop":
+		candidates[event.Target%len(candidates)].shutdown()
+	case event.Kind == "freeze":
+		candidates[event.Target%len(candidates)].freeze()
+	case event.Kind == "thaw":
+		candidates[event.Target%len(candidates)].thaw()
 	}
 }
 
-// blows has every third answer or so lost, with or without its order.
-func (c *crew) blows() {
+// loseResponses loses 2 of 11 responses, one with and one without an accepted submission,
+// and makes the supplier reject 1 of 11 submissions.
+func (c *cluster) loseResponses() {
 	for _, s := range c.suppliers {
-		s.lag = 10 * time.Second
-		s.submit = func(n int, _ provider.Order) (bool, error) {
+		s.listLag = 10 * time.Second
+		s.onSubmit = func(n int, _ provider.Submission) (bool, error) {
 			switch n % 11 {
 			case 4:
-				return true, lost()
+				return true, lostResponseErr()
 			case 7:
-				return false, lost()
+				return false, lostResponseErr()
 			case 9:
-				return false, saysNo(provider.Passing)
+				return false, notAcceptedErr(provider.Transient)
 			}
 
 			return true, nil
@@ -75,96 +76,97 @@ func (c *crew) blows() {
 	}
 }
 
-// TestWhateverHappensToReplicas is the law among replicas: whoever dies, stands
-// still or ends, every task is completed, is at the supplier once, and the ledger
-// is exact.
-func TestWhateverHappensToReplicas(t *testing.T) {
+// TestRandomReplicaFaults checks the guarantee among replicas: whichever replicas crash,
+// freeze or stop, every task is completed, the supplier accepts it once, and the ledger is
+// exact.
+func TestRandomReplicaFaults(t *testing.T) {
 	t.Parallel()
 
 	for seed := range seeds(5) {
-		deeds := anyDeeds.Example(seed)
+		events := eventPlans.Example(seed)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inCrewOf(inSomeHouses(seed), t, 2, func(c *crew) {
-				t.Logf("%+v", deeds)
+			withClusterOn(databasesForSeed(seed), t, 2, func(c *cluster) {
+				t.Logf("%+v", events)
 
-				c.own = new(time.Duration)
-				*c.own = 10 * time.Second
-				c.join("first")
-				c.join("second")
+				c.rendererTime = new(time.Duration)
+				*c.rendererTime = 10 * time.Second
+				c.startReplica("first")
+				c.startReplica("second")
 				time.Sleep(time.Second)
 
-				for range 2 { // proves lists, at both
-					c.create("acct_a", words("earlier"))
-					c.create("acct_a", refs("earlier", "https://example.com/face.png"))
+				for range 2 { // so that both lists are known to show our tasks
+					c.createTask("acct_a", textRequest("earlier"))
+					c.createTask("acct_a", referenceRequest("earlier", "https://example.com/face.png"))
 				}
 
 				time.Sleep(time.Minute)
-				c.blows()
+				c.loseResponses()
 
 				ids := map[string][]string{}
 
-				arrived := make(chan struct{})
+				created := make(chan struct{})
 				go func() {
-					defer close(arrived)
+					defer close(created)
 
 					for i := range 24 {
-						r := words(fmt.Sprint("a boat ", i))
+						r := textRequest(fmt.Sprint("a boat ", i))
 						switch i % 4 {
 						case 1:
-							r = refs(fmt.Sprint("character1 walks ", i), "https://example.com/face.png")
+							r = referenceRequest(fmt.Sprint("character1 walks ", i), "https://example.com/face.png")
 						case 3:
 							r.Preview = true
 						}
 
-						ids[fmt.Sprint(r.Preview)] = append(ids[fmt.Sprint(r.Preview)], c.create("acct_a", r))
+						ids[fmt.Sprint(r.Preview)] = append(ids[fmt.Sprint(r.Preview)], c.createTask("acct_a", r))
 
 						time.Sleep(4 * time.Second)
 					}
 				}()
 
-				for _, x := range deeds {
-					time.Sleep(time.Duration(x.After) * time.Second)
-					c.happens(x)
+				for _, event := range events {
+					time.Sleep(time.Duration(event.After) * time.Second)
+					c.applyEvent(event)
 				}
 
-				<-arrived
-				c.join("the last to come")
+				<-created
+				c.startReplica("last")
 				time.Sleep(time.Minute)
 
 				for _, r := range c.replicas {
 					r.thaw()
 				}
 
-				c.ends(ids)
+				c.checkEnd(ids)
 			})
 		})
 	}
 }
 
-// ends holds everything to its end.
-func (c *crew) ends(ids map[string][]string) {
+// checkEnd checks that all tasks are completed, the invariants hold, and each upstream is
+// served by one replica with no slot in use. Previews may be rendered more than once.
+func (c *cluster) checkEnd(ids map[string][]string) {
 	c.t.Helper()
 
 	for _, id := range ids["true"] {
-		c.untilState(id, task.Completed)
+		c.waitForState(id, task.Completed)
 	}
 
-	c.done(ids["false"]...)
+	c.checkCompleted(ids["false"]...)
 	time.Sleep(2 * time.Minute)
-	c.sound()
+	c.checkInvariants()
 
 	for up := range c.suppliers {
 		owners := 0
 
 		for _, r := range c.replicas {
-			if !r.works() {
+			if !r.isWorking() {
 				continue
 			}
 
-			if t := r.d.keeper.tenure(up); t != nil {
+			if w := r.d.coordinator.worker(up); w != nil {
 				owners++
 
-				if n := t.inProgress(); n != 0 {
+				if n := w.inProgress(); n != 0 {
 					c.t.Errorf("%d slots of %s are in use though every task is final", n, up)
 				}
 			}

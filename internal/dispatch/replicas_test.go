@@ -10,11 +10,11 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// counts says how many upstreams each working replica serves, fewest first.
-func (c *crew) counts() (list []int) {
+// servedCounts returns how many upstreams each working replica serves, fewest first.
+func (c *cluster) servedCounts() (list []int) {
 	for _, r := range c.replicas {
-		if r.works() {
-			list = append(list, len(r.serves()))
+		if r.isWorking() {
+			list = append(list, len(r.servedUpstreams()))
 		}
 	}
 
@@ -23,8 +23,8 @@ func (c *crew) counts() (list []int) {
 	return list
 }
 
-// fences adds up how often the leases changed hands.
-func (c *crew) fences() (n int64) {
+// fenceSum returns how often leases were acquired: the sum of the upstreams' fences.
+func (c *cluster) fenceSum() (n int64) {
 	c.t.Helper()
 
 	list, err := c.store.Upstreams(context.Background())
@@ -39,73 +39,73 @@ func (c *crew) fences() (n int64) {
 	return n
 }
 
-func TestUpstreamsSpreadOverTheReplicas(t *testing.T) {
+func TestUpstreamsAreSpreadOverReplicas(t *testing.T) {
 	t.Parallel()
-	inCrew(t, 4, func(c *crew) {
-		spread := func(most time.Duration, want ...int) {
+	withCluster(t, 4, func(c *cluster) {
+		checkSpread := func(timeout time.Duration, want ...int) {
 			t.Helper()
-			c.within(most, fmt.Sprintf("spread %v", want), func() bool { return slices.Equal(c.counts(), want) })
+			c.eventually(timeout, fmt.Sprintf("spread %v", want), func() bool { return slices.Equal(c.servedCounts(), want) })
 		}
-		first := c.join("first")
+		first := c.startReplica("first")
 
-		spread(200*time.Millisecond, 4)
-		c.join("second")
-		spread(5*time.Second, 2, 2)
-		c.join("third")
-		spread(5*time.Second, 1, 1, 2)
+		checkSpread(200*time.Millisecond, 4)
+		c.startReplica("second")
+		checkSpread(5*time.Second, 2, 2)
+		c.startReplica("third")
+		checkSpread(5*time.Second, 1, 1, 2)
 
-		before := c.fences()
+		before := c.fenceSum()
 
 		time.Sleep(5 * time.Minute)
-		spread(0, 1, 1, 2)
+		checkSpread(0, 1, 1, 2)
 
-		if after := c.fences(); after != before {
+		if after := c.fenceSum(); after != before {
 			t.Errorf("the leases changed hands %d times while nothing happened", after-before)
 		}
 
-		first.leave()
-		spread(time.Second, 2, 2)
+		first.shutdown()
+		checkSpread(time.Second, 2, 2)
 	})
 }
 
-func TestReplicasThatStartTogetherDoNotThrash(t *testing.T) {
+func TestSimultaneousStartDoesNotThrash(t *testing.T) {
 	t.Parallel()
-	inCrew(t, 4, func(c *crew) {
+	withCluster(t, 4, func(c *cluster) {
 		for _, name := range []string{"first", "second", "third"} {
-			c.join(name)
+			c.startReplica(name)
 		}
 
-		c.within(5*time.Second, "spread", func() bool { return slices.Equal(c.counts(), []int{1, 1, 2}) })
+		c.eventually(5*time.Second, "spread", func() bool { return slices.Equal(c.servedCounts(), []int{1, 1, 2}) })
 		time.Sleep(time.Minute)
 
-		if n := c.fences(); n > 4+2*2 { // each but the first takes over up to two from it
-			t.Errorf("the leases changed hands %d times", n)
+		if n := c.fenceSum(); n > 4+2*2 { // each later replica takes over up to two leases from the first
+			t.Errorf("the leases changed hands %d times, want at most 8", n)
 		}
 	})
 }
 
-func TestAKilledReplicasTasksArePolledOnByAnother(t *testing.T) {
+func TestKilledReplicasTasksArePolledByPeer(t *testing.T) {
 	t.Parallel()
-	inCrew(t, 2, func(c *crew) {
+	withCluster(t, 2, func(c *cluster) {
 		for i := range c.upstreams {
 			c.upstreams[i].Limits.InProgress = 4
 		}
 
-		first := c.join("first")
-		second := c.join("second")
-		c.within(5*time.Second, "spread", func() bool { return slices.Equal(c.counts(), []int{1, 1}) })
+		first := c.startReplica("first")
+		second := c.startReplica("second")
+		c.eventually(5*time.Second, "spread", func() bool { return slices.Equal(c.servedCounts(), []int{1, 1}) })
 
 		var ids []string
 		for i := range 8 {
-			ids = append(ids, c.create("acct_a", words(fmt.Sprint("a boat ", i))))
+			ids = append(ids, c.createTask("acct_a", textRequest(fmt.Sprint("a boat ", i))))
 		}
 
 		orphaned := ""
 
-		lost := first.serves()[0]
+		lost := first.servedUpstreams()[0]
 		for _, id := range ids {
-			if running := c.untilState(id, task.Running); running.Upstream == lost {
-				orphaned = running.Ticket
+			if running := c.waitForState(id, task.Running); running.Upstream == lost {
+				orphaned = running.RemoteID
 			}
 		}
 
@@ -118,106 +118,106 @@ func TestAKilledReplicasTasksArePolledOnByAnother(t *testing.T) {
 
 		killed := time.Now()
 
-		c.within(12*time.Second, "polled by the other", func() bool {
-			list := c.asked(orphaned)
-			return len(list) > 0 && list[len(list)-1].by == second.name
+		c.eventually(12*time.Second, "polled by the other", func() bool {
+			list := c.pollsOf(orphaned)
+			return len(list) > 0 && list[len(list)-1].replica == second.name
 		})
 		t.Logf("taken over after %s", time.Since(killed))
-		c.done(ids...)
+		c.checkCompleted(ids...)
 	})
 }
 
-func TestAReplicaHandsOverAtOnce(t *testing.T) {
+func TestHandoverIsImmediate(t *testing.T) {
 	t.Parallel()
-	inCrew(t, 1, func(c *crew) {
-		first := c.join("first")
-		c.within(time.Second, "served", func() bool { return c.server("up1") == first })
-		second := c.join("second")
-		long := c.create("acct_a", words("a boat"))
-		running := c.untilState(long, task.Running)
+	withCluster(t, 1, func(c *cluster) {
+		first := c.startReplica("first")
+		c.eventually(time.Second, "served", func() bool { return c.replicaServing("up1") == first })
+		second := c.startReplica("second")
+		long := c.createTask("acct_a", textRequest("a boat"))
+		running := c.waitForState(long, task.Running)
 
 		time.Sleep(5 * time.Second)
 
 		begun := make(chan struct{})
 
-		first.slowly("up1", func() {
+		first.delaySubmit("up1", func() {
 			close(begun)
 			time.Sleep(700 * time.Millisecond)
 		})
 
-		id := c.create("acct_a", words("another"))
+		id := c.createTask("acct_a", textRequest("another"))
 
 		<-begun
 
-		told := time.Now()
+		begin := time.Now()
 
-		first.leave()
+		first.shutdown()
 
-		if took := time.Since(told); took > time.Second {
-			t.Errorf("it ended after %s", took)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("the shutdown took %s, want at most 1 s", took)
 		}
 
 		if got := c.task(id); got.State != task.Running || got.Attempt != 1 {
-			t.Errorf("the answer on the wire was lost: it is %s", got.State)
+			t.Errorf("the response in flight was lost: the task is %s", got.State)
 		}
 
-		c.within(100*time.Millisecond, "served by the other", func() bool { return c.server("up1") == second })
-		c.within(300*time.Millisecond, "polled by the other", func() bool {
-			list := c.asked(running.Ticket)
+		c.eventually(100*time.Millisecond, "served by the other", func() bool { return c.replicaServing("up1") == second })
+		c.eventually(300*time.Millisecond, "polled by the other", func() bool {
+			list := c.pollsOf(running.RemoteID)
 			for i := 1; i < len(list); i++ {
 				if gap := list[i].at.Sub(list[i-1].at); gap > time.Second {
-					t.Errorf("nobody asked for %s", gap)
+					t.Errorf("no poll for %s", gap)
 				}
 			}
 
-			return list[len(list)-1].by == second.name
+			return list[len(list)-1].replica == second.name
 		})
-		c.done(long, id)
+		c.checkCompleted(long, id)
 	})
 }
 
-// A submission that hangs must not hold up what can be polled: it stays with the
-// one that leaves until the answer is there.
-func TestALongAnswerOnTheWireIsWaitedForWhilePollsGoOn(t *testing.T) {
+// A submission that hangs must not delay the polls of other tasks: the leaving replica
+// keeps only the submission until its response arrives.
+func TestPollsContinueDuringSlowHandover(t *testing.T) {
 	t.Parallel()
-	inCrew(t, 1, func(c *crew) {
-		first := c.join("first")
-		c.within(time.Second, "served", func() bool { return c.server("up1") == first })
-		long := c.create("acct_a", words("a boat"))
-		running := c.untilState(long, task.Running)
-		c.join("second")
+	withCluster(t, 1, func(c *cluster) {
+		first := c.startReplica("first")
+		c.eventually(time.Second, "served", func() bool { return c.replicaServing("up1") == first })
+		long := c.createTask("acct_a", textRequest("a boat"))
+		running := c.waitForState(long, task.Running)
+		c.startReplica("second")
 
 		begun := make(chan struct{})
 
-		first.slowly("up1", func() {
+		first.delaySubmit("up1", func() {
 			close(begun)
 			time.Sleep(20 * time.Second)
 		})
 
-		id := c.create("acct_a", words("another"))
+		id := c.createTask("acct_a", textRequest("another"))
 
 		<-begun
-		first.leave()
-		c.done(long, id)
+		first.shutdown()
+		c.checkCompleted(long, id)
 
-		list := c.asked(running.Ticket)
+		list := c.pollsOf(running.RemoteID)
 		for i := 1; i < len(list); i++ {
 			if gap := list[i].at.Sub(list[i-1].at); gap > time.Second {
-				t.Errorf("nobody asked for %s", gap)
+				t.Errorf("no poll for %s", gap)
 			}
 		}
 	})
 }
 
-func TestARollingRestartPausesNothing(t *testing.T) {
+func TestRollingRestartPausesNothing(t *testing.T) {
 	t.Parallel()
-	inCrew(t, 4, func(c *crew) {
+	withCluster(t, 4, func(c *cluster) {
 		for i := range 3 {
-			c.join(fmt.Sprint("old ", i))
+			c.startReplica(fmt.Sprint("old ", i))
 		}
 
-		c.rendersIn(10 * time.Second)
-		c.within(5*time.Second, "spread", func() bool { return slices.Equal(c.counts(), []int{1, 1, 2}) })
+		c.setRenderTime(10 * time.Second)
+		c.eventually(5*time.Second, "spread", func() bool { return slices.Equal(c.servedCounts(), []int{1, 1, 2}) })
 
 		var ids []string
 
@@ -228,12 +228,12 @@ func TestARollingRestartPausesNothing(t *testing.T) {
 			defer close(arriving)
 
 			for i := 0; ; i++ {
-				r := words(fmt.Sprint("a boat ", i))
+				r := textRequest(fmt.Sprint("a boat ", i))
 				if i%2 == 0 {
-					r = refs(fmt.Sprint("character1 walks ", i), "https://example.com/face.png")
+					r = referenceRequest(fmt.Sprint("character1 walks ", i), "https://example.com/face.png")
 				}
 
-				ids = append(ids, c.create("acct_a", r))
+				ids = append(ids, c.createTask("acct_a", r))
 
 				select {
 				case <-enough:
@@ -246,16 +246,16 @@ func TestARollingRestartPausesNothing(t *testing.T) {
 		time.Sleep(10 * time.Second)
 
 		for i := range 3 {
-			c.join(fmt.Sprint("new ", i))
+			c.startReplica(fmt.Sprint("new ", i))
 			time.Sleep(5 * time.Second)
-			c.replicas[i].leave()
+			c.replicas[i].shutdown()
 			time.Sleep(5 * time.Second)
 		}
 
 		time.Sleep(15 * time.Second)
 		close(enough)
 		<-arriving
-		c.done(ids...)
+		c.checkCompleted(ids...)
 
 		for _, id := range ids {
 			end := c.task(id)
@@ -272,6 +272,6 @@ func TestARollingRestartPausesNothing(t *testing.T) {
 			}
 		}
 
-		t.Logf("%d tasks, leases changed hands %d times", len(ids), c.fences())
+		t.Logf("%d tasks, leases changed hands %d times", len(ids), c.fenceSum())
 	})
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// sweepRoutes looks after what waits for upstreams that take nothing new: queued
-// tasks whose lane has no other route go to a lane that has one. Where there is
-// none they wait for a draining upstream to be resumed, and are ended, free of
-// charge, when it was removed. A removed upstream is forgotten when nothing is in
-// progress there.
-func (d *Dispatch) sweepRoutes(ctx context.Context) error {
+// rerouteClosed handles the tasks that wait for upstreams that accept no new ones. Queued
+// tasks whose queue has no other route move to a queue that has one. If there is none,
+// they wait for a draining upstream to be resumed, and fail, free of charge, when it was
+// removed. A removed upstream is forgotten when nothing is in progress there.
+func (d *Dispatch) rerouteClosed(ctx context.Context) error {
 	rows, err := d.Store.Upstreams(ctx)
 	if err != nil {
 		return err
@@ -25,27 +24,27 @@ func (d *Dispatch) sweepRoutes(ctx context.Context) error {
 	removed := map[string]bool{}
 
 	for _, row := range rows {
-		closing[row.ID] = row.Wish == store.WishDrain || row.Wish == store.WishRemove
-		removed[row.ID] = row.Wish == store.WishRemove
+		closing[row.ID] = row.DesiredState == store.DesiredDraining || row.DesiredState == store.DesiredRemoved
+		removed[row.ID] = row.DesiredState == store.DesiredRemoved
 	}
 
-	lanes, err := d.Store.Lanes(ctx)
+	queues, err := d.Store.Queues(ctx)
 	if err != nil {
 		return err
 	}
 
-	for _, lane := range lanes {
-		if lane.Queued == 0 || !onlyBy(lane.ID, closing) {
+	for _, queue := range queues {
+		if queue.Queued == 0 || !onlyVia(queue.ID, closing) {
 			continue
 		}
 
-		if err := d.reroute(ctx, lane.ID, onlyBy(lane.ID, removed)); err != nil {
+		if err := d.rerouteQueue(ctx, queue.ID, onlyVia(queue.ID, removed)); err != nil {
 			return err
 		}
 	}
 
 	for id := range removed {
-		if err := d.forget(ctx, id, removed[id]); err != nil {
+		if err := d.finishRemoval(ctx, id, removed[id]); err != nil {
 			return err
 		}
 	}
@@ -53,11 +52,11 @@ func (d *Dispatch) sweepRoutes(ctx context.Context) error {
 	return nil
 }
 
-// onlyBy says whether every route of a lane goes to one of these upstreams.
-func onlyBy(lane string, upstreams map[string]bool) bool {
-	for route := range strings.SplitSeq(lane, "|") {
+// onlyVia reports whether every route of a queue belongs to one of these upstreams.
+func onlyVia(queue string, upstreams map[string]bool) bool {
+	for route := range strings.SplitSeq(queue, "|") {
 		name, _, _ := strings.Cut(route, "/")
-		if !upstreams[plainName(name)] {
+		if !upstreams[configuredName(name)] {
 			return false
 		}
 	}
@@ -65,57 +64,65 @@ func onlyBy(lane string, upstreams map[string]bool) bool {
 	return true
 }
 
-// reroute moves what is queued in a lane of closed routes; ends says that what
-// cannot be moved never will be.
-func (d *Dispatch) reroute(ctx context.Context, lane string, ends bool) error {
+// rerouteQueue moves the tasks out of a queue of closed routes. failUnroutable says that
+// those that cannot move never will be served.
+func (d *Dispatch) rerouteQueue(ctx context.Context, queue string, failUnroutable bool) error {
 	for last := (task.Task{}); ; {
-		list, err := d.Store.QueuedIn(ctx, lane, last, sweepAtOnce)
+		list, err := d.Store.QueuedTasks(ctx, queue, last, sweepBatch)
 		if err != nil {
 			return err
 		}
 
 		for _, t := range list {
 			last = t
-			if err := d.moveTask(ctx, t, ends); err != nil && !errors.Is(err, errDecided) {
+			if err := d.rerouteTask(ctx, t, failUnroutable); err != nil && !errors.Is(err, errStateChanged) {
 				return err
 			}
 		}
 
-		if len(list) < sweepAtOnce {
+		if len(list) < sweepBatch {
 			return nil
 		}
 	}
 }
 
-func (d *Dispatch) moveTask(ctx context.Context, t task.Task, ends bool) error {
-	r, _, err := d.read(ctx, t.ID)
+func (d *Dispatch) rerouteTask(ctx context.Context, t task.Task, failUnroutable bool) error {
+	r, _, err := d.loadRequest(ctx, t.ID)
 	if err != nil {
 		return err
 	}
 
-	lane, refused := d.Route(r)
+	queue, unroutable := d.QueueFor(r)
 	switch {
-	case refused == nil && lane != t.Lane:
-		_, err = d.advance(ctx, t.ID, step{from: task.Queued, note: "its upstream takes nothing new; it goes by " + lane, edit: func(t *task.Task) { t.Lane = lane }})
-	case refused != nil && ends:
-		err = d.fail(ctx, t, fault.New(fault.CodeNoRoute, "", "The supplier that this task waited for was removed, and no other can make it. Nothing was charged."), step{note: "its upstream was removed"})
+	case unroutable == nil && queue != t.Queue:
+		_, err = d.advance(ctx, t.ID, step{
+			from: task.Queued,
+			note: "its upstream accepts no new tasks; moved to the queue " + queue,
+			edit: func(t *task.Task) { t.Queue = queue },
+		})
+	case unroutable != nil && failUnroutable:
+		noRoute := fault.New(fault.CodeNoRoute, "", "The supplier that this task waited for was removed, and no other supplier can serve it. Nothing was charged.")
+		err = d.fail(ctx, t, noRoute, step{note: "its upstream was removed"})
 	}
 
 	return err
 }
 
-// forget ends the removal of an upstream.
-func (d *Dispatch) forget(ctx context.Context, id string, removed bool) error {
+// finishRemoval removes an upstream that nothing is in progress at any more.
+func (d *Dispatch) finishRemoval(ctx context.Context, id string, removed bool) error {
 	up := d.upstream(id)
 	if !removed || up == nil || up.setup == "" {
 		return nil
 	}
 
-	done := false
+	deleted := false
 
-	err := d.write(ctx, func(tx *store.Tx) (err error) { done, err = tx.Forget(ctx, id); return err })
-	if err == nil && done {
-		d.keeper.wake()
+	err := d.write(ctx, func(tx *store.Tx) (err error) {
+		deleted, err = tx.RemoveSetup(ctx, id)
+		return err
+	})
+	if err == nil && deleted {
+		d.coordinator.wake()
 	}
 
 	return err

@@ -15,80 +15,80 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// Route says which lane a request's task waits in: the exact set of routes that
-// can serve it, as their sorted names. A fault says that none can, and what of the
-// request is in the way.
-func (d *Dispatch) Route(r catalog.Request) (string, *fault.Fault) {
+// QueueFor returns the queue in which the task of a request waits: the sorted names of
+// exactly those routes that can serve it. A fault says that no route can, and which part
+// of the request is the reason.
+func (d *Dispatch) QueueFor(r catalog.Request) (string, *fault.Fault) {
 	var (
-		routes  []string
-		refused *fault.Fault
+		routes      []string
+		unsupported *fault.Fault
 	)
 
-	for _, up := range d.roster.list() {
-		supply, ok := d.supply(up, r)
-		if !ok || !up.takesNew() {
+	for _, up := range d.registry.list() {
+		capability, ok := d.capability(up, r)
+		if !ok || !up.acceptsNewTasks() {
 			continue
 		}
 
-		if f := supply.Refuses(r); f != nil {
-			refused = f
+		if f := capability.CheckRequest(r); f != nil {
+			unsupported = f
 			continue
 		}
 
-		routes = append(routes, up.Name+"/"+supply.Model)
+		routes = append(routes, up.Name+"/"+capability.SupplierModel)
 	}
 
 	switch {
 	case len(routes) > 0:
-	case refused != nil:
-		return "", refused
+	case unsupported != nil:
+		return "", unsupported
 	default:
-		return "", fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("No supplier is configured here that has %s; GET /v1/models lists what can be asked.", r.Resolved))
+		return "", fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("No configured supplier offers %s; GET /v1/models lists the available models.", r.Resolved))
 	}
 
 	slices.Sort(routes)
-	lane := strings.Join(slices.Compact(routes), "|")
-	d.lanes.note(lane)
+	queue := strings.Join(slices.Compact(routes), "|")
+	d.queues.add(queue)
 
-	return lane, nil
+	return queue, nil
 }
 
-// previewModel is the one model of suppliers whose videos only stand in.
+// previewModel is the only model of suppliers that make previews.
 const previewModel = "preview"
 
-// supply is how an upstream makes what is asked, and false when it does not have
-// it. A preview upstream serves what asks for a preview, and everything while it
-// stands in; a real one never serves previews.
-func (d *Dispatch) supply(up *upstream, r catalog.Request) (catalog.Supply, bool) {
-	if up.Kind.Traits.Preview {
-		return catalog.Supply{Model: previewModel}, r.Preview || d.StandsIn()
+// capability returns how an upstream serves a request, and false when it cannot. A preview
+// upstream serves requests for previews, and all requests while the preview fallback is
+// active; other upstreams never serve previews.
+func (d *Dispatch) capability(up *upstream, r catalog.Request) (catalog.Capability, bool) {
+	if up.Driver.Capabilities.Preview {
+		return catalog.Capability{SupplierModel: previewModel}, r.Preview || d.PreviewFallbackActive()
 	}
 
 	if r.Preview {
-		return catalog.Supply{}, false
+		return catalog.Capability{}, false
 	}
 
 	m, ok := d.Catalog.Model(r.Resolved)
 	if !ok {
-		return catalog.Supply{}, false
+		return catalog.Capability{}, false
 	}
 
-	supply, ok := m.Supplier(up.Kind.Name, r.Mode)
+	result, ok := m.Capability(up.Driver.Name, r.Mode)
 	if len(up.Routes) > 0 {
-		route, named := up.route(m, r.Mode)
-		if !named || !ok && route.Supply.Model == "" {
-			return catalog.Supply{}, false
+		route, named := up.findRoute(m, r.Mode)
+		if !named || !ok && route.Capability.SupplierModel == "" {
+			return catalog.Capability{}, false
 		}
 
-		supply = route.Supply.Over(supply)
+		result = route.Capability.WithDefaultsFrom(result)
 		ok = true
 	}
 
-	return supply, ok && up.serves(supply.Model)
+	return result, ok && up.allowsModel(result.SupplierModel)
 }
 
-// route is the first of the operator's routes that names the model.
-func (u *upstream) route(m *catalog.Model, mode catalog.Mode) (Route, bool) {
+// findRoute returns the first of the operator's routes that names the model.
+func (u *upstream) findRoute(m *catalog.Model, mode catalog.Mode) (Route, bool) {
 	for _, r := range u.Routes {
 		if len(r.Models) == 0 || slices.Contains(r.Models, m.ID) || slices.Contains(r.Models, m.Modes[mode].Family) {
 			return r, true
@@ -98,40 +98,40 @@ func (u *upstream) route(m *catalog.Model, mode catalog.Mode) (Route, bool) {
 	return Route{}, false
 }
 
-// rank is how a route stands among those of a lane.
-type rank struct {
+// routePreference decides between the routes of a queue.
+type routePreference struct {
 	order  int // the lowest comes first
-	weight int // its share among those of the same order
+	weight int // the share among routes of the same order
 }
 
-// ranksOf says how an upstream's routes stand, by the supplier's model.
-func (d *Dispatch) ranksOf(u Upstream) map[string]rank {
-	ranks := map[string]rank{}
+// routePreferences returns the preferences of an upstream's routes, by the supplier's model.
+func (d *Dispatch) routePreferences(u Upstream) map[string]routePreference {
+	prefs := map[string]routePreference{}
 	if d.Catalog == nil {
-		return ranks
+		return prefs
 	}
 
 	up := &upstream{Upstream: u}
 
 	for _, m := range d.Catalog.Models() {
 		for _, mode := range m.ModeList() {
-			route, named := up.route(m, mode)
-			supply, ok := m.Supplier(u.Kind.Name, mode)
+			route, named := up.findRoute(m, mode)
+			capability, ok := m.Capability(u.Driver.Name, mode)
 
-			supply = route.Supply.Over(supply)
-			if _, first := ranks[supply.Model]; !named || first || !ok && supply.Model == "" {
+			capability = route.Capability.WithDefaultsFrom(capability)
+			if _, seen := prefs[capability.SupplierModel]; !named || seen || !ok && capability.SupplierModel == "" {
 				continue
 			}
 
-			ranks[supply.Model] = rank{firstOf(route.Order, u.Order), firstOf(route.Weight, u.Weight)}
+			prefs[capability.SupplierModel] = routePreference{firstPositive(route.Order, u.Order), firstPositive(route.Weight, u.Weight)}
 		}
 	}
 
-	return ranks
+	return prefs
 }
 
-// firstOf is the first that is given, else 1.
-func firstOf(values ...int) int {
+// firstPositive returns the first positive value, else 1.
+func firstPositive(values ...int) int {
 	for _, v := range values {
 		if v > 0 {
 			return v
@@ -141,34 +141,38 @@ func firstOf(values ...int) int {
 	return 1
 }
 
-func (u *upstream) rank(model string) rank {
-	if r, ok := u.ranks[model]; ok {
-		return r
+func (u *upstream) preference(model string) routePreference {
+	if pref, ok := u.preferences[model]; ok {
+		return pref
 	}
 
-	return rank{firstOf(u.Order), firstOf(u.Weight)}
+	return routePreference{firstPositive(u.Order), firstPositive(u.Weight)}
 }
 
-// patience is how long a gate leaves a lane's first task to the route that it should
-// go by: then whoever has room takes it.
-const patience = 2 * time.Second
+// preferredRouteWait is how long a submitter leaves the first task of a queue to the route
+// that is best for it. After that, any route with room takes the task.
+const preferredRouteWait = 2 * time.Second
 
-// headSight is since when a gate sees a task at the head of a lane.
-type headSight struct {
+// queueHead is the first task of a queue, and since when a submitter has seen it there.
+type queueHead struct {
 	task  string
 	since time.Time
 }
 
-// mine lists the lanes whose first task this gate should take now; left says that
-// others were left to better routes.
-func (g *gate) mine(ctx context.Context, lanes []string) (mine []string, left bool, err error) {
-	for _, lane := range lanes {
-		if !strings.Contains(lane, "|") {
-			mine = append(mine, lane)
+// claimableQueues lists the queues whose first task this submitter should claim now;
+// deferred says that the first task of another queue was left to a better route.
+func (s *submitter) claimableQueues(ctx context.Context, queues []string) (claimable []string, deferred bool, err error) {
+	for _, queue := range queues {
+		// A queue with one route leaves nothing to choose, and costs no read.
+		if !strings.Contains(queue, "|") {
+			claimable = append(claimable, queue)
 			continue
 		}
 
-		head, err := g.d.Store.Head(ctx, lane)
+		// The head that is read here may be claimed by another submitter before this one
+		// claims. That does no harm: the claim takes whatever task is then first, so the
+		// fair order stays exact, and only the weights are approximate.
+		head, err := s.d.Store.QueueHead(ctx, queue)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
@@ -177,69 +181,77 @@ func (g *gate) mine(ctx context.Context, lanes []string) (mine []string, left bo
 			return nil, false, err
 		}
 
-		if g.d.best(lane, head, g) == g.route || g.waited(lane, head) {
-			mine = append(mine, lane)
+		// The better route may belong to a replica that is gone or whose room was misjudged.
+		// So the task is left to it for a bounded time only.
+		if s.d.bestRoute(queue, head, s) == s.route || s.headWaitedEnough(queue, head) {
+			claimable = append(claimable, queue)
 			continue
 		}
 
-		left = true
+		deferred = true
 	}
 
-	return mine, left, nil
+	return claimable, deferred, nil
 }
 
-// stoodAside says whether the gate left a lane's first task to another route.
-func (g *gate) stoodAside() bool { return g.aside.Load() }
+// hasDeferred reports whether the submitter left the first task of a queue to another route.
+func (s *submitter) hasDeferred() bool { return s.deferred.Load() }
 
-// waited says whether a lane's first task was left to another route for long enough.
-func (g *gate) waited(lane, head string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+// headWaitedEnough reports whether the first task of a queue was left to another route for
+// long enough.
+func (s *submitter) headWaitedEnough(queue, head string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	now := g.d.Now()
-	if seen := g.heads[lane]; seen.task == head {
-		return now.Sub(seen.since) >= patience
+	now := s.d.Now()
+	if seen := s.queueHeads[queue]; seen.task == head {
+		return now.Sub(seen.since) >= preferredRouteWait
 	}
 
-	g.heads[lane] = headSight{head, now}
+	s.queueHeads[queue] = queueHead{head, now}
 
 	return false
 }
 
-// best is the route that a task should go by: of the lowest order that has room,
-// one by weight. Every replica finds the same, since the task decides by its id.
-func (d *Dispatch) best(lane, id string, asks *gate) string {
+// bestRoute returns the route that a task should take: of the routes with room, those of
+// the lowest order, and of these one chosen by weight. Every replica chooses the same
+// route without asking the others, since the choice depends only on the task's id. The
+// caller's own route is not asked for room, which the caller has checked.
+func (d *Dispatch) bestRoute(queue, id string, caller *submitter) string {
 	best := ""
 	lowest := 0
-	most := 0.0
+	topScore := 0.0
 
-	for _, route := range strings.Split(lane, "|") {
+	for _, route := range strings.Split(queue, "|") {
 		name, model, _ := strings.Cut(route, "/")
 
+		// A route without room takes no part, so that a full upstream of a low order never
+		// makes a task wait while one of a higher order is free.
 		up := d.upstream(name)
-		if up == nil || route != asks.route && !d.hasRoom(up, route, model) {
+		if up == nil || route != caller.route && !d.hasRoom(up, route, model) {
 			continue
 		}
 
-		r := up.rank(model)
+		pref := up.preference(model)
 
-		score := lot(id, route, r.weight)
-		if best == "" || r.order < lowest || r.order == lowest && score > most {
+		score := rendezvousScore(id, route, pref.weight)
+		if best == "" || pref.order < lowest || pref.order == lowest && score > topScore {
 			best = route
-			lowest = r.order
-			most = score
+			lowest = pref.order
+			topScore = score
 		}
 	}
 
 	return best
 }
 
-// lot draws for a route, by its weight: over all tasks the highest lot falls to each
-// route as often as its share of the weights (weighted rendezvous hashing).
-func lot(id, route string, weight int) float64 {
+// rendezvousScore returns the score of a route for a task. Over many tasks, a route has
+// the highest score as often as its share of the weights (weighted rendezvous hashing), and
+// a route that comes or goes changes the choice only of the tasks that it wins or loses.
+func rendezvousScore(id, route string, weight int) float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id + "|" + route))
-	mixed := h.Sum64() // FNV's upper bits hardly know the last bytes
+	mixed := h.Sum64() // FNV's upper bits hardly depend on the last bytes
 	mixed = (mixed ^ mixed>>33) * 0xff51afd7ed558ccd
 	mixed = (mixed ^ mixed>>33) * 0xc4ceb9fe1a85ec53
 	u := (float64(mixed>>11) + 0.5) / (1 << 53)
@@ -247,37 +259,37 @@ func lot(id, route string, weight int) float64 {
 	return -float64(weight) / math.Log(u)
 }
 
-// hasRoom says whether a route could take a task at once. Of one that another
-// replica serves only so much is known as the tables say.
+// hasRoom reports whether a route could take a task at once. For a route that another
+// replica serves, only what the database says is known.
 func (d *Dispatch) hasRoom(up *upstream, route, model string) bool {
 	now := d.Now()
-	if up.wished() != store.WishServe || up.parkedUntil().After(now) || !up.serves(model) {
+	if up.desiredState() != store.DesiredServing || up.suspendedUntil().After(now) || !up.allowsModel(model) {
 		return false
 	}
 
-	if t := d.keeper.tenure(up.lease); t != nil {
-		g := t.gate(model)
-		return g != nil && g.hasRoom(now)
+	if w := d.coordinator.worker(up.leaseID); w != nil {
+		s := w.submitter(model)
+		return s != nil && s.hasRoom(now)
 	}
 
 	inProgress := 0
 
-	for _, t := range d.seenElsewhere() {
-		if plainName(t.Upstream) == up.Name {
+	for _, t := range d.peerTasks() {
+		if configuredName(t.Upstream) == up.Name {
 			inProgress++
 		}
 	}
 
-	return int64(inProgress) < d.slotsOf(route)
+	return int64(inProgress) < d.routeSlots(route)
 }
 
-func (g *gate) hasRoom(now time.Time) bool {
-	if !g.t.isOpen() || g.t.slots.Free(g.route) == 0 {
+func (s *submitter) hasRoom(now time.Time) bool {
+	if !s.worker.isReady() || s.worker.slots.Free(s.route) == 0 {
 		return false
 	}
 
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	return len(g.unsure) == 0 && !g.notTill.After(now) && g.rate.Ready(now)
+	return len(s.uncertain) == 0 && !s.blockedUntil.After(now) && s.rateLimit.Ready(now)
 }

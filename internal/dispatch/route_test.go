@@ -17,9 +17,9 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// another adds an upstream beside the house's own.
-func (h *house) another(name string, change func(*Upstream)) *supplier {
-	other := newSupplier(h.supplier.video)
+// addUpstream adds an upstream like the harness's first one, with its own supplier.
+func (h *harness) addUpstream(name string, change func(*Upstream)) *fakeSupplier {
+	other := newFakeSupplier(h.supplier.video)
 	u := h.upstreams[0]
 	u.Name = name
 	u.Provider = other
@@ -29,96 +29,97 @@ func (h *house) another(name string, change func(*Upstream)) *supplier {
 	return other
 }
 
-func (s *supplier) count() int {
+func (s *fakeSupplier) submissionCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return len(s.orders)
+	return len(s.submissions)
 }
 
-// The first order takes all that it has room for; what goes beyond goes to the next.
-func TestALaterRouteServesWhatTheFirstCannotTake(t *testing.T) {
+// Routes of the lowest order take tasks while they have free slots; the rest goes to the
+// next order.
+func TestOverflowGoesToNextOrder(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 2
-		other := h.another("another", func(u *Upstream) {
+		other := h.addUpstream("another", func(u *Upstream) {
 			u.Order = 2
 			u.Limits.InProgress = 10
 		})
 		h.start()
-		time.Sleep(time.Second) // of the bubble: both are served
+		time.Sleep(time.Second) // in fake time: both are served then
 
 		var ids []string
 		for range 5 {
-			ids = append(ids, h.create("acct_a", words("a boat")))
+			ids = append(ids, h.createTask("acct_a", textRequest("a boat")))
 
-			time.Sleep(time.Second) // of the bubble
+			time.Sleep(time.Second) // in fake time
 		}
 
 		for _, id := range ids {
-			h.untilState(id, task.Completed)
+			h.waitForState(id, task.Completed)
 		}
 
-		if first, second := h.supplier.count(), other.count(); first != 2 || second != 3 {
-			t.Errorf("orders %d and %d, want 2 and 3", first, second)
+		if first, second := h.supplier.submissionCount(), other.submissionCount(); first != 2 || second != 3 {
+			t.Errorf("submissions %d and %d, want 2 and 3", first, second)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-// Of the same order each gets its share.
+// Routes of the same order share tasks by weight.
 func TestRoutesShareByWeight(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 
 		limits := Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
 		h.upstreams[0].Limits = limits
 		h.upstreams[0].Weight = 3
-		other := h.another("another", func(u *Upstream) { u.Weight = 1 })
+		other := h.addUpstream("another", func(u *Upstream) { u.Weight = 1 })
 		h.start()
-		time.Sleep(time.Second) // of the bubble: both are served
+		time.Sleep(time.Second) // in fake time: both are served then
 
 		var ids []string
 		for range 120 {
-			ids = append(ids, h.create("acct_a", words("a boat")))
+			ids = append(ids, h.createTask("acct_a", textRequest("a boat")))
 		}
 
 		for _, id := range ids {
-			h.untilState(id, task.Completed)
+			h.waitForState(id, task.Completed)
 		}
 
-		if n := other.count(); h.supplier.count()+n != 120 || n < 15 || n > 48 {
-			t.Errorf("orders %d and %d, want about 90 and 30", h.supplier.count(), n)
+		if n := other.submissionCount(); h.supplier.submissionCount()+n != 120 || n < 15 || n > 48 {
+			t.Errorf("submissions %d and %d, want about 90 and 30", h.supplier.submissionCount(), n)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-// Whose task has come to the head of a lane hears of it: a burst is not held up by
-// routes that each wait for the other's turn to be over.
-func TestABurstOverSeveralRoutesDoesNotPause(t *testing.T) {
+// The route that should take the task at the head of a queue is notified: a burst is not
+// delayed by routes that wait for each other.
+func TestBurstOverSeveralRoutesIsNotDelayed(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
-		h.another("another", func(*Upstream) {})
-		h.another("a third", func(*Upstream) {})
+		h.addUpstream("another", func(*Upstream) {})
+		h.addUpstream("a third", func(*Upstream) {})
 		h.start()
-		time.Sleep(time.Second) // of the bubble: all are served
+		time.Sleep(time.Second) // in fake time: all are served then
 
-		begin := h.d.millis()
+		begin := h.d.nowMillis()
 
 		var ids []string
 		for range 30 {
-			ids = append(ids, h.create("acct_a", words("a boat")))
+			ids = append(ids, h.createTask("acct_a", textRequest("a boat")))
 		}
 
 		for _, id := range ids {
-			h.until(id, "submitted", func(t task.Task) bool { return t.SubmittedAt > 0 })
+			h.waitFor(id, "submitted", func(t task.Task) bool { return t.SubmittedAt > 0 })
 
 			if waited := h.task(id).SubmittedAt - begin; waited > 100 {
 				t.Fatalf("%s was submitted after %d ms", id, waited)
@@ -127,14 +128,14 @@ func TestABurstOverSeveralRoutesDoesNotPause(t *testing.T) {
 	})
 }
 
-func TestLotsFallByWeight(t *testing.T) {
+func TestRendezvousScoreFollowsWeight(t *testing.T) {
 	t.Parallel()
 
 	won := 0
 
 	for i := range 20_000 {
 		id := fmt.Sprintf("task_%026d", i)
-		if lot(id, "a/m", 3) > lot(id, "b/m", 1) {
+		if rendezvousScore(id, "a/m", 3) > rendezvousScore(id, "b/m", 1) {
 			won++
 		}
 	}
@@ -144,218 +145,220 @@ func TestLotsFallByWeight(t *testing.T) {
 	}
 }
 
-// What one route cannot do it is not given; what none can do is refused by name.
-func TestALaneHoldsOnlyRoutesThatCan(t *testing.T) {
+// A route gets no task that it cannot make. A request that no route can make is rejected,
+// and the error names the field.
+func TestQueueHoldsOnlyCapableRoutes(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.another("short", func(u *Upstream) {
-			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Supply: catalog.Supply{Seconds: []int{2}, Lacks: []catalog.Feature{catalog.LacksSeed}}}}
+	withHarness(t, func(h *harness) {
+		h.addUpstream("short", func(u *Upstream) {
+			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Capability: catalog.Capability{Seconds: []int{2}, Unsupported: []catalog.Feature{catalog.FeatureSeed}}}}
 		})
 		h.start()
 
-		r := words("a boat")
+		r := textRequest("a boat")
 
 		r.Seconds = 2
-		if lane, f := h.d.Route(r); f != nil || lane != "short/wan2.6-t2v|up/wan2.6-t2v" {
-			t.Errorf("both can: %q, %v", lane, f)
+		if queue, f := h.d.QueueFor(r); f != nil || queue != "short/wan2.6-t2v|up/wan2.6-t2v" {
+			t.Errorf("both can: %q, %v", queue, f)
 		}
 
 		r.Seed = 9
-		if lane, f := h.d.Route(r); f != nil || lane != "up/wan2.6-t2v" {
-			t.Errorf("one has no seed: %q, %v", lane, f)
+		if queue, f := h.d.QueueFor(r); f != nil || queue != "up/wan2.6-t2v" {
+			t.Errorf("one has no seed: %q, %v", queue, f)
 		}
 
-		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {
+		if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredDraining); err != nil {
 			t.Fatal(err)
 		}
 
-		if lane, f := h.d.Route(r); f == nil || f.Code != fault.CodeNoRoute || f.Param != "seed" {
-			t.Errorf("none can: %q, %v", lane, f)
+		if queue, f := h.d.QueueFor(r); f == nil || f.Code != fault.CodeNoRoute || f.Param != "seed" {
+			t.Errorf("none can: %q, %v", queue, f)
 		}
 	})
 }
 
-// After failures on end an upstream is left alone, for ever longer times; one
-// submission shows whether it works again. Others serve meanwhile, and no customer
-// sees any of it.
-func TestAFailingUpstreamIsLeftAlone(t *testing.T) {
+// After consecutive failures an upstream is suspended, each time for longer; then a single
+// submission finds out whether it works again. Other upstreams serve meanwhile, and
+// customers do not notice.
+func TestBreakerSuspendsFailingUpstream(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Order = 1
-		other := h.another("another", func(u *Upstream) { u.Order = 2 })
+		other := h.addUpstream("another", func(u *Upstream) { u.Order = 2 })
 		broken := true
-		h.supplier.submit = func(int, provider.Order) (bool, error) {
+		h.supplier.onSubmit = func(int, provider.Submission) (bool, error) {
 			if broken {
-				return false, &provider.Failure{Taken: provider.NotTaken, Class: provider.Passing}
+				return false, &provider.Failure{Acceptance: provider.NotAccepted, Class: provider.Transient}
 			}
 
 			return true, nil
 		}
 		h.start()
-		time.Sleep(time.Second) // of the bubble: both are served
+		time.Sleep(time.Second) // in fake time: both are served then
 
 		var ids []string
 		for range 20 {
-			ids = append(ids, h.create("acct_a", words("a boat")))
+			ids = append(ids, h.createTask("acct_a", textRequest("a boat")))
 
 			time.Sleep(2 * time.Second)
 		}
 
 		for _, id := range ids {
-			h.untilState(id, task.Completed)
+			h.waitForState(id, task.Completed)
 		}
 
-		tried := h.supplier.count()
-		if tried < breakerAfter || tried > breakerAfter+3 || other.count() != 20 {
-			t.Errorf("orders %d and %d, want a few and 20", tried, other.count())
+		attempts := h.supplier.submissionCount()
+		if attempts < breakerThreshold || attempts > breakerThreshold+3 || other.submissionCount() != 20 {
+			t.Errorf("submissions %d and %d, want a few and 20", attempts, other.submissionCount())
 		}
 
 		row, err := h.store.Upstream(context.Background(), "up")
-		if err != nil || row.ParkedUntil == 0 || row.ParkedWhy == "" {
-			t.Errorf("not on disk: %+v, %v", row, err)
+		if err != nil || row.SuspendedUntil == 0 || row.SuspendedReason == "" {
+			t.Errorf("the suspension is not stored: %+v, %v", row, err)
 		}
 
 		h.supplier.mu.Lock()
 		broken = false
 		h.supplier.mu.Unlock()
-		time.Sleep(breakerLast)
-		h.untilState(h.create("acct_a", words("a boat")), task.Completed)
+		time.Sleep(breakerMaxSuspension)
+		h.waitForState(h.createTask("acct_a", textRequest("a boat")), task.Completed)
 
-		if h.supplier.count() != tried+1 {
-			t.Errorf("%d orders after it worked again, had %d", h.supplier.count(), tried)
+		if h.supplier.submissionCount() != attempts+1 {
+			t.Errorf("%d submissions after it works again, %d before; want one more", h.supplier.submissionCount(), attempts)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-// Pausing, draining and removing take nothing from what is in progress.
-func TestWhatAnOperatorWishesHarmsNothingInProgress(t *testing.T) {
+// Pausing and draining do not affect tasks in progress.
+func TestDesiredStateSparesTasksInProgress(t *testing.T) {
 	t.Parallel()
 
-	for _, wish := range []store.Wish{store.WishPause, store.WishDrain} {
-		t.Run(string(wish), func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.account("acct_a", 1, 0)
+	for _, state := range []store.DesiredState{store.DesiredPaused, store.DesiredDraining} {
+		t.Run(string(state), func(t *testing.T) {
+			withHarness(t, func(h *harness) {
+				h.addAccount("acct_a", 1, 0)
 				h.start()
-				first := h.create("acct_a", words("a boat"))
-				h.untilState(first, task.Running)
+				first := h.createTask("acct_a", textRequest("a boat"))
+				h.waitForState(first, task.Running)
 
-				if err := h.d.WishUpstream(context.Background(), "up", wish); err != nil {
+				if err := h.d.SetDesiredState(context.Background(), "up", state); err != nil {
 					t.Fatal(err)
 				}
 
 				second := ""
-				if wish == store.WishPause {
-					second = h.create("acct_a", words("another boat"))
-				} else if _, f := h.d.Route(words("a boat")); f == nil {
-					t.Error("new tasks count on an upstream that drains")
+				if state == store.DesiredPaused {
+					second = h.createTask("acct_a", textRequest("another boat"))
+				} else if _, f := h.d.QueueFor(textRequest("a boat")); f == nil {
+					t.Error("a new task got a queue on a draining upstream")
 				}
 
-				h.untilState(first, task.Completed)
+				h.waitForState(first, task.Completed)
 				time.Sleep(5 * time.Minute)
 
-				if n := h.supplier.count(); n != 1 {
-					t.Errorf("%d orders", n)
+				if n := h.supplier.submissionCount(); n != 1 {
+					t.Errorf("%d submissions, want 1", n)
 				}
 
-				if err := h.d.WishUpstream(context.Background(), "up", store.WishServe); err != nil {
+				if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredServing); err != nil {
 					t.Fatal(err)
 				}
 
 				if second == "" {
-					second = h.create("acct_a", words("another boat"))
+					second = h.createTask("acct_a", textRequest("another boat"))
 				}
 
-				h.untilState(second, task.Completed)
-				h.sound()
+				h.waitForState(second, task.Completed)
+				h.checkInvariants()
 			})
 		})
 	}
 }
 
-// What waits only for an upstream that closes goes another way when there is one,
-// and is ended free of charge when it never can be made.
-func TestWhatWaitsForAClosedUpstreamGoesOn(t *testing.T) {
+// A queued task whose only upstream is drained or removed gets another route if there is
+// one; otherwise it fails free of charge.
+func TestQueuedTasksAreReroutedFromClosedUpstream(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
-		h.make = func(setup string) (Upstream, error) {
+		h.buildUpstream = func(setup string) (Upstream, error) {
 			u := h.upstreams[0]
 			u.Name = setup
-			u.Provider = newSupplier(h.supplier.video)
+			u.Provider = newFakeSupplier(h.supplier.video)
 
 			return u, nil
 		}
 		h.start()
 
 		if _, err := h.d.AddUpstream(context.Background(), "up"); !errors.Is(err, ErrExists) {
-			t.Errorf("one that there is: %v", err)
+			t.Errorf("AddUpstream of an existing name: %v, want ErrExists", err)
 		}
 
-		first := h.create("acct_a", words("a boat"))
-		h.untilState(first, task.Running)
-		waits := h.create("acct_a", words("it waits"))
-		h.untilState(waits, task.Queued)
+		first := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(first, task.Running)
+		waiting := h.createTask("acct_a", textRequest("a waiting boat"))
+		h.waitForState(waiting, task.Queued)
 
 		if _, err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
 			t.Fatal(err)
 		}
 
-		added, ok := h.d.upstream("wave").Provider.(*supplier)
+		added, ok := h.d.upstream("wave").Provider.(*fakeSupplier)
 		if !ok {
-			t.Fatal("it was not made")
+			t.Fatal("the added upstream was not built")
 		}
 
-		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {
+		if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredDraining); err != nil {
 			t.Fatal(err)
 		}
 
-		h.untilState(waits, task.Completed)
+		h.waitForState(waiting, task.Completed)
 
-		if h.untilState(first, task.Completed); added.count() != 1 {
-			t.Errorf("%d orders at the added one", added.count())
+		if h.waitForState(first, task.Completed); added.submissionCount() != 1 {
+			t.Errorf("%d submissions to the added upstream, want 1", added.submissionCount())
 		}
-		// It goes too: what is in progress there ends well, what waits is ended.
-		last := h.create("acct_a", words("a boat"))
-		h.untilState(last, task.Running)
-		rest := h.create("acct_a", words("it waits"))
-		h.untilState(rest, task.Queued)
+		// Now the added upstream is removed too: the task in progress there is completed, the
+		// queued task fails.
+		running := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(running, task.Running)
+		queued := h.createTask("acct_a", textRequest("a waiting boat"))
+		h.waitForState(queued, task.Queued)
 
-		if err := h.d.WishUpstream(context.Background(), "wave", store.WishRemove); err != nil {
+		if err := h.d.SetDesiredState(context.Background(), "wave", store.DesiredRemoved); err != nil {
 			t.Fatal(err)
 		}
 
-		if failed := h.untilState(rest, task.Failed); failed.Error.Code != string(fault.CodeNoRoute) || failed.Cost != 0 {
+		if failed := h.waitForState(queued, task.Failed); failed.Error.Code != string(fault.CodeNoRoute) || failed.Cost != 0 {
 			t.Errorf("failed as %+v", failed.Error)
 		}
 
-		h.untilState(last, task.Completed)
-		h.untilTrue("it is forgotten", func() bool { return h.d.upstream("wave") == nil })
+		h.waitForState(running, task.Completed)
+		h.waitUntil("the removed upstream is forgotten", func() bool { return h.d.upstream("wave") == nil })
 
-		if err := h.d.WishUpstream(context.Background(), "up", store.WishRemove); !errors.Is(err, ErrConfigured) {
-			t.Errorf("one that is configured: %v", err)
+		if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredRemoved); !errors.Is(err, ErrConfigured) {
+			t.Errorf("removing a configured upstream: %v, want ErrConfigured", err)
 		}
 
-		if err := h.d.WishUpstream(context.Background(), "nobody", store.WishPause); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("nobody: %v", err)
+		if err := h.d.SetDesiredState(context.Background(), "nobody", store.DesiredPaused); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("pausing an unknown upstream: %v, want ErrNotFound", err)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-// An added upstream is there again after a restart.
-func TestAnAddedUpstreamOutlivesTheProcess(t *testing.T) {
+// An upstream that was added at run time is there again after a restart.
+func TestAddedUpstreamSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
-		other := newSupplier(h.supplier.video)
-		h.make = func(setup string) (Upstream, error) {
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
+		other := newFakeSupplier(h.supplier.video)
+		h.buildUpstream = func(setup string) (Upstream, error) {
 			if setup == "broken" {
-				return Upstream{}, errors.New("its key is not on this machine")
+				return Upstream{}, errors.New("its key is missing")
 			}
 
 			u := h.upstreams[0]
@@ -367,135 +370,135 @@ func TestAnAddedUpstreamOutlivesTheProcess(t *testing.T) {
 		h.start()
 
 		if _, err := h.d.AddUpstream(context.Background(), "broken"); err == nil {
-			t.Error("one that cannot be made was added")
+			t.Error("an upstream that cannot be built was added")
 		}
 
 		if _, err := h.d.AddUpstream(context.Background(), "wave"); err != nil {
 			t.Fatal(err)
 		}
 
-		if err := h.d.WishUpstream(context.Background(), "up", store.WishDrain); err != nil {
+		if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredDraining); err != nil {
 			t.Fatal(err)
 		}
 
-		id := h.create("acct_a", words("a boat"))
-		h.untilState(id, task.Running)
-		h.halt()
+		id := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(id, task.Running)
+		h.shutdown()
 
 		h.registry = prometheus.NewRegistry()
 		if d, err := New(context.Background(), h.options()); err != nil || d.upstream("wave") == nil {
-			t.Errorf("before anything runs it is not counted on: %v", err)
+			t.Errorf("the added upstream is missing before Run: %v", err)
 		}
 
 		h.start()
-		h.untilState(id, task.Completed)
+		h.waitForState(id, task.Completed)
 
-		if n := len(other.taken(id)); n != 1 {
-			t.Errorf("taken %d times", n)
+		if n := len(other.accepted(id)); n != 1 {
+			t.Errorf("accepted %d times, want once", n)
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-// untilTrue waits for what no task shows.
-func (h *house) untilTrue(what string, is func() bool) {
+// waitUntil waits for a condition that no task event announces, for at most 1000 s.
+func (h *harness) waitUntil(what string, ok func() bool) {
 	h.t.Helper()
 
 	for range 1000 {
-		if is() {
+		if ok() {
 			return
 		}
 
-		wait(context.Background(), time.Second)
+		sleep(context.Background(), time.Second)
 	}
 
-	h.t.Fatalf("never: %s", what)
+	h.t.Fatalf("condition %q never held", what)
 }
 
-// An order that may have been taken goes nowhere else, however many routes the lane
-// has; one that was not taken does.
-func TestOnlyWhatWasNotTakenGoesToTheNextRoute(t *testing.T) {
+// A submission that may have been accepted is never sent to another upstream, however many
+// routes the queue has; one that was not accepted is.
+func TestOnlyUnacceptedSubmissionIsRerouted(t *testing.T) {
 	t.Parallel()
 
-	for _, taken := range []provider.Taken{provider.NotTaken, provider.Unsure} {
-		t.Run(map[provider.Taken]string{provider.NotTaken: "not taken", provider.Unsure: "unsure"}[taken], func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.account("acct_a", 1, 0)
-				other := h.another("another", func(u *Upstream) { u.Order = 2 })
+	for _, acceptance := range []provider.Acceptance{provider.NotAccepted, provider.AcceptanceUnknown} {
+		t.Run(map[provider.Acceptance]string{provider.NotAccepted: "not_accepted", provider.AcceptanceUnknown: "uncertain"}[acceptance], func(t *testing.T) {
+			withHarness(t, func(h *harness) {
+				h.addAccount("acct_a", 1, 0)
+				other := h.addUpstream("another", func(u *Upstream) { u.Order = 2 })
 				h.start()
-				time.Sleep(time.Second) // of the bubble: both are served
-				h.untilState(h.create("acct_a", words("an earlier one")), task.Completed)
+				time.Sleep(time.Second) // in fake time: both are served then
+				h.waitForState(h.createTask("acct_a", textRequest("an earlier task")), task.Completed)
 				h.supplier.mu.Lock()
-				h.supplier.blind = true // what it took cannot be found
-				h.supplier.submit = func(int, provider.Order) (bool, error) {
-					return taken == provider.Unsure, &provider.Failure{Taken: taken, Class: provider.Passing}
+				h.supplier.listEmpty = true // accepted submissions cannot be found
+				h.supplier.onSubmit = func(int, provider.Submission) (bool, error) {
+					return acceptance == provider.AcceptanceUnknown, &provider.Failure{Acceptance: acceptance, Class: provider.Transient}
 				}
 				h.supplier.mu.Unlock()
-				id := h.create("acct_a", words("a boat"))
+				id := h.createTask("acct_a", textRequest("a boat"))
 
-				done := h.untilFinal(id)
-				if taken == provider.NotTaken {
-					if done.State != task.Completed || len(other.taken(id)) != 1 {
-						t.Errorf("ended %s; the next route has it %d times", done.State, len(other.taken(id)))
+				done := h.waitForFinal(id)
+				if acceptance == provider.NotAccepted {
+					if done.State != task.Completed || len(other.accepted(id)) != 1 {
+						t.Errorf("ended %s; the next route accepted it %d times", done.State, len(other.accepted(id)))
 					}
 
 					return
 				}
 
-				if done.State != task.Failed || done.Error.Code != string(fault.CodeUpstreamUnknown) || done.Cost != 0 || other.count() != 0 || len(h.supplier.taken(id)) != 1 {
-					t.Errorf("ended %s, %+v; ordered %d and %d times", done.State, done.Error, h.supplier.count(), other.count())
+				if done.State != task.Failed || done.Error.Code != string(fault.CodeUpstreamUnknown) || done.Cost != 0 || other.submissionCount() != 0 || len(h.supplier.accepted(id)) != 1 {
+					t.Errorf("ended %s, %+v; submitted %d and %d times", done.State, done.Error, h.supplier.submissionCount(), other.submissionCount())
 				}
 
-				h.sound()
+				h.checkInvariants()
 			})
 		})
 	}
 }
 
-// The same request costs the same, whoever makes it and whatever they tell of it.
-func TestThePriceIsTheSameOnEveryRoute(t *testing.T) {
+// The same request costs the same on every route, whatever usage the supplier reports.
+func TestPriceIsSameOnEveryRoute(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
-		other := h.another("another", func(u *Upstream) { u.Order = 2 })
-		other.poll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
-			r.usage = nil // it tells nothing of what it bills
+		other := h.addUpstream("another", func(u *Upstream) { u.Order = 2 })
+		other.onPoll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
+			r.usage = nil // it reports no usage
 			return nil, nil
 		}
 
 		h.start()
-		time.Sleep(time.Second) // of the bubble: both are served
+		time.Sleep(time.Second) // in fake time: both are served then
 
 		costs := map[string]bool{}
 
 		var ids []string
 		for range 2 {
-			ids = append(ids, h.create("acct_a", words("a boat")))
+			ids = append(ids, h.createTask("acct_a", textRequest("a boat")))
 		}
 
 		for _, id := range ids {
-			costs[h.untilState(id, task.Completed).Cost.String()] = true
+			costs[h.waitForState(id, task.Completed).Cost.String()] = true
 		}
 
-		if len(costs) != 1 || h.supplier.count() != 1 || other.count() != 1 {
-			t.Errorf("costs %v; orders %d and %d", costs, h.supplier.count(), other.count())
+		if len(costs) != 1 || h.supplier.submissionCount() != 1 || other.submissionCount() != 1 {
+			t.Errorf("costs %v; submissions %d and %d", costs, h.supplier.submissionCount(), other.submissionCount())
 		}
 
-		h.sound()
+		h.checkInvariants()
 	})
 }
 
-// A name that was removed and then stands in the configuration serves again.
-func TestARemovedNameMayBeConfigured(t *testing.T) {
+// A name that was removed can be configured again, and is served then.
+func TestRemovedNameCanBeConfiguredAgain(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
-		h.make = func(setup string) (Upstream, error) {
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
+		h.buildUpstream = func(setup string) (Upstream, error) {
 			u := h.upstreams[0]
 			u.Name = setup
-			u.Provider = newSupplier(h.supplier.video)
+			u.Provider = newFakeSupplier(h.supplier.video)
 
 			return u, nil
 		}
@@ -505,28 +508,28 @@ func TestARemovedNameMayBeConfigured(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if err := h.d.WishUpstream(context.Background(), "wave", store.WishRemove); err != nil {
+		if err := h.d.SetDesiredState(context.Background(), "wave", store.DesiredRemoved); err != nil {
 			t.Fatal(err)
 		}
 
-		h.untilTrue("it is forgotten", func() bool { return h.d.upstream("wave") == nil })
-		h.halt()
+		h.waitUntil("the removed upstream is forgotten", func() bool { return h.d.upstream("wave") == nil })
+		h.shutdown()
 		h.upstreams[0].Name = "wave"
 		h.start()
-		h.untilTrue("it is served", func() bool { _, f := h.d.Route(words("a boat")); return f == nil })
-		h.untilState(h.create("acct_a", words("a boat")), task.Completed)
-		h.sound()
+		h.waitUntil("the configured upstream is served", func() bool { _, f := h.d.QueueFor(textRequest("a boat")); return f == nil })
+		h.waitForState(h.createTask("acct_a", textRequest("a boat")), task.Completed)
+		h.checkInvariants()
 	})
 }
 
-// An upstream is met from two sides, by who added it and by the next look around:
-// it joins once.
-func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {
+// A new upstream is found twice, by the request that adds it and by the coordinator's next
+// sync: it is registered once.
+func TestUpstreamIsRegisteredOnce(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		made := 0
-		h.make = func(setup string) (Upstream, error) {
-			made++
+	withHarness(t, func(h *harness) {
+		built := 0
+		h.buildUpstream = func(setup string) (Upstream, error) {
+			built++
 			u := h.upstreams[0]
 			u.Name = setup
 
@@ -538,56 +541,56 @@ func TestAnUpstreamJoinsOnceHoweverManySeeIt(t *testing.T) {
 
 		var all sync.WaitGroup
 		for range 3 {
-			all.Go(func() { h.d.roster.tell(func() { h.d.meet(row) }) })
+			all.Go(func() { h.d.registry.applyLocal(func() { h.d.syncRow(row) }) })
 		}
 
 		all.Wait()
 
-		if n := len(h.d.roster.list()); n != 2 || made != 1 {
-			t.Errorf("%d upstreams, made %d times", n, made)
+		if n := len(h.d.registry.list()); n != 2 || built != 1 {
+			t.Errorf("%d upstreams, built %d times; want 2, built once", n, built)
 		}
 	})
 }
 
-// A look that read its rows before a wish, and acts on them after it, does not take
-// the wish back.
-func TestAnOlderLookDoesNotTakeAWishBack(t *testing.T) {
+// A sync that read its rows before the desired state changed, and applies them after it,
+// does not undo the change.
+func TestStaleRowsDoNotOverwriteDesiredState(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
+	withHarness(t, func(h *harness) {
 		h.start()
-		time.Sleep(time.Second) // of the bubble: it is served
+		time.Sleep(time.Second) // in fake time: it is served then
 
 		ctx := context.Background()
-		mark := h.d.roster.mark()
+		version := h.d.registry.version()
 
-		old, err := h.store.Upstreams(ctx)
+		rows, err := h.store.Upstreams(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if err := h.d.WishUpstream(ctx, "up", store.WishPause); err != nil {
+		if err := h.d.SetDesiredState(ctx, "up", store.DesiredPaused); err != nil {
 			t.Fatal(err)
 		}
 
-		h.d.meetAll(old, mark)
+		h.d.syncRows(rows, version)
 
 		up := h.d.upstream("up")
-		if up.wished() != store.WishPause {
-			t.Errorf("after an older look it is %q", up.wished())
+		if up.desiredState() != store.DesiredPaused {
+			t.Errorf("after syncing older rows its desired state is %q", up.desiredState())
 		}
 
-		mark = h.d.roster.mark()
-		h.d.park(ctx, up, time.Now().Add(time.Hour), "a test")
-		h.d.meetAll(old, mark)
+		version = h.d.registry.version()
+		h.d.suspend(ctx, up, time.Now().Add(time.Hour), "a test")
+		h.d.syncRows(rows, version)
 
-		if !up.parkedUntil().After(time.Now()) {
-			t.Error("after an older look it is parked no more")
+		if !up.suspendedUntil().After(time.Now()) {
+			t.Error("after syncing older rows it is not suspended any more")
 		}
 
-		time.Sleep(5 * time.Second) // of the bubble: looks of its own
+		time.Sleep(5 * time.Second) // in fake time: the coordinator has synced by itself
 
-		if up.wished() != store.WishPause || !up.parkedUntil().After(time.Now()) {
-			t.Errorf("after a newer look it is %q, parked until %s", up.wished(), up.parkedUntil())
+		if up.desiredState() != store.DesiredPaused || !up.suspendedUntil().After(time.Now()) {
+			t.Errorf("after syncing newer rows its desired state is %q, suspended until %s", up.desiredState(), up.suspendedUntil())
 		}
 	})
 }

@@ -11,51 +11,50 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// stage is how tasks in one state go on: take hands an unfinished task of the
-// database to who carries it.
+// stage is how tasks in one state go on: resume passes an unfinished task from the
+// database to the part of dispatch that continues it.
 type stage struct {
-	state task.State
-	owned bool // carried by who serves the task's upstream, from the beginning of each tenure
-	take  func(d *Dispatch, ctx context.Context, t task.Task) error
+	state  task.State
+	owned  bool // continued by the worker of the task's upstream, which resumes it when it starts
+	resume func(d *Dispatch, ctx context.Context, t task.Task) error
 }
 
-// stages is the table: no state without a way on.
+// stages has an entry for every state that is not final.
 var stages = []stage{
-	{task.Preparing, false, (*Dispatch).takePreparing},
-	{task.Queued, false, nil}, // the lanes are the queue: gates claim from them
-	{task.Submitting, true, (*Dispatch).takeSubmitting},
-	{task.Running, true, (*Dispatch).takeRunning},
-	{task.Collecting, true, (*Dispatch).takeCollecting},
+	{task.Preparing, false, (*Dispatch).resumePreparing},
+	{task.Queued, false, nil}, // submitters claim from the queues
+	{task.Submitting, true, (*Dispatch).resumeSubmitting},
+	{task.Running, true, (*Dispatch).resumeRunning},
+	{task.Collecting, true, (*Dispatch).resumeCollecting},
 }
 
-// errDecided says that the task is no longer where the step wanted it: somebody
-// else decided meanwhile, and there is nothing to do.
-var errDecided = errors.New("decided meanwhile")
+// errStateChanged says that the task is no longer in the state that a step expects:
+// another process changed it meanwhile, and there is nothing left to do.
+var errStateChanged = errors.New("the task changed meanwhile")
 
-// step is one change that dispatch wants of a task.
+// step is one change of a task.
 type step struct {
-	from    task.State
-	attempt int64 // the submission that it is about; 0 is none
-	note    string
-	edit    func(*task.Task)
-	with    func(ctx context.Context, tx *store.Tx) error // what else belongs into the transaction
-	used    money.Amount
-	fenced  *lease // a decision is made only by who holds this; facts need no lease
+	from         task.State
+	attempt      int64 // the submission that it is about; 0: any
+	note         string
+	edit         func(*task.Task)
+	inTx         func(ctx context.Context, tx *store.Tx) error // further writes in the same transaction
+	used         money.Amount
+	requireLease *lease // the lease under which the decision is made; nil for facts, which need none
 }
 
-// advance changes a task that is expected in a state: it reads the row, edits it
-// through task.Advance, and does so again when somebody was faster. errDecided
-// says that the task has left the state.
+// advance changes a task that is expected in a state, in one transaction through
+// task.Advance. errStateChanged says that the task has left the state.
 func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, error) {
 	entries := [2]string{d.NewID("entry"), d.NewID("entry")}
 
 	var next task.Task
 
 	err := d.write(ctx, func(tx *store.Tx) error {
-		now := d.millis()
+		now := d.nowMillis()
 
-		if s.fenced != nil {
-			if err := s.fenced.holds(ctx, tx); err != nil {
+		if s.requireLease != nil {
+			if err := s.requireLease.checkHeld(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -66,11 +65,11 @@ func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, e
 		}
 
 		if t.State != s.from || s.attempt != 0 && t.Attempt != s.attempt {
-			return fmt.Errorf("%s is %s in attempt %d, not %s in %d: %w", id, t.State, t.Attempt, s.from, s.attempt, errDecided)
+			return fmt.Errorf("%s is %s in attempt %d, not %s in %d: %w", id, t.State, t.Attempt, s.from, s.attempt, errStateChanged)
 		}
 
-		if s.with != nil {
-			if err := s.with(ctx, tx); err != nil {
+		if s.inTx != nil {
+			if err := s.inTx(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -79,9 +78,9 @@ func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, e
 			s.edit(t)
 
 			if t.State.Final() && t.HiddenAt > 0 && t.State == task.Completed {
-				t.ExpiresAt = now // deleted by its owner: the sweep takes the bytes
+				t.ExpiresAt = now // its customer deleted it: the sweep deletes the video
 			}
-		}, Entries: entries, Used: s.used})
+		}, EntryIDs: entries, UsageCost: s.used})
 
 		return err
 	})
@@ -89,7 +88,8 @@ func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, e
 	return next, err
 }
 
-// fail ends a task with what its customer is told. The step says what goes with it.
+// fail fails a task with the fault that its customer sees. The step adds a note, a lease
+// and further writes.
 func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, s step) error {
 	s.from = t.State
 	s.attempt = t.Attempt
@@ -106,18 +106,18 @@ func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, s step
 	return err
 }
 
-// insist repeats a write that must not be lost until it is on disk, it turns out
-// to be decided already or not ours to decide, or ctx ends.
-func (d *Dispatch) insist(ctx context.Context, what, id string, f func() error) error {
-	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
-		err := f()
-		if err == nil || errors.Is(err, errDecided) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotOwner) || errors.Is(err, store.ErrClosed) {
+// retryUntilDurable repeats a write that must not be lost until it is on disk, until it
+// turns out to be unnecessary or no longer allowed, or until ctx ends.
+func (d *Dispatch) retryUntilDurable(ctx context.Context, operation, id string, write func() error) error {
+	for delay := minRetryDelay; ; delay = min(2*delay, maxRetryDelay) {
+		err := write()
+		if err == nil || errors.Is(err, errStateChanged) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotOwner) || errors.Is(err, store.ErrClosed) {
 			return err
 		}
 
-		d.Log.Error("cannot write, trying again", "what", what, "task", id, "error", err)
+		d.Log.Error("cannot write, trying again", "operation", operation, "task", id, "error", err)
 
-		if !wait(ctx, pause) {
+		if !sleep(ctx, delay) {
 			return err
 		}
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-func TestNoStateIsWithoutAWayOn(t *testing.T) {
+func TestEveryStateHasStage(t *testing.T) {
 	t.Parallel()
 
 	has := map[task.State]stage{}
 	for _, s := range stages {
 		if _, twice := has[s.state]; twice {
-			t.Errorf("%s stands twice", s.state)
+			t.Errorf("%s has two stages", s.state)
 		}
 
 		has[s.state] = s
@@ -22,56 +22,56 @@ func TestNoStateIsWithoutAWayOn(t *testing.T) {
 
 	for _, s := range task.States() {
 		if _, ok := has[s]; ok == s.Final() {
-			t.Errorf("%s: in the table %v, final %v", s, ok, s.Final())
+			t.Errorf("%s: has a stage: %v, final: %v; want exactly one of the two", s, ok, s.Final())
 		}
 
-		if !s.Final() && s != task.Queued && has[s].take == nil {
-			t.Errorf("%s has nobody who takes it up after a restart", s)
+		if !s.Final() && s != task.Queued && has[s].resume == nil {
+			t.Errorf("%s has no resume function for restarts", s)
 		}
 	}
 }
 
-func TestAMissedChangeIsTakenUp(t *testing.T) {
+func TestMissedChangeIsResynced(t *testing.T) {
 	t.Parallel()
-	inHouse(t, func(h *house) {
-		h.account("acct_a", 1, 0)
+	withHarness(t, func(h *harness) {
+		h.addAccount("acct_a", 1, 0)
 		h.supplier.renderIn = time.Hour
 		h.start()
-		up := h.create("acct_a", words("a boat"))
-		h.untilState(up, task.Running)
-		h.halt()
-		// This one serves the upstream, but listens to nothing: only the sweep tells it.
-		served := h.deafTenure()
-		defer served.lose(errStopped)
+		up := h.createTask("acct_a", textRequest("a boat"))
+		h.waitForState(up, task.Running)
+		h.shutdown()
+		// This worker serves the upstream but receives no changes: only resyncMissed tells it.
+		w := h.newPassiveWorker()
+		defer w.revoke(errShutdown)
 
-		preparing := h.create("acct_a", refs("walks", "https://example.com/face.png"))
-		if err := h.d.sweepMissed(context.Background()); err != nil {
+		preparing := h.createTask("acct_a", referenceRequest("walks", "https://example.com/face.png"))
+		if err := h.d.resyncMissed(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 
-		if n := h.d.prepares.waiting(); n != 1 {
-			t.Errorf("%d tasks to prepare after %s was missed", n, preparing)
+		if n := h.d.prepareQueue.waiting(); n != 1 {
+			t.Errorf("%d tasks in the prepare queue after the change of %s was missed, want 1", n, preparing)
 		}
 
-		h.edit(up, func(t *task.Task) { t.CancelRequestedAt = time.Now().UnixMilli() })
+		h.editTask(up, func(t *task.Task) { t.CancelRequestedAt = time.Now().UnixMilli() })
 
-		if err := h.d.sweepMissed(context.Background()); err != nil {
+		if err := h.d.resyncMissed(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 
-		wished := false
+		cancelRequested := false
 
-		served.polls.each(func(r *running) { wished = wished || r.cancel })
+		w.poller.eachTracked(func(r *trackedTask) { cancelRequested = cancelRequested || r.cancelRequested })
 
-		if !wished {
-			t.Error("a missed wish to cancel was not heeded")
+		if !cancelRequested {
+			t.Error("a missed cancel request was not delivered to the poller")
 		}
 	})
 }
 
-// deafTenure has the dispatch that was halted serve its first upstream again, with
-// nobody who listens, looks around or polls.
-func (h *house) deafTenure() *tenure {
+// newPassiveWorker makes the stopped dispatch serve its first upstream again, without the
+// goroutines that receive changes, observe leases and poll.
+func (h *harness) newPassiveWorker() *worker {
 	h.t.Helper()
 
 	ctx := context.Background()
@@ -81,20 +81,20 @@ func (h *house) deafTenure() *tenure {
 	now := time.Now()
 
 	h.write(func(ctx context.Context, tx storeTx) (err error) {
-		fence, err = tx.TakeLease(ctx, "up", h.d.owner, now.UnixMilli(), now.Add(leaseTime).UnixMilli())
+		fence, err = tx.AcquireLease(ctx, "up", h.d.owner, now.UnixMilli(), now.Add(leaseDuration).UnixMilli())
 		return err
 	})
-	served := newTenure(h.d.newLease(ctx, "up", fence, now), h.d.roster.list()[0])
+	w := newWorker(h.d.newLease(ctx, "up", fence, now), h.d.registry.list()[0])
 
-	h.d.keeper.held["up"] = served.lease
-	if err := served.recover(ctx); err != nil {
+	h.d.coordinator.held["up"] = w.lease
+	if err := w.resumeTasks(ctx); err != nil {
 		h.t.Fatal(err)
 	}
 
-	served.door.Lock()
-	defer served.door.Unlock()
+	w.submittersMu.Lock()
+	defer w.submittersMu.Unlock()
 
-	served.open = true
+	w.ready = true
 
-	return served
+	return w
 }

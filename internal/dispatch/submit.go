@@ -17,86 +17,94 @@ import (
 )
 
 const (
-	submitTime = 90 * time.Second // one Submit, from its call to its answer
-	uploadTime = 10 * time.Minute // one reference to where the supplier reads it
-	maxRefusal = 4                // new submissions after the supplier's own failure
+	submitTimeout    = 90 * time.Second // from the call of Submit to its answer
+	uploadTimeout    = 10 * time.Minute // one reference, to where the supplier reads it
+	maxResubmissions = 4                // new submissions after failures of the supplier itself
 )
 
-// submit orders one claimed task. Whatever happens, the task has left
-// submitting when it returns, or the gate is shut until rescue knows more.
-func (g *gate) submit(ctx context.Context, t task.Task) {
-	d := g.d
-	if t.StartBy > 0 && d.millis() >= t.StartBy { // the sweep comes by only now and then
-		g.settle(ctx, t, &provider.Failure{Taken: provider.NotTaken, Class: provider.Refused, Fault: expired()})
+// submit submits one claimed task. When it returns, the task has left the state
+// submitting, or its submission is among those of unknown outcome and the submitter is
+// blocked until the recovery decides.
+func (s *submitter) submit(ctx context.Context, t task.Task) {
+	d := s.d
+	if t.StartBy > 0 && d.nowMillis() >= t.StartBy { // the sweep that fails late tasks runs only now and then
+		s.handleFailure(ctx, t, &provider.Failure{Acceptance: provider.NotAccepted, Class: provider.InvalidRequest, Fault: expiredFault()})
 		return
 	}
 
-	order, err := d.order(ctx, g, t)
+	submission, err := d.buildSubmission(ctx, s, t)
 	if err != nil {
-		g.settle(ctx, t, notTaken(err))
+		s.handleFailure(ctx, t, notAccepted(err))
 		return
 	}
 
-	d.Point("before-submit")
-	// What is on the wire is answered, also when we are asked to stop.
-	sending, cancel := context.WithTimeout(provider.WithGuard(context.WithoutCancel(ctx), g.t.trusted), submitTime)
+	d.FailPoint("before-submit")
+
+	// The answer of a submission in flight is waited for even when this process is asked
+	// to stop. The lease is checked once more before the first byte is sent: until then
+	// the task certainly was not accepted.
+	submitCtx, cancel := context.WithTimeout(provider.WithSendCheck(context.WithoutCancel(ctx), s.worker.checkValid), submitTimeout)
 	defer cancel()
 
-	begin := d.Now()
-	ticket, err := g.up.Provider.Submit(sending, order)
-	d.stats.submitSeconds.WithLabelValues(g.up.Name).Observe(d.Now().Sub(begin).Seconds())
-	d.Point("after-submit")
+	startedAt := d.Now()
+	remoteID, err := s.up.Provider.Submit(submitCtx, submission)
+	d.metrics.submitSeconds.WithLabelValues(s.up.Name).Observe(d.Now().Sub(startedAt).Seconds())
+	d.FailPoint("after-submit")
 
 	ctx = context.WithoutCancel(ctx)
 
 	if err == nil {
-		g.calm()
-		g.up.worked()
-		g.taken(ctx, t, ticket, "taken", nil)
+		s.resetBackoff()
+		s.up.resetBreaker()
+		s.recordAccepted(ctx, t, remoteID, "accepted", nil)
 
 		return
 	}
 
 	f := provider.FailureOf(err)
-	if f.Class == provider.Passing {
-		d.failed(ctx, g.up, f)
+	if f.Class == provider.Transient {
+		d.countFailure(ctx, s.up, f)
 	}
 
-	g.settle(ctx, t, f)
+	s.handleFailure(ctx, t, f)
 }
 
-// notTaken makes a failure of what went wrong before anything was ordered.
-func notTaken(err error) *provider.Failure {
+// notAccepted returns the failure of an error that occurred before anything was submitted.
+func notAccepted(err error) *provider.Failure {
 	f := *provider.FailureOf(err)
-	f.Taken = provider.NotTaken
+	f.Acceptance = provider.NotAccepted
 
 	return &f
 }
 
-// taken writes the ticket down: a fact, whoever owns the upstream by now. Only to
-// adopt a ticket is a decision, and by is then the lease that it is made with. It is
-// repeated until it is on disk, since nothing else knows the ticket.
-func (g *gate) taken(ctx context.Context, t task.Task, ticket provider.Ticket, outcome string, by *lease) {
-	d := g.d
-	d.stats.submits.WithLabelValues(g.route, outcome).Inc()
+// recordAccepted records the remote ID and moves the task to running. An answer of the
+// supplier is a fact, which is written whoever owns the upstream by now: heldLease is nil.
+// To accept a recovered remote ID is a decision, which is made under heldLease. The write
+// is repeated until it is on disk, since the remote ID is known nowhere else.
+func (s *submitter) recordAccepted(ctx context.Context, t task.Task, remoteID provider.RemoteID, outcome string, heldLease *lease) {
+	d := s.d
+	d.metrics.submissions.WithLabelValues(s.route, outcome).Inc()
 
-	var next task.Task
+	var updated task.Task
 
-	err := d.insist(ctx, "ticket", t.ID, func() (err error) {
-		next, err = d.advance(ctx, t.ID, step{
-			from: task.Submitting, attempt: t.Attempt, fenced: by, note: outcome + ": " + string(ticket),
-			with: func(ctx context.Context, tx *store.Tx) error {
-				return saveAttempt(ctx, tx, t, func(a *store.Attempt) {
-					a.Ticket = string(ticket)
+	err := d.retryUntilDurable(ctx, "remote ID", t.ID, func() (err error) {
+		updated, err = d.advance(ctx, t.ID, step{
+			from:         task.Submitting,
+			attempt:      t.Attempt,
+			requireLease: heldLease,
+			note:         outcome + ": " + string(remoteID),
+			inTx: func(ctx context.Context, tx *store.Tx) error {
+				return updateAttempt(ctx, tx, t, func(a *store.Attempt) {
+					a.RemoteID = string(remoteID)
 					a.Outcome = outcome
 				})
 			},
 			edit: func(t *task.Task) {
 				t.State = task.Running
+				t.RemoteID = string(remoteID)
 
-				t.Ticket = string(ticket)
 				if t.StartedAt == 0 {
-					t.StartedAt = d.millis()
+					t.StartedAt = d.nowMillis()
 				}
 			},
 		})
@@ -104,45 +112,45 @@ func (g *gate) taken(ctx context.Context, t task.Task, ticket provider.Ticket, o
 		return err
 	})
 	if err != nil {
-		if by == nil {
-			g.late(ctx, t, ticket, err)
+		if heldLease == nil {
+			s.recordLateRemoteID(ctx, t, remoteID, err)
 		}
 
-		g.free(t.ID)
+		s.releaseSlot(t.ID)
 
 		return
 	}
 
-	if g.t.ctx.Err() != nil { // the next owner, perhaps a later tenure of our own, hears of it
+	if s.worker.ctx.Err() != nil { // the next owner, here or elsewhere, is notified of the change
 		return
 	}
 
-	g.t.polls.add(next, g, false)
-	d.heedCancel(ctx, t.ID) // a wish between the commit and now was heard by nobody
+	s.worker.poller.track(updated, s, false)
+	d.forwardCancel(ctx, t.ID) // nobody received a cancel that came between the commit and track
 }
 
-// late records an answer that came when its task had gone on: it is a fact, kept
-// with its attempt, unless a rescue gave the attempt another ticket by then.
-func (g *gate) late(ctx context.Context, t task.Task, ticket provider.Ticket, why error) {
-	g.d.Log.Warn("a ticket came too late", "task", t.ID, "attempt", t.Attempt, "ticket", ticket, "error", why)
+// recordLateRemoteID records with its attempt an answer that came when the task had moved
+// on, unless the recovery gave the attempt another remote ID meanwhile.
+func (s *submitter) recordLateRemoteID(ctx context.Context, t task.Task, remoteID provider.RemoteID, cause error) {
+	s.d.Log.Warn("a remote ID arrived too late", "task", t.ID, "attempt", t.Attempt, "remote_id", remoteID, "error", cause)
 
-	err := g.d.write(ctx, func(tx *store.Tx) error {
-		return saveAttempt(ctx, tx, t, func(a *store.Attempt) {
-			switch a.Ticket {
+	err := s.d.write(ctx, func(tx *store.Tx) error {
+		return updateAttempt(ctx, tx, t, func(a *store.Attempt) {
+			switch a.RemoteID {
 			case "":
-				a.Ticket = string(ticket)
+				a.RemoteID = string(remoteID)
 				a.Outcome = "late"
-			case string(ticket):
-				a.Outcome = "taken" // what was adopted is proved by the answer itself
+			case string(remoteID):
+				a.Outcome = "accepted" // the answer proves the recovered remote ID
 			}
 		})
 	})
 	if err != nil {
-		g.d.Log.Error("cannot record a late ticket", "task", t.ID, "attempt", t.Attempt, "ticket", ticket, "error", err)
+		s.d.Log.Error("cannot record a late remote ID", "task", t.ID, "attempt", t.Attempt, "remote_id", remoteID, "error", err)
 	}
 }
 
-func saveAttempt(ctx context.Context, tx *store.Tx, t task.Task, edit func(*store.Attempt)) error {
+func updateAttempt(ctx context.Context, tx *store.Tx, t task.Task, edit func(*store.Attempt)) error {
 	a, err := tx.Attempt(ctx, t.ID, t.Attempt)
 	if err != nil {
 		return err
@@ -153,89 +161,108 @@ func saveAttempt(ctx context.Context, tx *store.Tx, t task.Task, edit func(*stor
 	return tx.SaveAttempt(ctx, a)
 }
 
-// settle decides what a failed submission means.
-func (g *gate) settle(ctx context.Context, t task.Task, f *provider.Failure) {
+// handleFailure decides what a failed submission means. It is submitted again, here or to
+// another upstream, only if the supplier certainly did not accept it. When that is
+// unknown, a second submission could be paid for twice, so that the recovery has to find
+// out; only an upstream that is safe to resubmit to (the embedded renderer) needs none.
+func (s *submitter) handleFailure(ctx context.Context, t task.Task, f *provider.Failure) {
 	ctx = context.WithoutCancel(ctx)
 
-	outcome := "not taken"
-	if f.Taken == provider.Unsure {
-		outcome = "unsure"
+	outcome := "not_accepted"
+	if f.Acceptance == provider.AcceptanceUnknown {
+		outcome = "uncertain"
 	}
 
-	g.up.note(f)
-	g.d.stats.submits.WithLabelValues(g.route, outcome+", "+f.Class.String()).Inc()
-	g.d.Log.Warn("submission failed", "task", t.ID, "attempt", t.Attempt, "route", g.route, "outcome", outcome, "class", f.Class, "code", f.Code, "request", f.RequestID, "error", f.Err)
+	s.up.recordFailure(f)
+	s.d.metrics.submissions.WithLabelValues(s.route, outcome+", "+f.Class.String()).Inc()
+	s.d.Log.Warn("submission failed", "task", t.ID, "attempt", t.Attempt, "route", s.route,
+		"outcome", outcome, "class", f.Class, "code", f.Code, "request_id", f.RequestID, "error", f.Err)
 
-	if f.Taken == provider.Unsure && !g.up.Kind.Traits.Resubmit {
-		g.lose(ctx, t, f)
+	if f.Acceptance == provider.AcceptanceUnknown && !s.up.Driver.Capabilities.SafeToResubmit {
+		s.markUncertain(ctx, t, f)
 		return
 	}
 
-	g.refused(ctx, t, f)
+	s.handleNotAccepted(ctx, t, f)
 }
 
-// lose shuts the gate: the submission may have been taken, and rescue finds out.
-// When it was lost is a fact, but of no use once somebody has found out.
-func (g *gate) lose(ctx context.Context, t task.Task, f *provider.Failure) {
-	now := g.d.millis()
-	_ = g.d.insist(ctx, "lost answer", t.ID, func() error {
-		return g.d.write(ctx, func(tx *store.Tx) error {
+// markUncertain blocks the submitter: the supplier may have accepted the submission, and
+// the recovery has to find out. When the outcome became unknown is written to the
+// attempt, unless the outcome was decided meanwhile.
+func (s *submitter) markUncertain(ctx context.Context, t task.Task, f *provider.Failure) {
+	now := s.d.nowMillis()
+	_ = s.d.retryUntilDurable(ctx, "uncertain submission", t.ID, func() error {
+		return s.d.write(ctx, func(tx *store.Tx) error {
 			if fresh, err := tx.Task(ctx, t.ID); err != nil || fresh.State != task.Submitting || fresh.Attempt != t.Attempt {
 				return err
 			}
 
-			return saveAttempt(ctx, tx, t, func(a *store.Attempt) {
-				a.LostAt = now
+			return updateAttempt(ctx, tx, t, func(a *store.Attempt) {
+				a.UncertainAt = now
+				a.Outcome = "uncertain"
 
-				a.Outcome = "unsure"
 				if f.RequestID != "" {
 					a.RequestID = f.RequestID
 				}
 			})
 		})
 	})
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 
-	g.unsure = append(g.unsure, t.ID)
-	g.d.stats.shut.WithLabelValues(g.route).Set(1)
+	s.uncertain = append(s.uncertain, t.ID)
+	s.d.metrics.blocked.WithLabelValues(s.route).Set(1)
 }
 
-// refused handles what was certainly not taken: for good, or for now.
-func (g *gate) refused(ctx context.Context, t task.Task, f *provider.Failure) {
-	d := g.d
+// handleNotAccepted handles a submission that the supplier certainly did not accept: the
+// task is queued again, or fails if it cannot succeed or has failed too often.
+func (s *submitter) handleNotAccepted(ctx context.Context, t task.Task, f *provider.Failure) {
+	d := s.d
 
 	switch f.Class {
 	case provider.Throttled:
-		g.t.slots.Halve(g.route, d.Now())
-		g.trouble(f.After)
-	case provider.Locked:
-		g.locked(ctx, f)
-	case provider.Passing:
-		g.trouble(f.After)
+		s.worker.slots.Halve(s.route, d.Now())
+		s.backOff(f.RetryAfter)
+	case provider.AccountBlocked:
+		s.handleAccountBlocked(ctx, f)
+	case provider.Transient:
+		s.backOff(f.RetryAfter)
 	}
 
-	countsAgainstTask := f.Class == provider.Passing && f.Code != ""
-	final := f.Class == provider.Refused || f.Class == provider.Gone || (f.Class == provider.Passing && (countsAgainstTask && t.Retries >= maxRefusal || d.tooOld(t)))
+	// A transient failure that the supplier itself answered (it has a code) counts against
+	// the task, which may fail in the end. One without a code is about the connection or
+	// the upstream, and the task waits for as long as it takes, up to TaskTimeout.
+	countsAgainstTask := f.Class == provider.Transient && f.Code != ""
+	permanent := false
 
-	err := d.insist(ctx, "failed submission", t.ID, func() error {
+	switch f.Class {
+	case provider.InvalidRequest, provider.NotFound:
+		permanent = true
+	case provider.Transient:
+		permanent = countsAgainstTask && t.Retries >= maxResubmissions || d.pastTaskTimeout(t)
+	}
+
+	err := d.retryUntilDurable(ctx, "failed submission", t.ID, func() error {
 		_, err := d.advance(ctx, t.ID, step{
-			from: task.Submitting, attempt: t.Attempt, fenced: g.t.lease, note: "not taken: " + f.Class.String() + " " + f.Code,
-			with: func(ctx context.Context, tx *store.Tx) error {
-				return saveAttempt(ctx, tx, t, func(a *store.Attempt) { a.Outcome = "not taken" })
+			from:         task.Submitting,
+			attempt:      t.Attempt,
+			requireLease: s.worker.lease,
+			note:         "not_accepted: " + f.Class.String() + " " + f.Code,
+			inTx: func(ctx context.Context, tx *store.Tx) error {
+				return updateAttempt(ctx, tx, t, func(a *store.Attempt) { a.Outcome = "not_accepted" })
 			},
 			edit: func(t *task.Task) {
 				switch {
 				case t.CancelRequestedAt > 0:
 					t.State = task.Cancelled
-				case final:
+				case permanent:
 					t.State = task.Failed
-					t.Error = failureFor(f)
+					t.Error = customerError(f)
 				default:
 					t.State = task.Queued
 					t.Upstream = ""
+					t.QueuedAt = d.nowMillis()
 
-					t.QueuedAt = d.millis()
 					if countsAgainstTask {
 						t.Retries++
 					}
@@ -246,79 +273,92 @@ func (g *gate) refused(ctx context.Context, t task.Task, f *provider.Failure) {
 		return err
 	})
 	if errors.Is(err, store.ErrNotOwner) {
-		d.Log.Warn("no longer ours to decide", "task", t.ID, "upstream", g.up.Name)
+		d.Log.Warn("the lease was lost before a failed submission was handled", "task", t.ID, "upstream", s.up.Name)
 	}
 
-	g.free(t.ID)
+	s.releaseSlot(t.ID)
 }
 
-// tooOld says whether a task has waited longer than a task may take.
-func (d *Dispatch) tooOld(t task.Task) bool {
-	return d.millis()-t.CreatedAt > d.TaskTimeout.Milliseconds()
+// pastTaskTimeout reports whether a task is older than TaskTimeout.
+func (d *Dispatch) pastTaskTimeout(t task.Task) bool {
+	return d.nowMillis()-t.CreatedAt > d.TaskTimeout.Milliseconds()
 }
 
-// failureFor is what the customer is told of a supplier's failure.
-func failureFor(f *provider.Failure) *task.Error {
-	told := f.Fault
-	if told == nil {
-		told = provider.FailureOf(nil).Fault
+// customerError returns what the customer sees of a supplier's failure.
+func customerError(f *provider.Failure) *task.Error {
+	shown := f.Fault
+	if shown == nil {
+		shown = provider.FailureOf(nil).Fault
 	}
 
-	return &task.Error{Code: string(told.Code), Message: told.Detail, Param: told.Param}
+	return &task.Error{Code: string(shown.Code), Message: shown.Detail, Param: shown.Param}
 }
 
-// order makes the supplier's order of a task: its request, and the references as
-// preparing left them, brought to where the supplier can read them.
-func (d *Dispatch) order(ctx context.Context, g *gate, t task.Task) (provider.Order, error) {
-	r, ready, err := d.read(ctx, t.ID)
+// buildSubmission returns the submission of a task to the supplier: its request, with the
+// prepared references where the supplier can read them.
+func (d *Dispatch) buildSubmission(ctx context.Context, s *submitter, t task.Task) (provider.Submission, error) {
+	r, prepared, err := d.loadRequest(ctx, t.ID)
 	if err != nil {
-		return provider.Order{}, err
+		return provider.Submission{}, err
 	}
 
-	o := provider.Order{
-		Task: t.ID, Attempt: t.Attempt, Model: g.model, Mode: provider.Mode(r.Mode), Prompt: r.Prompt, NegativePrompt: r.NegativePrompt,
-		Size: r.Size, Width: r.Width, Height: r.Height, Seconds: r.Seconds, Sound: r.Sound, ShotType: r.ShotType,
-		PromptExpansion: r.PromptExpansion, Watermark: r.Watermark, Seed: r.Seed,
+	submission := provider.Submission{
+		TaskID:          t.ID,
+		Attempt:         t.Attempt,
+		Model:           s.model,
+		Mode:            provider.Mode(r.Mode),
+		Prompt:          r.Prompt,
+		NegativePrompt:  r.NegativePrompt,
+		Size:            r.Size,
+		Width:           r.Width,
+		Height:          r.Height,
+		Seconds:         r.Seconds,
+		Sound:           r.Sound,
+		ShotType:        r.ShotType,
+		PromptExpansion: r.PromptExpansion,
+		Watermark:       r.Watermark,
+		Seed:            r.Seed,
 	}
-	for _, p := range ready.References {
-		ref, err := d.reference(ctx, g, t.ID, p)
+
+	for _, p := range prepared.References {
+		ref, err := d.buildReference(ctx, s, t.ID, p)
 		if err != nil {
-			return o, err
+			return submission, err
 		}
 
-		o.References = append(o.References, ref)
+		submission.References = append(submission.References, ref)
 	}
 
-	if ready.Audio != nil {
-		ref, err := d.reference(ctx, g, t.ID, *ready.Audio)
+	if prepared.Audio != nil {
+		ref, err := d.buildReference(ctx, s, t.ID, *prepared.Audio)
 		if err != nil {
-			return o, err
+			return submission, err
 		}
 
-		o.Audio = &ref
+		submission.Audio = &ref
 	}
 
-	return o, nil
+	return submission, nil
 }
 
-// read gives a task's request and what preparing made of its references.
-func (d *Dispatch) read(ctx context.Context, id string) (catalog.Request, prepared, error) {
+// loadRequest returns a task's request and its prepared references.
+func (d *Dispatch) loadRequest(ctx context.Context, id string) (catalog.Request, preparedRequest, error) {
 	var (
 		r catalog.Request
-		p prepared
+		p preparedRequest
 	)
 
-	body, made, err := d.Store.Request(ctx, id)
+	body, preparedJSON, err := d.Store.Request(ctx, id)
 	if err != nil {
-		return r, p, fmt.Errorf("read request of %s: %w", id, err)
+		return r, p, fmt.Errorf("read the request of %s: %w", id, err)
 	}
 
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, p, fmt.Errorf("request of %s: %w", id, err)
 	}
 
-	if len(made) > 0 {
-		if err := json.Unmarshal(made, &p); err != nil {
+	if len(preparedJSON) > 0 {
+		if err := json.Unmarshal(preparedJSON, &p); err != nil {
 			return r, p, fmt.Errorf("references of %s: %w", id, err)
 		}
 	}
@@ -326,36 +366,48 @@ func (d *Dispatch) read(ctx context.Context, id string) (catalog.Request, prepar
 	return r, p, nil
 }
 
-// reference gives a prepared reference to the supplier: by its own address when
-// the supplier can read it there, else uploaded, else as bytes.
-func (d *Dispatch) reference(ctx context.Context, g *gate, id string, p preparedReference) (provider.Reference, error) {
-	ref := provider.Reference{Kind: p.Kind, Param: p.Param, URL: p.URL, Name: p.Name, Type: p.Type, Bytes: p.Bytes, Millis: p.Millis, Width: p.Width, Height: p.Height, Sound: p.Sound}
+// buildReference returns a prepared reference as the supplier gets it: by its own URL when
+// the supplier can read that, else uploaded to the supplier, else as bytes.
+func (d *Dispatch) buildReference(ctx context.Context, s *submitter, id string, p preparedReference) (provider.Reference, error) {
+	ref := provider.Reference{
+		Kind:           p.Kind,
+		Param:          p.Param,
+		URL:            p.URL,
+		Name:           p.Name,
+		MediaType:      p.Type,
+		SizeBytes:      p.Bytes,
+		DurationMillis: p.Millis,
+		Width:          p.Width,
+		Height:         p.Height,
+		Sound:          p.Sound,
+	}
 	if p.Blob == "" {
 		return ref, nil
 	}
 
 	ref.Open = func(ctx context.Context) (io.ReadCloser, error) { return d.Blobs.Open(ctx, p.Blob) }
 
-	up, ok := g.up.Provider.(provider.Uploader)
+	uploader, ok := s.up.Provider.(provider.Uploader)
 	if ref.URL != "" || !ok {
 		return ref, nil
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, uploadTime)
+	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
 	defer cancel()
 
 	bytes, err := ref.Open(ctx)
-	if errors.Is(err, blob.ErrNotFound) { // it does not come back by waiting
-		return ref, &provider.Failure{Class: provider.Refused, Err: err, Fault: fault.New(fault.CodeUnreachable, p.Param,
-			"The reference that was kept for this task is lost. Nothing was charged; create the task again.")}
+	if errors.Is(err, blob.ErrNotFound) { // trying again would not help
+		return ref, &provider.Failure{Class: provider.InvalidRequest, Err: err, Fault: fault.New(fault.CodeReferenceUnreachable, p.Param,
+			"The stored reference of this task is lost. Nothing was charged; create the task again.")}
 	}
 
 	if err != nil {
 		return ref, fmt.Errorf("reference %s of %s: %w", p.Param, id, err)
 	}
+
 	defer func() { _ = bytes.Close() }()
 
-	ref.URL, err = up.Upload(ctx, g.model, p.Name, p.Bytes, bytes)
+	ref.URL, err = uploader.Upload(ctx, s.model, p.Name, p.Bytes, bytes)
 	if err != nil {
 		return ref, fmt.Errorf("upload %s of %s: %w", p.Param, id, err)
 	}
@@ -363,8 +415,8 @@ func (d *Dispatch) reference(ctx context.Context, g *gate, id string, p prepared
 	return ref, nil
 }
 
-// lostBefore is what a customer hears when it stays unknown whether the supplier
-// took the task.
-func lostBefore() *fault.Fault {
-	return fault.New(fault.CodeUpstreamUnknown, "", "It could not be found out whether the supplier took this task. Nothing was charged; create it again.")
+// acceptanceUnknownFault is the fault of a task for which it stays unknown whether the
+// supplier accepted it.
+func acceptanceUnknownFault() *fault.Fault {
+	return fault.New(fault.CodeUpstreamUnknown, "", "It could not be determined whether the supplier accepted this task. Nothing was charged; create it again.")
 }

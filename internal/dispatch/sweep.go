@@ -13,65 +13,75 @@ import (
 )
 
 const (
-	sweepEvery   = 15 * time.Second
-	strayEvery   = time.Hour
-	strayAge     = 24 * time.Hour // what nothing names is deleted after
-	attemptsKept = 48 * time.Hour
-	replicasKept = time.Hour // after their death
-	sweepAtOnce  = 200
+	sweepInterval            = 15 * time.Second
+	unreferencedScanInterval = time.Hour
+	unreferencedAge          = 24 * time.Hour // the age at which a blob that no row names is deleted
+	attemptRetention         = 48 * time.Hour
+	replicaRetention         = time.Hour // after a replica died
+	sweepBatch               = 200
 )
 
-// catchUps takes up, now and then, what no change told this replica of.
-func (d *Dispatch) catchUps(ctx context.Context) {
+// runResync resumes, every sweepInterval, the tasks whose changes this replica missed.
+func (d *Dispatch) runResync(ctx context.Context) {
 	for {
-		if err := d.sweepMissed(ctx); err != nil && ctx.Err() == nil {
+		if err := d.resyncMissed(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Warn("cannot look for missed changes", "error", err)
 		}
 
-		if !wait(ctx, sweepEvery) {
+		if !sleep(ctx, sweepInterval) {
 			return
 		}
 	}
 }
 
-// background is the work that one replica does for all: it takes away what is past
-// its time: tasks that were not begun in time, videos and files after their
-// retention, old idempotency keys and attempts, blobs that nothing names.
-func (d *Dispatch) background(ctx context.Context) {
-	if err := d.takeStrangers(ctx); err != nil && ctx.Err() == nil {
-		d.Log.Warn("cannot look for tasks of upstreams that are not configured any more", "error", err)
+// runBackground does the work that one replica does for all. It fails tasks that were not
+// submitted in time, and deletes what is past its retention: videos, files, idempotency
+// keys, attempts, history, and blobs that no row names.
+func (d *Dispatch) runBackground(ctx context.Context) {
+	if err := d.handleUnconfigured(ctx); err != nil && ctx.Err() == nil {
+		d.Log.Warn("cannot look for tasks of upstreams that are no longer configured", "error", err)
 	}
 
-	stray := d.Now()
-	for wait(ctx, sweepEvery) {
-		d.Point("sweeping")
+	lastScan := d.Now()
+	for sleep(ctx, sweepInterval) {
+		d.FailPoint("sweeping")
 
-		for _, sweep := range []struct {
-			what string
-			do   func(context.Context) error
-		}{{"late tasks", d.sweepLate}, {"closed routes", d.sweepRoutes}, {"videos", d.sweepVideos}, {"files", d.sweepFiles}, {"rows", d.sweepRows}, {"deliveries", d.sweepDeliveries}, {"history", d.sweepHistory}} {
-			if err := sweep.do(ctx); err != nil && ctx.Err() == nil {
-				d.Log.Warn("cannot sweep", "what", sweep.what, "error", err)
+		sweeps := []struct {
+			name string
+			run  func(context.Context) error
+		}{
+			{"late tasks", d.failExpired},
+			{"closed routes", d.rerouteClosed},
+			{"videos", d.sweepVideos},
+			{"files", d.sweepFiles},
+			{"rows", d.sweepRows},
+			{"deliveries", d.sweepDeliveries},
+			{"history", d.sweepHistory},
+		}
+
+		for _, sweep := range sweeps {
+			if err := sweep.run(ctx); err != nil && ctx.Err() == nil {
+				d.Log.Warn("cannot sweep", "operation", sweep.name, "error", err)
 			}
 		}
 
-		if d.Now().Sub(stray) < strayEvery {
+		if d.Now().Sub(lastScan) < unreferencedScanInterval {
 			continue
 		}
 
-		stray = d.Now()
-		if err := d.sweepStray(ctx); err != nil && ctx.Err() == nil {
-			d.Log.Warn("cannot sweep", "what", "stray blobs", "error", err)
+		lastScan = d.Now()
+		if err := d.sweepUnreferenced(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Warn("cannot sweep", "operation", "unreferenced blobs", "error", err)
 		}
 	}
 }
 
-// takeStrangers meets the tasks of upstreams that are not configured any more: the
-// operator is told, and what was rendered there is collected if it still can be.
-func (d *Dispatch) takeStrangers(ctx context.Context) error {
+// handleUnconfigured handles the tasks of upstreams that are no longer configured: it
+// alerts the operator, and collects what was rendered there while that is possible.
+func (d *Dispatch) handleUnconfigured(ctx context.Context) error {
 	for _, s := range stages {
 		for after := ""; s.owned; {
-			list, err := d.Store.Unfinished(ctx, s.state, after, sweepAtOnce)
+			list, err := d.Store.Unfinished(ctx, s.state, after, sweepBatch)
 			if err != nil {
 				return err
 			}
@@ -81,15 +91,15 @@ func (d *Dispatch) takeStrangers(ctx context.Context) error {
 				switch {
 				case d.upstream(t.Upstream) != nil:
 				case s.state == task.Submitting:
-					d.Log.Error("ALERT: a submitted task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", t.Upstream)
+					d.Log.Error("ALERT: the upstream of a submitted task is no longer configured; the task waits for it", "task", t.ID, "upstream", t.Upstream)
 				case s.state == task.Running:
-					d.Log.Error("ALERT: a running task's upstream is not configured any more; it waits for it", "task", t.ID, "upstream", t.Upstream)
+					d.Log.Error("ALERT: the upstream of a running task is no longer configured; the task waits for it", "task", t.ID, "upstream", t.Upstream)
 				default:
-					d.collects.add(t.ID)
+					d.collectQueue.add(t.ID)
 				}
 			}
 
-			if len(list) < sweepAtOnce {
+			if len(list) < sweepBatch {
 				break
 			}
 		}
@@ -98,19 +108,19 @@ func (d *Dispatch) takeStrangers(ctx context.Context) error {
 	return nil
 }
 
-// sweepMissed takes up what no change told of: who listens may fall behind.
-func (d *Dispatch) sweepMissed(ctx context.Context) error {
-	preparing, err := d.Store.Unprepared(ctx, d.owner, d.millis(), sweepAtOnce)
+// resyncMissed resumes the tasks whose changes were missed: a slow listener may lose some.
+func (d *Dispatch) resyncMissed(ctx context.Context) error {
+	preparing, err := d.Store.UnclaimedPreparing(ctx, d.owner, d.nowMillis(), sweepBatch)
 	if err != nil {
 		return err
 	}
 
 	for _, id := range preparing {
-		d.prepares.add(id)
+		d.prepareQueue.add(id)
 	}
 
-	for _, t := range d.keeper.tenures() {
-		if err := t.catchUp(ctx); err != nil {
+	for _, w := range d.coordinator.workers() {
+		if err := w.resync(ctx); err != nil {
 			return err
 		}
 	}
@@ -118,16 +128,16 @@ func (d *Dispatch) sweepMissed(ctx context.Context) error {
 	return nil
 }
 
-// sweepLate fails tasks that were not submitted by their start_by.
-func (d *Dispatch) sweepLate(ctx context.Context) error {
-	late, err := d.Store.TooLate(ctx, d.millis(), sweepAtOnce)
+// failExpired fails the tasks that were not submitted by their start_by time.
+func (d *Dispatch) failExpired(ctx context.Context) error {
+	late, err := d.Store.OverdueTasks(ctx, d.nowMillis(), sweepBatch)
 	if err != nil {
 		return err
 	}
 
 	for _, t := range late {
-		err := d.fail(ctx, t, expired(), step{note: "start_by is past"})
-		if err != nil && !errors.Is(err, errDecided) {
+		err := d.fail(ctx, t, expiredFault(), step{note: "start_by is past"})
+		if err != nil && !errors.Is(err, errStateChanged) {
 			return err
 		}
 	}
@@ -135,15 +145,15 @@ func (d *Dispatch) sweepLate(ctx context.Context) error {
 	return nil
 }
 
-// expired is what a customer hears whose task was not submitted by its start_by.
-func expired() *fault.Fault {
+// expiredFault is the fault of a task that was not submitted by its start_by time.
+func expiredFault() *fault.Fault {
 	return fault.New(fault.CodeExpired, "start_by", "The task could not be submitted before its start_by time. Nothing was charged.")
 }
 
-// sweepVideos deletes the files of tasks whose retention is over. The row is
-// written first: what is then left of the blobs is stray.
+// sweepVideos deletes the files of tasks whose retention is over. The rows are written
+// first: a blob that then remains is named by no row, and is deleted as unreferenced.
 func (d *Dispatch) sweepVideos(ctx context.Context) error {
-	list, err := d.Store.Sweepable(ctx, d.millis(), sweepAtOnce)
+	list, err := d.Store.ExpiredTasks(ctx, d.nowMillis(), sweepBatch)
 	if err != nil {
 		return err
 	}
@@ -156,10 +166,10 @@ func (d *Dispatch) sweepVideos(ctx context.Context) error {
 
 		_, err = d.advance(ctx, t.ID, step{
 			from: t.State, note: "swept",
-			with: func(ctx context.Context, tx *store.Tx) error { return tx.DeleteArtifacts(ctx, t.ID) },
-			edit: func(t *task.Task) { t.SweptAt = d.millis() },
+			inTx: func(ctx context.Context, tx *store.Tx) error { return tx.DeleteArtifacts(ctx, t.ID) },
+			edit: func(t *task.Task) { t.SweptAt = d.nowMillis() },
 		})
-		if err != nil && !errors.Is(err, errDecided) {
+		if err != nil && !errors.Is(err, errStateChanged) {
 			return err
 		}
 
@@ -174,14 +184,14 @@ func (d *Dispatch) sweepVideos(ctx context.Context) error {
 }
 
 func (d *Dispatch) sweepFiles(ctx context.Context) error {
-	list, err := d.Store.ExpiredFiles(ctx, d.millis(), sweepAtOnce)
+	list, err := d.Store.ExpiredFiles(ctx, d.nowMillis(), sweepBatch)
 	if err != nil {
 		return err
 	}
 
 	for _, f := range list {
 		err := d.write(ctx, func(tx *store.Tx) error {
-			_, err := tx.DeleteFile(ctx, f.Account, f.ID, d.millis())
+			_, err := tx.DeleteFile(ctx, f.Account, f.ID, d.nowMillis())
 			return err
 		})
 		if err != nil {
@@ -198,24 +208,24 @@ func (d *Dispatch) sweepFiles(ctx context.Context) error {
 
 func (d *Dispatch) sweepRows(ctx context.Context) error {
 	return d.write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.DeleteIdempotency(ctx, d.millis(), sweepAtOnce); err != nil {
+		if _, err := tx.DeleteIdempotency(ctx, d.nowMillis(), sweepBatch); err != nil {
 			return err
 		}
 
-		if _, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptsKept).UnixMilli(), sweepAtOnce); err != nil {
+		if _, err := tx.DeleteAttempts(ctx, d.Now().Add(-attemptRetention).UnixMilli(), sweepBatch); err != nil {
 			return err
 		}
 
-		if err := tx.DeleteSpending(ctx, d.millis()); err != nil {
+		if err := tx.DeleteSpending(ctx, d.nowMillis()); err != nil {
 			return err
 		}
 
-		return tx.DeleteReplicas(ctx, d.millis(), replicasKept.Milliseconds())
+		return tx.DeleteDeadReplicas(ctx, d.nowMillis(), replicaRetention.Milliseconds())
 	})
 }
 
-// sweepDeliveries ends deliveries whose time is over while their endpoint was left
-// alone, and forgets those that ended long ago.
+// sweepDeliveries ends the deliveries that expired while their endpoint was suspended, and
+// deletes those that ended long ago.
 func (d *Dispatch) sweepDeliveries(ctx context.Context) error {
 	ended := int64(0)
 	if d.History > 0 {
@@ -224,7 +234,7 @@ func (d *Dispatch) sweepDeliveries(ctx context.Context) error {
 
 	for n := int64(1); n > 0; {
 		err := d.write(ctx, func(tx *store.Tx) (err error) {
-			n, err = tx.SweepDeliveries(ctx, d.millis(), ended, sweepAtOnce)
+			n, err = tx.SweepDeliveries(ctx, d.nowMillis(), ended, sweepBatch)
 			return err
 		})
 		if err != nil {
@@ -235,15 +245,15 @@ func (d *Dispatch) sweepDeliveries(ctx context.Context) error {
 	return nil
 }
 
-// sweepHistory thins what is kept of tasks that ended long ago.
+// sweepHistory deletes the details of tasks that ended long ago.
 func (d *Dispatch) sweepHistory(ctx context.Context) error {
 	if d.History == 0 {
 		return nil
 	}
 
-	for n := sweepAtOnce; n == sweepAtOnce; {
+	for n := sweepBatch; n == sweepBatch; {
 		err := d.Store.WriteBackground(ctx, func(tx *store.Tx) (err error) {
-			n, err = tx.Thin(ctx, d.Now().Add(-d.History).UnixMilli(), sweepAtOnce)
+			n, err = tx.PruneTasks(ctx, d.Now().Add(-d.History).UnixMilli(), sweepBatch)
 			return err
 		})
 		if err != nil {
@@ -254,18 +264,18 @@ func (d *Dispatch) sweepHistory(ctx context.Context) error {
 	return nil
 }
 
-// sweepStray deletes blobs that are a day old and that nothing names.
-func (d *Dispatch) sweepStray(ctx context.Context) error {
+// sweepUnreferenced deletes the blobs that are a day old and that no row names.
+func (d *Dispatch) sweepUnreferenced(ctx context.Context) error {
 	var failed error
 
 	err := d.Blobs.List(ctx, func(info blob.Info) bool {
-		if d.Now().Sub(info.ModTime) < strayAge {
+		if d.Now().Sub(info.ModTime) < unreferencedAge {
 			return true
 		}
 
 		owner, _, _ := strings.Cut(info.Key, "/")
 
-		named, err := d.Store.BlobNamed(ctx, info.Key, owner)
+		named, err := d.Store.BlobReferenced(ctx, info.Key, owner)
 		if err == nil && !named {
 			err = d.Blobs.Delete(ctx, info.Key)
 		}

@@ -13,60 +13,61 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// thumbnailTime bounds the making of one thumbnail, waiting for a place included.
-const thumbnailTime = 30 * time.Second
+// thumbnailTimeout bounds the making of one thumbnail, including the wait for a slot.
+const thumbnailTimeout = 30 * time.Second
 
-// Thumbnail makes a completed task's thumbnail if it has none yet: most are never
-// looked at, so that they cost nothing until somebody does. Who asks while it is
-// being made waits for that one. store.ErrNotFound says that there is no video.
+// Thumbnail makes a completed task's thumbnail if it has none yet: most are never looked at,
+// so that none is made before somebody asks for it. A caller that asks while it is being
+// made waits for that one. store.ErrNotFound says that there is no video.
 func (d *Dispatch) Thumbnail(ctx context.Context, id string) error {
-	ctx, done := context.WithTimeout(ctx, thumbnailTime)
-	defer done()
+	ctx, cancel := context.WithTimeout(ctx, thumbnailTimeout)
+	defer cancel()
 
 	for {
 		if _, err := d.Store.Artifact(ctx, id, task.Thumbnail); !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 
-		made, mine := d.drawing(id)
-		if !mine {
+		finished, owner := d.startThumbnail(id)
+		if !owner {
 			select {
-			case <-made:
+			case <-finished:
 				continue
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
 
-		err := d.drawInTurn(ctx, id)
+		err := d.makeThumbnail(ctx, id)
 		d.mu.Lock()
-		delete(d.drawings, id)
+		delete(d.thumbnailRuns, id)
 		d.mu.Unlock()
-		close(made)
+		close(finished)
 
 		return err
 	}
 }
 
-// drawing says who makes a task's thumbnail: the caller, or one who closes made.
-func (d *Dispatch) drawing(id string) (made chan struct{}, mine bool) {
+// startThumbnail decides who makes a task's thumbnail: the caller, if owner is true, or
+// another one who closes finished.
+func (d *Dispatch) startThumbnail(id string) (finished chan struct{}, owner bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 
-	if made, busy := d.drawings[id]; busy {
-		return made, false
+	if finished, running := d.thumbnailRuns[id]; running {
+		return finished, false
 	}
 
-	made = make(chan struct{})
-	d.drawings[id] = made
+	finished = make(chan struct{})
+	d.thumbnailRuns[id] = finished
 
-	return made, true
+	return finished, true
 }
 
-func (d *Dispatch) drawInTurn(ctx context.Context, id string) error {
+func (d *Dispatch) makeThumbnail(ctx context.Context, id string) error {
 	select {
-	case d.drawers <- struct{}{}:
-		defer func() { <-d.drawers }()
+	case d.thumbnailSlots <- struct{}{}:
+		defer func() { <-d.thumbnailSlots }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -81,62 +82,62 @@ func (d *Dispatch) drawInTurn(ctx context.Context, id string) error {
 		return err
 	}
 
-	a, err := d.draw(ctx, t, video)
+	a, err := d.renderThumbnail(ctx, t, video)
 	if err != nil {
 		return fmt.Errorf("thumbnail of %s: %w", id, err)
 	}
 
 	return d.write(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Artifact(ctx, id, task.Video); err != nil {
-			return err // swept meanwhile; the blob is stray
+			return err // swept meanwhile; the new blob is deleted as unreferenced
 		}
 
 		return tx.InsertArtifact(ctx, a)
 	})
 }
 
-// draw takes a picture out of the video, from a third of its length.
-func (d *Dispatch) draw(ctx context.Context, t task.Task, video task.Artifact) (task.Artifact, error) {
-	folder, err := os.MkdirTemp(d.Scratch, "thumbnail-*")
+// renderThumbnail takes a frame from the video, at a third of its duration.
+func (d *Dispatch) renderThumbnail(ctx context.Context, t task.Task, video task.Artifact) (task.Artifact, error) {
+	folder, err := os.MkdirTemp(d.ScratchDir, "thumbnail-*")
 	if err != nil {
 		return task.Artifact{}, fmt.Errorf("scratch: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 
-	film := filepath.Join(folder, "video.mp4")
-	picture := filepath.Join(folder, "thumbnail.jpg")
+	videoPath := filepath.Join(folder, "video.mp4")
+	imagePath := filepath.Join(folder, "thumbnail.jpg")
 
-	if err := d.copyBlob(ctx, video.Blob, film); err != nil {
+	if err := d.copyBlob(ctx, video.Blob, videoPath); err != nil {
 		return task.Artifact{}, err
 	}
 
-	if err := d.Fetch.Thumbnail(ctx, film, picture, time.Duration(video.Millis/3)*time.Millisecond); err != nil {
+	if err := d.Fetch.Thumbnail(ctx, videoPath, imagePath, time.Duration(video.Millis/3)*time.Millisecond); err != nil {
 		return task.Artifact{}, err
 	}
 
-	media, err := d.Fetch.Probe(ctx, picture)
+	media, err := d.Fetch.Probe(ctx, imagePath)
 	if err != nil {
 		return task.Artifact{}, err
 	}
 
 	a := task.Artifact{Task: t.ID, Kind: task.Thumbnail, Type: media.Type, Width: media.Width, Height: media.Height}
 
-	return a, d.keep(ctx, t, picture, ".jpg", &a)
+	return a, d.storeFile(ctx, t, imagePath, ".jpg", &a)
 }
 
 func (d *Dispatch) copyBlob(ctx context.Context, key, path string) error {
-	from, err := d.Blobs.Open(ctx, key)
+	src, err := d.Blobs.Open(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = from.Close() }()
+	defer func() { _ = src.Close() }()
 
-	to, err := os.Create(path)
+	dst, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("scratch: %w", err)
 	}
 
-	_, err = io.Copy(to, from)
+	_, err = io.Copy(dst, src)
 
-	return errors.Join(err, to.Close())
+	return errors.Join(err, dst.Close())
 }

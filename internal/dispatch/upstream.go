@@ -14,415 +14,422 @@ import (
 	"github.com/unireel/unireel/internal/store"
 )
 
-// upstream is an Upstream that can be served here. What serves it is a tenure.
+// upstream is an Upstream that can be served here; a worker serves it.
 type upstream struct {
 	Upstream
-	lease string          // the id of its lease: its name, or that of this process's own renderer
-	setup string          // what it was added with while a server ran; "": it is configured
-	ranks map[string]rank // by the supplier's model; the first that names it
+	leaseID     string                     // its name; that of an embedded renderer also names this process
+	setup       string                     // with which it was added at run time; "": it is configured
+	preferences map[string]routePreference // by the supplier's model
 
-	mu        sync.Mutex
-	keyID     string // the supplier's id of our key, once a ticket of ours showed it
-	wish      store.Wish
-	parked    time.Time
-	parkedWhy string
-	lastErr   string
-	breaker   breaker
+	mu            sync.Mutex
+	keyID         string // the supplier's id of our key, once a list showed it
+	desired       store.DesiredState
+	suspended     time.Time
+	suspendReason string
+	lastErr       string
+	breaker       breaker
 }
 
-// roster is the upstreams that this process knows. It changes seldom and is read
-// everywhere.
-type roster struct {
-	mu      sync.Mutex // of changes
-	now     atomic.Pointer[[]*upstream]
-	meeting sync.Mutex        // rows are met one look at a time
-	told    int               // how often this process itself changed a row
-	broken  map[string]string // set-ups that cannot be used here, by name: told once
+// upstreamRegistry holds the upstreams that this process knows. It changes seldom and is
+// read everywhere.
+type upstreamRegistry struct {
+	changeMu    sync.Mutex // serializes changes of current
+	current     atomic.Pointer[[]*upstream]
+	syncMu      sync.Mutex        // serializes the reading of rows into memory
+	localWrites int               // how often this process itself changed a row
+	unusable    map[string]string // setups that cannot be used here, by upstream; each is reported once
 }
 
-// mark is to be taken before rows are read that are met later.
-func (r *roster) mark() int {
-	r.meeting.Lock()
-	defer r.meeting.Unlock()
+// version returns a number to take before rows are read that are passed to syncRows.
+func (r *upstreamRegistry) version() int {
+	r.syncMu.Lock()
+	defer r.syncMu.Unlock()
 
-	return r.told
+	return r.localWrites
 }
 
-// tell has what this process wrote into a row stand in memory. Rows that were read
-// before are not believed any more: they may be older.
-func (r *roster) tell(f func()) {
-	r.meeting.Lock()
-	defer r.meeting.Unlock()
+// applyLocal runs f, which puts into memory what this process wrote to a row. Rows that
+// were read before may be older than that, and syncRows then ignores them.
+func (r *upstreamRegistry) applyLocal(f func()) {
+	r.syncMu.Lock()
+	defer r.syncMu.Unlock()
 
-	r.told++
+	r.localWrites++
 
 	f()
 }
 
-func (r *roster) list() []*upstream {
-	if list := r.now.Load(); list != nil {
+func (r *upstreamRegistry) list() []*upstream {
+	if list := r.current.Load(); list != nil {
 		return *list
 	}
 
 	return nil
 }
 
-func (r *roster) change(f func([]*upstream) ([]*upstream, error)) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *upstreamRegistry) update(f func([]*upstream) ([]*upstream, error)) error {
+	r.changeMu.Lock()
+	defer r.changeMu.Unlock()
 
 	list, err := f(slices.Clone(r.list()))
 	if err == nil {
-		r.now.Store(&list)
+		r.current.Store(&list)
 	}
 
 	return err
 }
 
-// join adds an upstream to those that can be served here.
-func (d *Dispatch) join(u Upstream, setup string) error {
+// register adds an upstream to those that can be served here.
+func (d *Dispatch) register(u Upstream, setup string) error {
 	if strings.ContainsAny(u.Name, "/|@~") || u.Name == "" {
-		return fmt.Errorf("dispatch: upstream name %q is empty or has one of / | @ ~", u.Name)
+		return fmt.Errorf("dispatch: upstream name %q is empty or contains one of / | @ ~", u.Name)
 	}
 
-	up := &upstream{Upstream: u, lease: u.Name, setup: setup, ranks: d.ranksOf(u)}
-	if u.Kind.Traits.Resubmit && !d.Alone {
-		up.lease += "@" + d.owner // it renders in this process: every replica has its own
+	up := &upstream{Upstream: u, leaseID: u.Name, setup: setup, preferences: d.routePreferences(u)}
+	if u.Driver.Capabilities.SafeToResubmit && !d.SingleInstance {
+		up.leaseID += "@" + d.owner // it renders in this process: every replica has its own
 	}
 
-	return d.roster.change(func(list []*upstream) ([]*upstream, error) {
+	return d.registry.update(func(list []*upstream) ([]*upstream, error) {
 		if slices.ContainsFunc(list, func(other *upstream) bool { return other.Name == u.Name }) {
-			return nil, fmt.Errorf("dispatch: upstream name %q stands twice", u.Name)
+			return nil, fmt.Errorf("dispatch: upstream name %q is used twice", u.Name)
 		}
 
 		return append(list, up), nil
 	})
 }
 
-// StandsIn says whether previews serve requests for real videos.
-func (d *Dispatch) StandsIn() bool {
-	return d.StandIn && !slices.ContainsFunc(d.roster.list(), func(up *upstream) bool { return up.setup != "" })
+// PreviewFallbackActive reports whether previews serve requests for real videos.
+func (d *Dispatch) PreviewFallbackActive() bool {
+	return d.PreviewFallback && !slices.ContainsFunc(d.registry.list(), func(up *upstream) bool { return up.setup != "" })
 }
 
-// joinAdded takes up the upstreams that were added while a server ran, here or at
-// another replica. One that cannot be made here (its key is not on this machine)
-// is said and left to others.
-func (d *Dispatch) joinAdded(ctx context.Context) error {
+// registerAdded registers the upstreams that were added at run time, here or at another
+// replica. One that cannot be built here (for example because its key is not on this
+// machine) is reported and left to the other replicas.
+func (d *Dispatch) registerAdded(ctx context.Context) error {
 	rows, err := d.Store.Upstreams(ctx)
 	if err != nil {
 		return fmt.Errorf("read the upstreams: %w", err)
 	}
 
-	d.meetAll(rows, 0)
+	d.syncRows(rows, 0)
 
 	return nil
 }
 
-// meetAll takes over what rows say that were read after a mark. Where this process
-// changed one meanwhile, the next look has the truth.
-func (d *Dispatch) meetAll(rows []store.Upstream, mark int) {
-	d.roster.meeting.Lock()
-	defer d.roster.meeting.Unlock()
+// syncRows updates the upstreams from rows that were read after the call of version. If
+// this process changed a row since then, the rows may be older than the change: they are
+// ignored, and the next observation of the coordinator reads new ones.
+func (d *Dispatch) syncRows(rows []store.Upstream, version int) {
+	d.registry.syncMu.Lock()
+	defer d.registry.syncMu.Unlock()
 
-	if d.roster.told != mark {
+	if d.registry.localWrites != version {
 		return
 	}
 
 	for _, row := range rows {
-		d.meet(row)
+		d.syncRow(row)
 	}
 }
 
-// meet makes what this process knows of an upstream as its row says: added, as
-// its operator wishes, or gone.
-func (d *Dispatch) meet(row store.Upstream) {
+// syncRow updates what this process knows of an upstream from its row: it adds the
+// upstream, removes it, or applies what the operator wants.
+func (d *Dispatch) syncRow(row store.Upstream) {
 	up := d.upstream(row.ID)
 	switch {
 	case up != nil && up.setup != "" && up.setup != row.Setup:
-		d.dismiss(up)
-	case up != nil && (up.lease == row.ID || up.Name == row.ID):
-		up.see(row)
-	case up == nil && row.Setup != "" && d.Make != nil:
-		u, err := d.Make(row.Setup)
+		d.removeUpstream(up)
+	case up != nil && (up.leaseID == row.ID || up.Name == row.ID):
+		up.applyRow(row)
+	case up == nil && row.Setup != "" && d.BuildUpstream != nil:
+		u, err := d.BuildUpstream(row.Setup)
 		if err == nil && u.Name != row.ID {
-			err = fmt.Errorf("it is set up as %q", u.Name)
+			err = fmt.Errorf("its setup names it %q", u.Name)
 		}
 
 		if err == nil {
-			err = d.join(u, row.Setup)
+			err = d.register(u, row.Setup)
 		}
 
 		if err != nil {
-			d.stats.unusable.WithLabelValues(row.ID).Set(1)
+			d.metrics.unusable.WithLabelValues(row.ID).Set(1)
 
-			if d.roster.broken[row.ID] != row.Setup { // it is tried again at every look
+			if d.registry.unusable[row.ID] != row.Setup { // it is tried again with every observation
 				d.Log.Error("ALERT: an upstream that was added cannot be used here", "upstream", row.ID, "error", err)
 			}
 
-			d.roster.broken[row.ID] = row.Setup
+			d.registry.unusable[row.ID] = row.Setup
 
 			return
 		}
 
-		delete(d.roster.broken, row.ID)
-		d.stats.unusable.WithLabelValues(row.ID).Set(0)
-		d.upstream(row.ID).see(row)
-		d.Log.Info("an upstream was added", "upstream", row.ID, "provider", u.Kind.Name)
+		delete(d.registry.unusable, row.ID)
+		d.metrics.unusable.WithLabelValues(row.ID).Set(0)
+		d.upstream(row.ID).applyRow(row)
+		d.Log.Info("an upstream was added", "upstream", row.ID, "provider", u.Driver.Name)
 	}
 }
 
-// dismiss forgets an upstream that was removed: nothing of it is in progress.
-func (d *Dispatch) dismiss(up *upstream) {
-	_ = d.roster.change(func(list []*upstream) ([]*upstream, error) {
+// removeUpstream removes an upstream at which nothing is in progress.
+func (d *Dispatch) removeUpstream(up *upstream) {
+	_ = d.registry.update(func(list []*upstream) ([]*upstream, error) {
 		return slices.DeleteFunc(list, func(other *upstream) bool { return other == up }), nil
 	})
-	if t := d.keeper.tenure(up.lease); t != nil {
-		t.lose(errRemoved)
+	if w := d.coordinator.worker(up.leaseID); w != nil {
+		w.revoke(errUpstreamRemoved)
 	}
 
 	if c, ok := up.Provider.(provider.Closer); ok {
 		_ = c.Close()
 	}
 
-	if d.Dismissed != nil {
-		d.Dismissed(up.Name)
+	if d.OnUpstreamRemoved != nil {
+		d.OnUpstreamRemoved(up.Name)
 	}
 
 	d.Log.Info("an upstream was removed", "upstream", up.Name)
 }
 
-// see takes over what the row says that operators and owners wrote.
-func (u *upstream) see(row store.Upstream) {
+// applyRow applies what operators and owners wrote into the row.
+func (u *upstream) applyRow(row store.Upstream) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
-	u.keyID = row.KeyID
-	u.wish = row.Wish
-	u.parked = time.UnixMilli(row.ParkedUntil)
-	u.parkedWhy = row.ParkedWhy
+	u.keyID = row.SupplierKeyID
+	u.desired = row.DesiredState
+	u.suspended = time.UnixMilli(row.SuspendedUntil)
+	u.suspendReason = row.SuspendedReason
 }
 
-// parkedUntil is the time before which nothing is submitted.
-func (u *upstream) parkedUntil() time.Time {
+// suspendedUntil returns the time before which nothing is submitted.
+func (u *upstream) suspendedUntil() time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
-	return u.parked
+	return u.suspended
 }
 
-func (u *upstream) wished() store.Wish {
+func (u *upstream) desiredState() store.DesiredState {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
-	return u.wish
+	return u.desired
 }
 
-// takesNew says whether new tasks may count on it: one that is paused comes back.
-func (u *upstream) takesNew() bool {
-	wish := u.wished()
-	return wish == store.WishServe || wish == store.WishPause
+// acceptsNewTasks reports whether new tasks may be queued for the upstream; also while it is
+// paused, since it will serve again.
+func (u *upstream) acceptsNewTasks() bool {
+	state := u.desiredState()
+	return state == store.DesiredServing || state == store.DesiredPaused
 }
 
-func (u *upstream) note(f *provider.Failure) {
+func (u *upstream) recordFailure(f *provider.Failure) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
 	u.lastErr = f.Error()
 }
 
-// parkTime is how long an upstream with key trouble is left alone.
-const parkTime = 10 * time.Minute
+// suspendDuration is how long an upstream is suspended for a failure that the operator must resolve.
+const suspendDuration = 10 * time.Minute
 
-// park closes an upstream for a while, with the reason for its operator.
-func (d *Dispatch) park(ctx context.Context, up *upstream, until time.Time, why string) {
+// suspend suspends an upstream until a time, with the reason for its operator.
+func (d *Dispatch) suspend(ctx context.Context, up *upstream, until time.Time, reason string) {
 	set := func() {
 		up.mu.Lock()
 		defer up.mu.Unlock()
 
-		up.parked = until
-		up.parkedWhy = why
+		up.suspended = until
+		up.suspendReason = reason
 	}
 
-	set() // at once; and again when it is on disk, since a row may be met meanwhile
-	defer d.roster.tell(set)
+	set() // at once, and again after the write, since an older row may be applied in between
+	defer d.registry.applyLocal(set)
 
-	d.stats.parked.WithLabelValues(up.Name).Inc()
+	d.metrics.suspensions.WithLabelValues(up.Name).Inc()
 
-	if err := d.write(ctx, func(tx *store.Tx) error { return tx.Park(ctx, up.lease, until.UnixMilli(), why) }); err != nil {
-		d.Log.Error("cannot note a parked upstream", "upstream", up.Name, "error", err)
+	err := d.write(ctx, func(tx *store.Tx) error {
+		return tx.SuspendUpstream(ctx, up.leaseID, until.UnixMilli(), reason)
+	})
+	if err != nil {
+		d.Log.Error("cannot save that an upstream is suspended", "upstream", up.Name, "error", err)
 	}
 }
 
-// The breaker's bounds.
+// The limits of the circuit breaker.
 const (
-	breakerAfter = 5 // failures on end
-	breakerFirst = 30 * time.Second
-	breakerLast  = 10 * time.Minute
+	breakerThreshold     = 5 // consecutive failures
+	breakerMinSuspension = 30 * time.Second
+	breakerMaxSuspension = 10 * time.Minute
 )
 
-// breaker counts what an upstream failed at. It lives in its owner's memory; what
-// it decides, a time before which nothing is submitted, is on disk.
+// breaker is the circuit breaker of an upstream. It is in the memory of the upstream's
+// owner; the suspensions that it decides are on disk.
 type breaker struct {
-	failures int    // on end
-	trips    int    // on end
-	trying   string // the gate that tries whether it works again; "" is none
+	failures   int    // consecutive
+	trips      int    // consecutive
+	trialRoute string // the route that tries whether the upstream works again; "": none
 }
 
-// failed counts a failure of the supplier, and parks it when there were too many
-// on end: each time for twice as long.
-func (d *Dispatch) failed(ctx context.Context, up *upstream, f *provider.Failure) {
+// countFailure counts a failure of the supplier. After breakerThreshold consecutive failures
+// it suspends the upstream, each time for twice as long.
+func (d *Dispatch) countFailure(ctx context.Context, up *upstream, f *provider.Failure) {
 	up.mu.Lock()
 	b := &up.breaker
 
-	b.trying = ""
-	if b.failures++; b.failures < breakerAfter {
+	b.trialRoute = ""
+	if b.failures++; b.failures < breakerThreshold {
 		up.mu.Unlock()
 		return
 	}
 
-	rest := min(breakerFirst<<min(b.trips, 10), breakerLast)
+	suspension := min(breakerMinSuspension<<min(b.trips, 10), breakerMaxSuspension)
 	b.trips++
 	up.mu.Unlock()
 
-	until := d.Now().Add(rest)
-	d.Log.Error("ALERT: an upstream fails again and again; it is left alone for a while", "upstream", up.Name, "failures", b.failures, "last", f.Error(), "until", until)
-	d.park(ctx, up, until, fmt.Sprintf("it failed %d times on end; the last: %s", b.failures, f.Error()))
+	until := d.Now().Add(suspension)
+	d.Log.Error("ALERT: an upstream keeps failing and is suspended for a while",
+		"upstream", up.Name, "failures", b.failures, "last_error", f.Error(), "until", until)
+	d.suspend(ctx, up, until, fmt.Sprintf("%d consecutive failures; the last: %s", b.failures, f.Error()))
 }
 
-// worked ends a count of failures.
-func (u *upstream) worked() {
+// resetBreaker resets the count of failures.
+func (u *upstream) resetBreaker() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
 	u.breaker = breaker{}
 }
 
-// mayTry says whether a gate may submit: after failures on end only one does, until
-// its answer shows whether the supplier works again.
-func (u *upstream) mayTry(route string) bool {
+// allowSubmit reports whether a submitter may submit. After a suspension only one route
+// may, until its answer shows whether the supplier works again.
+func (u *upstream) allowSubmit(route string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
 	b := &u.breaker
-	if b.failures < breakerAfter || b.trying == route {
+	if b.failures < breakerThreshold || b.trialRoute == route {
 		return true
 	}
 
-	if b.trying != "" {
+	if b.trialRoute != "" {
 		return false
 	}
 
-	b.trying = route
+	b.trialRoute = route
 
 	return true
 }
 
-// tried gives the try up: there was nothing to submit, or the answer says nothing.
-func (u *upstream) tried(route string) {
+// endTrial ends the trial of a route that had nothing to submit, or whose answer says
+// nothing about the supplier.
+func (u *upstream) endTrial(route string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
-	if u.breaker.trying == route {
-		u.breaker.trying = ""
+	if u.breaker.trialRoute == route {
+		u.breaker.trialRoute = ""
 	}
 }
 
-// Why a change of an upstream is refused.
+// Reasons to refuse a change of an upstream.
 var (
-	ErrConfigured = errors.New("it stands in the configuration: take it out there and start again")
-	ErrExists     = errors.New("there is an upstream of this name")
-	ErrEmbedded   = errors.New("it is the embedded renderer, which is always there")
+	ErrConfigured = errors.New("it is defined in the configuration: remove it there and restart the server")
+	ErrExists     = errors.New("an upstream of this name exists already")
+	ErrEmbedded   = errors.New("it is the embedded renderer, which is always available")
 )
 
-// AddUpstream adds one while the server runs, on every replica: it is made here
-// first, so that what is wrong with it is said at once.
+// AddUpstream adds an upstream at run time, on every replica. It is built here first, so
+// that the operator learns at once what is wrong with its setup.
 func (d *Dispatch) AddUpstream(ctx context.Context, setup string) (name string, err error) {
-	u, err := d.Make(setup)
+	u, err := d.BuildUpstream(setup)
 	if err != nil {
 		return "", err
 	}
 
 	if c, ok := u.Provider.(provider.Closer); ok {
-		_ = c.Close() // it was a trial
+		_ = c.Close() // it was built only to check the setup
 	}
 
 	if d.upstream(u.Name) != nil {
 		return "", ErrExists
 	}
 
-	made := false
-	line := d.audited("add", u.Name, shownOf(setup))
+	created := false
+	auditLine := d.newAuditLine("add", u.Name, auditDetail(setup))
 
 	err = d.Store.Write(ctx, func(tx *store.Tx) (err error) {
-		if made, err = tx.SetUp(ctx, u.Name, setup); err != nil || !made {
+		if created, err = tx.AddUpstream(ctx, u.Name, setup); err != nil || !created {
 			return err
 		}
 
-		return tx.NoteAudit(ctx, line)
+		return tx.InsertAuditEntry(ctx, auditLine)
 	})
 	switch {
 	case err != nil:
 		return "", err
-	case !made:
+	case !created:
 		return "", ErrExists
 	}
 
-	return u.Name, d.afterWish(ctx, u.Name)
+	return u.Name, d.applyDesiredState(ctx, u.Name)
 }
 
-// WishUpstream notes what the operator wants of an upstream. Nothing that is in
-// progress there is harmed by any of it.
-func (d *Dispatch) WishUpstream(ctx context.Context, name string, wish store.Wish) error {
+// SetDesiredState records what the operator wants of an upstream. No desired state affects
+// what is in progress there.
+func (d *Dispatch) SetDesiredState(ctx context.Context, name string, state store.DesiredState) error {
 	up := d.upstream(name)
 	switch {
-	case up != nil && up.Kind.Traits.Resubmit:
+	case up != nil && up.Driver.Capabilities.SafeToResubmit:
 		return ErrEmbedded
-	case up != nil && wish == store.WishRemove && up.setup == "":
+	case up != nil && state == store.DesiredRemoved && up.setup == "":
 		return ErrConfigured
 	}
 
-	line := d.audited(actOf(wish), name, nil)
+	auditLine := d.newAuditLine(auditAction(state), name, nil)
 
 	err := d.Store.Write(ctx, func(tx *store.Tx) error {
-		if up != nil { // it may never have been served
+		if up != nil { // it may have no row yet: nobody has served it
 			if err := tx.EnsureUpstream(ctx, name); err != nil {
 				return err
 			}
 		}
 
-		err := tx.SetWish(ctx, name, wish)
-		if err == nil && wish == store.WishServe {
-			err = tx.Park(ctx, name, 0, "") // what is resumed is tried at once
+		err := tx.SetDesiredState(ctx, name, state)
+		if err == nil && state == store.DesiredServing {
+			err = tx.SuspendUpstream(ctx, name, 0, "") // an upstream that is resumed is tried at once
 		}
 
 		if err != nil {
 			return err
 		}
 
-		return tx.NoteAudit(ctx, line)
+		return tx.InsertAuditEntry(ctx, auditLine)
 	})
 	if err != nil {
 		return err
 	}
 
-	if up != nil && wish == store.WishServe {
-		up.worked()
+	if up != nil && state == store.DesiredServing {
+		up.resetBreaker()
 	}
 
-	return d.afterWish(ctx, name)
+	return d.applyDesiredState(ctx, name)
 }
 
-// afterWish lets this replica see the change now; the others look within two
-// seconds.
-func (d *Dispatch) afterWish(ctx context.Context, name string) error {
+// applyDesiredState applies the change on this replica now; the others read it when they
+// next renew their leases.
+func (d *Dispatch) applyDesiredState(ctx context.Context, name string) error {
 	row, err := d.Store.Upstream(ctx, name)
 	if err != nil {
 		return err
 	}
 
-	d.roster.tell(func() { d.meet(row) })
-	d.keeper.wake()
-	d.openGates()
+	d.registry.applyLocal(func() { d.syncRow(row) })
+	d.coordinator.wake()
+	d.startSubmitters()
 
 	return nil
 }

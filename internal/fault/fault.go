@@ -1,8 +1,8 @@
-// Package fault is the one vocabulary of errors that a caller may see: a kind
-// (what sort of trouble), a code (stable, for programs), a param (the field, as
-// the caller wrote it) and a sentence that says what to do. Every room returns
-// faults at its border; only api/problem.go turns a kind into an HTTP status.
-// The cause is for the log and is never part of the sentence.
+// Package fault defines the errors that a caller may see: a kind (what the
+// caller can do about it), a code (stable, for programs), a param (the field, as
+// the caller wrote it) and a sentence that says what to do. Packages return
+// faults to the api package, and only api/error.go turns a kind into an HTTP
+// status. The cause of a fault is for the log and is never part of the sentence.
 package fault
 
 import (
@@ -12,52 +12,54 @@ import (
 	"time"
 )
 
-// Kind is what sort of trouble it is: what the caller can do about it.
+// Kind classifies an error by what the caller can do about it.
 type Kind uint8
 
 // The kinds, in the order of docs/errors.md.
 const (
-	Invalid         Kind = iota + 1 // the request is wrong: change it
-	Unauthenticated                 // no key, or not a valid one
-	Unpaid                          // not enough credit
-	Forbidden                       // this key may not do this
-	NotFound                        // no such thing for this account
-	NotAllowed                      // the path exists, the method does not
-	TimedOut                        // the request did not arrive in time
-	Gone                            // it was here, and its time is over
-	TooLarge                        // more bytes than are taken
-	WrongType                       // a media type that is not taken
-	Limited                         // the caller's own limit: wait and repeat
-	Internal                        // our mistake
-	Unavailable                     // for now: repeat later
+	Invalid              Kind = iota + 1 // the request is wrong: change it
+	Unauthenticated                      // no API key, or one that is not valid
+	PaymentRequired                      // not enough credit
+	Forbidden                            // this key may not do this
+	NotFound                             // the account has no such object
+	MethodNotAllowed                     // the path exists, the method does not
+	TimedOut                             // the request did not arrive in time
+	Gone                                 // it existed, and its retention time is over
+	TooLarge                             // the body has more bytes than are accepted
+	UnsupportedMediaType                 // the media type is not accepted
+	RateLimited                          // the caller exceeded its own limit: wait and retry
+	Internal                             // a bug or a failure of the server
+	Unavailable                          // temporary: retry later
 )
 
-// Code is the stable word for programs. All of them are in codes.go.
+// Code is a stable identifier for programs. All codes are in codes.go.
 type Code string
 
-// Fault is one thing that is wrong, and maybe more beside it.
+// Fault is one error of a request, and may carry further errors of the same
+// request.
 type Fault struct {
-	Kind   Kind
-	Code   Code
-	Param  string        // the field as the caller wrote it, "extra_body.seed"; "" when no field is to blame
-	Detail string        // a sentence for people that says what to do
-	After  time.Duration // for Limited and Unavailable: when to repeat; 0 says nothing
-	More   []Fault       // everything else wrong with the same request, in the order of its body
-	cause  error
+	Kind       Kind
+	Code       Code
+	Param      string        // the field as the caller wrote it, "extra_body.seed"; "" if no field caused the error
+	Detail     string        // a sentence for people that says what to do
+	RetryAfter time.Duration // for RateLimited and Unavailable: when to retry; 0 is not known
+	Others     []Fault       // the other errors of the same request, in the order of its body
+	cause      error
 }
 
-// New makes a fault. Its kind is the code's.
+// New returns a fault. Its kind is the kind of its code.
 func New(code Code, param, detail string) *Fault {
 	return &Fault{Kind: code.Kind(), Code: code, Param: param, Detail: detail}
 }
 
-// Because adds the cause: for the log, never for the caller.
-func (f *Fault) Because(err error) *Fault {
+// WithCause sets the cause, which is for the log and never for the caller, and
+// returns f.
+func (f *Fault) WithCause(err error) *Fault {
 	f.cause = err
 	return f
 }
 
-// Error is the sentence. The cause is not in it.
+// Error returns the sentence, without the cause.
 func (f *Fault) Error() string {
 	if f.Param != "" {
 		return f.Param + ": " + f.Detail
@@ -66,42 +68,43 @@ func (f *Fault) Error() string {
 	return f.Detail
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.cause }
 
-// All is the fault and everything beside it, in order.
+// All returns the fault and its others, in order.
 func (f *Fault) All() []Fault {
 	first := *f
-	first.More = nil
+	first.Others = nil
 
-	return append([]Fault{first}, f.More...)
+	return append([]Fault{first}, f.Others...)
 }
 
-// Join makes one fault of many: the first leads, the others stand in More. It
-// returns nil for none.
-func Join(list []Fault) *Fault {
-	if len(list) == 0 {
+// Join makes one fault of many: the first one leads, and the rest are its
+// Others. It returns nil if there are none.
+func Join(faults []Fault) *Fault {
+	if len(faults) == 0 {
 		return nil
 	}
 
-	f := list[0]
-	f.More = slices.Clone(list[1:])
+	f := faults[0]
+	f.Others = slices.Clone(faults[1:])
 
 	return &f
 }
 
-// From finds the fault in an error's chain. What is none becomes an Internal
-// fault that says nothing of the inside and keeps err as its cause.
+// From returns the fault in an error's chain. If there is none it returns an
+// Internal fault with err as its cause, whose sentence tells nothing about the
+// cause.
 func From(err error) *Fault {
 	var f *Fault
 	if errors.As(err, &f) {
 		return f
 	}
 
-	return New(CodeInternal, "", "Something went wrong on our side. Nothing was charged for this request; repeat it, and name the request id if it goes on.").Because(err)
+	return New(CodeInternal, "", "Something went wrong on our side. Nothing was charged for this request. Retry it, and report the request id if the error persists.").WithCause(err)
 }
 
-// Is says whether err is a fault with this code.
+// Is reports whether err is a fault with this code.
 func Is(err error, code Code) bool {
 	var f *Fault
 	return errors.As(err, &f) && f.Code == code
@@ -114,7 +117,7 @@ type Info struct {
 	Meaning string // one sentence: when it happens and what to do
 }
 
-// Codes lists every code, by kind, then by name.
+// Codes lists every code, ordered by kind and then by name.
 func Codes() []Info {
 	list := make([]Info, 0, len(codes))
 	for code, c := range codes {
@@ -128,8 +131,8 @@ func Codes() []Info {
 	return list
 }
 
-// Kind is the kind of trouble the code stands for; a code that is not in
-// codes.go is our own mistake.
+// Kind returns the kind of the code. A code that is not in codes.go is a bug, so
+// its kind is Internal.
 func (c Code) Kind() Kind {
 	if info, ok := codes[c]; ok {
 		return info.kind

@@ -7,27 +7,27 @@ import (
 	"testing"
 )
 
-func TestFromHidesTheInside(t *testing.T) {
+func TestFromHidesCause(t *testing.T) {
 	f := From(fmt.Errorf("read: %w", errors.New("pq: relation task does not exist")))
 	if f.Kind != Internal || strings.Contains(f.Error(), "relation") {
-		t.Fatalf("an unknown error shows its inside: %v", f)
+		t.Fatalf("an unknown error shows its cause: %v", f)
 	}
 
 	if !strings.Contains(errors.Unwrap(f).Error(), "relation") {
-		t.Fatal("the cause is lost for the log")
+		t.Fatal("the cause is missing for the log")
 	}
 }
 
-func TestFromFindsAWrappedFault(t *testing.T) {
-	f := New(CodeCredit, "", "Add credit.")
+func TestFromUnwraps(t *testing.T) {
+	f := New(CodeInsufficientCredit, "", "Add credit.")
 	if got := From(fmt.Errorf("submit: %w", f)); got != f {
 		t.Fatalf("got %v", got)
 	}
 }
 
-func TestJoinKeepsTheOrder(t *testing.T) {
+func TestJoinKeepsOrder(t *testing.T) {
 	if Join(nil) != nil {
-		t.Fatal("nothing wrong is no fault")
+		t.Fatal("Join(nil) is not nil")
 	}
 
 	f := Join([]Fault{*New(CodeMissingField, "prompt", "a"), *New(CodeInvalidValue, "size", "b")})
@@ -36,7 +36,7 @@ func TestJoinKeepsTheOrder(t *testing.T) {
 	}
 }
 
-func TestEveryCodeSaysWhatToDo(t *testing.T) {
+func TestEveryCodeHasMeaning(t *testing.T) {
 	for _, c := range Codes() {
 		if c.Kind == 0 || !strings.HasSuffix(c.Meaning, ".") {
 			t.Errorf("%s: kind %d, meaning %q", c.Code, c.Kind, c.Meaning)

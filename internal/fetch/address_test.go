@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func fetcher(t testing.TB, o Options) *Fetcher {
+func newFetcher(t testing.TB, o Options) *Fetcher {
 	t.Helper()
 
 	f, err := New(o)
@@ -25,8 +25,8 @@ func fetcher(t testing.TB, o Options) *Fetcher {
 	return f
 }
 
-// hostile are hosts that lead inside in some program's reading.
-var hostile = []string{
+// hostileHosts are hosts that some program reads as a private address.
+var hostileHosts = []string{
 	"127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0X7F.0.0.1", "0177.0.0.1", "017700000001", "127.0.0.01",
 	"127.0.0.1.", "0", "0.0.0.0", "0x0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "0xa9fea9fe", "100.64.0.1", "100.100.100.200",
 	"168.63.129.16", "192.0.0.192", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "256.256.256.256", "1.2.3.4.5", "08.8.8.8", "134744072", "1.1",
@@ -37,62 +37,62 @@ var hostile = []string{
 	"①②⑦.⓪.⓪.①", "127。0。0。1", "１２７.0.0.1", "ⓛocalhost", "%31%32%37.0.0.1", "127.0.0.1%00.example.com", "exa mple.com", "example..com", ".", "..", "-", "a,b.com", "x*.com",
 }
 
-func TestHostileHostsAreRefused(t *testing.T) {
-	f := fetcher(t, Options{})
+func TestCheckRejectsHostileHosts(t *testing.T) {
+	f := newFetcher(t, Options{})
 
-	for _, host := range hostile {
+	for _, host := range hostileHosts {
 		for _, raw := range []string{"http://" + host + "/a.mp4", "https://" + host + ":443/a.mp4"} {
-			wrong := f.Check(raw)
-			if wrong == nil {
-				t.Errorf("%s is let through", raw)
+			problem := f.Check(raw)
+			if problem == nil {
+				t.Errorf("%s is accepted", raw)
 				continue
 			}
 
-			if wrong.Code != fault.CodeInvalidValue || !strings.HasSuffix(wrong.Detail, ".") {
-				t.Errorf("%s: %+v", raw, wrong)
+			if problem.Code != fault.CodeInvalidValue || !strings.HasSuffix(problem.Detail, ".") {
+				t.Errorf("%s: %+v", raw, problem)
 			}
 
 			if f.Public(raw) {
-				t.Errorf("%s is called public", raw)
+				t.Errorf("%s is public", raw)
 			}
 		}
 	}
 }
 
-func TestStrangeURLsAreRefused(t *testing.T) {
-	f := fetcher(t, Options{})
+func TestCheckRejectsInvalidURLs(t *testing.T) {
+	f := newFetcher(t, Options{})
 	for _, raw := range []string{
 		"", "x", "/etc/passwd", "file:///etc/passwd", "ftp://example.com/a", "gopher://example.com/_x", "data:text/plain,x", "javascript:alert(1)", "http:", "http://", "http:///a.mp4", "http:example.com/a",
 		"http://user@example.com/a", "http://user:secret@example.com/a", "http://example.com@127.0.0.1/", "http://127.0.0.1@example.com/", `http://example.com\@127.0.0.1/`, `http:\\example.com`,
 		"http://example.com:22/a", "http://example.com:8080/a", "http://example.com:0/a", "http://example.com:99999/a", "http://8.8.8.8:25/", "http://example.com:http/a",
 		"http://exam\tple.com/", "http://example.com/\r\nHost: x", "http://example.com/ b", "//example.com/a", "http://[::1", "http://::1/", "https://example.com/" + strings.Repeat("x", 9000), "http://" + strings.Repeat("a.", 200) + "com/",
 	} {
-		wrong := f.Check(raw)
-		if wrong == nil {
-			t.Errorf("%.80q is let through", raw)
-		} else if strings.Contains(wrong.Detail, "secret") {
-			t.Errorf("a password is repeated: %s", wrong.Detail)
+		problem := f.Check(raw)
+		if problem == nil {
+			t.Errorf("%.80q is accepted", raw)
+		} else if strings.Contains(problem.Detail, "secret") {
+			t.Errorf("the message repeats a password: %s", problem.Detail)
 		}
 	}
 }
 
-func TestGoodURLsPass(t *testing.T) {
-	f := fetcher(t, Options{})
+func TestCheckAcceptsValidURLs(t *testing.T) {
+	f := newFetcher(t, Options{})
 	for _, raw := range []string{
 		"https://example.com/clip.mp4", "http://example.com", "HTTPS://EXAMPLE.COM:443/a?b=c#d", "http://example.com:80/", "http://8.8.8.8/a", "https://[2606:4700:4700::1111]/a",
 		"https://a_b.example.com/x", "https://例え.jp/動画.mp4", "https://example.com./a", "https://bucket.s3.amazonaws.com/k?X-Amz-Signature=" + strings.Repeat("a", 1500), "https://123.example/a", "https://example.com:/a",
 	} {
-		if wrong := f.Check(raw); wrong != nil {
-			t.Errorf("%s: %v", raw, wrong)
+		if problem := f.Check(raw); problem != nil {
+			t.Errorf("%s: %v", raw, problem)
 		}
 
 		if !f.Public(raw) {
-			t.Errorf("%s is not called public", raw)
+			t.Errorf("%s is not public", raw)
 		}
 	}
 }
 
-func TestAllowAdmitsWhatItNames(t *testing.T) {
+func TestAllow(t *testing.T) {
 	for _, c := range []struct {
 		allow, raw string
 		ok         bool
@@ -114,34 +114,33 @@ func TestAllowAdmitsWhatItNames(t *testing.T) {
 		{"[fd00::/8]:81", "http://[fd00::1]:82/a", false},
 		{"::1", "http://[::1]/a", true},
 	} {
-		f := fetcher(t, Options{Allow: []string{c.allow}})
-		if wrong := f.Check(c.raw); (wrong == nil) != c.ok {
-			t.Errorf("allow %s, %s: %v", c.allow, c.raw, wrong)
+		f := newFetcher(t, Options{Allow: []string{c.allow}})
+		if problem := f.Check(c.raw); (problem == nil) != c.ok {
+			t.Errorf("allow %s, %s: %v", c.allow, c.raw, problem)
 		}
 
 		if f.Public(c.raw) {
-			t.Errorf("%s is called public", c.raw)
+			t.Errorf("%s is public", c.raw)
 		}
 	}
 
 	for _, text := range []string{"", "x", "10.0.0.0/33", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:x", "10.0.0.0/8:70000", "[fd00::/8", "[fd00::/8]81", "fe80::1%eth0", ":80"} {
 		if _, err := New(Options{Allow: []string{text}}); err == nil {
-			t.Errorf("allow %q is taken", text)
+			t.Errorf("allow %q is accepted", text)
 		}
 	}
 }
 
-// Whatever passes Check names a host in plain form that is not a private
-// address.
+// Every URL that passes Check has a plain host that is not a private address.
 func FuzzCheck(f *testing.F) {
-	for _, host := range hostile {
+	for _, host := range hostileHosts {
 		f.Add("http://" + host + "/")
 	}
 
 	f.Add("https://example.com:443/a?b#c")
-	guard := fetcher(f, Options{})
+	checker := newFetcher(f, Options{})
 	f.Fuzz(func(t *testing.T, raw string) {
-		if guard.Check(raw) != nil {
+		if checker.Check(raw) != nil {
 			return
 		}
 
@@ -154,8 +153,8 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("%q passed with port %s", raw, p)
 		}
 
-		host := plainHost(u)
-		if host == "" || strings.HasSuffix(host, "localhost") && localName(host) || strings.HasPrefix(host, "127.") && numeric(host) {
+		host := normalizedHost(u)
+		if host == "" || strings.HasSuffix(host, "localhost") && isLocalName(host) || strings.HasPrefix(host, "127.") && looksNumeric(host) {
 			t.Fatalf("%q passed", raw)
 		}
 	})

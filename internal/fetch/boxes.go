@@ -8,35 +8,35 @@ import (
 	"os"
 )
 
-const maxBoxes = 100_000 // fragments of a long film; a hostile file has more
+const maxBoxes = 100_000 // enough for the fragments of a long video, but not for a hostile file
 
-var errBoxes = errors.New("boxes do not fit")
+var errMalformedBoxes = errors.New("malformed boxes")
 
-// atom is one box of an ISO media file: size bytes from at, its content from body.
-type atom struct {
-	name           string
-	at, body, size int64
+// box is one box of an ISO media file: size bytes at offset, with its content at body.
+type box struct {
+	name               string
+	offset, body, size int64
 }
 
-// end is the offset behind the box.
-func (b atom) end() int64 { return b.at + b.size }
+// end returns the offset after the box.
+func (b box) end() int64 { return b.offset + b.size }
 
-// layout is where the parts of an ISO media file lie that matter to a player.
+// layout holds the positions of the parts of an ISO media file that matter to a player.
 type layout struct {
-	moov, mdat int64 // offsets in bytes, -1 when absent; of mdat the first
+	moov, mdat int64 // offsets in bytes, -1 if absent; for mdat the first one
 }
 
-// FastStart says whether an MP4 or MOV file can be played while it is still
-// being downloaded: its index lies before its media. A file that is none, or
-// that is cut off, is an error.
-func FastStart(path string) (bool, error) {
+// IsFastStart reports whether an MP4 or MOV file can be played while it is still being
+// downloaded, because its index precedes its media. It returns an error for any other
+// file and for a truncated one.
+func IsFastStart(path string) (bool, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return false, fmt.Errorf("read boxes: %w", err)
 	}
 	defer file.Close()
 
-	l, err := walk(file, fileSize(file))
+	l, err := findLayout(file, fileSize(file))
 	if err != nil {
 		return false, fmt.Errorf("read boxes: %w", err)
 	}
@@ -44,18 +44,18 @@ func FastStart(path string) (bool, error) {
 	return l.mdat < 0 || l.moov < l.mdat, nil
 }
 
-// walk goes over the outermost boxes, reading only their headers. Each must end
-// where the file still is, and there must be an index.
-func walk(r io.ReaderAt, size int64) (layout, error) {
+// findLayout visits the outermost boxes and reads only their headers. Each box must end
+// within the file, and there must be an index.
+func findLayout(r io.ReaderAt, size int64) (layout, error) {
 	l := layout{moov: -1, mdat: -1}
 
-	err := boxes(r, 0, size, func(b atom) error {
+	err := eachBox(r, 0, size, func(b box) error {
 		switch b.name {
 		case "moov":
-			l.moov = b.at
+			l.moov = b.offset
 		case "mdat":
 			if l.mdat < 0 {
-				l.mdat = b.at
+				l.mdat = b.offset
 			}
 		}
 
@@ -66,115 +66,114 @@ func walk(r io.ReaderAt, size int64) (layout, error) {
 	}
 
 	if l.moov < 0 {
-		return l, fmt.Errorf("%w: no moov", errBoxes)
+		return l, fmt.Errorf("%w: no moov", errMalformedBoxes)
 	}
 
 	return l, nil
 }
 
 var (
-	errTracks    = errors.New("too many tracks")
-	errElsewhere = errors.New("its media lie in another file")
+	errTooManyTracks = errors.New("too many tracks")
+	errExternalMedia = errors.New("the media are in another file")
 )
 
-// maxDepth is how deep boxes may lie in boxes: an address table is the fifth.
+// maxDepth is how deeply boxes may be nested: a table of offsets is at the fifth level.
 const maxDepth = 8
 
-// inspect looks at an index before a decoder believes it: how many tracks there
-// are, whether their media are in the same file, and whether tables have what they
-// say.
-func inspect(r io.ReaderAt, moov, size int64) error {
-	b, err := boxAt(r, moov, size)
+// validateIndex checks an index before a decoder uses it: the number of tracks, whether
+// their media are in the same file, and whether tables have as many entries as they claim.
+func validateIndex(r io.ReaderAt, moov, size int64) error {
+	b, err := readBox(r, moov, size)
 	if err != nil {
 		return err
 	}
 
-	i := inspection{r: r}
+	v := indexValidator{r: r}
 
-	return i.within(b, 0)
+	return v.validate(b, 0)
 }
 
-type inspection struct {
+type indexValidator struct {
 	r             io.ReaderAt
 	boxes, tracks int
 }
 
-func (i *inspection) within(outer atom, depth int) error {
+func (v *indexValidator) validate(outer box, depth int) error {
 	if depth == maxDepth {
-		return fmt.Errorf("%w: too deep", errBoxes)
+		return fmt.Errorf("%w: too deep", errMalformedBoxes)
 	}
 
-	return boxes(i.r, outer.body, outer.end(), func(b atom) error {
-		if i.boxes++; i.boxes > maxBoxes {
-			return fmt.Errorf("%w: too many", errBoxes)
+	return eachBox(v.r, outer.body, outer.end(), func(b box) error {
+		if v.boxes++; v.boxes > maxBoxes {
+			return fmt.Errorf("%w: too many", errMalformedBoxes)
 		}
 
 		switch b.name {
 		case "trak":
-			if i.tracks++; i.tracks > maxStreams {
-				return errTracks
+			if v.tracks++; v.tracks > maxStreams {
+				return errTooManyTracks
 			}
 
-			return i.within(b, depth+1)
+			return v.validate(b, depth+1)
 		case "mdia", "minf", "stbl", "dinf":
-			return i.within(b, depth+1)
+			return v.validate(b, depth+1)
 		case "dref":
-			return ownMedia(i.r, b)
+			return checkDataRefs(v.r, b)
 		case "stco", "stss":
-			return i.table(b, 4)
+			return v.checkTable(b, 4)
 		case "co64", "stts", "ctts":
-			return i.table(b, 8)
+			return v.checkTable(b, 8)
 		case "stsc":
-			return i.table(b, 12)
+			return v.checkTable(b, 12)
 		}
 
 		return nil
 	})
 }
 
-// table holds a table's count against its bytes, so many for each.
-func (i *inspection) table(b atom, width int64) error {
+// checkTable compares a table's claimed number of entries, width bytes each, with its size.
+func (v *indexValidator) checkTable(b box, width int64) error {
 	var head [8]byte
-	if _, err := i.r.ReadAt(head[:], b.body); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := v.r.ReadAt(head[:], b.body); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 
 	if n := int64(binary.BigEndian.Uint32(head[4:])); b.body+8 > b.end() || n*width > b.end()-b.body-8 {
-		return fmt.Errorf("%w: %s says that it has %d entries", errBoxes, b.name, n)
+		return fmt.Errorf("%w: %s claims %d entries", errMalformedBoxes, b.name, n)
 	}
 
 	return nil
 }
 
-// ownMedia says in a table of data references whether one is not this file.
-func ownMedia(r io.ReaderAt, b atom) error {
+// checkDataRefs returns an error if a table of data references refers to another file.
+func checkDataRefs(r io.ReaderAt, b box) error {
 	if b.body+8 > b.end() {
-		return fmt.Errorf("%w: dref is cut off", errBoxes)
+		return fmt.Errorf("%w: dref is cut off", errMalformedBoxes)
 	}
 
-	return boxes(r, b.body+8, b.end(), func(b atom) error {
+	return eachBox(r, b.body+8, b.end(), func(b box) error {
 		var flags [4]byte
 		if _, err := r.ReadAt(flags[:], b.body); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 
 		if b.body+4 > b.end() || flags[3]&1 == 0 {
-			return errElsewhere
+			return errExternalMedia
 		}
 
 		return nil
 	})
 }
 
-// boxes visits the boxes between two offsets, one after the other. All of it must
-// be boxes, and not too many.
-func boxes(r io.ReaderAt, from, to int64, visit func(atom) error) error {
+// eachBox visits the boxes between two offsets in order. The range must consist of boxes
+// only, and of at most maxBoxes.
+func eachBox(r io.ReaderAt, from, to int64, visit func(box) error) error {
 	for at, n := from, 0; at < to; n++ {
 		if n == maxBoxes {
-			return fmt.Errorf("%w: too many", errBoxes)
+			return fmt.Errorf("%w: too many", errMalformedBoxes)
 		}
 
-		b, err := boxAt(r, at, to)
+		b, err := readBox(r, at, to)
 		if err != nil {
 			return err
 		}
@@ -189,27 +188,26 @@ func boxes(r io.ReaderAt, from, to int64, visit func(atom) error) error {
 	return nil
 }
 
-// boxAt reads the header of the box that begins at an offset and must not reach
-// beyond another.
-func boxAt(r io.ReaderAt, at, to int64) (atom, error) {
+// readBox reads the header of the box at offset at. The box must end at to or before.
+func readBox(r io.ReaderAt, at, to int64) (box, error) {
 	var head [16]byte
 
 	got, err := r.ReadAt(head[:min(16, to-at)], at)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return atom{}, err
+		return box{}, err
 	}
 
 	if got < 8 {
-		return atom{}, fmt.Errorf("%w: %d bytes at the end", errBoxes, got)
+		return box{}, fmt.Errorf("%w: %d bytes at the end", errMalformedBoxes, got)
 	}
 
-	b := atom{name: string(head[4:8]), at: at, body: at + 8, size: int64(binary.BigEndian.Uint32(head[:]))}
+	b := box{name: string(head[4:8]), offset: at, body: at + 8, size: int64(binary.BigEndian.Uint32(head[:]))}
 	switch b.size {
 	case 0:
 		b.size = to - at
 	case 1:
 		if got < 16 {
-			return b, fmt.Errorf("%w: cut off in a header", errBoxes)
+			return b, fmt.Errorf("%w: cut off in a header", errMalformedBoxes)
 		}
 
 		b.body = at + 16
@@ -217,7 +215,7 @@ func boxAt(r io.ReaderAt, at, to int64) (atom, error) {
 	}
 
 	if b.size < b.body-at || b.size > to-at {
-		return b, fmt.Errorf("%w: %q at %d has %d of %d bytes", errBoxes, b.name, at, b.size, to-at)
+		return b, fmt.Errorf("%w: %q at %d has %d of %d bytes", errMalformedBoxes, b.name, at, b.size, to-at)
 	}
 
 	return b, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-func TestDataURIs(t *testing.T) {
+func TestParseDataURI(t *testing.T) {
 	for raw, want := range map[string]struct{ kind, data string }{
 		"data:image/png;base64,aGk/": {"image/png", "hi?"}, "DATA:Image/PNG;BASE64,aGk/": {"image/png", "hi?"}, "data:image/png;base64,aGk_": {"image/png", "hi?"},
 		"data:image/png;base64,aGk": {"image/png", "hi"}, "data:image/png;base64,aGk=": {"image/png", "hi"}, "data:image/png;base64,aGk%3D": {"image/png", "hi"}, "data:image/png;base64,aG\nk=": {"image/png", "hi"},
@@ -30,27 +30,27 @@ func TestDataURIs(t *testing.T) {
 	}
 }
 
-func TestDataURIsAreBounded(t *testing.T) {
+func TestParseDataURIMaxBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.SliceOfN(rapid.Byte(), 1, 200).Draw(t, "data")
-		most := rapid.Int64Range(1, 200).Draw(t, "most")
+		maxBytes := rapid.Int64Range(1, 200).Draw(t, "most")
 
 		percent := ""
 		for _, b := range data {
 			percent += "%" + string("0123456789abcdef"[b>>4]) + string("0123456789ABCDEF"[b&15])
 		}
 
-		coded := base64.StdEncoding.EncodeToString(data)
+		encoded64 := base64.StdEncoding.EncodeToString(data)
 
 		escaped := ""
-		for _, c := range []byte(coded) {
+		for _, c := range []byte(encoded64) {
 			escaped += "%" + string("0123456789abcdef"[c>>4]) + string("0123456789ABCDEF"[c&15])
 		}
 
-		for _, raw := range []string{"data:a/b;base64," + coded, "data:a/b;base64," + escaped, "data:a/b," + percent} {
-			_, got, err := ParseDataURI(raw, most)
-			if fits := int64(len(data)) <= most; fits != (err == nil) || fits && !bytes.Equal(got, data) {
-				t.Fatalf("%d of %d bytes: %d, %v", len(data), most, len(got), err)
+		for _, raw := range []string{"data:a/b;base64," + encoded64, "data:a/b;base64," + escaped, "data:a/b," + percent} {
+			_, got, err := ParseDataURI(raw, maxBytes)
+			if fits := int64(len(data)) <= maxBytes; fits != (err == nil) || fits && !bytes.Equal(got, data) {
+				t.Fatalf("%d of %d bytes: %d, %v", len(data), maxBytes, len(got), err)
 			}
 		}
 	})

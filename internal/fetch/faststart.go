@@ -11,15 +11,15 @@ import (
 	"slices"
 )
 
-// errNotMoved says that a film's index is left where it is.
-var errNotMoved = errors.New("the index cannot be moved safely")
+// errCannotMove means that a video's index stays where it is.
+var errCannotMove = errors.New("the index cannot be moved safely")
 
-// MoveIndex writes a film anew with its index before its media, so that it plays
-// while it is still being downloaded. Nothing is coded again: but for the order of
-// the boxes and the addresses in the index, each byte stays, labels and unknown
-// boxes too. What is not plain, or fast already, is an error, and with any error
-// there is no file at outPath.
-func MoveIndex(ctx context.Context, path, outPath string) error {
+// MakeFastStart writes a copy of a video with its index before its media, so that it
+// plays while it is still being downloaded. Nothing is re-encoded: apart from the order of
+// the boxes and the offsets in the index every byte is copied, including labels and
+// unknown boxes. It returns an error if the file is not a plain one or already has its
+// index first. After an error there is no file at outPath.
+func MakeFastStart(ctx context.Context, path, outPath string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("move index: %w", err)
@@ -37,12 +37,12 @@ func MoveIndex(ctx context.Context, path, outPath string) error {
 	}
 
 	for _, b := range order {
-		from := io.Reader(io.NewSectionReader(file, b.at, b.size))
+		src := io.Reader(io.NewSectionReader(file, b.offset, b.size))
 		if b.name == "moov" {
-			from = bytes.NewReader(index)
+			src = bytes.NewReader(index)
 		}
 
-		if _, err = io.Copy(out, untilDone{ctx, from}); err != nil {
+		if _, err = io.Copy(out, contextReader{ctx, src}); err != nil {
 			break
 		}
 	}
@@ -55,22 +55,27 @@ func MoveIndex(ctx context.Context, path, outPath string) error {
 	return nil
 }
 
-// reorder says in which order the outermost boxes are to be written, and gives the
-// index as it is then right.
-func reorder(r io.ReaderAt, size int64) (order []atom, index []byte, err error) {
-	var moov atom
+// reorder returns the order in which the outermost boxes must be written, and the index
+// with the offsets that are right for that order.
+//
+// Moving the index in front of the media shifts all media that preceded it by exactly the
+// size of the index, which itself does not change. So it is enough to add that size to
+// the offsets. Any box that may contain an offset unknown to this code is refused,
+// because a wrong offset would destroy the video; the original remains playable.
+func reorder(r io.ReaderAt, size int64) (order []box, index []byte, err error) {
+	var moov box
 
-	err = boxes(r, 0, size, func(b atom) error {
+	err = eachBox(r, 0, size, func(b box) error {
 		switch b.name {
 		case "ftyp", "free", "skip", "wide", "uuid", "udta", "mdat":
 		case "moov":
-			if moov.size != 0 || b.body-b.at != 8 {
-				return fmt.Errorf("%w: more than one, or a long header", errNotMoved)
+			if moov.size != 0 || b.body-b.offset != 8 {
+				return fmt.Errorf("%w: more than one index, or one with a 64-bit size", errCannotMove)
 			}
 
 			moov = b
 		default:
-			return fmt.Errorf("%w: it has a box %q", errNotMoved, b.name)
+			return fmt.Errorf("%w: it has a box %q", errCannotMove, b.name)
 		}
 
 		order = append(order, b)
@@ -81,98 +86,98 @@ func reorder(r io.ReaderAt, size int64) (order []atom, index []byte, err error) 
 		return nil, nil, err
 	}
 
-	if len(order) < 3 || order[0].name != "ftyp" || moov.size == 0 || moov.size > maxIndex {
-		return nil, nil, fmt.Errorf("%w: no plain film", errNotMoved)
+	if len(order) < 3 || order[0].name != "ftyp" || moov.size == 0 || moov.size > maxIndexBytes {
+		return nil, nil, fmt.Errorf("%w: not a plain video", errCannotMove)
 	}
 
-	at := slices.Index(order, moov)
-	if !slices.ContainsFunc(order[:at], func(b atom) bool { return b.name == "mdat" }) {
-		return nil, nil, fmt.Errorf("%w: it is before the media already", errNotMoved)
+	moovPosition := slices.Index(order, moov)
+	if !slices.ContainsFunc(order[:moovPosition], func(b box) bool { return b.name == "mdat" }) {
+		return nil, nil, fmt.Errorf("%w: the index already precedes the media", errCannotMove)
 	}
 
 	index = make([]byte, moov.size)
-	if _, err := r.ReadAt(index, moov.at); err != nil {
+	if _, err := r.ReadAt(index, moov.offset); err != nil {
 		return nil, nil, err
 	}
 
-	if binary.BigEndian.Uint32(index) == 0 { // it reached to the end of the file
+	if binary.BigEndian.Uint32(index) == 0 { // 0 means up to the end of the file, which is no longer true
 		binary.BigEndian.PutUint32(index, uint32(moov.size))
 	}
 
-	p := patch{index: index, media: order, moov: moov}
-	if err := p.within(moov.body-moov.at, moov.size, 0); err != nil {
+	patcher := offsetPatcher{index: index, boxes: order, moov: moov}
+	if err := patcher.patchBoxes(moov.body-moov.offset, moov.size, 0); err != nil {
 		return nil, nil, err
 	}
 
-	if p.tables == 0 {
-		return nil, nil, fmt.Errorf("%w: it has no addresses", errNotMoved)
+	if patcher.tables == 0 {
+		return nil, nil, fmt.Errorf("%w: the index has no table of offsets", errCannotMove)
 	}
 
-	return slices.Insert(slices.Delete(order, at, at+1), 1, moov), index, nil
+	return slices.Insert(slices.Delete(order, moovPosition, moovPosition+1), 1, moov), index, nil
 }
 
-// patch makes the addresses in an index right for media that begin later by the
-// size of the index.
-type patch struct {
+// offsetPatcher corrects the offsets in an index for media that are shifted by the size of
+// the index.
+type offsetPatcher struct {
 	index  []byte
-	media  []atom
-	moov   atom
+	boxes  []box
+	moov   box
 	tables int
 }
 
-// within patches the boxes between two offsets of the index. What may hold an
-// address that is not known here is refused.
-func (p *patch) within(from, to int64, depth int) error {
+// patchBoxes patches the boxes between two offsets of the index. It refuses boxes that may
+// contain offsets that it does not know.
+func (p *offsetPatcher) patchBoxes(from, to int64, depth int) error {
 	if depth == maxDepth {
-		return fmt.Errorf("%w: too deep", errBoxes)
+		return fmt.Errorf("%w: too deep", errMalformedBoxes)
 	}
 
-	return boxes(bytes.NewReader(p.index), from, to, func(b atom) error {
+	return eachBox(bytes.NewReader(p.index), from, to, func(b box) error {
 		switch b.name {
 		case "trak", "mdia", "minf", "stbl", "dinf":
-			return p.within(b.body, b.end(), depth+1)
+			return p.patchBoxes(b.body, b.end(), depth+1)
 		case "stco":
-			return p.table(b, 4)
+			return p.patchTable(b, 4)
 		case "co64":
-			return p.table(b, 8)
+			return p.patchTable(b, 8)
 		case "dref":
-			return ownMedia(bytes.NewReader(p.index), b)
+			return checkDataRefs(bytes.NewReader(p.index), b)
 		case "meta":
 			if bytes.Contains(p.index[b.body:b.end()], []byte("iloc")) {
-				return fmt.Errorf("%w: its items have addresses", errNotMoved)
+				return fmt.Errorf("%w: its items have offsets", errCannotMove)
 			}
-		case "cmov", "mvex", "saio", "saiz", "senc", "gmhd": // packed, in fragments, encrypted, QuickTime's own
-			return fmt.Errorf("%w: it has a box %q", errNotMoved, b.name)
+		case "cmov", "mvex", "saio", "saiz", "senc", "gmhd": // compressed, fragmented, encrypted, QuickTime's own
+			return fmt.Errorf("%w: it has a box %q", errCannotMove, b.name)
 		}
 
 		return nil
 	})
 }
 
-// table patches one table of addresses, of so many bytes each.
-func (p *patch) table(b atom, width int64) error {
-	t := p.index[b.body:b.end()]
-	if len(t) < 8 || int64(binary.BigEndian.Uint32(t[4:]))*width != int64(len(t)-8) {
-		return fmt.Errorf("%w: a table of addresses has another size than it says", errNotMoved)
+// patchTable patches one table of offsets, width bytes each.
+func (p *offsetPatcher) patchTable(b box, width int64) error {
+	entries := p.index[b.body:b.end()]
+	if len(entries) < 8 || int64(binary.BigEndian.Uint32(entries[4:]))*width != int64(len(entries)-8) {
+		return fmt.Errorf("%w: a table of offsets does not have the size that it claims", errCannotMove)
 	}
 
-	for t = t[8:]; len(t) > 0; t = t[width:] {
-		var was uint64
+	for entries = entries[8:]; len(entries) > 0; entries = entries[width:] {
+		var oldOffset uint64
 		if width == 4 {
-			was = uint64(binary.BigEndian.Uint32(t))
+			oldOffset = uint64(binary.BigEndian.Uint32(entries))
 		} else {
-			was = binary.BigEndian.Uint64(t)
+			oldOffset = binary.BigEndian.Uint64(entries)
 		}
 
-		now, ok := p.moved(was)
-		if !ok || width == 4 && now >= 1<<32 {
-			return fmt.Errorf("%w: an address is outside the media, or would be too large", errNotMoved)
+		newOffset, ok := p.shifted(oldOffset)
+		if !ok || width == 4 && newOffset >= 1<<32 {
+			return fmt.Errorf("%w: an offset is outside the media, or would be too large", errCannotMove)
 		}
 
 		if width == 4 {
-			binary.BigEndian.PutUint32(t, uint32(now))
+			binary.BigEndian.PutUint32(entries, uint32(newOffset))
 		} else {
-			binary.BigEndian.PutUint64(t, now)
+			binary.BigEndian.PutUint64(entries, newOffset)
 		}
 	}
 
@@ -181,14 +186,14 @@ func (p *patch) table(b atom, width int64) error {
 	return nil
 }
 
-// moved is where a byte of the media lies afterwards.
-func (p *patch) moved(at uint64) (uint64, bool) {
-	for _, b := range p.media {
+// shifted returns the new offset of a byte of the media.
+func (p *offsetPatcher) shifted(at uint64) (uint64, bool) {
+	for _, b := range p.boxes {
 		if b.name != "mdat" || at < uint64(b.body) || at > uint64(b.end()) {
 			continue
 		}
 
-		if b.at < p.moov.at {
+		if b.offset < p.moov.offset {
 			at += uint64(p.moov.size)
 		}
 

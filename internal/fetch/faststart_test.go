@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// frames are the checksums of every packet of a film, as ffmpeg reads them.
-func frames(t *testing.T, path string) string {
+// packetChecksums returns the checksums of all packets of a video, as ffmpeg reads them.
+func packetChecksums(t *testing.T, path string) string {
 	t.Helper()
 
 	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "error", "-i", path, "-map", "0", "-c", "copy", "-f", "framemd5", "-").Output()
@@ -23,10 +23,10 @@ func frames(t *testing.T, path string) string {
 	return string(out)
 }
 
-func TestMoveIndexChangesNothingElse(t *testing.T) {
-	f := fetcher(t, Options{})
+func TestMakeFastStartKeepsMedia(t *testing.T) {
+	f := newFetcher(t, Options{})
 
-	both := []string{"-f", "lavfi", "-i", testPicture, "-f", "lavfi", "-i", testSound, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac"}
+	both := []string{"-f", "lavfi", "-i", testVideoSource, "-f", "lavfi", "-i", testAudioSource, "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac"}
 	for name, args := range map[string][]string{
 		"plain":      both,
 		"b-frames":   append(both, "-bf", "3", "-g", "12"),
@@ -35,14 +35,14 @@ func TestMoveIndexChangesNothingElse(t *testing.T) {
 		"many parts": append(both, "-min_frag_duration", "0", "-max_interleave_delta", "0"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			slow := render(t, "slow.mp4", args...)
+			slow := renderWithFFmpeg(t, "slow.mp4", args...)
 
 			out := filepath.Join(t.TempDir(), "fast.mp4")
-			if err := MoveIndex(t.Context(), slow, out); err != nil {
+			if err := MakeFastStart(t.Context(), slow, out); err != nil {
 				t.Fatal(err)
 			}
 
-			if fast, err := FastStart(out); err != nil || !fast {
+			if fast, err := IsFastStart(out); err != nil || !fast {
 				t.Errorf("fast is %v, %v", fast, err)
 			}
 
@@ -55,51 +55,51 @@ func TestMoveIndexChangesNothingElse(t *testing.T) {
 				t.Errorf("%+v became %+v, %v", was, now, err)
 			}
 
-			if frames(t, slow) != frames(t, out) {
-				t.Error("its frames are others")
+			if packetChecksums(t, slow) != packetChecksums(t, out) {
+				t.Error("its packets have changed")
 			}
 
 			if name == "labelled" {
 				data, err := os.ReadFile(out)
 				if err != nil || !bytes.Contains(data, []byte(`{"Label":"1"}`)) {
-					t.Errorf("the label is lost: %v", err)
+					t.Errorf("the metadata label is lost: %v", err)
 				}
 			}
 
-			if err := MoveIndex(t.Context(), out, out+"2"); !errors.Is(err, errNotMoved) {
-				t.Errorf("a fast one: %v", err)
+			if err := MakeFastStart(t.Context(), out, out+"2"); !errors.Is(err, errCannotMove) {
+				t.Errorf("a file that is fast already: %v", err)
 			}
 		})
 	}
 }
 
-func TestMoveIndexLeavesWhatIsNotPlain(t *testing.T) {
-	one := atomOf("stts", be32(0), be32(1), be32(1), be32(2000))
-	pixels := atomOf("mdat", strings.Repeat("\x00", 64*64*3))
-	at := len(isom) + 8
-	own := dataRef("url ", "")
+func TestMakeFastStartRejectsUnsupported(t *testing.T) {
+	sttsBox := makeBox("stts", be32(0), be32(1), be32(1), be32(2000))
+	mdatBox := makeBox("mdat", strings.Repeat("\x00", 64*64*3))
+	mdatOffset := len(ftypBox) + 8
+	selfRef := dinfBox("url ", "")
 
-	good := film(2, "", own, samples(one, at))
+	good := moovBox(2, "", selfRef, stblBox(sttsBox, mdatOffset))
 	for name, data := range map[string]string{
-		"no film":           "this is no film",
-		"no index":          isom + pixels,
-		"index before":      isom + good + pixels,
-		"an unknown box":    isom + pixels + good + atomOf("sidx", be64(0)),
-		"fragments":         isom + pixels + atomOf("moov", good[8:], atomOf("mvex")) + atomOf("moof"),
-		"media elsewhere":   isom + pixels + film(2, "", dataRef("url ", "file:///etc/passwd\x00"), samples(one, at)),
-		"packed":            isom + pixels + atomOf("moov", atomOf("cmov", "x")),
-		"encrypted":         isom + pixels + film(2, "", own, samples(one+atomOf("saio", be32(0), be32(1), be32(at)), at)),
-		"items":             isom + pixels + film(2, atomOf("meta", be32(0), atomOf("iloc", be64(0))), own, samples(one, at)),
-		"address before":    isom + pixels + film(2, "", own, samples(one, 0)),
-		"address behind":    isom + pixels + film(2, "", own, samples(one, 1<<31)),
-		"a table too short": isom + pixels + film(2, "", own, samples(one+atomOf("stco", be32(0), be32(5)), at)),
-		"boxes in boxes":    isom + pixels + nested("moov", "trak", 10_000),
-		"two indexes":       isom + pixels + good + good,
-		"cut off":           (isom + pixels + good)[:len(isom)+len(pixels)+100],
-		"an index at first": pixels + isom + good,
+		"not a video":       "this is not a video",
+		"no index":          ftypBox + mdatBox,
+		"index first":       ftypBox + good + mdatBox,
+		"an unknown box":    ftypBox + mdatBox + good + makeBox("sidx", be64(0)),
+		"fragments":         ftypBox + mdatBox + makeBox("moov", good[8:], makeBox("mvex")) + makeBox("moof"),
+		"external media":    ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", "file:///etc/passwd\x00"), stblBox(sttsBox, mdatOffset)),
+		"compressed":        ftypBox + mdatBox + makeBox("moov", makeBox("cmov", "x")),
+		"encrypted":         ftypBox + mdatBox + moovBox(2, "", selfRef, stblBox(sttsBox+makeBox("saio", be32(0), be32(1), be32(mdatOffset)), mdatOffset)),
+		"items":             ftypBox + mdatBox + moovBox(2, makeBox("meta", be32(0), makeBox("iloc", be64(0))), selfRef, stblBox(sttsBox, mdatOffset)),
+		"offset too small":  ftypBox + mdatBox + moovBox(2, "", selfRef, stblBox(sttsBox, 0)),
+		"offset too large":  ftypBox + mdatBox + moovBox(2, "", selfRef, stblBox(sttsBox, 1<<31)),
+		"a truncated table": ftypBox + mdatBox + moovBox(2, "", selfRef, stblBox(sttsBox+makeBox("stco", be32(0), be32(5)), mdatOffset)),
+		"deeply nested":     ftypBox + mdatBox + nestedBoxes("moov", "trak", 10_000),
+		"two indexes":       ftypBox + mdatBox + good + good,
+		"cut off":           (ftypBox + mdatBox + good)[:len(ftypBox)+len(mdatBox)+100],
+		"media before ftyp": mdatBox + ftypBox + good,
 	} {
 		out := filepath.Join(t.TempDir(), "out.mp4")
-		if err := MoveIndex(t.Context(), write(t, "in.mp4", []byte(data)), out); err == nil {
+		if err := MakeFastStart(t.Context(), writeFile(t, "in.mp4", []byte(data)), out); err == nil {
 			t.Errorf("%s: moved", name)
 		}
 
@@ -107,27 +107,27 @@ func TestMoveIndexLeavesWhatIsNotPlain(t *testing.T) {
 			t.Errorf("%s: a file was left: %v", name, err)
 		}
 	}
-	// The end of ctx leaves nothing either.
-	ended, end := context.WithCancel(t.Context())
-	end()
+	// A cancelled context leaves no file either.
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
 
 	out := filepath.Join(t.TempDir(), "out.mp4")
-	if err := MoveIndex(ended, write(t, "in.mp4", []byte(isom+pixels+good)), out); !errors.Is(err, context.Canceled) {
-		t.Errorf("ended: %v", err)
+	if err := MakeFastStart(cancelled, writeFile(t, "in.mp4", []byte(ftypBox+mdatBox+good)), out); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
 	}
 
-	left(t, filepath.Dir(out))
+	checkLeftovers(t, filepath.Dir(out))
 
-	if err := MoveIndex(t.Context(), write(t, "in.mp4", []byte(isom+pixels+good)), out); err != nil {
-		t.Errorf("the good one: %v", err)
+	if err := MakeFastStart(t.Context(), writeFile(t, "in.mp4", []byte(ftypBox+mdatBox+good)), out); err != nil {
+		t.Errorf("the valid file: %v", err)
 	}
 }
 
-func FuzzMoveIndex(f *testing.F) {
-	one := atomOf("stts", be32(0), be32(1), be32(1), be32(2000))
-	pixels := atomOf("mdat", strings.Repeat("\x00", 64))
-	f.Add([]byte(isom + pixels + film(2, "", dataRef("url ", ""), samples(one, len(isom)+8))))
-	f.Add([]byte(isom + pixels + film(2, "", dataRef("url ", ""), samples(one+atomOf("co64", be32(0), be32(1), be64(len(isom)+8)), len(isom)+8))))
+func FuzzMakeFastStart(f *testing.F) {
+	sttsBox := makeBox("stts", be32(0), be32(1), be32(1), be32(2000))
+	mdatBox := makeBox("mdat", strings.Repeat("\x00", 64))
+	f.Add([]byte(ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox, len(ftypBox)+8))))
+	f.Add([]byte(ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox+makeBox("co64", be32(0), be32(1), be64(len(ftypBox)+8)), len(ftypBox)+8))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		size := int64(len(data))
 
@@ -147,45 +147,45 @@ func FuzzMoveIndex(f *testing.F) {
 	})
 }
 
-func FuzzInspect(f *testing.F) {
-	f.Add([]byte(film(2, "", dataRef("url ", ""), samples(atomOf("stts", be32(0), be32(1), be32(1), be32(2000)), 0))))
-	f.Add([]byte(nested("moov", "trak", 20)))
+func FuzzValidateIndex(f *testing.F) {
+	f.Add([]byte(moovBox(2, "", dinfBox("url ", ""), stblBox(makeBox("stts", be32(0), be32(1), be32(1), be32(2000)), 0))))
+	f.Add([]byte(nestedBoxes("moov", "trak", 20)))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		_ = inspect(bytes.NewReader(data), 0, int64(len(data)))
+		_ = validateIndex(bytes.NewReader(data), 0, int64(len(data)))
 	})
 }
 
-func FuzzWholeSound(f *testing.F) {
-	for _, data := range hostileSounds() {
+func FuzzCheckWAV(f *testing.F) {
+	for _, data := range hostileAudio() {
 		f.Add([]byte(data[:min(len(data), 200)]))
 	}
 
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		_ = wholeSound(bytes.NewReader(data), int64(len(data)))
+		_ = checkWAV(bytes.NewReader(data), int64(len(data)))
 	})
 }
 
-func FuzzStranger(f *testing.F) {
+func FuzzDescribeNonMedia(f *testing.F) {
 	for _, c := range hostileTexts("http://127.0.0.1/") {
 		f.Add([]byte(c.data))
 	}
 
 	f.Fuzz(func(t *testing.T, head []byte) {
-		if says := stranger(head); !strings.HasSuffix(says, ".") {
-			t.Fatalf("%q is %q", head, says)
+		if description := describeNonMedia(head); !strings.HasSuffix(description, ".") {
+			t.Fatalf("%q is %q", head, description)
 		}
 	})
 }
 
-// FuzzPicture decodes small pictures; large ones are the table's.
-func FuzzPicture(f *testing.F) {
-	for _, data := range hostilePictures() {
+// FuzzProbeImage decodes small pictures only; TestHostileFiles has large ones.
+func FuzzProbeImage(f *testing.F) {
+	for _, data := range hostileImages() {
 		if len(data) < 2000 {
 			f.Add([]byte(data))
 		}
 	}
 
-	fetch, err := New(Options{})
+	fetcher, err := New(Options{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -196,13 +196,13 @@ func FuzzPicture(f *testing.F) {
 			return
 		}
 
-		file, err := os.Open(write(t, "picture", data))
+		file, err := os.Open(writeFile(t, "picture", data))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
 
-		m, err := fetch.probePicture(t.Context(), file, kind)
+		m, err := fetcher.probeImage(t.Context(), file, kind)
 		if err == nil && (m.Width <= 0 || m.Height <= 0 || m.Width > maxPixels/m.Height) {
 			t.Fatalf("measured %+v", m)
 		}

@@ -1,10 +1,10 @@
-// Package fetch brings customers' media to us and measures it. dispatch hands it
-// the URLs of a task that is being prepared and gets bytes and a Media back; api
-// asks Check while a request is still a request, and checkout decodes data URIs
-// with it; webhook sends through its Client. A URL of a customer is hostile: what
-// is dialled is judged by its address, each hop anew, and everything is bounded
-// in time, bytes and processes. It never decides what a model takes, never keeps
-// what it fetched, and knows no task.
+// Package fetch downloads customers' media and measures it. dispatch passes it the URLs
+// of a task that is being prepared and gets bytes and a Media back; checkout checks URLs
+// and decodes data URIs with it while it creates a task; api uses Sniff to detect the type
+// of a small inline file; webhook sends through its Client. A customer's URL is treated as
+// hostile: the address that is dialled is checked at each redirect, and time, bytes and
+// processes are limited. The package does not decide what a model accepts, keeps nothing
+// that it fetched, and knows nothing about tasks.
 package fetch
 
 import (
@@ -20,67 +20,67 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Defaults of Options and Bounds.
+// Defaults of Options and Limits.
 const (
 	DefaultMaxBytes = 256 << 20
 	DefaultTimeout  = 5 * time.Minute
 )
 
 const (
-	maxHops       = 3 // redirects
-	connectWait   = 10 * time.Second
-	headerWait    = 30 * time.Second
-	stallWait     = 30 * time.Second
-	maxHeader     = 64 << 10 // bytes
-	maxAddresses  = 6        // tried of one host
-	userAgent     = "Unireel"
-	pictureMemory = 512 << 20 // bytes of decoded pictures at the same time
+	maxRedirects   = 3
+	connectTimeout = 10 * time.Second
+	headerTimeout  = 30 * time.Second
+	stallTimeout   = 30 * time.Second
+	maxHeaderBytes = 64 << 10
+	maxAddresses   = 6 // of one host that are tried
+	userAgent      = "Unireel"
+	maxImageMemory = 512 << 20 // bytes, for all pictures that are decoded at the same time
 )
 
-// Resolver finds a host's addresses; *net.Resolver is one.
+// Resolver resolves host names; *net.Resolver is one.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Options is what a Fetcher gets of the world. The zero value is usable.
+// Options configures a Fetcher. The zero value is usable.
 type Options struct {
-	// Allow admits addresses that are otherwise refused (--fetch-allow):
+	// Allow lists addresses that may be fetched although they are not public (--fetch-allow):
 	// "192.168.1.0/24" at every port, "192.168.1.9:8080" or "[fd00::/8]:8080" at one.
 	Allow []string
 	// Map serves URL prefixes from folders (--fetch-map).
 	Map []Mapping
 
-	MaxBytes int64         // of one file, where Bounds says none; 0 is DefaultMaxBytes
-	Timeout  time.Duration // of one file, where Bounds says none; 0 is DefaultTimeout
+	MaxBytes int64         // of one file, unless Limits says otherwise; 0 is DefaultMaxBytes
+	Timeout  time.Duration // for one file, unless Limits says otherwise; 0 is DefaultTimeout
 
 	Resolver Resolver // nil is the system's
-	// Dial connects to an address that was found good; nil is net.Dialer.
+	// Dial connects to an address that has been checked; nil is net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	FFprobe string // path or name of the program; "" is "ffprobe"
 	FFmpeg  string // path or name of the program; "" is "ffmpeg"
 }
 
-// Fetcher fetches and measures. It is safe for use at the same time.
+// Fetcher fetches and measures files. It is safe for concurrent use.
 type Fetcher struct {
-	options   Options
-	guard     *ssrf.Guardian // judges addresses by themselves
-	allow     []allowance
-	maps      []folder
-	transport *http.Transport
-	pictures  *semaphore.Weighted
-	tested    sandbox
-	patience  time.Duration // with the decoding of one picture
+	options       Options
+	guard         *ssrf.Guardian // decides which addresses are public
+	allowedRanges []allowedRange
+	mappings      []mappedFolder
+	transport     *http.Transport
+	imageMemory   *semaphore.Weighted
+	sandbox       sandbox
+	imageTimeout  time.Duration // for decoding one picture
 }
 
-// Bounds is how much one fetch may take; a zero field is the Fetcher's own.
-type Bounds struct {
+// Limits limits one fetch; a zero field means the Fetcher's default.
+type Limits struct {
 	MaxBytes int64
 	Timeout  time.Duration // from the call to the last byte
 }
 
-// New makes a Fetcher; an error names the option that is wrong. A missing ffmpeg
-// is no error here: see Tools.
+// New returns a Fetcher; an error names the option that is wrong. A missing ffmpeg is not
+// an error here: see CheckTools.
 func New(o Options) (*Fetcher, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -102,37 +102,43 @@ func New(o Options) (*Fetcher, error) {
 		o.FFmpeg = "ffmpeg"
 	}
 
-	f := &Fetcher{options: o, guard: newGuard(), pictures: semaphore.NewWeighted(pictureMemory), patience: pictureWait}
+	f := &Fetcher{
+		options:      o,
+		guard:        newGuard(),
+		imageMemory:  semaphore.NewWeighted(maxImageMemory),
+		imageTimeout: imageTimeout,
+	}
+
 	for _, text := range o.Allow {
-		a, err := parseAllowance(text)
+		a, err := parseAllowedRange(text)
 		if err != nil {
 			return nil, err
 		}
 
-		f.allow = append(f.allow, a)
+		f.allowedRanges = append(f.allowedRanges, a)
 	}
 
 	if o.Dial == nil {
-		f.options.Dial = (&net.Dialer{Control: f.control, KeepAlive: -1}).DialContext
+		f.options.Dial = (&net.Dialer{Control: f.dialControl, KeepAlive: -1}).DialContext
 	}
 
 	f.transport = f.newTransport()
 
 	var err error
-	if f.maps, err = openMappings(o.Map); err != nil {
+	if f.mappings, err = openMappings(o.Map); err != nil {
 		return nil, err
 	}
 
 	return f, nil
 }
 
-// Close gives the folders of Options.Map up.
+// Close closes the folders of Options.Map.
 func (f *Fetcher) Close() error {
-	return closeMappings(f.maps)
+	return closeMappings(f.mappings)
 }
 
-// newTransport is HTTP/1.1 with nothing that could be shared between customers
-// or replayed: no proxy, no connection kept, no decompression.
+// newTransport returns an HTTP/1.1 transport without anything that could be shared between
+// customers or replayed: no proxy, no connection reuse, no decompression.
 func (f *Fetcher) newTransport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -142,16 +148,16 @@ func (f *Fetcher) newTransport() *http.Transport {
 		DialContext:            f.dial,
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
-		TLSHandshakeTimeout:    connectWait,
-		ResponseHeaderTimeout:  headerWait,
-		MaxResponseHeaderBytes: maxHeader,
+		TLSHandshakeTimeout:    connectTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
 		Protocols:              protocols,
 	}
 }
 
-// Client is an HTTP client behind the same guard, for requests of our own to
-// customers' addresses (webhooks). It follows no redirects, keeps no cookies and
-// does not know Options.Map. timeout bounds a whole exchange.
+// Client returns an HTTP client with the same address checks, for our own requests to
+// customers' addresses (webhooks). It follows no redirects, keeps no cookies and ignores
+// Options.Map. timeout limits a whole request.
 func (f *Fetcher) Client(timeout time.Duration) *http.Client {
 	return &http.Client{
 		Transport: f.transport,
@@ -162,12 +168,12 @@ func (f *Fetcher) Client(timeout time.Duration) *http.Client {
 	}
 }
 
-// Tools says whether ffprobe and ffmpeg are there; the error names the command
+// CheckTools returns an error if ffprobe or ffmpeg is not installed; it names the command
 // that installs them.
-func (f *Fetcher) Tools() error {
+func (f *Fetcher) CheckTools() error {
 	for _, name := range []string{f.options.FFprobe, f.options.FFmpeg} {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%w: %s is not there; install it with: apt-get install ffmpeg (on macOS: brew install ffmpeg)", ErrNoTool, name)
+			return fmt.Errorf("%w: %s is not installed; install it with: apt-get install ffmpeg (on macOS: brew install ffmpeg)", ErrToolMissing, name)
 		}
 	}
 

@@ -12,199 +12,199 @@ import (
 	"time"
 )
 
-// Body is a file that is being fetched. Close ends it; it must be closed. Errors
-// of Read are like those of Get.
+// Body is a file that is being fetched. It must be closed; Close ends the fetch. Read
+// returns the same kinds of error as Get.
 type Body struct {
-	Bytes       int64  // as announced, -1 when it was not
-	ContentType string // as announced, "" when it was not; Sniff knows better
-	Public      bool   // whether every hop came from the open internet, so that others can read the URL too
+	Bytes       int64  // as announced, -1 if it was not
+	ContentType string // as announced, "" if it was not; Sniff is more reliable
+	Public      bool   // whether every hop came from the public internet, so that others can read the URL too
 
-	host  string
-	max   int64
-	left  int64 // bytes that may still come
-	src   io.ReadCloser
-	ctx   context.Context
-	stall *time.Timer
-	end   context.CancelFunc
+	host       string
+	maxBytes   int64
+	remaining  int64 // bytes that may still be read
+	source     io.ReadCloser
+	ctx        context.Context
+	stallTimer *time.Timer
+	cancel     context.CancelFunc
 }
 
-// Get fetches a URL of a customer. What is wrong with it comes as a *fault.Fault
-// whose sentence is for the customer (see Passing); an error that is none is
-// ctx's end or a trouble of our own.
-func (f *Fetcher) Get(ctx context.Context, rawURL string, b Bounds) (*Body, error) {
-	if b.MaxBytes <= 0 {
-		b.MaxBytes = f.options.MaxBytes
+// Get fetches a customer's URL. A problem with the URL or its host is a *fault.Fault whose
+// sentence is for the customer (see IsTransient). Any other error means that ctx has
+// ended or that the problem is ours.
+func (f *Fetcher) Get(ctx context.Context, rawURL string, limits Limits) (*Body, error) {
+	if limits.MaxBytes <= 0 {
+		limits.MaxBytes = f.options.MaxBytes
 	}
 
-	if b.Timeout <= 0 {
-		b.Timeout = f.options.Timeout
+	if limits.Timeout <= 0 {
+		limits.Timeout = f.options.Timeout
 	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
-	ctx, end := context.WithTimeoutCause(ctx, b.Timeout, errTooSlow)
-	stop := func() { end(); cancel(nil) }
+	ctx, cancelTimeout := context.WithTimeoutCause(ctx, limits.Timeout, errTimeout)
+	stop := func() { cancelTimeout(); cancel(nil) }
 
-	body := &Body{max: b.MaxBytes, left: b.MaxBytes, ctx: ctx, end: stop, Public: true}
-	if err := f.follow(ctx, body, rawURL); err != nil {
+	body := &Body{maxBytes: limits.MaxBytes, remaining: limits.MaxBytes, ctx: ctx, cancel: stop, Public: true}
+	if err := f.followRedirects(ctx, body, rawURL); err != nil {
 		stop()
 		return nil, err
 	}
 
-	body.stall = time.AfterFunc(stallWait, func() { cancel(errStalled) })
-	body.stall.Stop()
+	body.stallTimer = time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	body.stallTimer.Stop()
 
-	if body.Bytes > b.MaxBytes {
+	if body.Bytes > limits.MaxBytes {
 		body.Close()
-		return nil, tooLarge(b.MaxBytes)
+		return nil, tooLarge(limits.MaxBytes)
 	}
 
 	return body, nil
 }
 
-// follow goes from hop to hop until there is a body, and checks each.
-func (f *Fetcher) follow(ctx context.Context, body *Body, rawURL string) error {
-	for hop := 0; ; hop++ {
-		u, wrong := f.parse(rawURL)
-		if wrong != nil && hop == 0 {
-			return unreachable(wrong.Detail, ErrNotAllowed)
+// followRedirects follows redirects until there is a body, and checks every URL.
+func (f *Fetcher) followRedirects(ctx context.Context, body *Body, rawURL string) error {
+	for redirects := 0; ; redirects++ {
+		u, problem := f.parse(rawURL)
+		if problem != nil && redirects == 0 {
+			return unreachable(problem.Detail, ErrNotAllowed)
 		}
 
-		if wrong != nil {
-			return unreachable("The URL leads on to another address that is not fetched: "+wrong.Detail, ErrNotAllowed)
+		if problem != nil {
+			return unreachable("The URL redirects to another address that is not fetched: "+problem.Detail, ErrNotAllowed)
 		}
 
 		body.host = u.Hostname()
-		if d := f.mapped(u); d != nil {
-			return body.serve(d, u)
+		if mapping := f.findMapping(u); mapping != nil {
+			return body.openMapped(mapping, u)
 		}
 
-		answer, err := f.ask(ctx, u, body)
+		resp, err := f.roundTrip(ctx, u, body)
 		if err != nil {
-			return troubleOf(ctx, u.Hostname(), err)
+			return requestError(ctx, u.Hostname(), err)
 		}
 
-		next, err := location(answer, u)
+		next, err := redirectTarget(resp, u)
 		if next == "" {
-			return body.take(answer)
+			return body.acceptResponse(resp)
 		}
 
-		answer.Body.Close()
+		resp.Body.Close()
 
 		if err != nil {
 			return err
 		}
 
-		if hop == maxHops {
-			return unreachable(fmt.Sprintf("The URL leads on more than %d times. Give the address of the file itself.", maxHops), nil)
+		if redirects == maxRedirects {
+			return unreachable(fmt.Sprintf("The URL redirects more than %d times. Give the address of the file itself.", maxRedirects), nil)
 		}
 
 		rawURL = next
 	}
 }
 
-// ask makes one request. It has no cookies, no Referer and no credentials.
-func (f *Fetcher) ask(ctx context.Context, u *url.URL, body *Body) (*http.Response, error) {
+// roundTrip makes one request, without cookies, Referer or credentials.
+func (f *Fetcher) roundTrip(ctx context.Context, u *url.URL, body *Body) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
-		if !publicConn(c.Conn) {
+		if !isPublicConn(c.Conn) {
 			body.Public = false
 		}
 	}}
-	plain := *u
-	plain.Fragment = ""
-	plain.RawFragment = ""
+	withoutFragment := *u
+	withoutFragment.Fragment = ""
+	withoutFragment.RawFragment = ""
 
-	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, plain.String(), nil)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, withoutFragment.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 
-	r.Header.Set("User-Agent", userAgent)
-	r.Header.Set("Accept", "*/*")
-	r.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("Accept", "*/*")
+	req.Header.Set("Accept-Encoding", "identity")
 
-	return f.transport.RoundTrip(r)
+	return f.transport.RoundTrip(req)
 }
 
-// location is where an answer leads on to, "" when it does not.
-func location(answer *http.Response, from *url.URL) (string, error) {
-	switch answer.StatusCode {
+// redirectTarget returns the URL that a response redirects to, or "" if it does not redirect.
+func redirectTarget(resp *http.Response, from *url.URL) (string, error) {
+	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
 		return "", nil
 	}
 
-	to := answer.Header.Get("Location")
+	target := resp.Header.Get("Location")
 
-	next, err := from.Parse(to)
-	if to == "" || err != nil {
-		return "?", unreachable("The URL's host leads on to an address that is not a URL. Give the address of the file itself.", err)
+	next, err := from.Parse(target)
+	if target == "" || err != nil {
+		return "?", unreachable("The URL's host redirects to an address that is not a URL. Give the address of the file itself.", err)
 	}
 
 	return next.String(), nil
 }
 
-// take makes the answer the body, if it is a good one.
-func (b *Body) take(answer *http.Response) error {
-	if answer.StatusCode != http.StatusOK {
-		answer.Body.Close()
-		return badStatus(b.host, answer.StatusCode)
+// acceptResponse uses the response as the body if its status and encoding are right.
+func (b *Body) acceptResponse(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return statusError(b.host, resp.StatusCode)
 	}
 
-	if e := answer.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		answer.Body.Close()
-		return unreachable("The URL's host sends the file compressed, though asked not to. Give a link to the plain file.", nil)
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		resp.Body.Close()
+		return unreachable("The URL's host sends the file compressed, although it was asked not to. Give a link to the plain file.", nil)
 	}
 
-	b.Bytes = answer.ContentLength
-	b.ContentType = answer.Header.Get("Content-Type")
-	b.src = answer.Body
+	b.Bytes = resp.ContentLength
+	b.ContentType = resp.Header.Get("Content-Type")
+	b.source = resp.Body
 
 	return nil
 }
 
-// serve makes a file of a mapped folder the body.
-func (b *Body) serve(d *folder, u *url.URL) error {
-	file, size, err := d.file(u)
+// openMapped uses a file in a mapped folder as the body.
+func (b *Body) openMapped(mapping *mappedFolder, u *url.URL) error {
+	file, size, err := mapping.open(u)
 	if err != nil {
-		return badStatus(b.host, http.StatusNotFound)
+		return statusError(b.host, http.StatusNotFound)
 	}
 
 	b.Bytes = size
-	b.src = file
+	b.source = file
 	b.Public = false
 
 	return nil
 }
 
-// Read gives the file's bytes, at most as many as Bounds says: one more is an
-// error.
+// Read reads the file's bytes, at most Limits.MaxBytes of them: one more byte is an error.
 func (b *Body) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 
 	if err := b.ctx.Err(); err != nil {
-		return 0, troubleOf(b.ctx, b.host, err)
+		return 0, requestError(b.ctx, b.host, err)
 	}
 
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
+	// Ask for one byte more than is allowed, to tell a file at the limit from a larger one.
+	if int64(len(p)) > b.remaining+1 {
+		p = p[:b.remaining+1]
 	}
 
-	b.stall.Reset(stallWait)
-	n, err := b.src.Read(p)
-	b.stall.Stop()
+	b.stallTimer.Reset(stallTimeout)
+	n, err := b.source.Read(p)
+	b.stallTimer.Stop()
 
-	if int64(n) > b.left {
-		n = int(b.left)
-		b.left = 0
+	if int64(n) > b.remaining {
+		n = int(b.remaining)
+		b.remaining = 0
 
-		return n, tooLarge(b.max)
+		return n, tooLarge(b.maxBytes)
 	}
 
-	b.left -= int64(n)
+	b.remaining -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, troubleOf(b.ctx, b.host, err)
+		return n, requestError(b.ctx, b.host, err)
 	}
 
 	return n, err
@@ -212,34 +212,34 @@ func (b *Body) Read(p []byte) (int, error) {
 
 // Close ends the fetch.
 func (b *Body) Close() error {
-	if b.stall != nil {
-		b.stall.Stop()
+	if b.stallTimer != nil {
+		b.stallTimer.Stop()
 	}
 
-	b.end()
+	b.cancel()
 
-	return b.src.Close()
+	return b.source.Close()
 }
 
-// Fetched is what Download found.
-type Fetched struct {
+// DownloadInfo describes a file that Download has fetched.
+type DownloadInfo struct {
 	Bytes       int64
 	ContentType string // as announced
 	Public      bool   // see Body
 }
 
-// Download fetches a URL into dst; its errors are Get's, or dst's own.
-func (f *Fetcher) Download(ctx context.Context, rawURL string, dst io.Writer, b Bounds) (Fetched, error) {
-	body, err := f.Get(ctx, rawURL, b)
+// Download fetches a URL into dst. Its errors are those of Get, or dst's own.
+func (f *Fetcher) Download(ctx context.Context, rawURL string, dst io.Writer, limits Limits) (DownloadInfo, error) {
+	body, err := f.Get(ctx, rawURL, limits)
 	if err != nil {
-		return Fetched{}, err
+		return DownloadInfo{}, err
 	}
 	defer body.Close()
 
 	n, err := io.Copy(dst, struct{ io.Reader }{body})
 	if err != nil {
-		return Fetched{}, fmt.Errorf("download: %w", err)
+		return DownloadInfo{}, fmt.Errorf("download: %w", err)
 	}
 
-	return Fetched{Bytes: n, ContentType: body.ContentType, Public: body.Public}, nil
+	return DownloadInfo{Bytes: n, ContentType: body.ContentType, Public: body.Public}, nil
 }

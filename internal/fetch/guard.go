@@ -13,80 +13,80 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// ErrNotAllowed is an address that may not be connected to: it is not on the public
-// internet, at a usual port, and the operator does not admit it.
+// ErrNotAllowed means that an address must not be connected to: it is not on the public
+// internet with port 80 or 443, and the operator does not allow it.
 var ErrNotAllowed = errors.New("address not allowed")
 
-// azureWire answers with a machine's secrets and lies in a public range.
-var azureWire = netip.MustParsePrefix("168.63.129.16/32")
+// azureWireServer serves a machine's secrets although it is in a public range.
+var azureWireServer = netip.MustParsePrefix("168.63.129.16/32")
 
-func newGuard() *ssrf.Guardian { return ssrf.New(ssrf.WithDeniedV4Prefixes(azureWire)) }
+func newGuard() *ssrf.Guardian { return ssrf.New(ssrf.WithDeniedV4Prefixes(azureWireServer)) }
 
-// allowance is one address range that the operator admits, at one port or at
-// every (0).
-type allowance struct {
+// allowedRange is an address range that the operator allows, at one port or at every
+// port (0).
+type allowedRange struct {
 	prefix netip.Prefix
 	port   uint16
 }
 
-// parseAllowance reads "CIDR", "CIDR:port", and the same with a single address;
-// an IPv6 one stands in brackets before a port.
-func parseAllowance(text string) (allowance, error) {
+// parseAllowedRange parses "CIDR", "CIDR:port", and the same with a single address. An
+// IPv6 range before a port is in brackets.
+func parseAllowedRange(text string) (allowedRange, error) {
 	prefix := text
 	port := ""
 
-	if rest, ok := strings.CutPrefix(text, "["); ok {
+	if inBrackets, ok := strings.CutPrefix(text, "["); ok {
 		var (
 			after  string
 			closed bool
 		)
 
-		prefix, after, closed = strings.Cut(rest, "]")
+		prefix, after, closed = strings.Cut(inBrackets, "]")
 		if port, ok = strings.CutPrefix(after, ":"); !closed || !ok && after != "" {
-			return allowance{}, badAllowance(text)
+			return allowedRange{}, allowedRangeError(text)
 		}
 	} else if strings.Count(text, ":") == 1 {
 		prefix, port, _ = strings.Cut(text, ":")
 	}
 
-	a := allowance{}
+	result := allowedRange{}
 
 	if strings.Contains(prefix, "/") {
 		p, err := netip.ParsePrefix(prefix)
 		if err != nil {
-			return allowance{}, badAllowance(text)
+			return allowedRange{}, allowedRangeError(text)
 		}
 
-		a.prefix = p.Masked()
+		result.prefix = p.Masked()
 	} else {
 		ip, err := netip.ParseAddr(prefix)
 		if err != nil || ip.Zone() != "" {
-			return allowance{}, badAllowance(text)
+			return allowedRange{}, allowedRangeError(text)
 		}
 
-		a.prefix = netip.PrefixFrom(ip, ip.BitLen())
+		result.prefix = netip.PrefixFrom(ip, ip.BitLen())
 	}
 
 	if port != "" || strings.HasSuffix(text, ":") && !strings.Contains(prefix, ":") {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			return allowance{}, badAllowance(text)
+			return allowedRange{}, allowedRangeError(text)
 		}
 
-		a.port = uint16(n)
+		result.port = uint16(n)
 	}
 
-	return a, nil
+	return result, nil
 }
 
-func badAllowance(text string) error {
-	return fmt.Errorf("fetch-allow %q: write an address range and, if you like, a port: 192.168.1.0/24 or 192.168.1.0/24:8080 or [fd00::/8]:8080", text)
+func allowedRangeError(text string) error {
+	return fmt.Errorf("fetch-allow %q: write an address range and optionally a port: 192.168.1.0/24 or 192.168.1.0/24:8080 or [fd00::/8]:8080", text)
 }
 
-// allowed says whether the operator admits the address at the port.
-func (f *Fetcher) allowed(a netip.AddrPort) bool {
-	for _, w := range f.allow {
-		if (w.port == 0 || w.port == a.Port()) && w.prefix.Contains(a.Addr().Unmap()) {
+// isAllowedAddress reports whether the operator allows the address at the port.
+func (f *Fetcher) isAllowedAddress(a netip.AddrPort) bool {
+	for _, r := range f.allowedRanges {
+		if (r.port == 0 || r.port == a.Port()) && r.prefix.Contains(a.Addr().Unmap()) {
 			return true
 		}
 	}
@@ -94,37 +94,37 @@ func (f *Fetcher) allowed(a netip.AddrPort) bool {
 	return false
 }
 
-// open says whether the address is one of the public internet, at a usual port.
-func (f *Fetcher) open(a netip.AddrPort) bool { return f.guard.SafeAddrPort(a) == nil }
+// isPublicAddress reports whether the address is on the public internet, at port 80 or 443.
+func (f *Fetcher) isPublicAddress(a netip.AddrPort) bool { return f.guard.SafeAddrPort(a) == nil }
 
-func (f *Fetcher) judge(a netip.AddrPort) error {
-	if f.allowed(a) || f.open(a) {
+func (f *Fetcher) checkAddress(a netip.AddrPort) error {
+	if f.isAllowedAddress(a) || f.isPublicAddress(a) {
 		return nil
 	}
 
 	return fmt.Errorf("%w: %s", ErrNotAllowed, a)
 }
 
-// control is the last look, at the address that the system really connects to.
-func (f *Fetcher) control(network, address string, _ syscall.RawConn) error {
+// dialControl is the last check, of the address that the system really connects to.
+func (f *Fetcher) dialControl(network, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil || (network != "tcp4" && network != "tcp6") {
 		return fmt.Errorf("%w: %s %s", ErrNotAllowed, network, address)
 	}
 
-	return f.judge(a)
+	return f.checkAddress(a)
 }
 
-// dial resolves a host once, judges each address and connects to the first good
-// one that answers. What was judged is what is dialled: a name that changes
-// between two look-ups gains nothing.
+// dial resolves a host once, checks each address, and connects to the first allowed one
+// that answers. It connects to the very address that it checked, so a name that resolves
+// differently a moment later gains nothing.
 func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
 
-	n, err := strconv.ParseUint(port, 10, 16)
+	portNumber, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return nil, err
 	}
@@ -134,30 +134,30 @@ func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 		return nil, err
 	}
 
-	var first error
+	var firstErr error
 
 	for _, ip := range ips[:min(len(ips), maxAddresses)] {
-		a := netip.AddrPortFrom(ip, uint16(n))
+		a := netip.AddrPortFrom(ip, uint16(portNumber))
 
 		conn, err := f.dialOne(ctx, network, a)
 		if err == nil {
 			return conn, nil
 		}
 
-		if first == nil || errors.Is(first, ErrNotAllowed) {
-			first = err
+		if firstErr == nil || errors.Is(firstErr, ErrNotAllowed) {
+			firstErr = err
 		}
 	}
 
-	return nil, first
+	return nil, firstErr
 }
 
 func (f *Fetcher) dialOne(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error) {
-	if err := f.judge(a); err != nil {
+	if err := f.checkAddress(a); err != nil {
 		return nil, err
 	}
 
-	ctx, cancel := context.WithTimeoutCause(ctx, connectWait, errConnectWait)
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errConnectTimeout)
 	defer cancel()
 
 	conn, err := f.options.Dial(ctx, network, a.String())
@@ -165,7 +165,7 @@ func (f *Fetcher) dialOne(ctx context.Context, network string, a netip.AddrPort)
 		return nil, err
 	}
 
-	return guarded{conn, f.open(a) && !f.allowed(a)}, nil
+	return checkedConn{conn, f.isPublicAddress(a) && !f.isAllowedAddress(a)}, nil
 }
 
 func (f *Fetcher) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -185,20 +185,20 @@ func (f *Fetcher) lookup(ctx context.Context, host string) ([]netip.Addr, error)
 	return ips, nil
 }
 
-// guarded is a connection that remembers what kind of address it goes to.
-type guarded struct {
+// checkedConn is a connection that records whether its address is public.
+type checkedConn struct {
 	net.Conn
 	public bool
 }
 
-// publicConn says whether a connection, perhaps under TLS, goes to the public
+// isPublicConn reports whether a connection, possibly under TLS, goes to the public
 // internet.
-func publicConn(c net.Conn) bool {
-	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = secure.NetConn()
+func isPublicConn(c net.Conn) bool {
+	if tlsConn, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = tlsConn.NetConn()
 	}
 
-	g, ok := c.(guarded)
+	checked, ok := c.(checkedConn)
 
-	return ok && g.public
+	return ok && checked.public
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// The corpus of hostile files: each is made here, byte by byte, so that what is
-// wrong with it can be read.
+// The hostile files of the tests are built here byte by byte, so that a reader can see
+// what is wrong with each.
 
 func be16(n int) string { return string(binary.BigEndian.AppendUint16(nil, uint16(n))) }
 func be32(n int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(n))) }
@@ -28,21 +28,21 @@ func be64(n int) string { return string(binary.BigEndian.AppendUint64(nil, uint6
 func le16(n int) string { return string(binary.LittleEndian.AppendUint16(nil, uint16(n))) }
 func le32(n int) string { return string(binary.LittleEndian.AppendUint32(nil, uint32(n))) }
 
-// atomOf is a box with the size that it has.
-func atomOf(name string, parts ...string) string {
+// makeBox builds a box with the right size.
+func makeBox(name string, parts ...string) string {
 	data := strings.Join(parts, "")
 	return be32(8+len(data)) + name + data
 }
 
-var isom = atomOf("ftyp", "isom", be32(0), "isomiso2avc1mp41")
+var ftypBox = makeBox("ftyp", "isom", be32(0), "isomiso2avc1mp41")
 
-// chunk is a part of a PNG.
-func chunk(name, data string) string {
+// pngChunk builds one chunk of a PNG.
+func pngChunk(name, data string) string {
 	return be32(len(data)) + name + data + be32(int(crc32.ChecksumIEEE([]byte(name+data))))
 }
 
-// deflated is n zero bytes as zlib packs them.
-func deflated(n int) string {
+// zlibZeros is n zero bytes compressed with zlib.
+func zlibZeros(n int) string {
 	var b bytes.Buffer
 
 	z := zlib.NewWriter(&b)
@@ -55,27 +55,27 @@ func deflated(n int) string {
 	return b.String()
 }
 
-func pngOf(w, h int, chunks ...string) string {
-	return "\x89PNG\r\n\x1a\n" + chunk("IHDR", be32(w)+be32(h)+"\x08\x02\x00\x00\x00") + strings.Join(chunks, "") + chunk("IEND", "")
+func makePNG(w, h int, chunks ...string) string {
+	return "\x89PNG\r\n\x1a\n" + pngChunk("IHDR", be32(w)+be32(h)+"\x08\x02\x00\x00\x00") + strings.Join(chunks, "") + pngChunk("IEND", "")
 }
 
-func hostilePictures() map[string]string {
-	small := chunk("IDAT", deflated(10*31))
+func hostileImages() map[string]string {
+	small := pngChunk("IDAT", zlibZeros(10*31))
 	jpegHead := func(sof string, w, h int) string {
 		return "\xff\xd8\xff\xc4" + be16(2+18) + "\x00\x01" + strings.Repeat("\x00", 15) + "\x00" +
 			"\xff" + sof + be16(11) + "\x08" + be16(h) + be16(w) + "\x01\x01\x11\x00"
 	}
 
 	return map[string]string{
-		"png of 2^31 pixels a side":    pngOf(1<<31-1, 1<<31-1, small),
-		"png of 60000 a side":          pngOf(60000, 60000, small),
-		"png of 8000 a side, no bytes": pngOf(8000, 8000, small),
-		"png with a bomb in IDAT":      pngOf(10, 10, chunk("IDAT", deflated(64<<20))),
-		"png with nothing in IDAT":     pngOf(10, 10, chunk("IDAT", "")),
-		"png with bombs beside it":     pngOf(10, 10, chunk("iCCP", "x\x00\x00"+deflated(64<<20)), chunk("zTXt", "x\x00\x00"+deflated(64<<20)), small),
-		"png cut off in a chunk":       pngOf(10, 10, small)[:60],
-		"png with a false checksum":    strings.Replace(pngOf(10, 10, small), "IDAT", "IDAT\x00", 1),
-		"png with an endless chunk":    pngOf(10, 10)[:33] + be32(1<<31-1) + "IDAT",
+		"png of 2^31 pixels a side":    makePNG(1<<31-1, 1<<31-1, small),
+		"png of 60000 a side":          makePNG(60000, 60000, small),
+		"png of 8000 a side, no bytes": makePNG(8000, 8000, small),
+		"png with a bomb in IDAT":      makePNG(10, 10, pngChunk("IDAT", zlibZeros(64<<20))),
+		"png with nothing in IDAT":     makePNG(10, 10, pngChunk("IDAT", "")),
+		"png with bombs beside it":     makePNG(10, 10, pngChunk("iCCP", "x\x00\x00"+zlibZeros(64<<20)), pngChunk("zTXt", "x\x00\x00"+zlibZeros(64<<20)), small),
+		"png cut off in a chunk":       makePNG(10, 10, small)[:60],
+		"png with a false checksum":    strings.Replace(makePNG(10, 10, small), "IDAT", "IDAT\x00", 1),
+		"png with an endless chunk":    makePNG(10, 10)[:33] + be32(1<<31-1) + "IDAT",
 		"gif of 65535 a side":          "GIF89a" + le16(65535) + le16(65535) + "\x00\x00\x00,\x00\x00\x00\x00" + le16(65535) + le16(65535) + "\x00\x08\x01\x00\x00;",
 		"gif without a picture":        "GIF89a" + le16(10) + le16(10) + "\x00\x00\x00;",
 		"gif larger than its screen":   "GIF89a" + le16(10) + le16(10) + "\x80\x00\x00" + "\x00\x00\x00\xff\xff\xff" + ",\x00\x00\x00\x00" + le16(60000) + le16(60000) + "\x00\x02\x01\x00\x00;",
@@ -89,129 +89,129 @@ func hostilePictures() map[string]string {
 		"bmp of 8000 a side, no bytes": "BM" + le32(54) + le32(0) + le32(54) + le32(40) + le32(8000) + le32(8000) + le16(1) + le16(32) + strings.Repeat("\x00", 24),
 		"jpeg of 65535 a side":         jpegHead("\xc0", 65535, 65535) + "\xff\xda" + be16(8) + "\x01\x01\x00\x00\x3f\x00" + "\xff\xd9",
 		"jpeg of nothing":              jpegHead("\xc0", 0, 0) + "\xff\xd9",
-		"jpeg of passes without end":   manyPasses(20),
+		"jpeg of passes without end":   jpegWithScans(20),
 		"jpeg of markers alone":        "\xff\xd8" + strings.Repeat("\xff\xe0"+be16(2), 200_000),
 	}
 }
 
-// manyPasses is a progressive JPEG of 8192*8192 that asks for pass after pass over
-// all of it, in some 75 bytes each: a run of blocks without change, 32 times.
-func manyPasses(n int) string {
+// jpegWithScans is a progressive JPEG of 8192*8192 with n scans over all of it, in about 75
+// bytes each: a run of blocks without a change, 32 times.
+func jpegWithScans(n int) string {
 	table := func(class, symbol string) string {
 		return "\xff\xc4" + be16(2+18) + class + "\x01" + strings.Repeat("\x00", 15) + symbol
 	}
-	// "0" is the symbol of a run; 14 bits say how much longer than 2^14 blocks it is.
+	// "0" is the symbol of a run; 14 bits say how many more than 2^14 blocks it covers.
 	bits := strings.Repeat("0"+strings.Repeat("1", 14), 33) + "1"
 	run := ""
 
 	for ; bits != ""; bits = bits[8:] {
 		n, _ := strconv.ParseUint(bits[:8], 2, 8)
 		if run += string([]byte{byte(n)}); n == 0xff {
-			run += "\x00" // else it would be a marker
+			run += "\x00" // or it would be a marker
 		}
 	}
 
-	pass := "\xff\xda" + be16(8) + "\x01\x01\x00\x01\x3f\x00" + run
+	scan := "\xff\xda" + be16(8) + "\x01\x01\x00\x01\x3f\x00" + run
 
-	return "\xff\xd8" + table("\x10", "\xe0") + "\xff\xc2" + be16(11) + "\x08" + be16(8192) + be16(8192) + "\x01\x01\x11\x00" + strings.Repeat(pass, n) + "\xff\xd9"
+	return "\xff\xd8" + table("\x10", "\xe0") + "\xff\xc2" + be16(11) + "\x08" + be16(8192) + be16(8192) + "\x01\x01\x11\x00" + strings.Repeat(scan, n) + "\xff\xd9"
 }
 
-// film is an MP4 index with one picture track, whose tables are given.
-func film(seconds int, edits string, tables ...string) string {
+// moovBox builds an MP4 index with one picture track and the given tables.
+func moovBox(seconds int, edits string, tables ...string) string {
 	matrix := be32(1<<16) + be32(0) + be32(0) + be32(0) + be32(1<<16) + be32(0) + be32(0) + be32(0) + be32(1<<30)
-	mvhd := atomOf("mvhd", be32(0), be32(0), be32(0), be32(1000), be32(seconds*1000), be32(1<<16), be16(1<<8), strings.Repeat("\x00", 10), matrix, strings.Repeat("\x00", 24), be32(2))
-	tkhd := atomOf("tkhd", be32(3), be32(0), be32(0), be32(1), be32(0), be32(seconds*1000), strings.Repeat("\x00", 16), matrix, be32(64<<16), be32(64<<16))
-	mdhd := atomOf("mdhd", be32(0), be32(0), be32(0), be32(1000), be32(seconds*1000), "\x55\xc4\x00\x00")
-	hdlr := atomOf("hdlr", be32(0), be32(0), "vide", strings.Repeat("\x00", 12), "v\x00")
+	mvhd := makeBox("mvhd", be32(0), be32(0), be32(0), be32(1000), be32(seconds*1000), be32(1<<16), be16(1<<8), strings.Repeat("\x00", 10), matrix, strings.Repeat("\x00", 24), be32(2))
+	tkhd := makeBox("tkhd", be32(3), be32(0), be32(0), be32(1), be32(0), be32(seconds*1000), strings.Repeat("\x00", 16), matrix, be32(64<<16), be32(64<<16))
+	mdhd := makeBox("mdhd", be32(0), be32(0), be32(0), be32(1000), be32(seconds*1000), "\x55\xc4\x00\x00")
+	hdlr := makeBox("hdlr", be32(0), be32(0), "vide", strings.Repeat("\x00", 12), "v\x00")
 
-	return atomOf("moov", mvhd, atomOf("trak", tkhd, edits, atomOf("mdia", mdhd, hdlr, atomOf("minf", atomOf("vmhd", be32(1), be64(0)), strings.Join(tables, "")))))
+	return makeBox("moov", mvhd, makeBox("trak", tkhd, edits, makeBox("mdia", mdhd, hdlr, makeBox("minf", makeBox("vmhd", be32(1), be64(0)), strings.Join(tables, "")))))
 }
 
-func dataRef(kind, target string) string {
+func dinfBox(kind, target string) string {
 	flags := 0
 	if target == "" {
 		flags = 1
 	}
 
-	return atomOf("dinf", atomOf("dref", be32(0), be32(1), atomOf(kind, be32(flags), target)))
+	return makeBox("dinf", makeBox("dref", be32(0), be32(1), makeBox(kind, be32(flags), target)))
 }
 
-// samples are tables of one sample of raw video.
-func samples(stts string, at int) string {
-	entry := atomOf("raw ", strings.Repeat("\x00", 6), be16(1), strings.Repeat("\x00", 16), be16(64), be16(64), be32(0x480000), be32(0x480000), be32(0), be16(1), strings.Repeat("\x00", 32), be16(24), be16(-1))
-	return atomOf("stbl", atomOf("stsd", be32(0), be32(1), entry), stts, atomOf("stsc", be32(0), be32(1), be32(1), be32(1), be32(1)), atomOf("stsz", be32(0), be32(0), be32(1), be32(64*64*3)), atomOf("stco", be32(0), be32(1), be32(at)))
+// stblBox builds the tables of one sample of raw video.
+func stblBox(stts string, offset int) string {
+	entry := makeBox("raw ", strings.Repeat("\x00", 6), be16(1), strings.Repeat("\x00", 16), be16(64), be16(64), be32(0x480000), be32(0x480000), be32(0), be16(1), strings.Repeat("\x00", 32), be16(24), be16(-1))
+	return makeBox("stbl", makeBox("stsd", be32(0), be32(1), entry), stts, makeBox("stsc", be32(0), be32(1), be32(1), be32(1), be32(1)), makeBox("stsz", be32(0), be32(0), be32(1), be32(64*64*3)), makeBox("stco", be32(0), be32(1), be32(offset)))
 }
 
-func hostileVideos(here string) map[string]string {
-	one := atomOf("stts", be32(0), be32(1), be32(1), be32(2000))
-	pixels := atomOf("mdat", strings.Repeat("\x00", 64*64*3))
-	at := len(isom) + 8
-	liar := func(name string) string { return atomOf(name, be32(0), be32(0x0fffffff), be32(1), be32(2000)) }
-	elsewhere := func(kind, target string) string {
-		return isom + pixels + film(2, "", dataRef(kind, target), samples(one, 0))
+func hostileVideos(listenerURL string) map[string]string {
+	sttsBox := makeBox("stts", be32(0), be32(1), be32(1), be32(2000))
+	mdatBox := makeBox("mdat", strings.Repeat("\x00", 64*64*3))
+	mdatOffset := len(ftypBox) + 8
+	oversizedTable := func(name string) string { return makeBox(name, be32(0), be32(0x0fffffff), be32(1), be32(2000)) }
+	withExternalMedia := func(kind, target string) string {
+		return ftypBox + mdatBox + moovBox(2, "", dinfBox(kind, target), stblBox(sttsBox, 0))
 	}
-	fragment := atomOf("moof", atomOf("mfhd", be32(0), be32(1)))
-	qt := atomOf("ftyp", "qt  ", be32(0), "qt  ")
+	fragment := makeBox("moof", makeBox("mfhd", be32(0), be32(1)))
+	qt := makeBox("ftyp", "qt  ", be32(0), "qt  ")
 
 	return map[string]string{
-		"mp4 whose first box never ends":   isom + be32(0) + "mdat" + strings.Repeat("\x00", 1000),
-		"mp4 with boxes of no size":        isom + strings.Repeat(be32(1)+"free"+be64(0), 100),
-		"mp4 with a box inside itself":     isom + atomOf("moov", be32(8)+"moov", be32(0)+"moov"),
-		"mp4 with boxes without end":       isom + strings.Repeat(atomOf("free"), maxBoxes+1) + atomOf("moov"),
-		"mp4 nested ten thousand times":    isom + nested("moov", "trak", 10_000),
-		"mp4 with 64 bit sizes":            isom + be32(1) + "mdat" + be64(1<<62) + "x" + atomOf("moov"),
-		"mp4 with a negative size":         isom + be32(1) + "mdat" + be64(-16) + atomOf("moov"),
-		"mp4 with a size that wraps":       isom + be32(1) + "mdat" + be64(-1<<63) + atomOf("moov"),
-		"mp4 with a huge stts":             isom + pixels + film(2, "", dataRef("url ", ""), samples(liar("stts"), at)),
-		"mp4 with a huge ctts":             isom + pixels + film(2, "", dataRef("url ", ""), samples(one+liar("ctts"), at)),
-		"mp4 with a huge stsz":             isom + pixels + film(2, "", dataRef("url ", ""), samples(one+atomOf("stsz", be32(0), be32(1), be32(0x7fffffff)), at)),
-		"mp4 with a huge stco":             isom + pixels + film(2, "", dataRef("url ", ""), samples(one+liar("stco")+liar("co64")+liar("stss"), at)),
-		"mp4 of samples without number":    isom + pixels + film(2, "", dataRef("url ", ""), samples(atomOf("stts", be32(0), be32(1), be32(0x7fffffff), be32(1))+atomOf("stsz", be32(0), be32(1), be32(0x7fffffff)), at)),
-		"mp4 with a million tracks":        isom + atomOf("moov", strings.Repeat(atomOf("trak"), 1_000_000)),
-		"mp4 with a hundred tracks":        isom + atomOf("moov", strings.Repeat(atomOf("trak"), 100)),
-		"mp4 with an edit list of years":   isom + pixels + film(2, atomOf("edts", atomOf("elst", be32(0), be32(0x0fffffff), strings.Repeat(be32(-1)+be32(-1)+be32(1<<16), 2000))), dataRef("url ", ""), samples(one, at)),
-		"mov with a file elsewhere":        qt + elsewhere("url ", "file:///etc/passwd\x00")[len(isom):],
-		"mov with an address elsewhere":    qt + elsewhere("url ", here+"\x00")[len(isom):],
-		"mov with an alias elsewhere":      qt + elsewhere("alis", be32(0)+be16(200)+be16(2)+strings.Repeat("\x00", 142)+be16(2)+be16(len("/etc/passwd"))+"/etc/passwd\x00"+be16(-1))[len(isom):],
-		"mov that refers to a film":        qt + atomOf("moov", atomOf("rmra", atomOf("rmda", atomOf("rdrf", be32(0), "url ", be32(len(here)+1), here+"\x00")))),
-		"mov with a packed index":          qt + atomOf("moov", atomOf("cmov", atomOf("dcom", "zlib"), atomOf("cmvd", be32(0x7fffffff), deflated(16<<20)))),
-		"fragmented mp4 without end":       isom + film(0, "", dataRef("url ", "")) + strings.Repeat(fragment+atomOf("mdat", "x"), 20_000),
-		"fragmented mp4 cut off":           isom + film(0, "", dataRef("url ", "")) + fragment + be32(1000) + "mdat",
-		"fragment with a huge trun":        isom + atomOf("moov", film(0, "", dataRef("url ", ""))[8:], atomOf("mvex", atomOf("trex", be32(0), be32(1), be32(1), be32(1), be32(1), be32(0)))) + atomOf("moof", atomOf("mfhd", be32(0), be32(1)), atomOf("traf", atomOf("tfhd", be32(0), be32(1)), atomOf("trun", be32(0), be32(0x7fffffff)))),
-		"mp4 without anything":             isom,
-		"mp4 whose index is empty":         isom + atomOf("moov"),
-		"mp4 cut off in its index":         (isom + film(2, "", dataRef("url ", ""), samples(one, at)))[:200],
-		"heic":                             atomOf("ftyp", "heic", be32(0), "mif1heic") + atomOf("meta", be32(0)),
-		"zip behind an mp4":                isom + pixels + film(2, "", dataRef("url ", ""), samples(one, at)) + "PK\x05\x06" + strings.Repeat("\x00", 18),
-		"zip inside an mp4":                isom + pixels + film(2, "", dataRef("url ", ""), samples(one, at)) + atomOf("free", "PK\x05\x06"+strings.Repeat("\x00", 18)),
-		"zip that contains an mp4":         "PK\x03\x04" + strings.Repeat("\x00", 26) + isom + pixels,
+		"mp4 whose first box never ends":   ftypBox + be32(0) + "mdat" + strings.Repeat("\x00", 1000),
+		"mp4 with boxes of no size":        ftypBox + strings.Repeat(be32(1)+"free"+be64(0), 100),
+		"mp4 with a box inside itself":     ftypBox + makeBox("moov", be32(8)+"moov", be32(0)+"moov"),
+		"mp4 with boxes without end":       ftypBox + strings.Repeat(makeBox("free"), maxBoxes+1) + makeBox("moov"),
+		"mp4 nested ten thousand times":    ftypBox + nestedBoxes("moov", "trak", 10_000),
+		"mp4 with 64 bit sizes":            ftypBox + be32(1) + "mdat" + be64(1<<62) + "x" + makeBox("moov"),
+		"mp4 with a negative size":         ftypBox + be32(1) + "mdat" + be64(-16) + makeBox("moov"),
+		"mp4 with a size that wraps":       ftypBox + be32(1) + "mdat" + be64(-1<<63) + makeBox("moov"),
+		"mp4 with a huge stts":             ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(oversizedTable("stts"), mdatOffset)),
+		"mp4 with a huge ctts":             ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox+oversizedTable("ctts"), mdatOffset)),
+		"mp4 with a huge stsz":             ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox+makeBox("stsz", be32(0), be32(1), be32(0x7fffffff)), mdatOffset)),
+		"mp4 with a huge stco":             ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox+oversizedTable("stco")+oversizedTable("co64")+oversizedTable("stss"), mdatOffset)),
+		"mp4 of samples without number":    ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(makeBox("stts", be32(0), be32(1), be32(0x7fffffff), be32(1))+makeBox("stsz", be32(0), be32(1), be32(0x7fffffff)), mdatOffset)),
+		"mp4 with a million tracks":        ftypBox + makeBox("moov", strings.Repeat(makeBox("trak"), 1_000_000)),
+		"mp4 with a hundred tracks":        ftypBox + makeBox("moov", strings.Repeat(makeBox("trak"), 100)),
+		"mp4 with an edit list of years":   ftypBox + mdatBox + moovBox(2, makeBox("edts", makeBox("elst", be32(0), be32(0x0fffffff), strings.Repeat(be32(-1)+be32(-1)+be32(1<<16), 2000))), dinfBox("url ", ""), stblBox(sttsBox, mdatOffset)),
+		"mov with a file elsewhere":        qt + withExternalMedia("url ", "file:///etc/passwd\x00")[len(ftypBox):],
+		"mov with an address elsewhere":    qt + withExternalMedia("url ", listenerURL+"\x00")[len(ftypBox):],
+		"mov with an alias elsewhere":      qt + withExternalMedia("alis", be32(0)+be16(200)+be16(2)+strings.Repeat("\x00", 142)+be16(2)+be16(len("/etc/passwd"))+"/etc/passwd\x00"+be16(-1))[len(ftypBox):],
+		"mov that refers to a film":        qt + makeBox("moov", makeBox("rmra", makeBox("rmda", makeBox("rdrf", be32(0), "url ", be32(len(listenerURL)+1), listenerURL+"\x00")))),
+		"mov with a packed index":          qt + makeBox("moov", makeBox("cmov", makeBox("dcom", "zlib"), makeBox("cmvd", be32(0x7fffffff), zlibZeros(16<<20)))),
+		"fragmented mp4 without end":       ftypBox + moovBox(0, "", dinfBox("url ", "")) + strings.Repeat(fragment+makeBox("mdat", "x"), 20_000),
+		"fragmented mp4 cut off":           ftypBox + moovBox(0, "", dinfBox("url ", "")) + fragment + be32(1000) + "mdat",
+		"fragment with a huge trun":        ftypBox + makeBox("moov", moovBox(0, "", dinfBox("url ", ""))[8:], makeBox("mvex", makeBox("trex", be32(0), be32(1), be32(1), be32(1), be32(1), be32(0)))) + makeBox("moof", makeBox("mfhd", be32(0), be32(1)), makeBox("traf", makeBox("tfhd", be32(0), be32(1)), makeBox("trun", be32(0), be32(0x7fffffff)))),
+		"mp4 without anything":             ftypBox,
+		"mp4 whose index is empty":         ftypBox + makeBox("moov"),
+		"mp4 cut off in its index":         (ftypBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox, mdatOffset)))[:200],
+		"heic":                             makeBox("ftyp", "heic", be32(0), "mif1heic") + makeBox("meta", be32(0)),
+		"zip behind an mp4":                ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox, mdatOffset)) + "PK\x05\x06" + strings.Repeat("\x00", 18),
+		"zip inside an mp4":                ftypBox + mdatBox + moovBox(2, "", dinfBox("url ", ""), stblBox(sttsBox, mdatOffset)) + makeBox("free", "PK\x05\x06"+strings.Repeat("\x00", 18)),
+		"zip that contains an mp4":         "PK\x03\x04" + strings.Repeat("\x00", 26) + ftypBox + mdatBox,
 		"matroska of unknown sizes":        "\x1aE\xdf\xa3\x01\xff\xff\xff\xff\xff\xff\xff\x18S\x80g\x01\xff\xff\xff\xff\xff\xff\xff" + strings.Repeat("\xec\x81x", 50_000),
 		"matroska with a huge element":     "\x1aE\xdf\xa3\x80\x18S\x80g\x01\xff\xff\xff\xff\xff\xff\xff\x16T\xaek\x01\x7f\xff\xff\xff\xff\xff\xff" + "\xae\x08\x7f\xff\xff\xff",
 		"matroska of elements in elements": "\x1aE\xdf\xa3\x80" + strings.Repeat("\x18S\x80g\x01\xff\xff\xff\xff\xff\xff\xff", 10_000),
 	}
 }
 
-// nested is a box of boxes that each hold the next.
-func nested(outer, inner string, n int) string {
+// nestedBoxes builds n boxes, each inside the one before.
+func nestedBoxes(outer, inner string, n int) string {
 	var b strings.Builder
 	for i := n; i > 0; i-- {
 		b.WriteString(be32(8*i) + inner)
 	}
 
-	return atomOf(outer, b.String())
+	return makeBox(outer, b.String())
 }
 
-func hostileSounds() map[string]string {
+func hostileAudio() map[string]string {
 	format := "fmt " + le32(16) + le16(1) + le16(1) + le32(44100) + le32(88200) + le16(2) + le16(16)
 
 	return map[string]string{
-		"wav that says more than it has":   "RIFF" + le32(1<<30) + "WAVE" + format + "data" + le32(1<<30) + "xx",
+		"wav that claims too much sound":   "RIFF" + le32(1<<30) + "WAVE" + format + "data" + le32(1<<30) + "xx",
 		"wav without sound":                "RIFF" + le32(36) + "WAVE" + format,
 		"wav of no channels":               "RIFF" + le32(40) + "WAVE" + strings.Replace(format, le16(1)+le16(1), le16(1)+le16(0), 1) + "data" + le32(4) + "xxxx",
 		"wav of chunks without end":        "RIFF" + le32(36) + "WAVE" + strings.Repeat("junk"+le32(0), 100_000),
 		"wav with a chunk that never ends": "RIFF" + le32(36) + "WAVE" + "LIST" + le32(-2) + "x",
 		"mp3 with a giant tag":             "ID3\x03\x00\x00\x7f\x7f\x7f\x7f" + strings.Repeat("\x00", 1000),
-		"mp3 with a giant cover":           "ID3\x03\x00\x00\x00\x00\x7f\x00" + "APIC" + be32(0x0fffffff) + "\x00\x00\x00image/png\x00\x03\x00" + pngOf(30000, 30000, chunk("IDAT", deflated(1<<20))),
+		"mp3 with a giant cover":           "ID3\x03\x00\x00\x00\x00\x7f\x00" + "APIC" + be32(0x0fffffff) + "\x00\x00\x00image/png\x00\x03\x00" + makePNG(30000, 30000, pngChunk("IDAT", zlibZeros(1<<20))),
 		"mp3 of tags alone":                strings.Repeat("ID3\x03\x00\x00\x00\x00\x00\x00", 50_000),
 		"flac of nothing":                  "fLaC" + strings.Repeat("\x01\x00\x00\x00", 50_000),
 		"flac with a giant block":          "fLaC\x86\xff\xff\xff" + "x",
@@ -220,24 +220,24 @@ func hostileSounds() map[string]string {
 	}
 }
 
-// hostileTexts are those that would have a player open something else; says is
-// what the customer must read.
-func hostileTexts(here string) map[string]struct{ data, says string } {
-	return map[string]struct{ data, says string }{
-		"hls":              {"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n" + here + "\n#EXT-X-ENDLIST\n", "playlist"},
+// hostileTexts are texts that would make a player open other files or addresses; wantText
+// must be in the customer's message.
+func hostileTexts(listenerURL string) map[string]struct{ data, wantText string } {
+	return map[string]struct{ data, wantText string }{
+		"hls":              {"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n" + listenerURL + "\n#EXT-X-ENDLIST\n", "playlist"},
 		"hls of a file":    {"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "playlist"},
-		"hls behind a BOM": {"\ufeff#EXTM3U\n#EXTINF:10,\n" + here + "\n", "playlist"},
-		"pls":              {"[playlist]\nFile1=" + here + "\n", "playlist"},
-		"ffconcat":         {"ffconcat version 1.0\nfile '" + here + "'\n", "list of files"},
-		"concat":           {"file '/etc/passwd'\nfile '" + here + "'\n", "text"},
-		"dash":             {`<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>` + here + `</BaseURL></MPD>`, "manifest"},
-		"dash as xml":      {`<?xml version="1.0"?><MPD><BaseURL>` + here + `</BaseURL></MPD>`, "XML"},
+		"hls behind a BOM": {"\ufeff#EXTM3U\n#EXTINF:10,\n" + listenerURL + "\n", "playlist"},
+		"pls":              {"[playlist]\nFile1=" + listenerURL + "\n", "playlist"},
+		"ffconcat":         {"ffconcat version 1.0\nfile '" + listenerURL + "'\n", "list of files"},
+		"concat":           {"file '/etc/passwd'\nfile '" + listenerURL + "'\n", "text"},
+		"dash":             {`<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>` + listenerURL + `</BaseURL></MPD>`, "manifest"},
+		"dash as xml":      {`<?xml version="1.0"?><MPD><BaseURL>` + listenerURL + `</BaseURL></MPD>`, "XML"},
 		"xml bomb":         {`<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>`, "XML"},
 		"sdp":              {"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=video 9 RTP/AVP 96\r\n", "SDP"},
-		"svg":              {`<svg xmlns="http://www.w3.org/2000/svg"><image href="` + here + `"/></svg>`, "SVG"},
+		"svg":              {`<svg xmlns="http://www.w3.org/2000/svg"><image href="` + listenerURL + `"/></svg>`, "SVG"},
 		"html":             {"<!DOCTYPE html><html><body>Not found</body></html>", "web page"},
-		"text":             {"this is no video at all, only a text that is called one", "text"},
-		"address":          {here, "text"},
+		"text":             {"this is not a video at all, only a text that is called one", "text"},
+		"address":          {listenerURL, "text"},
 		"ram":              {"rtsp://127.0.0.1/film\n", "text"},
 		"ffmetadata":       {";FFMETADATA1\ntitle=x\n", "text"},
 		"subtitles":        {"1\n00:00:00,000 --> 01:00:00,000\nhello\n", "text"},
@@ -250,8 +250,8 @@ func hostileTexts(here string) map[string]struct{ data, says string } {
 	}
 }
 
-// listening is an address that counts who calls.
-func listening(t *testing.T) (address string, calls chan struct{}) {
+// startListener returns an address and counts the connections to it.
+func startListener(t *testing.T) (address string, calls chan struct{}) {
 	t.Helper()
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -279,40 +279,40 @@ func listening(t *testing.T) (address string, calls chan struct{}) {
 
 	t.Cleanup(func() { l.Close(); <-ended })
 
-	return "http://" + l.Addr().String() + "/film.mp4", calls
+	return "http://" + l.Addr().String() + "/video.mp4", calls
 }
 
-// Whatever a file is, the answer is a sentence for its owner within a bound of time
-// and memory, nothing is left behind, and nobody is called.
+// Whatever the file is, the result within limits of time and memory is a message for the
+// customer. Nothing is left behind, and no address is contacted.
 func TestHostileFiles(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir()) // where programs get their folders
-	here, calls := listening(t)
-	f := fetcher(t, Options{})
+	t.Setenv("TMPDIR", t.TempDir()) // where the programs' working folders are made
+	listenerURL, calls := startListener(t)
+	f := newFetcher(t, Options{})
 
-	all := map[string]struct{ data, says string }{}
-	for _, set := range []map[string]string{hostilePictures(), hostileVideos(here), hostileSounds()} {
+	all := map[string]struct{ data, wantText string }{}
+	for _, set := range []map[string]string{hostileImages(), hostileVideos(listenerURL), hostileAudio()} {
 		for name, data := range set {
-			all[name] = struct{ data, says string }{data: data}
+			all[name] = struct{ data, wantText string }{data: data}
 		}
 	}
 
-	for name, c := range hostileTexts(here) {
+	for name, c := range hostileTexts(listenerURL) {
 		all[name] = c
 	}
 
-	for name, says := range map[string]string{
-		"png of 60000 a side": "60000 x 60000 pixels", "png of 8000 a side, no bytes": "has not the bytes", "bmp of 8000 a side, no bytes": "has not the bytes",
+	for name, text := range map[string]string{
+		"png of 60000 a side": "60000 x 60000 pixels", "png of 8000 a side, no bytes": "does not have the bytes", "bmp of 8000 a side, no bytes": "does not have the bytes",
 		"jpeg of 65535 a side": "65535 x 65535 pixels", "gif of 65535 a side": "65535 x 65535 pixels", "mov with a file elsewhere": "refers to another", "mov with an address elsewhere": "refers to another", "mov with an alias elsewhere": "refers to another",
 		"mp4 with a huge stts": "damaged", "mp4 with a huge stco": "damaged",
 		"mp4 with a million tracks": "too many tracks", "mp4 with a hundred tracks": "too many tracks", "mp4 with 64 bit sizes": "cut off", "fragmented mp4 cut off": "cut off",
-		"heic": "HEIC", "zip that contains an mp4": "ZIP", "zip behind an mp4": "cut off", "wav that says more than it has": "more sound than it has",
+		"heic": "HEIC", "zip that contains an mp4": "ZIP", "zip behind an mp4": "cut off", "wav that claims too much sound": "more sound than it has",
 	} {
 		c, ok := all[name]
 		if !ok {
 			t.Fatalf("no file %q", name)
 		}
 
-		c.says = says
+		c.wantText = text
 		all[name] = c
 	}
 
@@ -322,7 +322,7 @@ func TestHostileFiles(t *testing.T) {
 
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(folder, "clip.mp4") // whatever it is, it is called a video
+			path := filepath.Join(folder, "clip.mp4") // every file has the name of a video
 			if err := os.WriteFile(path, []byte(c.data), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -332,26 +332,26 @@ func TestHostileFiles(t *testing.T) {
 			begin := time.Now()
 
 			m, err := f.Probe(t.Context(), path)
-			if took := time.Since(begin); took > probeWait+5*time.Second {
+			if took := time.Since(begin); took > probeTimeout+5*time.Second {
 				t.Errorf("it took %s", took)
 			}
 
 			runtime.ReadMemStats(&after)
 
-			if grew := after.TotalAlloc - before.TotalAlloc; grew > 600<<20 {
-				t.Errorf("%d MB were used here", grew>>20)
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 600<<20 {
+				t.Errorf("%d MB were allocated in this process", allocated>>20)
 			}
 
-			plain(t, m, err, c.says)
+			checkProbeResult(t, m, err, c.wantText)
 			_ = f.Thumbnail(t.Context(), path, filepath.Join(folder, "still.jpg"), time.Second)
-			left(t, folder, "clip.mp4", "still.jpg")
-			left(t, os.Getenv("TMPDIR"))
+			checkLeftovers(t, folder, "clip.mp4", "still.jpg")
+			checkLeftovers(t, os.Getenv("TMPDIR"))
 		})
 	}
 
 	select {
 	case <-calls:
-		t.Error("an address inside a file was called")
+		t.Error("an address in a file was contacted")
 	default:
 	}
 
@@ -360,61 +360,61 @@ func TestHostileFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	t.Logf("the largest program had %d MB, this one %d MB", used.Maxrss>>10, own.Maxrss>>10)
-	// Linux counts for a child what its parent had as it forked, before the child
-	// became another program: only what is more is the child's own.
+	t.Logf("the largest program used %d MB, this process %d MB", used.Maxrss>>10, own.Maxrss>>10)
+	// Linux attributes to a child the memory that its parent had at the fork, before the
+	// child ran another program: only what exceeds that is the child's own.
 	if runtime.GOOS == "linux" && used.Maxrss > max(512<<10, own.Maxrss) { // kB
-		t.Errorf("a program had %d MB", used.Maxrss>>10)
+		t.Errorf("a program used %d MB", used.Maxrss>>10)
 	}
 }
 
-// A picture that asks for pass after pass is given up, in time.
-func TestAPictureThatTakesTooLong(t *testing.T) {
-	f := fetcher(t, Options{})
-	f.patience = 100 * time.Millisecond
+// Decoding a picture with many scans is stopped in time.
+func TestImageTimeout(t *testing.T) {
+	f := newFetcher(t, Options{})
+	f.imageTimeout = 100 * time.Millisecond
 	begin := time.Now()
-	_, err := f.Probe(t.Context(), write(t, "passes.jpg", []byte(manyPasses(20_000))))
-	wants(t, err, fault.CodeBadReference, "takes too long", false)
+	_, err := f.Probe(t.Context(), writeFile(t, "passes.jpg", []byte(jpegWithScans(20_000))))
+	checkFault(t, err, fault.CodeReferenceInvalid, "takes too long", false)
 
 	if took := time.Since(begin); took > 30*time.Second {
-		t.Errorf("given up after %s", took)
+		t.Errorf("stopped after %s", took)
 	}
 }
 
-// plain holds an answer to what a customer may read.
-func plain(t *testing.T, m Media, err error, says string) {
+// checkProbeResult checks that a result is either good media or a message for the customer.
+func checkProbeResult(t *testing.T, m Media, err error, wantText string) {
 	t.Helper()
 
 	if err == nil {
-		if says != "" {
-			t.Errorf("taken as %+v", m)
+		if wantText != "" {
+			t.Errorf("accepted as %+v", m)
 		}
 
-		t.Logf("taken as %+v", m)
+		t.Logf("accepted as %+v", m)
 
 		return
 	}
 
-	var bad *fault.Fault
-	if !errors.As(err, &bad) || bad.Code != fault.CodeBadReference || Passing(err) {
-		t.Fatalf("no fault of the file: %v", err)
+	var problem *fault.Fault
+	if !errors.As(err, &problem) || problem.Code != fault.CodeReferenceInvalid || IsTransient(err) {
+		t.Fatalf("not a fault of the file: %v", err)
 	}
 
-	t.Logf("%s (%v)", bad.Detail, err)
+	t.Logf("%s (%v)", problem.Detail, err)
 
-	if !strings.Contains(bad.Detail, says) {
-		t.Errorf("says %q, not %q", bad.Detail, says)
+	if !strings.Contains(problem.Detail, wantText) {
+		t.Errorf("the message is %q, want %q in it", problem.Detail, wantText)
 	}
 
 	for _, never := range []string{"ffmpeg", "ffprobe", "exit status", "signal", "unexpected EOF", "invalid format", "runtime error", "0x", "/clip.mp4", "moov"} {
-		if strings.Contains(bad.Detail, never) {
-			t.Errorf("the customer reads %q", bad.Detail)
+		if strings.Contains(problem.Detail, never) {
+			t.Errorf("the message for the customer is %q", problem.Detail)
 		}
 	}
 }
 
-// left says that a folder holds nothing but what may be there.
-func left(t *testing.T, folder string, allowed ...string) {
+// checkLeftovers checks that a folder holds only the allowed files.
+func checkLeftovers(t *testing.T, folder string, allowed ...string) {
 	t.Helper()
 
 	list, err := os.ReadDir(folder)

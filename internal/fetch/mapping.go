@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// Mapping serves the URLs below a prefix from a folder.
+// Mapping serves the URLs under a prefix from a folder.
 type Mapping struct {
 	Prefix string // "https://example.com/" or "https://example.com/clips/"
 	Folder string
 }
 
-// ParseMapping reads PREFIX=FOLDER, as --fetch-map has it.
+// ParseMapping parses PREFIX=FOLDER, the value of --fetch-map.
 func ParseMapping(text string) (Mapping, error) {
 	prefix, folder, ok := strings.Cut(text, "=")
 	if !ok || folder == "" {
@@ -25,15 +25,15 @@ func ParseMapping(text string) (Mapping, error) {
 	}
 
 	m := Mapping{Prefix: prefix, Folder: folder}
-	if _, err := m.origin(); err != nil {
+	if _, err := m.prefixURL(); err != nil {
 		return Mapping{}, err
 	}
 
 	return m, nil
 }
 
-// origin is the prefix as a URL whose path ends with a slash.
-func (m Mapping) origin() (*url.URL, error) {
+// prefixURL returns the prefix as a URL whose path ends with a slash.
+func (m Mapping) prefixURL() (*url.URL, error) {
 	u, err := url.Parse(m.Prefix)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("fetch-map prefix %q: write an http or https URL without query, such as https://example.com/", m.Prefix)
@@ -46,66 +46,66 @@ func (m Mapping) origin() (*url.URL, error) {
 	return u, nil
 }
 
-// folder is a Mapping that is open.
-type folder struct {
-	origin *url.URL
+// mappedFolder is a Mapping whose folder is open.
+type mappedFolder struct {
+	prefix *url.URL
 	root   *os.Root
 }
 
-// openMappings opens the folders and puts the longest prefixes first.
-func openMappings(maps []Mapping) ([]folder, error) {
-	var list []folder
+// openMappings opens the folders and sorts them by prefix, the longest first.
+func openMappings(mappings []Mapping) ([]mappedFolder, error) {
+	var opened []mappedFolder
 
-	for _, m := range maps {
-		origin, err := m.origin()
+	for _, m := range mappings {
+		prefix, err := m.prefixURL()
 		if err != nil {
-			return nil, errors.Join(err, closeMappings(list))
+			return nil, errors.Join(err, closeMappings(opened))
 		}
 
 		root, err := os.OpenRoot(m.Folder)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("fetch-map %s: %w", m.Prefix, err), closeMappings(list))
+			return nil, errors.Join(fmt.Errorf("fetch-map %s: %w", m.Prefix, err), closeMappings(opened))
 		}
 
-		list = append(list, folder{origin, root})
+		opened = append(opened, mappedFolder{prefix, root})
 	}
 
-	slices.SortStableFunc(list, func(a, b folder) int {
-		return cmp.Compare(len(b.origin.Path), len(a.origin.Path))
+	slices.SortStableFunc(opened, func(a, b mappedFolder) int {
+		return cmp.Compare(len(b.prefix.Path), len(a.prefix.Path))
 	})
 
-	return list, nil
+	return opened, nil
 }
 
-func closeMappings(list []folder) error {
+func closeMappings(opened []mappedFolder) error {
 	var errs []error
-	for _, f := range list {
+	for _, f := range opened {
 		errs = append(errs, f.root.Close())
 	}
 
 	return errors.Join(errs...)
 }
 
-// mapped finds the folder that a URL is served from, or nil.
-func (f *Fetcher) mapped(u *url.URL) *folder {
-	for i := range f.maps {
-		o := f.maps[i].origin
-		if u.Scheme == o.Scheme && plainHost(u) == plainHost(o) && portOf(u) == portOf(o) && strings.HasPrefix(u.Path, o.Path) {
-			return &f.maps[i]
+// findMapping returns the folder that a URL is served from, or nil.
+func (f *Fetcher) findMapping(u *url.URL) *mappedFolder {
+	for i := range f.mappings {
+		prefix := f.mappings[i].prefix
+		if u.Scheme == prefix.Scheme && normalizedHost(u) == normalizedHost(prefix) && portOf(u) == portOf(prefix) && strings.HasPrefix(u.Path, prefix.Path) {
+			return &f.mappings[i]
 		}
 	}
 
 	return nil
 }
 
-// file opens what the URL names below the folder. Anything but a plain path to a
-// plain file does not exist.
-func (d *folder) file(u *url.URL) (*os.File, int64, error) {
-	name := strings.TrimPrefix(u.Path, d.origin.Path)
+// open opens the file that the URL names in the folder. Only plain paths to regular files
+// exist.
+func (d *mappedFolder) open(u *url.URL) (*os.File, int64, error) {
+	name := strings.TrimPrefix(u.Path, d.prefix.Path)
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\x00\\") {
 		return nil, 0, fs.ErrNotExist
 	}
-	// A pipe would wait for ever at opening; so look first.
+	// Opening a named pipe would block forever, so check the type first.
 	info, err := d.root.Stat(name)
 	if err != nil {
 		return nil, 0, err

@@ -11,13 +11,13 @@ import (
 	iso "github.com/Eyevinn/mp4ff/mp4"
 )
 
-// maxIndex bounds the index of a film, in bytes: ten minutes of video have a few
+// maxIndexBytes limits the index of a video, in bytes: ten minutes of video need a few
 // hundred kB.
-const maxIndex = 32 << 20
+const maxIndexBytes = 32 << 20
 
-// ProbeResult measures a supplier's result. An MP4 says all that is asked in its
-// index, which is read here, without a process for each video; whatever is not a
-// plain MP4 is measured by Probe.
+// ProbeResult measures a supplier's result. The index of an MP4 has everything that is
+// needed and is read here, without starting a process for each video. Any file that is
+// not a plain MP4 is measured by Probe.
 func (f *Fetcher) ProbeResult(ctx context.Context, path string) (Media, error) {
 	if m, err := probeIndex(path); err == nil {
 		return m, nil
@@ -26,7 +26,7 @@ func (f *Fetcher) ProbeResult(ctx context.Context, path string) (Media, error) {
 	return f.Probe(ctx, path)
 }
 
-var errIndex = errors.New("not a plain MP4")
+var errNotPlainMP4 = errors.New("not a plain MP4")
 
 // probeIndex reads the index of an MP4 with one video track.
 func probeIndex(path string) (m Media, err error) {
@@ -46,15 +46,15 @@ func probeIndex(path string) (m Media, err error) {
 
 	kind, ok := Sniff(head[:n])
 	if !ok || kind.Name != "video/mp4" {
-		return m, errIndex
+		return m, errNotPlainMP4
 	}
 
-	boxes, err := walk(file, size)
+	parts, err := findLayout(file, size)
 	if err != nil {
 		return m, err
 	}
 
-	moov, err := openIndex(file, boxes.moov)
+	moov, err := decodeIndex(file, parts.moov)
 	if err != nil {
 		return m, err
 	}
@@ -64,12 +64,12 @@ func probeIndex(path string) (m Media, err error) {
 	return m, measureIndex(moov, &m)
 }
 
-// openIndex decodes the moov box at an offset. A library that stumbles over
-// hostile bytes must not take the program with it.
-func openIndex(file *os.File, at int64) (moov *iso.MoovBox, err error) {
+// decodeIndex decodes the moov box at an offset. It recovers from a panic of the library,
+// so that hostile bytes cannot end the program.
+func decodeIndex(file *os.File, at int64) (moov *iso.MoovBox, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errIndex, r)
+			err = fmt.Errorf("%w: %v", errNotPlainMP4, r)
 		}
 	}()
 
@@ -77,63 +77,63 @@ func openIndex(file *os.File, at int64) (moov *iso.MoovBox, err error) {
 		return nil, fmt.Errorf("read index: %w", err)
 	}
 
-	box, err := iso.DecodeBox(uint64(at), io.LimitReader(file, maxIndex))
+	decoded, err := iso.DecodeBox(uint64(at), io.LimitReader(file, maxIndexBytes))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errIndex, err)
+		return nil, fmt.Errorf("%w: %w", errNotPlainMP4, err)
 	}
 
-	moov, ok := box.(*iso.MoovBox)
+	moov, ok := decoded.(*iso.MoovBox)
 	if !ok || moov.Mvhd == nil || moov.Mvhd.Timescale == 0 || moov.Mvex != nil {
-		return nil, errIndex
+		return nil, errNotPlainMP4
 	}
 
 	return moov, nil
 }
 
-// measureIndex reads size, length, frames and sound off the tracks.
+// measureIndex reads size, duration, frame rate and sound from the tracks.
 func measureIndex(moov *iso.MoovBox, m *Media) error {
-	for _, t := range moov.Traks {
-		if t.Tkhd == nil || t.Mdia == nil || t.Mdia.Hdlr == nil || t.Mdia.Mdhd == nil || t.Mdia.Mdhd.Timescale == 0 || t.Mdia.Minf == nil || t.Mdia.Minf.Stbl == nil {
-			return errIndex
+	for _, track := range moov.Traks {
+		if track.Tkhd == nil || track.Mdia == nil || track.Mdia.Hdlr == nil || track.Mdia.Mdhd == nil || track.Mdia.Mdhd.Timescale == 0 || track.Mdia.Minf == nil || track.Mdia.Minf.Stbl == nil {
+			return errNotPlainMP4
 		}
 
-		millis := int64(t.Mdia.Mdhd.Duration * 1000 / uint64(t.Mdia.Mdhd.Timescale))
-		switch t.Mdia.Hdlr.HandlerType {
+		millis := int64(track.Mdia.Mdhd.Duration * 1000 / uint64(track.Mdia.Mdhd.Timescale))
+		switch track.Mdia.Hdlr.HandlerType {
 		case "soun":
 			m.Sound = true
 
-			m.SoundCodec = soundCodec(t.Mdia.Minf.Stbl.Stsd)
+			m.SoundCodec = audioCodec(track.Mdia.Minf.Stbl.Stsd)
 			if m.SoundCodec == "" {
-				return errIndex
+				return errNotPlainMP4
 			}
 		case "vide":
-			samples := t.Mdia.Minf.Stbl.Stsz
+			samples := track.Mdia.Minf.Stbl.Stsz
 
-			coded := t.Mdia.Minf.Stbl.Stsd
-			if m.Width != 0 || samples == nil || samples.SampleNumber == 0 || coded == nil || len(coded.Children) == 0 || millis == 0 {
-				return errIndex
+			stsd := track.Mdia.Minf.Stbl.Stsd
+			if m.Width != 0 || samples == nil || samples.SampleNumber == 0 || stsd == nil || len(stsd.Children) == 0 || millis == 0 {
+				return errNotPlainMP4
 			}
 
-			if t.Tkhd.Width == 0 || t.Tkhd.Height == 0 {
-				return errIndex
+			if track.Tkhd.Width == 0 || track.Tkhd.Height == 0 {
+				return errNotPlainMP4
 			}
 
-			m.Width = int64(t.Tkhd.Width >> 16)
-			m.Height = int64(t.Tkhd.Height >> 16)
+			m.Width = int64(track.Tkhd.Width >> 16)
+			m.Height = int64(track.Tkhd.Height >> 16)
 			m.Millis = millis
-			m.FPS = (int64(samples.SampleNumber)*1_000_000 + millis/2) / millis
-			m.Codec = sampleCodec(coded.Children[0].Type())
+			m.MilliFPS = (int64(samples.SampleNumber)*1_000_000 + millis/2) / millis
+			m.Codec = sampleCodec(stsd.Children[0].Type())
 		}
 	}
 
 	if m.Width == 0 {
-		return errIndex
+		return errNotPlainMP4
 	}
 
 	return nil
 }
 
-// sampleCodec is ffprobe's name for a sample entry.
+// sampleCodec returns ffprobe's name for the codec of a sample entry.
 func sampleCodec(entry string) string {
 	switch {
 	case strings.HasPrefix(entry, "avc"):
@@ -151,13 +151,13 @@ func sampleCodec(entry string) string {
 	return entry
 }
 
-// soundCodec is ffprobe's name for the codec of a sound track; "" leaves it to ffprobe.
-func soundCodec(coded *iso.StsdBox) string {
-	if coded == nil || coded.Mp4a == nil || coded.Mp4a.Type() != "mp4a" || coded.Mp4a.Esds == nil || coded.Mp4a.Esds.DecConfigDescriptor == nil {
+// audioCodec returns ffprobe's name for the codec of a sound track, or "" to let ffprobe decide.
+func audioCodec(stsd *iso.StsdBox) string {
+	if stsd == nil || stsd.Mp4a == nil || stsd.Mp4a.Type() != "mp4a" || stsd.Mp4a.Esds == nil || stsd.Mp4a.Esds.DecConfigDescriptor == nil {
 		return ""
 	}
 
-	switch coded.Mp4a.Esds.DecConfigDescriptor.ObjectType {
+	switch stsd.Mp4a.Esds.DecConfigDescriptor.ObjectType {
 	case 0x40, 0x66, 0x67, 0x68: // MPEG-4 and MPEG-2 AAC
 		return "aac"
 	case 0x69, 0x6b: // MPEG-2 and MPEG-1 layer 3

@@ -8,14 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What the index says is what ffprobe says.
-func TestTheIndexAgreesWithFFprobe(t *testing.T) {
-	f := fetcher(t, Options{})
+// The index gives the same result as ffprobe.
+func TestIndexAgreesWithFFprobe(t *testing.T) {
+	f := newFetcher(t, Options{})
 	for name, args := range map[string][]string{
 		"silent":     {"-f", "lavfi", "-i", "testsrc=size=128x72:rate=30:duration=2", "-pix_fmt", "yuv420p"},
 		"with sound": {"-f", "lavfi", "-i", "testsrc=size=96x160:rate=24:duration=3", "-f", "lavfi", "-i", "sine=duration=3", "-pix_fmt", "yuv420p", "-movflags", "+faststart"},
 	} {
-		path := render(t, "film.mp4", args...)
+		path := renderWithFFmpeg(t, "video.mp4", args...)
 
 		want, err := f.Probe(t.Context(), path)
 		if err != nil {
@@ -33,20 +33,20 @@ func TestTheIndexAgreesWithFFprobe(t *testing.T) {
 	}
 }
 
-// What the index does not say plainly is ffprobe's to judge.
-func TestAFragmentedFilmIsMeasuredByFFprobe(t *testing.T) {
-	path := render(t, "film.mp4", "-f", "lavfi", "-i", "testsrc=size=128x72:rate=30:duration=2", "-pix_fmt", "yuv420p", "-movflags", "frag_keyframe+empty_moov")
+// A file without a plain index is measured by ffprobe.
+func TestFragmentedVideoIsProbedByFFprobe(t *testing.T) {
+	path := renderWithFFmpeg(t, "video.mp4", "-f", "lavfi", "-i", "testsrc=size=128x72:rate=30:duration=2", "-pix_fmt", "yuv420p", "-movflags", "frag_keyframe+empty_moov")
 	if _, err := probeIndex(path); err == nil {
-		t.Fatal("an empty index was believed")
+		t.Fatal("an empty index was accepted")
 	}
 
-	m, err := fetcher(t, Options{}).ProbeResult(t.Context(), path)
+	m, err := newFetcher(t, Options{}).ProbeResult(t.Context(), path)
 	if err != nil || m.Width != 128 || m.Millis < 1900 {
 		t.Fatalf("got %+v, %v", m, err)
 	}
 }
 
-func FuzzIndex(f *testing.F) {
+func FuzzProbeIndex(f *testing.F) {
 	whole, err := os.ReadFile("../sample/reference-shot-1.mp4")
 	if err != nil {
 		f.Fatal(err)
@@ -55,7 +55,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add(whole[:min(len(whole), 8192)])
 	f.Add([]byte("\x00\x00\x00\x10ftypisom\x00\x00\x00\x00\x00\x00\x00\x08moov"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "film.mp4")
+		path := filepath.Join(t.TempDir(), "video.mp4")
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -6,51 +6,58 @@ import (
 	"time"
 )
 
-const trialWait = 10 * time.Second
+const sandboxTestTimeout = 10 * time.Second
 
-// sandbox remembers which programs run without a network here. Containers and
-// some systems forbid it; then a program has its protocols alone to keep it from
-// one, and files that name others are refused before it sees them.
+// sandbox records which programs can run without a network on this system. Containers and
+// some systems forbid it. Then only the protocol whitelist keeps a program from the
+// network; besides, files that refer to other files are rejected before a program reads them.
 type sandbox struct {
-	mu    sync.Mutex
-	walls map[string]uintptr // by program
+	mu         sync.Mutex
+	cloneFlags map[string]uintptr // by program
 }
 
-// run runs a program within the walls that hold here.
-func (f *Fetcher) run(ctx context.Context, t tool) ([]byte, error) {
-	t.walls = f.walls(ctx, t.name)
-	return run(ctx, t)
+// runSandboxed runs a program with the restrictions that this system supports.
+func (f *Fetcher) runSandboxed(ctx context.Context, c command) ([]byte, error) {
+	c.cloneFlags = f.sandboxFlags(ctx, c.name)
+	return runCommand(ctx, c)
 }
 
-// walls tries once whether a program begins and ends well inside.
-func (f *Fetcher) walls(ctx context.Context, name string) uintptr {
-	s := &f.tested
+// sandboxFlags tries once whether a program runs successfully without a network.
+func (f *Fetcher) sandboxFlags(ctx context.Context, name string) uintptr {
+	s := &f.sandbox
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if known, ok := s.walls[name]; ok {
+	if known, ok := s.cloneFlags[name]; ok {
 		return known
 	}
 
-	walls := noNetwork()
-	if walls == 0 {
+	flags := noNetworkFlags()
+	if flags == 0 {
 		return 0
 	}
 
-	_, err := run(ctx, tool{name: name, args: []string{"-version"}, wait: trialWait, output: 64 << 10, memory: 1 << 30, walls: walls})
+	_, err := runCommand(ctx, command{
+		name:       name,
+		args:       []string{"-version"},
+		timeout:    sandboxTestTimeout,
+		maxOutput:  64 << 10,
+		maxMemory:  1 << 30,
+		cloneFlags: flags,
+	})
 	if ctx.Err() != nil {
-		return 0 // nothing learned, and nothing will be run
+		return 0 // nothing was learned, and the program will not be run
 	}
 
 	if err != nil {
-		walls = 0
+		flags = 0
 	}
 
-	if s.walls == nil {
-		s.walls = map[string]uintptr{}
+	if s.cloneFlags == nil {
+		s.cloneFlags = map[string]uintptr{}
 	}
 
-	s.walls[name] = walls
+	s.cloneFlags[name] = flags
 
-	return walls
+	return flags
 }

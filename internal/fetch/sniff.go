@@ -8,27 +8,27 @@ import (
 // Kind is a kind of media.
 type Kind string
 
-// The kinds.
+// The kinds of media.
 const (
 	Image Kind = "image"
 	Video Kind = "video"
 	Audio Kind = "audio"
 )
 
-// SniffBytes is how much of a file's start Sniff looks at.
+// SniffBytes is the number of bytes at the start of a file that Sniff needs.
 const SniffBytes = 64
 
-// Type is what a file's first bytes say that it is.
+// Type is a media type as detected from a file's first bytes.
 type Type struct {
-	Kind   Kind
-	Name   string // the media type, "video/mp4"
-	Ending string // of a file name, ".mp4"
+	Kind      Kind
+	Name      string // the media type, "video/mp4"
+	Extension string // of a file name, ".mp4"
 
-	demuxer string // what ffmpeg is told to read it as; "" for pictures
-	family  string // every demuxer name that stands for the same, for ffmpeg's whitelist
+	demuxer       string // the demuxer that ffmpeg must use; "" for pictures
+	demuxerFamily string // all names of that demuxer, for ffmpeg's whitelist
 }
 
-const movFamily = "mov,mp4,m4a,3gp,3g2,mj2"
+const movDemuxers = "mov,mp4,m4a,3gp,3g2,mj2"
 
 var (
 	png       = Type{Image, "image/png", ".png", "", ""}
@@ -36,11 +36,11 @@ var (
 	webp      = Type{Image, "image/webp", ".webp", "", ""}
 	bmp       = Type{Image, "image/bmp", ".bmp", "", ""}
 	gif       = Type{Image, "image/gif", ".gif", "", ""}
-	mp4       = Type{Video, "video/mp4", ".mp4", "mov", movFamily}
-	quicktime = Type{Video, "video/quicktime", ".mov", "mov", movFamily}
+	mp4       = Type{Video, "video/mp4", ".mp4", "mov", movDemuxers}
+	quicktime = Type{Video, "video/quicktime", ".mov", "mov", movDemuxers}
 	matroska  = Type{Video, "video/x-matroska", ".mkv", "matroska", "matroska,webm"}
 	webm      = Type{Video, "video/webm", ".webm", "matroska", "matroska,webm"}
-	m4a       = Type{Audio, "audio/mp4", ".m4a", "mov", movFamily}
+	m4a       = Type{Audio, "audio/mp4", ".m4a", "mov", movDemuxers}
 	mp3       = Type{Audio, "audio/mpeg", ".mp3", "mp3", "mp3"}
 	wav       = Type{Audio, "audio/wav", ".wav", "wav", "wav"}
 	aac       = Type{Audio, "audio/aac", ".aac", "aac", "aac"}
@@ -48,37 +48,37 @@ var (
 	ogg       = Type{Audio, "audio/ogg", ".ogg", "ogg", "ogg"}
 )
 
-// Sniff says what a file is by its first bytes (SniffBytes are enough) and by
-// nothing else: neither its name nor what a server calls it. Text is never media,
-// so playlists and scripts that would make a player open other files are not.
+// Sniff detects a file's type from its first bytes (SniffBytes are enough), and from
+// nothing else: neither its name nor the server's content type. Text is never media, so
+// playlists and scripts that would make a player open other files are not media either.
 func Sniff(head []byte) (Type, bool) {
-	has := func(at int, magic string) bool {
+	hasMagic := func(at int, magic string) bool {
 		return len(head) >= at+len(magic) && string(head[at:at+len(magic)]) == magic
 	}
 	switch {
-	case has(0, "\x89PNG\r\n\x1a\n"):
+	case hasMagic(0, "\x89PNG\r\n\x1a\n"):
 		return png, true
-	case has(0, "\xff\xd8\xff"):
+	case hasMagic(0, "\xff\xd8\xff"):
 		return jpeg, true
-	case has(0, "RIFF") && has(8, "WEBPVP8"):
+	case hasMagic(0, "RIFF") && hasMagic(8, "WEBPVP8"):
 		return webp, true
-	case has(0, "RIFF") && has(8, "WAVE"), has(0, "RF64") && has(8, "WAVEds64"):
+	case hasMagic(0, "RIFF") && hasMagic(8, "WAVE"), hasMagic(0, "RF64") && hasMagic(8, "WAVEds64"):
 		return wav, true
-	case has(0, "GIF87a"), has(0, "GIF89a"):
+	case hasMagic(0, "GIF87a"), hasMagic(0, "GIF89a"):
 		return gif, true
-	case has(0, "BM") && isBMP(head):
+	case hasMagic(0, "BM") && isBMP(head):
 		return bmp, true
-	case has(0, "\x1aE\xdf\xa3"):
+	case hasMagic(0, "\x1aE\xdf\xa3"):
 		if bytes.Contains(head[:min(len(head), SniffBytes)], []byte("webm")) {
 			return webm, true
 		}
 
 		return matroska, true
-	case has(0, "fLaC"):
+	case hasMagic(0, "fLaC"):
 		return flac, true
-	case has(0, "OggS\x00"):
+	case hasMagic(0, "OggS\x00"):
 		return ogg, true
-	case has(0, "ID3") && len(head) > 9 && head[3] < 0xff && head[4] < 0xff && head[6]|head[7]|head[8]|head[9] < 0x80:
+	case hasMagic(0, "ID3") && len(head) > 9 && head[3] < 0xff && head[4] < 0xff && head[6]|head[7]|head[8]|head[9] < 0x80:
 		return mp3, true
 	}
 
@@ -86,7 +86,7 @@ func Sniff(head []byte) (Type, bool) {
 		return t, true
 	}
 
-	return sniffFrames(head)
+	return sniffMPEGAudio(head)
 }
 
 func isBMP(head []byte) bool {
@@ -102,8 +102,8 @@ func isBMP(head []byte) bool {
 	return false
 }
 
-// sniffBoxes knows ISO media by the brand of its first box, and older QuickTime
-// by a first box that only it begins with.
+// sniffBoxes detects ISO media by the brand in its first box, and old QuickTime files by
+// first boxes that no other type has.
 func sniffBoxes(head []byte) (Type, bool) {
 	if len(head) < 12 {
 		return Type{}, false
@@ -116,9 +116,9 @@ func sniffBoxes(head []byte) (Type, bool) {
 			return Type{}, false
 		}
 
-		return brand(string(head[8:12]))
+		return typeOfBrand(string(head[8:12]))
 	case "moov", "mdat", "wide", "pnot", "free", "skip":
-		// A size of text would be about a billion; mdat's may be in 64 bits.
+		// Text read as a size would be about a billion. An mdat may have a 64-bit size.
 		if size == 1 || (size >= 8 && size < 0x20000000) {
 			return quicktime, true
 		}
@@ -127,7 +127,7 @@ func sniffBoxes(head []byte) (Type, bool) {
 	return Type{}, false
 }
 
-func brand(name string) (Type, bool) {
+func typeOfBrand(name string) (Type, bool) {
 	switch name {
 	case "qt  ":
 		return quicktime, true
@@ -139,11 +139,11 @@ func brand(name string) (Type, bool) {
 		return mp4, true
 	}
 
-	return Type{}, false // pictures in boxes (HEIC, AVIF) and what nobody knows
+	return Type{}, false // pictures in boxes (HEIC, AVIF) and unknown brands
 }
 
-// sniffFrames knows MPEG sound by its first frame's header.
-func sniffFrames(head []byte) (Type, bool) {
+// sniffMPEGAudio detects MPEG sound by the header of its first frame.
+func sniffMPEGAudio(head []byte) (Type, bool) {
 	if len(head) < 4 || head[0] != 0xff || head[1]&0xe0 != 0xe0 {
 		return Type{}, false
 	}

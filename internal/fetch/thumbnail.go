@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	thumbnailWait  = 60 * time.Second
-	thumbnailSide  = 640     // pixels
-	thumbnailBytes = 4 << 20 // what is written, at most
+	thumbnailTimeout  = 60 * time.Second
+	maxThumbnailSide  = 640     // pixels
+	maxThumbnailBytes = 4 << 20 // of the JPEG
 )
 
-// Thumbnail writes one frame of a video as a JPEG whose longest side is at most
-// 640 pixels: the frame shown at the time given, or the first where the video is
-// shorter. What is wrong with the video comes as a *fault.Fault; with any error
-// there is no file at outPath.
+// Thumbnail writes one frame of a video as a JPEG whose longest side is at most 640
+// pixels: the frame shown at the given time, or the first frame if the video is shorter.
+// A problem with the video is a *fault.Fault. After an error there is no file at outPath.
 func (f *Fetcher) Thumbnail(ctx context.Context, videoPath, outPath string, at time.Duration) error {
 	kind, err := sniffFile(videoPath)
 	if err != nil {
@@ -28,11 +27,11 @@ func (f *Fetcher) Thumbnail(ctx context.Context, videoPath, outPath string, at t
 	}
 
 	if kind.Kind != Video {
-		return invalid("The file is not a video.", nil)
+		return invalidReference("The file is not a video.", nil)
 	}
 
-	for _, from := range []time.Duration{max(at, 0), 0} {
-		if err := f.still(ctx, kind, videoPath, outPath, from); err != nil {
+	for _, offset := range []time.Duration{max(at, 0), 0} {
+		if err := f.extractFrame(ctx, kind, videoPath, outPath, offset); err != nil {
 			os.Remove(outPath)
 			return err
 		}
@@ -44,12 +43,12 @@ func (f *Fetcher) Thumbnail(ctx context.Context, videoPath, outPath string, at t
 
 	os.Remove(outPath)
 
-	return invalid("The video has no frame that can be shown.", nil)
+	return invalidReference("The video has no frame that can be shown.", nil)
 }
 
-// still runs ffmpeg; past the video's end it writes nothing and is content.
-func (f *Fetcher) still(ctx context.Context, kind Type, videoPath, outPath string, at time.Duration) error {
-	input, err := inputOf(videoPath, kind)
+// extractFrame runs ffmpeg. Past the video's end ffmpeg writes nothing and reports no error.
+func (f *Fetcher) extractFrame(ctx context.Context, kind Type, videoPath, outPath string, at time.Duration) error {
+	input, err := inputArgs(videoPath, kind)
 	if err != nil {
 		return err
 	}
@@ -59,18 +58,25 @@ func (f *Fetcher) still(ctx context.Context, kind Type, videoPath, outPath strin
 		return fmt.Errorf("thumbnail: %w", err)
 	}
 
-	side := strconv.Itoa(thumbnailSide)
+	side := strconv.Itoa(maxThumbnailSide)
 
 	args := append([]string{"-nostdin", "-v", "error", "-y", "-threads", "1", "-ss", strconv.FormatFloat(at.Seconds(), 'f', 3, 64)}, input...)
 	args = append(args, "-map", "0:V:0", "-frames:v", "1", "-an", "-sn", "-dn",
 		"-vf", "scale='min("+side+",iw)':'min("+side+",ih)':force_original_aspect_ratio=decrease,format=yuvj420p",
 		"-c:v", "mjpeg", "-threads", "1", "-q:v", "4", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact",
 		"-f", "image2", "-update", "1", "file:"+out)
-	_, err = f.run(ctx, tool{name: f.options.FFmpeg, args: args, wait: thumbnailWait, output: 1 << 10, memory: 2 << 30, writes: thumbnailBytes})
+	_, err = f.runSandboxed(ctx, command{
+		name:         f.options.FFmpeg,
+		args:         args,
+		timeout:      thumbnailTimeout,
+		maxOutput:    1 << 10,
+		maxMemory:    2 << 30,
+		maxFileBytes: maxThumbnailBytes,
+	})
 
-	var bad *badFile
-	if errors.As(err, &bad) {
-		return invalid("No frame of the video could be decoded: the file is damaged.", err)
+	var fileErr *fileError
+	if errors.As(err, &fileErr) {
+		return invalidReference("No frame of the video could be decoded: the file is damaged.", err)
 	}
 
 	if err != nil {

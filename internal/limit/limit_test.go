@@ -10,8 +10,8 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// In any stretch of time a bucket gives at most its burst and what it gained.
-func TestBucketNeverGivesMore(t *testing.T) {
+// In any period of time a bucket grants at most its burst plus what it gained meanwhile.
+func TestBucketKeepsItsRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.Float64Range(0.01, 5000).Draw(t, "rate")
 		burst := rapid.IntRange(1, 50).Draw(t, "burst")
@@ -29,8 +29,8 @@ func TestBucketNeverGivesMore(t *testing.T) {
 
 		for i := range taken {
 			for j := i; j < len(taken); j++ {
-				most := float64(burst) + taken[j].Sub(taken[i]).Seconds()*rate + 1e-6
-				if float64(j-i+1) > most {
+				allowed := float64(burst) + taken[j].Sub(taken[i]).Seconds()*rate + 1e-6
+				if float64(j-i+1) > allowed {
 					t.Fatalf("%d tokens in %s at %g a second, burst %d", j-i+1, taken[j].Sub(taken[i]), rate, burst)
 				}
 			}
@@ -38,7 +38,7 @@ func TestBucketNeverGivesMore(t *testing.T) {
 	})
 }
 
-// The wait is exact: a nanosecond earlier is refused, at it there is a token.
+// The wait is exact: one nanosecond earlier there is no token, at that time there is one.
 func TestBucketWaitIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := NewBucket(rapid.Float64Range(0.01, 5000).Draw(t, "rate"), rapid.IntRange(1, 20).Draw(t, "burst"))
@@ -67,7 +67,7 @@ func TestBucketWaitIsExact(t *testing.T) {
 	})
 }
 
-func TestBucketGivesItsBurstAtOnce(t *testing.T) {
+func TestBucketBurst(t *testing.T) {
 	b := NewBucket(5, 3)
 	for i := range 3 {
 		if ok, _ := b.Take(start); !ok {
@@ -79,12 +79,12 @@ func TestBucketGivesItsBurstAtOnce(t *testing.T) {
 		t.Fatalf("got %v, %s", ok, wait)
 	}
 
-	if b.Idle(start) || !b.Idle(start.Add(600*time.Millisecond)) {
+	if b.Full(start) || !b.Full(start.Add(600*time.Millisecond)) {
 		t.Fatal("a bucket is idle when it is full again")
 	}
 }
 
-func TestNoRateNeverRefuses(t *testing.T) {
+func TestZeroRateIsUnlimited(t *testing.T) {
 	b := NewBucket(0, 0)
 	for range 1000 {
 		if ok, _ := b.Take(start); !ok {
@@ -93,7 +93,7 @@ func TestNoRateNeverRefuses(t *testing.T) {
 	}
 }
 
-func TestStrangeRatesKeepTheirSense(t *testing.T) {
+func TestExtremeRates(t *testing.T) {
 	for _, rate := range []float64{1e-300, 1e300} {
 		b := NewBucket(rate, 1<<31-1)
 		if ok, _ := b.Take(start); !ok {
@@ -109,106 +109,106 @@ func TestStrangeRatesKeepTheirSense(t *testing.T) {
 	}
 }
 
-// A key's bucket behaves as if it were alone, while there is room for all keys.
-func TestBucketsAreApart(t *testing.T) {
+// While all keys fit, a key's bucket behaves as if it were the only one.
+func TestBucketsAreIndependent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.Float64Range(0.5, 20).Draw(t, "rate")
 		burst := rapid.IntRange(1, 5).Draw(t, "burst")
-		all := NewBuckets(rate, burst, 5)
-		alone := map[string]*Bucket{}
+		buckets := NewBuckets(rate, burst, 5)
+		reference := map[string]*Bucket{}
 
 		now := start
 		for range rapid.IntRange(1, 200).Draw(t, "asks") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "step")))
 
 			key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "key")
-			if alone[key] == nil {
+			if reference[key] == nil {
 				b := NewBucket(rate, burst)
-				alone[key] = &b
+				reference[key] = &b
 			}
 
-			wantOK, wantWait := alone[key].Take(now)
-			if ok, wait := all.Take(key, now); ok != wantOK || wait != wantWait {
+			wantOK, wantWait := reference[key].Take(now)
+			if ok, wait := buckets.Take(key, now); ok != wantOK || wait != wantWait {
 				t.Fatalf("%s: got %v %s, want %v %s", key, ok, wait, wantOK, wantWait)
 			}
 		}
 	})
 }
 
-// What is left is what can be taken at once, and a bucket is whole when it says so.
-func TestABucketSaysWhatIsLeft(t *testing.T) {
+// Remaining is the number of tokens that can be taken at once, and after UntilFull the bucket is full.
+func TestBucketRemaining(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := NewBucket(rapid.Float64Range(0.01, 5000).Draw(t, "rate"), rapid.IntRange(1, 20).Draw(t, "burst"))
 		now := start
 
-		whole := b.Left(now)
+		capacity := b.Remaining(now)
 		for range rapid.IntRange(0, 60).Draw(t, "asks") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "step")))
 			b.Take(now)
 		}
 
-		probe := b
+		copied := b
 
 		taken := int64(0)
-		for ok, _ := probe.Take(now); ok; ok, _ = probe.Take(now) {
+		for ok, _ := copied.Take(now); ok; ok, _ = copied.Take(now) {
 			taken++
 		}
 
-		if left := b.Left(now); left != taken {
-			t.Fatalf("%d are left and %d were taken", left, taken)
+		if remaining := b.Remaining(now); remaining != taken {
+			t.Fatalf("%d are left and %d were taken", remaining, taken)
 		}
 
-		if later := now.Add(b.Whole(now)); b.Left(later) != whole || !b.Idle(later) || b.Whole(now) > 0 && b.Idle(later.Add(-1)) {
-			t.Fatalf("it is not whole after %s", b.Whole(now))
+		if later := now.Add(b.UntilFull(now)); b.Remaining(later) != capacity || !b.Full(later) || b.UntilFull(now) > 0 && b.Full(later.Add(-1)) {
+			t.Fatalf("the bucket is not full after %s", b.UntilFull(now))
 		}
 	})
 }
 
-func TestABucketOfSoManyIsBackInItsTime(t *testing.T) {
+func TestNewBucketPer(t *testing.T) {
 	for tokens, per := range map[int64]time.Duration{1: time.Hour, 2: time.Minute, 7: time.Minute, 600: time.Minute, 1_000_000: time.Second} {
-		b := BucketOf(tokens, per)
+		b := NewBucketPer(tokens, per)
 		for range tokens {
 			if ok, _ := b.Take(start); !ok {
 				t.Fatalf("%d in %s: refused", tokens, per)
 			}
 		}
 
-		if back := b.Whole(start); b.Left(start) != 0 || back < per || back > per+time.Duration(tokens) {
-			t.Errorf("%d in %s: all are back after %s", tokens, per, back)
+		if untilFull := b.UntilFull(start); b.Remaining(start) != 0 || untilFull < per || untilFull > per+time.Duration(tokens) {
+			t.Errorf("%d in %s: all are back after %s", tokens, per, untilFull)
 		}
 	}
 
-	if b := BucketOf(0, time.Second); !b.Ready(start) || b != (Bucket{}) {
-		t.Error("no rate refuses")
+	if b := NewBucketPer(0, time.Second); !b.Ready(start) || b != (Bucket{}) {
+		t.Error("a bucket without a rate refuses")
 	}
 }
 
-func TestAKeyMayHaveARateOfItsOwn(t *testing.T) {
+func TestTakeWith(t *testing.T) {
 	b := NewBuckets(0, 0, 10)
-	take := func(like Bucket, want bool, left int64) {
+	take := func(initial Bucket, want bool, remaining int64) {
 		t.Helper()
 
-		if ok, _, after := b.TakeOf("k", like, start); ok != want || after.Left(start) != left {
-			t.Errorf("taken %v, %d left", ok, after.Left(start))
+		if ok, _, after := b.TakeWith("k", initial, start); ok != want || after.Remaining(start) != remaining {
+			t.Errorf("taken %v, %d left", ok, after.Remaining(start))
 		}
 	}
 	take(NewBucket(2, 2), true, 1)
 	take(NewBucket(2, 2), true, 0)
 	take(NewBucket(2, 2), false, 0)
-	take(NewBucket(3, 3), true, 2) // it was changed
+	take(NewBucket(3, 3), true, 2) // the rate has changed
 
 	if ok, _ := b.Take("other", start); !ok {
 		t.Error("a bucket without a rate refuses")
 	}
 }
 
-func TestBucketsStayBounded(t *testing.T) {
+func TestBucketsMaxKeys(t *testing.T) {
 	b := NewBuckets(1, 1, 10)
 	for i := range 1000 {
 		b.Take(fmt.Sprint(i), start)
 
-		if b.Keys() > 10 {
-			t.Fatalf("%d keys", b.Keys())
+		if b.Len() > 10 {
+			t.Fatalf("%d keys", b.Len())
 		}
 	}
 
@@ -220,29 +220,29 @@ func TestBucketsStayBounded(t *testing.T) {
 		b.Take("one", start.Add(time.Hour))
 	}
 
-	if b.Keys() != 1 {
-		t.Fatalf("idle keys are remembered: %d", b.Keys())
+	if b.Len() != 1 {
+		t.Fatalf("idle keys are remembered: %d", b.Len())
 	}
 }
 
-// A model of slots: counts never pass the limit by Acquire, the limit stays
-// within 1..most, halving is at most one per settle time, growth one per calm.
-func TestSlotsKeepTheirLaws(t *testing.T) {
-	const settle, calm = time.Second, 10 * time.Second
+// Compares Slots with a model: Acquire never exceeds the limit, the limit stays within
+// 1..max, is halved at most once in halveInterval and grows by at most one in growInterval.
+func TestSlotsMatchModel(t *testing.T) {
+	const halveInterval, growInterval = time.Second, 10 * time.Second
 
 	rapid.Check(t, func(t *rapid.T) {
-		s := NewSlots(settle, calm)
+		s := NewSlots(halveInterval, growInterval)
 		now := start
-		most := 0
+		maxSlots := 0
 		inUse := 0
 
-		var halved, changed time.Time
+		var halvedAt, changedAt time.Time
 
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(5*time.Second)).Draw(t, "step")))
 			before := s.Limit("k")
 
-			switch rapid.SampledFrom([]string{"acquire", "acquire", "release", "adopt", "resize", "halve", "calm", "calm"}).Draw(t, "act") {
+			switch rapid.SampledFrom([]string{"acquire", "acquire", "release", "force acquire", "set max", "halve", "success", "success"}).Draw(t, "act") {
 			case "acquire":
 				ok := s.Acquire("k")
 				if ok != (inUse < before) {
@@ -256,39 +256,39 @@ func TestSlotsKeepTheirLaws(t *testing.T) {
 				s.Release("k")
 
 				inUse = max(inUse-1, 0)
-			case "adopt":
-				s.Adopt("k")
+			case "force acquire":
+				s.ForceAcquire("k")
 
 				inUse++
-			case "resize":
-				most = rapid.IntRange(0, 9).Draw(t, "most")
-				s.Resize("k", most)
+			case "set max":
+				maxSlots = rapid.IntRange(0, 9).Draw(t, "most")
+				s.SetMax("k", maxSlots)
 			case "halve":
 				want := before
-				if halved.IsZero() || now.Sub(halved) >= settle {
-					want = max(before/2, min(1, most))
-					halved = now
+				if halvedAt.IsZero() || now.Sub(halvedAt) >= halveInterval {
+					want = max(before/2, min(1, maxSlots))
+					halvedAt = now
 				}
 
-				changed = now
+				changedAt = now
 				if got := s.Halve("k", now); got != want {
 					t.Fatalf("halved %d to %d, want %d", before, got, want)
 				}
-			case "calm":
-				got := s.Calm("k", now)
+			case "success":
+				got := s.RecordSuccess("k", now)
 
-				grows := before < most && now.Sub(changed) >= calm
+				grows := before < maxSlots && now.Sub(changedAt) >= growInterval
 				if grows {
-					changed = now
+					changedAt = now
 				}
 
 				if (got == before+1) != grows || got > before+1 || got < before {
-					t.Fatalf("calm made %d of %d", got, before)
+					t.Fatalf("success changed the limit from %[2]d to %[1]d", got, before)
 				}
 			}
 
-			if l := s.Limit("k"); l > most || l < min(1, most) {
-				t.Fatalf("limit %d of %d", l, most)
+			if l := s.Limit("k"); l > maxSlots || l < min(1, maxSlots) {
+				t.Fatalf("limit %d of %d", l, maxSlots)
 			}
 
 			if s.InUse("k") != inUse || s.Free("k") != max(s.Limit("k")-inUse, 0) {
@@ -298,9 +298,9 @@ func TestSlotsKeepTheirLaws(t *testing.T) {
 	})
 }
 
-func TestSlotsGiveWayAndComeBack(t *testing.T) {
+func TestSlotsHalveAndGrow(t *testing.T) {
 	s := NewSlots(time.Second, time.Minute)
-	s.Resize("k", 8)
+	s.SetMax("k", 8)
 
 	if got := s.Halve("k", start); got != 4 {
 		t.Fatalf("got %d", got)
@@ -313,18 +313,18 @@ func TestSlotsGiveWayAndComeBack(t *testing.T) {
 	now := start
 	for want := 5; want <= 8; want++ {
 		now = now.Add(time.Minute + time.Millisecond)
-		if got := s.Calm("k", now); got != want {
+		if got := s.RecordSuccess("k", now); got != want {
 			t.Fatalf("got %d, want %d", got, want)
 		}
 	}
 
-	if got := s.Calm("k", now.Add(time.Hour)); got != 8 {
-		t.Fatalf("grew beyond what is configured: %d", got)
+	if got := s.RecordSuccess("k", now.Add(time.Hour)); got != 8 {
+		t.Fatalf("grew beyond the configured maximum: %d", got)
 	}
 
-	s.Resize("k", 20)
+	s.SetMax("k", 20)
 
 	if s.Limit("k") != 20 || s.Acquire("other") {
-		t.Fatal("a limit at its most follows a new most; an unknown key has no slots")
+		t.Fatal("a limit at its maximum follows a new maximum; an unknown key has no slots")
 	}
 }

@@ -6,55 +6,56 @@ import (
 )
 
 // Slots counts what is in progress by key, for instance tasks at a supplier by
-// (supplier account, model). Each key has a configured most and, below it, a
-// limit of the moment that gives way when the supplier refuses and comes back
-// when it is calm. It is safe for use at the same time.
+// (supplier account, model). Each key has a configured maximum and, within it, a
+// current limit: it is halved when the supplier says that there are too many tasks, and
+// grows again while the supplier accepts them. Slots is safe for concurrent use.
 type Slots struct {
-	mu     sync.Mutex
-	settle time.Duration
-	calm   time.Duration
-	byKey  map[string]*slot
+	mu            sync.Mutex
+	halveInterval time.Duration
+	growInterval  time.Duration
+	byKey         map[string]*slotUsage
 }
 
-type slot struct {
-	most    int       // as configured
-	limit   int       // of the moment, 1..most (0 when most is 0)
-	inUse   int       // may stand above limit after a Resize, a Halve or an Adopt
-	halved  time.Time // the last time that limit was halved
-	changed time.Time // the last time that limit moved or should have
+type slotUsage struct {
+	max       int       // as configured
+	limit     int       // the current limit, 1..max (0 if max is 0)
+	inUse     int       // may exceed limit after SetMax, Halve or ForceAcquire
+	halvedAt  time.Time // when limit was last halved
+	changedAt time.Time // when limit last grew, or Halve was last called
 }
 
-// NewSlots makes slots without keys. Halvings less than settle apart count as
-// one, since a burst of refusals is one piece of news; the limit grows by one
-// after each calm time.
-func NewSlots(settle, calm time.Duration) *Slots {
-	return &Slots{settle: settle, calm: calm, byKey: make(map[string]*slot)}
+// NewSlots returns slots without keys. Calls of Halve within halveInterval of the last
+// halving have no effect, because a burst of refusals is a single signal. The limit
+// grows by one after each growInterval without a refusal.
+func NewSlots(halveInterval, growInterval time.Duration) *Slots {
+	return &Slots{halveInterval: halveInterval, growInterval: growInterval, byKey: make(map[string]*slotUsage)}
 }
 
-// Resize sets how many of the key may be in progress at most; below 0 counts as
-// 0, which lets none begin. A limit that was not halved follows the new most; a
-// halved one stays where it is, within the new most. Unknown keys have none.
-func (s *Slots) Resize(key string, most int) {
+// SetMax sets how many of the key may be in progress at most. Below 0 counts as 0, which
+// lets nothing start. A limit that equals the old maximum follows the new one; a halved
+// limit stays where it is, but never exceeds the new maximum. Keys that were never set
+// have a maximum of 0.
+func (s *Slots) SetMax(key string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	t := s.of(key)
+	t := s.get(key)
 
-	most = max(most, 0)
-	if t.limit == t.most || t.limit > most {
-		t.limit = most
+	n = max(n, 0)
+	if t.limit == t.max || t.limit > n {
+		t.limit = n
 	}
 
-	t.limit = max(t.limit, min(1, most))
-	t.most = most
+	t.limit = max(t.limit, min(1, n))
+	t.max = n
 }
 
-// Acquire takes a slot if one is free.
+// Acquire takes a slot if one is free, and reports whether it did.
 func (s *Slots) Acquire(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	t := s.of(key)
+	t := s.get(key)
 	if t.inUse >= t.limit {
 		return false
 	}
@@ -64,91 +65,91 @@ func (s *Slots) Acquire(key string) bool {
 	return true
 }
 
-// Adopt counts one that is in progress already, whatever the limit: what a new
-// owner finds at the supplier.
-func (s *Slots) Adopt(key string) {
+// ForceAcquire counts one that is already in progress, whatever the limit: a task that a
+// new owner of the upstream finds at the supplier.
+func (s *Slots) ForceAcquire(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.of(key).inUse++
+	s.get(key).inUse++
 }
 
-// Release gives a slot back. One more than was taken is a mistake of the caller
-// and is not counted.
+// Release frees a slot. Releasing more slots than were acquired is a mistake of the
+// caller and has no effect.
 func (s *Slots) Release(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if t := s.of(key); t.inUse > 0 {
+	if t := s.get(key); t.inUse > 0 {
 		t.inUse--
 	}
 }
 
-// Halve makes the key's limit half of what it is, at least 1: the supplier said
-// that it was too much. It returns the limit.
+// Halve halves the key's limit, to 1 at least, because the supplier reported too many
+// tasks. It returns the limit.
 func (s *Slots) Halve(key string, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	t := s.of(key)
+	t := s.get(key)
 
-	t.changed = now
-	if t.halved.IsZero() || now.Sub(t.halved) >= s.settle {
-		t.halved = now
-		t.limit = max(t.limit/2, min(1, t.most))
+	t.changedAt = now
+	if t.halvedAt.IsZero() || now.Sub(t.halvedAt) >= s.halveInterval {
+		t.halvedAt = now
+		t.limit = max(t.limit/2, min(1, t.max))
 	}
 
 	return t.limit
 }
 
-// Calm tells that the supplier took something without complaint. When that has
-// been so for the calm time since the limit last moved, it grows by one, up to
-// the most that is configured. It returns the limit.
-func (s *Slots) Calm(key string, now time.Time) int {
+// RecordSuccess records that the supplier accepted a task. If growInterval has passed
+// since the last change or refusal, the limit grows by one, up to the configured
+// maximum. It returns the limit.
+func (s *Slots) RecordSuccess(key string, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	t := s.of(key)
-	if t.limit < t.most && now.Sub(t.changed) >= s.calm {
+	t := s.get(key)
+	if t.limit < t.max && now.Sub(t.changedAt) >= s.growInterval {
 		t.limit++
-		t.changed = now
+		t.changedAt = now
 	}
 
 	return t.limit
 }
 
-// InUse is how many of the key are in progress.
+// InUse returns how many of the key are in progress.
 func (s *Slots) InUse(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return s.of(key).inUse
+	return s.get(key).inUse
 }
 
-// Limit is how many of the key may be in progress at this moment.
+// Limit returns how many of the key may be in progress at the moment.
 func (s *Slots) Limit(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return s.of(key).limit
+	return s.get(key).limit
 }
 
-// Free is how many slots Acquire would still give.
+// Free returns how many more slots Acquire would grant now.
 func (s *Slots) Free(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	t := s.of(key)
+	t := s.get(key)
 
 	return max(t.limit-t.inUse, 0)
 }
 
-// of finds a key's slots. Keys come from configuration, never from customers, so
-// their number needs no bound.
-func (s *Slots) of(key string) *slot {
+// get returns a key's slots. Keys come from the configuration, never from customers, so
+// their number needs no limit.
+func (s *Slots) get(key string) *slotUsage {
 	t := s.byKey[key]
 	if t == nil {
-		t = &slot{}
+		t = &slotUsage{}
 		s.byKey[key] = t
 	}
 

@@ -9,97 +9,131 @@ import (
 	"github.com/unireel/unireel/internal/catalog"
 )
 
-// endpoint writes the page of one endpoint.
-func (w writer) endpoint(o operation) string {
+// endpointPage generates the page of one endpoint.
+func (w writer) endpointPage(o operation) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "# %s\n\n```http\n%s %s\n```\n\n%s\n\n", w.say(o.spec.get("summary").text()), o.method, o.path, w.say(o.spec.get("description").text()))
-	fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordAuthentication), w.in(opens(o.security(w.spec))))
-	w.parameters(&out, o)
-	w.body(&out, o)
-	w.requests(&out, o)
-	w.answers(&out, o)
+
+	summary := w.translate(o.spec.get("summary").text())
+	description := w.translate(o.spec.get("description").text())
+
+	fmt.Fprintf(&out, "# %s\n\n```http\n%s %s\n```\n\n%s\n\n", summary, o.method, o.path, description)
+	fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.localize(labelAuthentication), w.localize(authText(o.security(w.spec))))
+	w.writeParameters(&out, o)
+	w.writeBody(&out, o)
+	w.writeRequests(&out, o)
+	w.writeResponses(&out, o)
 
 	if codes := o.errors(w.spec); len(codes) > 0 {
-		says := sayErrors
-		if o.flat() {
-			says = sayFlatErrors
+		errorText := textErrors
+		if o.hasFlatErrors() {
+			errorText = textFlatErrors
 		}
 
-		fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordErrors), w.in(says))
-		w.codes(&out, codes, o.flat())
+		fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.localize(labelErrors), w.localize(errorText))
+		w.writeErrorCodes(&out, codes, o.hasFlatErrors())
 	}
 
 	return out.String()
 }
 
-// opens says what an operation asks of its caller.
-func opens(security node) catalog.Text {
-	ways := security.items()
+// authText returns the sentence about the authentication that an operation needs.
+func authText(security node) catalog.LocalizedText {
+	schemes := security.items()
 	switch {
-	case len(ways) == 0:
-		return sayOpen
-	case len(ways) > 1:
-		return sayLink
+	case len(schemes) == 0:
+		return textNoAuth
+	case len(schemes) > 1:
+		return textSignedLinkAuth
 	}
 
-	return sayKey
+	return textAPIKeyAuth
 }
 
-func (w writer) parameters(out *strings.Builder, o operation) {
+func (w writer) writeParameters(out *strings.Builder, o operation) {
 	list := o.spec.get("parameters").items()
 	if len(list) == 0 {
 		return
 	}
 
-	fmt.Fprintf(out, "## %s\n\n", w.in(wordParameters))
-	t := table{w.in(wordName), w.in(wordPlace), w.in(wordType), w.in(wordRequired), w.in(wordDefault), w.in(wordBounds), w.in(wordDescription)}
-	t.head(out)
+	fmt.Fprintf(out, "## %s\n\n", w.localize(labelParameters))
+	t := table{
+		w.localize(labelName),
+		w.localize(labelIn),
+		w.localize(labelType),
+		w.localize(labelRequired),
+		w.localize(labelDefault),
+		w.localize(labelConstraints),
+		w.localize(labelDescription),
+	}
+	t.writeHeader(out)
 
 	for _, p := range list {
 		schema := p.get("schema")
-		t.row(out, "`"+p.get("name").text()+"`", p.get("in").text(), kind(schema), w.yes(p.get("required").text() == "true"), code(schema.get("default").text()), w.bounds(schema), w.say(p.get("description").text()))
+		t.writeRow(out,
+			"`"+p.get("name").text()+"`",
+			p.get("in").text(),
+			typeName(schema),
+			w.yesNo(p.get("required").text() == "true"),
+			codeSpan(schema.get("default").text()),
+			w.constraints(schema),
+			w.translate(p.get("description").text()),
+		)
 	}
 
 	out.WriteString("\n")
 }
 
-func (w writer) body(out *strings.Builder, o operation) {
+func (w writer) writeBody(out *strings.Builder, o operation) {
 	for mediaType, content := range o.spec.get("requestBody", "content").fields() {
-		fmt.Fprintf(out, "## %s (`%s`)\n\n", w.in(wordBody), mediaType)
+		fmt.Fprintf(out, "## %s (`%s`)\n\n", w.localize(labelBody), mediaType)
 
 		schema := content.get("schema")
 		if text := schema.get("description").text(); text != "" {
-			fmt.Fprintf(out, "%s\n\n", w.say(text))
+			fmt.Fprintf(out, "%s\n\n", w.translate(text))
 		}
 
-		t := table{w.in(wordField), w.in(wordType), w.in(wordRequired), w.in(wordDefault), w.in(wordBounds), w.in(wordDescription)}
-		t.head(out)
+		t := table{
+			w.localize(labelField),
+			w.localize(labelType),
+			w.localize(labelRequired),
+			w.localize(labelDefault),
+			w.localize(labelConstraints),
+			w.localize(labelDescription),
+		}
+		t.writeHeader(out)
 
 		for _, f := range flatten(schema, "", 0) {
-			t.row(out, "`"+f.name+"`", kind(f.schema), w.yes(f.required), code(f.schema.get("default").text()), w.bounds(f.schema), w.say(f.schema.get("description").text()))
+			t.writeRow(out,
+				"`"+f.name+"`",
+				typeName(f.schema),
+				w.yesNo(f.required),
+				codeSpan(f.schema.get("default").text()),
+				w.constraints(f.schema),
+				w.translate(f.schema.get("description").text()),
+			)
 		}
 
 		out.WriteString("\n")
 	}
 }
 
-func (w writer) requests(out *strings.Builder, o operation) {
-	fmt.Fprintf(out, "## %s\n\n", w.in(wordRequests))
+func (w writer) writeRequests(out *strings.Builder, o operation) {
+	fmt.Fprintf(out, "## %s\n\n", w.localize(labelRequests))
 
 	n := 0
 
 	for mediaType, content := range o.spec.get("requestBody", "content").fields() {
 		for _, example := range content.get("examples").fields() {
 			n++
-			fmt.Fprintf(out, "### %s %d%s%s\n\n", w.in(wordExample), n, w.in(sayColon), w.say(example.get("summary").text()))
+			fmt.Fprintf(out, "### %s %d%s%s\n\n", w.localize(labelExample), n, w.localize(colon), w.translate(example.get("summary").text()))
 
 			value := example.get("value")
 			if mediaType == "multipart/form-data" {
-				fmt.Fprintf(out, "```bash\n%s\n```\n\n", w.curl(o, form(content.get("schema"), value)))
+				fmt.Fprintf(out, "```bash\n%s\n```\n\n", w.curl(o, formArgs(content.get("schema"), value)))
 				continue
 			}
 
-			fmt.Fprintf(out, "```json\n%s\n```\n\n```bash\n%s\n```\n\n", value.json(), w.curl(o, body(mediaType, value.json())))
+			fmt.Fprintf(out, "```json\n%s\n```\n\n```bash\n%s\n```\n\n", value.json(), w.curl(o, bodyArgs(mediaType, value.json())))
 		}
 	}
 
@@ -108,8 +142,8 @@ func (w writer) requests(out *strings.Builder, o operation) {
 	}
 }
 
-// curl is the command that sends a request; more are its last arguments.
-func (w writer) curl(o operation, more []string) string {
+// curl returns the command that sends a request; extra are its last arguments.
+func (w writer) curl(o operation, extra []string) string {
 	path := o.path
 	query := url.Values{}
 	args := []string{}
@@ -125,7 +159,7 @@ func (w writer) curl(o operation, more []string) string {
 		case p.get("in").text() == "query":
 			query.Set(name, example)
 		default:
-			args = append(args, "-H "+shell(name+": "+example))
+			args = append(args, "-H "+shellQuote(name+": "+example))
 		}
 	}
 
@@ -142,20 +176,20 @@ func (w writer) curl(o operation, more []string) string {
 		method = "-X " + o.method + " "
 	}
 
-	return strings.Join(append([]string{fmt.Sprintf(`curl %s"%s%s"`, method, Address, path)}, append(args, more...)...), " \\\n  ")
+	return strings.Join(append([]string{fmt.Sprintf(`curl %s"%s%s"`, method, BaseURLPlaceholder, path)}, append(args, extra...)...), " \\\n  ")
 }
 
-func body(mediaType, text string) []string {
-	return []string{"-H " + shell("Content-Type: "+mediaType), "-d " + shell(text)}
+func bodyArgs(mediaType, text string) []string {
+	return []string{"-H " + shellQuote("Content-Type: "+mediaType), "-d " + shellQuote(text)}
 }
 
-// form is curl's arguments for a form: a field that is bytes sends a file.
-func form(schema, value node) []string {
+// formArgs returns curl's arguments for a form; a binary field is sent from a file.
+func formArgs(schema, value node) []string {
 	var args []string
 
 	for name, v := range value.fields() {
 		property := schema.get("properties", name)
-		if property.get("items").has() {
+		if property.get("items").exists() {
 			property = property.get("items")
 		}
 
@@ -164,28 +198,28 @@ func form(schema, value node) []string {
 				text = "@" + text
 			}
 
-			args = append(args, "-F "+shell(name+"="+text))
+			args = append(args, "-F "+shellQuote(name+"="+text))
 		}
 	}
 
 	return args
 }
 
-// shell quotes a text for sh.
-func shell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// shellQuote quotes a text for sh.
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-func (w writer) answers(out *strings.Builder, o operation) {
+func (w writer) writeResponses(out *strings.Builder, o operation) {
 	var others []string
 
-	for status, answer := range o.spec.get("responses").fields() {
+	for status, response := range o.spec.get("responses").fields() {
 		if status == "default" {
 			continue
 		}
 
-		said := w.say(answer.get("description").text())
+		description := w.translate(response.get("description").text())
 		shown := false
 
-		for mediaType, content := range answer.get("content").fields() {
+		for mediaType, content := range response.get("content").fields() {
 			rows := flatten(content.get("schema"), "", 0)
 
 			list := examples(content)
@@ -195,30 +229,30 @@ func (w writer) answers(out *strings.Builder, o operation) {
 
 			shown = true
 
-			fmt.Fprintf(out, "## %s (HTTP %s, `%s`)\n\n%s\n", w.in(wordAnswer), status, mediaType, said)
-			w.answer(out, rows, list)
+			fmt.Fprintf(out, "## %s (HTTP %s, `%s`)\n\n%s\n", w.localize(labelResponse), status, mediaType, description)
+			w.writeResponse(out, rows, list)
 		}
 
 		if !shown {
-			others = append(others, fmt.Sprintf("- `%s`: %s", status, said))
+			others = append(others, fmt.Sprintf("- `%s`: %s", status, description))
 		}
 	}
 
 	if len(others) > 0 {
-		fmt.Fprintf(out, "## %s\n\n%s\n\n", w.in(wordOtherAnswers), strings.Join(others, "\n"))
+		fmt.Fprintf(out, "## %s\n\n%s\n\n", w.localize(labelOtherResponses), strings.Join(others, "\n"))
 	}
 }
 
-// answer writes the fields of one answer and its examples.
-func (w writer) answer(out *strings.Builder, rows []field, list []shown) {
+// writeResponse writes the fields of one response and its examples.
+func (w writer) writeResponse(out *strings.Builder, rows []field, list []namedExample) {
 	if len(rows) > 0 {
 		out.WriteString("\n")
 
-		t := table{w.in(wordField), w.in(wordType), w.in(wordBounds), w.in(wordDescription)}
-		t.head(out)
+		t := table{w.localize(labelField), w.localize(labelType), w.localize(labelConstraints), w.localize(labelDescription)}
+		t.writeHeader(out)
 
 		for _, f := range rows {
-			t.row(out, "`"+f.name+"`", kind(f.schema), w.bounds(f.schema), w.say(f.schema.get("description").text()))
+			t.writeRow(out, "`"+f.name+"`", typeName(f.schema), w.constraints(f.schema), w.translate(f.schema.get("description").text()))
 		}
 	}
 
@@ -226,62 +260,62 @@ func (w writer) answer(out *strings.Builder, rows []field, list []shown) {
 		text := example.value.json()
 		format := "json"
 
-		if words := example.value.text(); words != "" {
-			text = strings.TrimSpace(words)
+		if plain := example.value.text(); plain != "" {
+			text = strings.TrimSpace(plain)
 			format = "text"
 		}
 
-		fmt.Fprintf(out, "\n### %s %d%s\n\n```%s\n%s\n```\n", w.in(wordAnswerExample), i+1, w.titled(example), format, text)
+		fmt.Fprintf(out, "\n### %s %d%s\n\n```%s\n%s\n```\n", w.localize(labelResponseExample), i+1, w.exampleTitle(example), format, text)
 	}
 
 	out.WriteString("\n")
 }
 
-// shown is an example and what it is called, "" where it is the only one.
-type shown struct {
+// namedExample is an example with its title, "" if it is the only one.
+type namedExample struct {
 	summary string
 	value   node
 }
 
-func (w writer) titled(e shown) string {
+func (w writer) exampleTitle(e namedExample) string {
 	if e.summary == "" {
 		return ""
 	}
 
-	return w.in(sayColon) + w.say(e.summary)
+	return w.localize(colon) + w.translate(e.summary)
 }
 
-// examples are those of an answer, else the one of its schema.
-func examples(content node) []shown {
-	var list []shown
+// examples returns the examples of a content, or the single one of its schema.
+func examples(content node) []namedExample {
+	var list []namedExample
 	for _, e := range content.get("examples").fields() {
-		list = append(list, shown{e.get("summary").text(), e.get("value")})
+		list = append(list, namedExample{e.get("summary").text(), e.get("value")})
 	}
 
 	for _, one := range []node{content.get("example"), content.get("schema", "example")} {
-		if len(list) == 0 && one.has() {
-			list = append(list, shown{value: one})
+		if len(list) == 0 && one.exists() {
+			list = append(list, namedExample{value: one})
 		}
 	}
 
 	return list
 }
 
-// field is a property, or one of an object within.
+// field is a property of a schema, or of an object in it.
 type field struct {
 	name     string // "extra_body.seed", "data[].id"
 	required bool
 	schema   node
 }
 
-// deepest is how far into objects a table goes: the task in a list, and what is in it.
-const deepest = 4
+// maxDepth limits how deep a table goes into objects: to the fields of a task in a list.
+const maxDepth = 4
 
-// flatten lists a schema's properties and those within them, in their order.
+// flatten lists a schema's properties and those of nested objects, in their order.
 func flatten(schema node, prefix string, depth int) []field {
 	var list []field
 
-	if depth > deepest {
+	if depth > maxDepth {
 		return nil
 	}
 
@@ -291,7 +325,7 @@ func flatten(schema node, prefix string, depth int) []field {
 
 	required := schema.get("required").texts()
 	for name, property := range schema.get("properties").fields() {
-		property = property.there()
+		property = property.resolve()
 		f := field{prefix + name, slices.Contains(required, name), property}
 		list = append(list, f)
 		list = append(list, flatten(property, f.name+".", depth+1)...)
@@ -301,11 +335,11 @@ func flatten(schema node, prefix string, depth int) []field {
 	return list
 }
 
-// kind is a schema's JSON types: "string", "number, string", "string[]".
-func kind(schema node) string {
+// typeName returns a schema's JSON types: "string", "number, string", "string[]".
+func typeName(schema node) string {
 	names := schema.get("type").texts()
 	for _, part := range append(schema.get("anyOf").items(), schema.get("allOf").items()...) {
-		for _, name := range strings.Split(kind(part), ", ") {
+		for _, name := range strings.Split(typeName(part), ", ") {
 			if name != "" && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -314,7 +348,7 @@ func kind(schema node) string {
 
 	if i := slices.Index(names, "array"); i >= 0 {
 		names = slices.Delete(names, i, i+1)
-		for _, name := range strings.Split(kind(schema.get("items")), ", ") {
+		for _, name := range strings.Split(typeName(schema.get("items")), ", ") {
 			names = append(names, name+"[]")
 		}
 	}
@@ -322,36 +356,40 @@ func kind(schema node) string {
 	return strings.Join(names, ", ")
 }
 
-// bounds says what a value may be.
-func (w writer) bounds(schema node) string {
+// constraints describes the values that a schema allows.
+func (w writer) constraints(schema node) string {
 	var list []string
 	if enum := schema.get("enum").texts(); len(enum) > 0 {
 		list = append(list, "`"+strings.Join(enum, "`, `")+"`")
 	}
 
-	least := schema.get("minimum").text()
+	minimum := schema.get("minimum").text()
 
-	most := schema.get("maximum").text()
+	maximum := schema.get("maximum").text()
 	switch {
-	case least != "" && most != "":
-		list = append(list, least+" – "+most)
-	case least != "":
-		list = append(list, "≥ "+least)
-	case most != "":
-		list = append(list, "≤ "+most)
+	case minimum != "" && maximum != "":
+		list = append(list, minimum+" – "+maximum)
+	case minimum != "":
+		list = append(list, "≥ "+minimum)
+	case maximum != "":
+		list = append(list, "≤ "+maximum)
 	}
 
 	for _, limit := range []struct {
 		key  string
-		says catalog.Text
+		text catalog.LocalizedText
 	}{
-		{"minLength", sayMinLength}, {"maxLength", sayMaxLength}, {"minItems", sayMinItems}, {"maxItems", sayMaxItems}, {"maxProperties", sayMaxPairs},
+		{"minLength", textMinLength},
+		{"maxLength", textMaxLength},
+		{"minItems", textMinItems},
+		{"maxItems", textMaxItems},
+		{"maxProperties", textMaxPairs},
 	} {
 		n := schema.get(limit.key).text()
 		if n == "1" && strings.HasPrefix(limit.key, "min") {
-			list = append(list, w.in(sayNotEmpty))
+			list = append(list, w.localize(textNotEmpty))
 		} else if n != "" {
-			list = append(list, strings.ReplaceAll(w.in(limit.says), "N", n))
+			list = append(list, strings.ReplaceAll(w.localize(limit.text), "N", n))
 		}
 	}
 
@@ -361,18 +399,18 @@ func (w writer) bounds(schema node) string {
 		}
 	}
 
-	return strings.Join(list, w.in(sayAnd))
+	return strings.Join(list, w.localize(listSeparator))
 }
 
-func (w writer) yes(is bool) string {
-	if is {
-		return w.in(wordYes)
+func (w writer) yesNo(value bool) string {
+	if value {
+		return w.localize(labelYes)
 	}
 
-	return w.in(wordNo)
+	return w.localize(labelNo)
 }
 
-func code(text string) string {
+func codeSpan(text string) string {
 	if text == "" {
 		return ""
 	}

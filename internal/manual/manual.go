@@ -1,10 +1,10 @@
-// Package manual writes the pages that people and their assistants read: a
-// Markdown page for every endpoint and every model, one for all webhooks, in English and in Chinese,
-// and llms.txt, which lists them. All of it is made from openapi.yaml, from the
-// Chinese beside it and from the catalog as it was loaded, so prices are this
-// installation's. api calls it once at its start and serves what it wrote; no
-// task passes here. It knows no HTTP, reads no file and never says what the
-// contract does not say.
+// Package manual generates the documentation pages for people and their assistants: a
+// Markdown page for every endpoint and every model, and one for all webhooks, each in
+// English and in Chinese, and llms.txt, which lists them. The pages are generated from
+// openapi.yaml, from its Chinese translations and from the loaded catalog, so they have the
+// prices of this installation. api generates them when a page is first requested, and
+// serves them; the package is not on a task's path. It knows no HTTP, reads no file and
+// never documents what the specification does not contain.
 package manual
 
 import (
@@ -17,30 +17,31 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// Address stands in a page where the server's own address belongs: the one who
-// serves the page knows it, without a slash at its end.
-const Address = "{BASE_URL}"
+// BaseURLPlaceholder is replaced by the server's own address, without a trailing slash, when
+// a page is served.
+const BaseURLPlaceholder = "{BASE_URL}"
 
-// Options is what the pages are made from.
+// Options are the sources of the pages.
 type Options struct {
-	Spec     []byte               // openapi.yaml
-	Chinese  []byte               // a list of {en, zh}: every text of Spec, and every meaning of a code that it names
-	Models   []*catalog.Model     // in the order in which they are listed
-	Currency string               // of the models' prices
-	Status   func(fault.Code) int // the HTTP status of a code
+	Spec         []byte               // openapi.yaml
+	Translations []byte               // YAML list of {en, zh}: every text of Spec, and the meaning of every error code in it
+	Models       []*catalog.Model     // in the order of the lists
+	Currency     string               // currency of the models' prices
+	Status       func(fault.Code) int // the HTTP status of a code
 
-	// Flat is a code and its HTTP status where errors are FlatProblem.
-	Flat func(fault.Code) (string, int)
+	// FlatError returns the code and HTTP status that an operation with DashScope's error
+	// format (FlatProblem) uses for a code.
+	FlatError func(fault.Code) (string, int)
 }
 
-// Manual is all pages. It is never changed after New.
+// Manual has all pages. It is not modified after New and is safe for concurrent use.
 type Manual struct {
 	pages        map[string]map[string]string // language -> name -> text
 	index        string
 	untranslated []string
 }
 
-// Languages are those that every page is written in.
+// Languages returns the languages in which every page exists.
 func Languages() []string { return []string{english, chinese} }
 
 const (
@@ -48,26 +49,27 @@ const (
 	chinese = "zh"
 )
 
-// New writes every page. An error says what is wrong with the spec or its Chinese.
+// New generates every page. An error says what is wrong with the specification or its
+// translations.
 func New(o Options) (*Manual, error) {
 	spec, err := readSpec(o.Spec)
 	if err != nil {
 		return nil, err
 	}
 
-	said, err := readChinese(o.Chinese)
+	translations, err := readTranslations(o.Translations)
 	if err != nil {
 		return nil, err
 	}
 
-	m := &Manual{pages: map[string]map[string]string{}, untranslated: missing(spec, said)}
+	m := &Manual{pages: map[string]map[string]string{}, untranslated: compareTranslations(spec, translations)}
 
 	var index strings.Builder
 
 	for _, language := range Languages() {
-		w := writer{Options: o, spec: spec, language: language, said: said}
+		w := writer{Options: o, spec: spec, language: language, translations: translations}
 		m.pages[language] = w.pages()
-		w.list(&index)
+		w.writeIndex(&index)
 	}
 
 	m.index = index.String()
@@ -75,32 +77,33 @@ func New(o Options) (*Manual, error) {
 	return m, nil
 }
 
-// Page is one page, with Address in it; false when there is none of this name.
+// Page returns a page, with BaseURLPlaceholder in it, and false if there is none with this
+// name.
 func (m *Manual) Page(language, name string) (string, bool) {
 	text, ok := m.pages[language][name]
 	return text, ok
 }
 
-// Names are the names of a language's pages, sorted.
+// Names returns the names of a language's pages, sorted.
 func (m *Manual) Names(language string) []string { return slices.Sorted(maps.Keys(m.pages[language])) }
 
-// Index is llms.txt, with Address in it.
+// Index returns llms.txt, with BaseURLPlaceholder in it.
 func (m *Manual) Index() string { return m.index }
 
-// Untranslated is what has no Chinese, and then, each behind "unused: ", the
-// English of what nothing says any more. The pages say the former in English.
+// Untranslated returns the texts without a Chinese translation, which the Chinese pages have
+// in English, and, each after "unused: ", the translated texts that no page uses.
 func (m *Manual) Untranslated() []string { return m.untranslated }
 
-// writer writes one language's pages.
+// writer generates one language's pages.
 type writer struct {
 	Options
-	spec     node
-	language string
-	said     map[string]string // English -> Chinese
+	spec         node
+	language     string
+	translations map[string]string // English -> Chinese
 }
 
-// in is a text of ours in the writer's language.
-func (w writer) in(t catalog.Text) string {
+// localize returns a text in the writer's language.
+func (w writer) localize(t catalog.LocalizedText) string {
 	if w.language == chinese {
 		return t.ZH
 	}
@@ -108,10 +111,10 @@ func (w writer) in(t catalog.Text) string {
 	return t.EN
 }
 
-// say is a text of the spec in the writer's language, on one line.
-func (w writer) say(text string) string {
-	text = flat(text)
-	if zh := w.said[text]; zh != "" && w.language == chinese {
+// translate returns a text of the specification in the writer's language, on one line.
+func (w writer) translate(text string) string {
+	text = oneLine(text)
+	if zh := w.translations[text]; zh != "" && w.language == chinese {
 		return zh
 	}
 
@@ -119,84 +122,89 @@ func (w writer) say(text string) string {
 }
 
 func (w writer) pages() map[string]string {
-	pages := map[string]string{"index.md": w.front()}
+	pages := map[string]string{"index.md": w.overview()}
 	for _, o := range operations(w.spec) {
-		pages[o.page()] = w.endpoint(o)
+		pages[o.pageName()] = w.endpointPage(o)
 	}
 
 	if len(events(w.spec)) > 0 {
-		pages[webhookPage] = w.webhooks()
+		pages[webhookPageName] = w.webhooksPage()
 	}
 
 	for _, m := range w.Models {
-		pages[modelPage(m)] = w.model(m)
+		pages[modelPageName(m)] = w.modelPage(m)
 	}
 
 	return pages
 }
 
-func (w writer) link(name string) string { return Address + "/docs/" + w.language + "/" + name }
+func (w writer) link(name string) string {
+	return BaseURLPlaceholder + "/docs/" + w.language + "/" + name
+}
 
-// list writes the language's part of llms.txt.
-func (w writer) list(out *strings.Builder) {
+// writeIndex writes the language's part of llms.txt.
+func (w writer) writeIndex(out *strings.Builder) {
 	if w.language == english {
-		fmt.Fprintf(out, "# %s\n\n> %s\n\n%s\n\n", w.spec.get("info", "title").text(), w.say(w.spec.get("info", "summary").text()), w.say(w.spec.get("info", "description").text()))
+		fmt.Fprintf(out, "# %s\n\n> %s\n\n%s\n\n",
+			w.spec.get("info", "title").text(), w.translate(w.spec.get("info", "summary").text()), w.translate(w.spec.get("info", "description").text()))
 		fmt.Fprintf(out, "## API\n\n- [openapi.json](%s/openapi.json): %s\n- [docs](%s/docs): %s\n",
-			Address, "OpenAPI 3.1, with every bound and example", Address, "the same for people with a browser")
+			BaseURLPlaceholder, "OpenAPI 3.1, with every limit and example", BaseURLPlaceholder, "the same as a web page")
 	}
 
-	fmt.Fprintf(out, "\n## %s\n\n- [%s](%s)\n", w.in(wordEndpoints), w.in(wordOverview), w.link("index.md"))
+	fmt.Fprintf(out, "\n## %s\n\n- [%s](%s)\n", w.localize(labelEndpoints), w.localize(labelOverview), w.link("index.md"))
 
 	for _, o := range operations(w.spec) {
-		fmt.Fprintf(out, "- [%s %s](%s): %s\n", o.method, o.path, w.link(o.page()), w.say(o.spec.get("summary").text()))
+		fmt.Fprintf(out, "- [%s %s](%s): %s\n", o.method, o.path, w.link(o.pageName()), w.translate(o.spec.get("summary").text()))
 	}
 
 	if len(events(w.spec)) > 0 {
-		fmt.Fprintf(out, "- [%s](%s)\n", w.in(wordWebhooks), w.link(webhookPage))
+		fmt.Fprintf(out, "- [%s](%s)\n", w.localize(labelWebhooks), w.link(webhookPageName))
 	}
 
-	fmt.Fprintf(out, "\n## %s\n\n", w.in(wordModels))
+	fmt.Fprintf(out, "\n## %s\n\n", w.localize(labelModels))
 
 	for _, m := range w.Models {
-		fmt.Fprintf(out, "- [%s](%s): %s; %s\n", m.ID, w.link(modelPage(m)), w.in(m.Title), w.price(m))
+		fmt.Fprintf(out, "- [%s](%s): %s; %s\n", m.ID, w.link(modelPageName(m)), w.localize(m.Title), w.price(m))
 	}
 }
 
-// front is the overview: what holds for every call, the lists, all error codes.
-func (w writer) front() string {
+// overview generates the overview: authentication, the lists of endpoints and models, all
+// error codes.
+func (w writer) overview() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "# %s\n\n%s\n\n%s\n\n", w.spec.get("info", "title").text(), w.say(w.spec.get("info", "summary").text()), w.say(w.spec.get("info", "description").text()))
-	fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordAuthentication), w.in(sayKey))
-	fmt.Fprintf(&out, "## %s\n\n", w.in(wordEndpoints))
-	t := table{w.in(wordEndpoint), w.in(wordDescription)}
-	t.head(&out)
+	fmt.Fprintf(&out, "# %s\n\n%s\n\n%s\n\n", w.spec.get("info", "title").text(), w.translate(w.spec.get("info", "summary").text()), w.translate(w.spec.get("info", "description").text()))
+	fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.localize(labelAuthentication), w.localize(textAPIKeyAuth))
+	fmt.Fprintf(&out, "## %s\n\n", w.localize(labelEndpoints))
+	t := table{w.localize(labelEndpoint), w.localize(labelDescription)}
+	t.writeHeader(&out)
 
 	for _, o := range operations(w.spec) {
-		t.row(&out, fmt.Sprintf("[`%s %s`](%s)", o.method, o.path, w.link(o.page())), w.say(o.spec.get("summary").text()))
+		t.writeRow(&out, fmt.Sprintf("[`%s %s`](%s)", o.method, o.path, w.link(o.pageName())), w.translate(o.spec.get("summary").text()))
 	}
 
 	if len(events(w.spec)) > 0 {
-		t.row(&out, fmt.Sprintf("[%s](%s)", w.in(wordWebhooks), w.link(webhookPage)), "")
+		t.writeRow(&out, fmt.Sprintf("[%s](%s)", w.localize(labelWebhooks), w.link(webhookPageName)), "")
 	}
 
-	fmt.Fprintf(&out, "\n## %s\n\n", w.in(wordModels))
-	t = table{w.in(wordModel), w.in(wordDescription), w.in(wordPrice)}
-	t.head(&out)
+	fmt.Fprintf(&out, "\n## %s\n\n", w.localize(labelModels))
+	t = table{w.localize(labelModel), w.localize(labelDescription), w.localize(labelPrice)}
+	t.writeHeader(&out)
 
 	for _, m := range w.Models {
-		t.row(&out, fmt.Sprintf("[`%s`](%s)", m.ID, w.link(modelPage(m))), w.in(m.Description), w.price(m))
+		t.writeRow(&out, fmt.Sprintf("[`%s`](%s)", m.ID, w.link(modelPageName(m))), w.localize(m.Description), w.price(m))
 	}
 
-	fmt.Fprintf(&out, "\n## %s\n\n%s\n\n", w.in(wordErrors), w.in(sayErrors))
-	w.codes(&out, everyError(w.spec), false)
+	fmt.Fprintf(&out, "\n## %s\n\n%s\n\n", w.localize(labelErrors), w.localize(textErrors))
+	w.writeErrorCodes(&out, allErrors(w.spec), false)
 
 	return out.String()
 }
 
-// codes writes a table of error codes, flat ones as Flat has them.
-func (w writer) codes(out *strings.Builder, codes []fault.Code, flat bool) {
-	t := table{"HTTP", "code", w.in(wordWhen)}
-	t.head(out)
+// writeErrorCodes writes a table of error codes. With flat it uses FlatError's codes and
+// statuses.
+func (w writer) writeErrorCodes(out *strings.Builder, codes []fault.Code, flat bool) {
+	t := table{"HTTP", "code", w.localize(labelCauseAndFix)}
+	t.writeHeader(out)
 
 	for _, info := range fault.Codes() {
 		if !slices.Contains(codes, info.Code) {
@@ -207,28 +215,28 @@ func (w writer) codes(out *strings.Builder, codes []fault.Code, flat bool) {
 
 		status := w.Status(info.Code)
 		if flat {
-			name, status = w.Flat(info.Code)
+			name, status = w.FlatError(info.Code)
 		}
 
-		t.row(out, fmt.Sprint(status), "`"+name+"`", w.say(info.Meaning))
+		t.writeRow(out, fmt.Sprint(status), "`"+name+"`", w.translate(info.Meaning))
 	}
 }
 
-// table is a Markdown table's columns.
+// table has the columns of a Markdown table.
 type table []string
 
-func (t table) head(out *strings.Builder) {
-	t.row(out, t...)
+func (t table) writeHeader(out *strings.Builder) {
+	t.writeRow(out, t...)
 	out.WriteString(strings.Repeat("| --- ", len(t)) + "|\n")
 }
 
-func (t table) row(out *strings.Builder, cells ...string) {
+func (t table) writeRow(out *strings.Builder, cells ...string) {
 	for _, cell := range cells {
-		out.WriteString("| " + strings.ReplaceAll(flat(cell), "|", `\|`) + " ")
+		out.WriteString("| " + strings.ReplaceAll(oneLine(cell), "|", `\|`) + " ")
 	}
 
 	out.WriteString("|\n")
 }
 
-// flat puts a text on one line.
-func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine puts a text on one line.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -10,7 +10,7 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-const small = `
+const smallSpec = `
 info: {title: Small, summary: A small one., description: "Of few\n  words."}
 security: [{key: []}]
 paths:
@@ -53,7 +53,7 @@ components:
             list: {type: array, maxItems: 2, items: {$ref: "#/components/schemas/Inner"}, description: The list.}
 `
 
-func write(t *testing.T, chinese string) *Manual {
+func newManual(t *testing.T, chinese string) *Manual {
 	t.Helper()
 
 	models, err := catalog.Load(catalog.Options{})
@@ -62,7 +62,7 @@ func write(t *testing.T, chinese string) *Manual {
 	}
 
 	m, err := New(Options{
-		Spec: []byte(small), Chinese: []byte(chinese), Models: models.Models(), Currency: "USD",
+		Spec: []byte(smallSpec), Translations: []byte(chinese), Models: models.Models(), Currency: "USD",
 		Status: func(code fault.Code) int { return map[fault.Code]int{fault.CodeUnknownModel: 400}[code] },
 	})
 	if err != nil {
@@ -72,9 +72,9 @@ func write(t *testing.T, chinese string) *Manual {
 	return m
 }
 
-// TestAPage shows a whole page of a small spec: order, references, bounds, quotes.
-func TestAPage(t *testing.T) {
-	m := write(t, "- {en: The b., zh: 乙}\n- {en: 'Of few words.', zh: 少}")
+// TestPage checks the pages of a small specification: order, references, constraints, quotes.
+func TestPage(t *testing.T) {
+	m := newManual(t, "- {en: The b., zh: 乙}\n- {en: 'Of few words.', zh: 少}")
 
 	page, _ := m.Page("zh", "make-url.md")
 	for _, want := range []string{
@@ -86,36 +86,36 @@ func TestAPage(t *testing.T) {
 		"| 400 | `unknown_model` |",
 	} {
 		if !strings.Contains(page, want) {
-			t.Errorf("the page does not say\n%s\nbut\n%s", want, page)
+			t.Errorf("the page does not contain\n%s\nbut is\n%s", want, page)
 		}
 	}
 
 	page, _ = m.Page("en", "look.md")
-	for _, want := range []string{"None is needed.", "| `n` | query | integer | No | `3` | 1 – 9 | This \\| that. |", "| `id` | path | string | Yes |  | not empty |", "curl \"{BASE_URL}/open/x1?n=7\"\n", "- `204`: Nothing."} {
+	for _, want := range []string{"No authentication is needed.", "| `n` | query | integer | No | `3` | 1 – 9 | This \\| that. |", "| `id` | path | string | Yes |  | not empty |", "curl \"{BASE_URL}/open/x1?n=7\"\n", "- `204`: Nothing."} {
 		if !strings.Contains(page, want) {
-			t.Errorf("the page does not say\n%s\nbut\n%s", want, page)
+			t.Errorf("the page does not contain\n%s\nbut is\n%s", want, page)
 		}
 	}
 }
 
-func TestWhatIsNotTranslatedIsTold(t *testing.T) {
+func TestUntranslated(t *testing.T) {
 	var got []string
 
-	for _, text := range write(t, "- {en: The b., zh: 乙}\n- {en: Long gone., zh: 无}").Untranslated() {
+	for _, text := range newManual(t, "- {en: The b., zh: 乙}\n- {en: Long gone., zh: 无}").Untranslated() {
 		if strings.HasPrefix(text, "unused: ") || strings.HasPrefix(text, "The ") && strings.HasSuffix(text, ".") && len(text) < 12 {
 			got = append(got, text)
 		}
 	}
 
 	if diff := cmp.Diff([]string{"The a.", "The list.", "unused: Long gone."}, got); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
+		t.Errorf("untranslated (-want +got):\n%s", diff)
 	}
 }
 
-func TestABrokenSpecIsSaid(t *testing.T) {
-	for _, o := range []Options{{Spec: []byte("\t")}, {Spec: []byte("[]")}, {Spec: []byte(small), Chinese: []byte("{")}} {
+func TestNewRejectsInvalidInput(t *testing.T) {
+	for _, o := range []Options{{Spec: []byte("\t")}, {Spec: []byte("[]")}, {Spec: []byte(smallSpec), Translations: []byte("{")}} {
 		if _, err := New(o); err == nil {
-			t.Errorf("%q, %q: no error", o.Spec, o.Chinese)
+			t.Errorf("%q, %q: no error", o.Spec, o.Translations)
 		}
 	}
 }

@@ -8,35 +8,37 @@ import (
 	"github.com/unireel/unireel/internal/sample"
 )
 
-func modelPage(m *catalog.Model) string { return "model-" + m.ID + ".md" }
+func modelPageName(m *catalog.Model) string { return "model-" + m.ID + ".md" }
 
-// price is what a second costs here: "0.05 USD per second".
+// price returns the price of a model: "0.05 USD per second".
 func (w writer) price(m *catalog.Model) string {
-	return fmt.Sprintf(w.in(sayPerSecond), m.UnitPrice, w.Currency)
+	return fmt.Sprintf(w.localize(textPerSecond), m.UnitPrice, w.Currency)
 }
 
-// model writes the page of one model.
-func (w writer) model(m *catalog.Model) string {
+// modelPage generates the page of one model.
+func (w writer) modelPage(m *catalog.Model) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "# %s\n\n`%s`\n\n```http\nPOST /v1/video/generations\n```\n\n%s\n\n", w.in(m.Title), m.ID, w.in(m.Description))
-	fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.in(wordAuthentication), w.in(sayKey))
-	w.modes(&out, m)
-	w.fields(&out, m)
-	w.media(&out, m)
-	fmt.Fprintf(&out, "## %s\n\n**%s**\n\n%s\n\n", w.in(wordPrice), w.price(m), w.in(sayBilling(m.Price.Billing)))
-	fmt.Fprintf(&out, "## %s\n\n", w.in(wordRequests))
+	fmt.Fprintf(&out, "# %s\n\n`%s`\n\n```http\nPOST /v1/video/generations\n```\n\n%s\n\n", w.localize(m.Title), m.ID, w.localize(m.Description))
+	fmt.Fprintf(&out, "## %s\n\n%s\n\n", w.localize(labelAuthentication), w.localize(textAPIKeyAuth))
+	w.writeModes(&out, m)
+	w.writeFields(&out, m)
+	w.writeMedia(&out, m)
+	fmt.Fprintf(&out, "## %s\n\n**%s**\n\n%s\n\n", w.localize(labelPrice), w.price(m), w.localize(billingText(m.Price.Billing)))
+	fmt.Fprintf(&out, "## %s\n\n", w.localize(labelRequests))
 
-	create := w.creates()
-	for i, example := range w.bodies(m, create) {
-		fmt.Fprintf(&out, "### %s %d%s%s\n\n```json\n%s\n```\n\n```bash\n%s\n```\n\n", w.in(wordExample), i+1, w.in(sayColon), example.summary, example.json, w.curl(create, body("application/json", example.json)))
+	create := w.createOperation()
+	for i, example := range w.exampleRequests(m, create) {
+		curl := w.curl(create, bodyArgs("application/json", example.json))
+		fmt.Fprintf(&out, "### %s %d%s%s\n\n```json\n%s\n```\n\n```bash\n%s\n```\n\n",
+			w.localize(labelExample), i+1, w.localize(colon), example.summary, example.json, curl)
 	}
 
-	fmt.Fprintf(&out, "%s\n", fmt.Sprintf(w.in(sayAnswer), w.link(create.page())))
+	fmt.Fprintf(&out, "%s\n", fmt.Sprintf(w.localize(textResponse), w.link(create.pageName())))
 
 	return out.String()
 }
 
-func (w writer) creates() operation {
+func (w writer) createOperation() operation {
 	for _, o := range operations(w.spec) {
 		if o.method == "POST" && o.path == "/v1/video/generations" {
 			return o
@@ -46,89 +48,89 @@ func (w writer) creates() operation {
 	return operation{}
 }
 
-func (w writer) modes(out *strings.Builder, m *catalog.Model) {
-	fmt.Fprintf(out, "## %s\n\n", w.in(wordModes))
-	t := table{w.in(wordModes), w.in(wordFamily), w.in(wordMedia), w.in(wordAudio)}
-	t.head(out)
+func (w writer) writeModes(out *strings.Builder, m *catalog.Model) {
+	fmt.Fprintf(out, "## %s\n\n", w.localize(labelModes))
+	t := table{w.localize(labelModes), w.localize(labelFamily), w.localize(labelMedia), w.localize(labelGuideAudio)}
+	t.writeHeader(out)
 
 	for _, mode := range m.ModeList() {
-		sheet := m.Modes[mode]
+		spec := m.Modes[mode]
 
-		references := w.in(wordNone)
-		if n := sheet.References; n.Max > 0 {
-			references = fmt.Sprintf(w.in(sayReferences), n.Min, n.Max, n.Images, n.Videos)
+		references := w.localize(labelNone)
+		if n := spec.References; n.Max > 0 {
+			references = fmt.Sprintf(w.localize(textReferences), n.Min, n.Max, n.Images, n.Videos)
 		}
 
 		if mode == catalog.I2V {
-			references = w.in(sayOnePicture)
+			references = w.localize(textOneImage)
 		}
 
-		t.row(out, w.in(sayMode(mode)), code(sheet.Family), references, w.in(sayGuide(sheet.GuideAudio)))
+		t.writeRow(out, w.localize(modeText(mode)), codeSpan(spec.Family), references, w.localize(guideAudioText(spec.GuideAudio)))
 	}
 
 	out.WriteString("\n")
 }
 
-// fields is the body's fields with the bounds that this model sets.
-func (w writer) fields(out *strings.Builder, m *catalog.Model) {
-	fmt.Fprintf(out, "## %s\n\n", w.in(wordBody))
-	t := table{w.in(wordField), w.in(wordRequired), w.in(wordDefault), w.in(wordBounds)}
-	t.head(out)
+// writeFields writes the body's fields with the limits of this model.
+func (w writer) writeFields(out *strings.Builder, m *catalog.Model) {
+	fmt.Fprintf(out, "## %s\n\n", w.localize(labelBody))
+	t := table{w.localize(labelField), w.localize(labelRequired), w.localize(labelDefault), w.localize(labelConstraints)}
+	t.writeHeader(out)
 
-	most := func(n int) string { return strings.ReplaceAll(w.in(sayMaxLength), "N", fmt.Sprint(n)) }
+	maxChars := func(n int) string { return strings.ReplaceAll(w.localize(textMaxLength), "N", fmt.Sprint(n)) }
 
-	t.row(out, "`model`", w.yes(true), "", "`"+m.ID+"`")
-	t.row(out, "`prompt`", w.yes(true), "", most(m.PromptMax))
-	t.row(out, "`size`", w.yes(false), code(m.Sizes[0]), "`"+strings.Join(m.Sizes, "`, `")+"`"+w.shape(m))
-	t.row(out, "`duration`", w.yes(false), code(fmt.Sprint(m.Seconds.Default)), fmt.Sprintf(w.in(saySeconds), m.Seconds.Min, m.Seconds.Max)+w.shorter(m))
+	t.writeRow(out, "`model`", w.yesNo(true), "", "`"+m.ID+"`")
+	t.writeRow(out, "`prompt`", w.yesNo(true), "", maxChars(m.PromptMax))
+	t.writeRow(out, "`size`", w.yesNo(false), codeSpan(m.Sizes[0]), "`"+strings.Join(m.Sizes, "`, `")+"`"+w.sizeNote(m))
+	t.writeRow(out, "`duration`", w.yesNo(false), codeSpan(fmt.Sprint(m.Seconds.Default)), fmt.Sprintf(w.localize(textSeconds), m.Seconds.Min, m.Seconds.Max)+w.durationNote(m))
 
 	if m.NegativePromptMax > 0 {
-		t.row(out, "`extra_body.negative_prompt`", w.yes(false), "", most(m.NegativePromptMax))
+		t.writeRow(out, "`extra_body.negative_prompt`", w.yesNo(false), "", maxChars(m.NegativePromptMax))
 	}
 
-	t.row(out, "`extra_body.shot_type`", w.yes(false), code(m.ShotTypes[0]), "`"+strings.Join(m.ShotTypes, "`, `")+"`")
-	t.row(out, "`extra_body.seed`", w.yes(false), "`-1`", "-1 – 2147483647")
-	fmt.Fprintf(out, "\n%s %s\n\n", w.in(saySound(m.Sound)), fmt.Sprintf(w.in(sayAllFields), w.link(w.creates().page())))
+	t.writeRow(out, "`extra_body.shot_type`", w.yesNo(false), codeSpan(m.ShotTypes[0]), "`"+strings.Join(m.ShotTypes, "`, `")+"`")
+	t.writeRow(out, "`extra_body.seed`", w.yesNo(false), "`-1`", "-1 – 2147483647")
+	fmt.Fprintf(out, "\n%s %s\n\n", w.localize(soundText(m.Sound)), fmt.Sprintf(w.localize(textAllFields), w.link(w.createOperation().pageName())))
 }
 
-// shape says when the picture decides the size.
-func (w writer) shape(m *catalog.Model) string {
-	if m.Modes[catalog.I2V].SizeFromPicture {
-		return w.in(sayShape)
+// sizeNote returns the note for a model whose picture determines the shape.
+func (w writer) sizeNote(m *catalog.Model) string {
+	if m.Modes[catalog.I2V].SizeFromImage {
+		return w.localize(textSizeFromImage)
 	}
 
 	return ""
 }
 
-// shorter says when the video must be shorter.
-func (w writer) shorter(m *catalog.Model) string {
+// durationNote returns the notes about shorter maximum durations.
+func (w writer) durationNote(m *catalog.Model) string {
 	var out string
 
 	for _, mode := range m.ModeList() {
-		sheet := m.Modes[mode]
-		if sheet.VideoSeconds > 0 {
-			out += fmt.Sprintf(w.in(sayWithVideo), sheet.VideoSeconds)
+		spec := m.Modes[mode]
+		if spec.MaxSecondsWithVideo > 0 {
+			out += fmt.Sprintf(w.localize(textSecondsWithVideo), spec.MaxSecondsWithVideo)
 		}
 
-		if sheet.TotalSeconds > 0 {
-			out += fmt.Sprintf(w.in(sayTogether), sheet.TotalSeconds)
+		if spec.MaxTotalSeconds > 0 {
+			out += fmt.Sprintf(w.localize(textSecondsTogether), spec.MaxTotalSeconds)
 		}
 	}
 
 	return out
 }
 
-func (w writer) media(out *strings.Builder, m *catalog.Model) {
+func (w writer) writeMedia(out *strings.Builder, m *catalog.Model) {
 	if len(m.Media) == 0 {
 		return
 	}
 
-	fmt.Fprintf(out, "## %s\n\n", w.in(wordMedia))
-	t := table{w.in(wordKind), w.in(wordFormats), w.in(wordBounds)}
-	t.head(out)
+	fmt.Fprintf(out, "## %s\n\n", w.localize(labelMedia))
+	t := table{w.localize(labelKind), w.localize(labelFormats), w.localize(labelConstraints)}
+	t.writeHeader(out)
 
 	for _, kind := range []catalog.Kind{catalog.Image, catalog.Video, catalog.Audio} {
-		b, ok := m.Media[kind]
+		limits, ok := m.Media[kind]
 		if !ok {
 			continue
 		}
@@ -136,61 +138,62 @@ func (w writer) media(out *strings.Builder, m *catalog.Model) {
 		var list []string
 
 		for _, bound := range []struct {
-			is   bool
-			says catalog.Text
-			n    []any
+			applies bool
+			text    catalog.LocalizedText
+			args    []any
 		}{
-			{b.MaxMegabytes > 0, sayMegabytes, []any{b.MaxMegabytes}},
-			{b.MaxPixels > 0, sayPixels, []any{b.MinPixels, b.MaxPixels}},
-			{b.MaxSeconds > 0, saySeconds, []any{b.MinSeconds, b.MaxSeconds}},
-			{b.TotalSeconds > 0, sayTotal, []any{b.TotalSeconds}},
-			{b.MinFPS > 0, sayFrames, []any{b.MinFPS}},
-			{b.NoAlpha, sayNoAlpha, nil},
+			{limits.MaxMegabytes > 0, textMegabytes, []any{limits.MaxMegabytes}},
+			{limits.MaxPixels > 0, textPixels, []any{limits.MinPixels, limits.MaxPixels}},
+			{limits.MaxSeconds > 0, textSeconds, []any{limits.MinSeconds, limits.MaxSeconds}},
+			{limits.TotalSeconds > 0, textTotalSeconds, []any{limits.TotalSeconds}},
+			{limits.MinFPS > 0, textMinFPS, []any{limits.MinFPS}},
+			{limits.NoAlpha, textNoAlpha, nil},
 		} {
-			if bound.is {
-				list = append(list, fmt.Sprintf(w.in(bound.says), bound.n...))
+			if bound.applies {
+				list = append(list, fmt.Sprintf(w.localize(bound.text), bound.args...))
 			}
 		}
 
-		t.row(out, w.in(sayKind(kind)), strings.Join(b.Formats, ", "), strings.Join(list, w.in(sayAnd)))
+		t.writeRow(out, w.localize(kindText(kind)), strings.Join(limits.Formats, ", "), strings.Join(list, w.localize(listSeparator)))
 	}
 
 	out.WriteString("\n")
 }
 
-// example is a body that the model takes.
+// example is a valid request body for the model.
 type example struct{ summary, json string }
 
-// bodies are the spec's own examples of the model, then one for each mode, with
-// the references that ship with the server.
-func (w writer) bodies(m *catalog.Model, create operation) []example {
+// exampleRequests returns the specification's own examples of the model, then one for each
+// mode, with the samples that ship with the program as references.
+func (w writer) exampleRequests(m *catalog.Model, create operation) []example {
 	var list []example
 
 	for _, e := range create.spec.get("requestBody", "content", "application/json", "examples").fields() {
 		if e.get("value", "model").text() == m.ID {
-			list = append(list, example{w.say(e.get("summary").text()), e.get("value").json()})
+			list = append(list, example{w.translate(e.get("summary").text()), e.get("value").json()})
 		}
 	}
 
 	for _, mode := range m.ModeList() {
-		given := ""
+		reference := ""
 
 		switch mode {
 		case catalog.I2V:
-			given = fmt.Sprintf("  \"image\": %q,\n", picture())
+			reference = fmt.Sprintf("  \"image\": %q,\n", sampleImageID())
 		case catalog.R2V:
-			given = fmt.Sprintf("  \"images\": [%q],\n", picture())
+			reference = fmt.Sprintf("  \"images\": [%q],\n", sampleImageID())
 		}
 
-		list = append(list, example{w.in(sayMode(mode)), fmt.Sprintf("{\n  \"model\": %q,\n  \"prompt\": %s,\n%s  \"size\": %q,\n  \"duration\": %d\n}",
-			m.ID, quote(w.in(samplePrompt(mode))), given, m.Sizes[0], m.Seconds.Default)})
+		body := fmt.Sprintf("{\n  \"model\": %q,\n  \"prompt\": %s,\n%s  \"size\": %q,\n  \"duration\": %d\n}",
+			m.ID, quote(w.localize(samplePrompt(mode))), reference, m.Sizes[0], m.Seconds.Default)
+		list = append(list, example{w.localize(modeText(mode)), body})
 	}
 
 	return list
 }
 
-// picture is the id of a sample that every account can name.
-func picture() string {
+// sampleImageID returns the id of a sample picture, which every account can use.
+func sampleImageID() string {
 	for _, s := range sample.List() {
 		if s.Kind == string(catalog.Image) {
 			return s.ID

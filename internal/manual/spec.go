@@ -12,24 +12,24 @@ import (
 	"github.com/unireel/unireel/internal/fault"
 )
 
-// JSON is openapi.yaml as JSON, in the order in which it is written.
-func JSON(spec []byte) ([]byte, error) {
+// SpecJSON converts openapi.yaml to JSON and keeps its order.
+func SpecJSON(spec []byte) ([]byte, error) {
 	top, err := readSpec(spec)
 	if err != nil {
 		return nil, err
 	}
 
 	var out bytes.Buffer
-	encode(&out, top.at)
+	encode(&out, top.value)
 
 	return out.Bytes(), nil
 }
 
-// node is a place in openapi.yaml. It keeps the order in which things are written
-// there, and follows references by itself. The zero place is where nothing is.
+// node is a value in openapi.yaml. It keeps the order of the file and follows references.
+// The zero node has no value.
 type node struct {
-	at   *yaml.Node
-	root *yaml.Node
+	value *yaml.Node
+	root  *yaml.Node
 }
 
 func readSpec(text []byte) (node, error) {
@@ -39,25 +39,26 @@ func readSpec(text []byte) (node, error) {
 	}
 
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return node{}, fmt.Errorf("read openapi.yaml: it is no mapping")
+		return node{}, fmt.Errorf("read openapi.yaml: it is not a mapping")
 	}
 
-	return node{at: doc.Content[0], root: doc.Content[0]}, nil
+	return node{value: doc.Content[0], root: doc.Content[0]}, nil
 }
 
-// followed bounds a chain of references.
-const followed = 8
+// maxRefDepth limits the length of a chain of references.
+const maxRefDepth = 8
 
-// there is the place itself, behind what points to it.
-func (n node) there() node {
-	for range followed {
+// resolve follows aliases and $refs to the value itself. It returns an empty node if the
+// chain is too long.
+func (n node) resolve() node {
+	for range maxRefDepth {
 		switch {
-		case n.at == nil:
+		case n.value == nil:
 			return n
-		case n.at.Kind == yaml.AliasNode:
-			n.at = n.at.Alias
-		case n.reference() != "":
-			n = node{n.root, n.root}.get(strings.Split(strings.TrimPrefix(n.reference(), "#/"), "/")...)
+		case n.value.Kind == yaml.AliasNode:
+			n.value = n.value.Alias
+		case n.ref() != "":
+			n = node{n.root, n.root}.get(strings.Split(strings.TrimPrefix(n.ref(), "#/"), "/")...)
 		default:
 			return n
 		}
@@ -66,19 +67,19 @@ func (n node) there() node {
 	return node{root: n.root}
 }
 
-// reference is the place's $ref, "" where it is none.
-func (n node) reference() string {
-	if n.at != nil && n.at.Kind == yaml.MappingNode && len(n.at.Content) == 2 && n.at.Content[0].Value == "$ref" {
-		return n.at.Content[1].Value
+// ref returns the node's $ref, or "" if it is not a reference.
+func (n node) ref() string {
+	if n.value != nil && n.value.Kind == yaml.MappingNode && len(n.value.Content) == 2 && n.value.Content[0].Value == "$ref" {
+		return n.value.Content[1].Value
 	}
 
 	return ""
 }
 
-// get is what stands under the keys, one below the other.
+// get returns the value under the keys, each one level below the previous one.
 func (n node) get(keys ...string) node {
 	for _, key := range keys {
-		n = n.there()
+		n = n.resolve()
 
 		next := node{root: n.root}
 		for k, v := range n.fields() {
@@ -90,54 +91,54 @@ func (n node) get(keys ...string) node {
 		n = next
 	}
 
-	return n.there()
+	return n.resolve()
 }
 
-func (n node) has() bool { return n.at != nil }
+func (n node) exists() bool { return n.value != nil }
 
 func (n node) text() string {
-	if n.at == nil || n.at.Kind != yaml.ScalarNode {
+	if n.value == nil || n.value.Kind != yaml.ScalarNode {
 		return ""
 	}
 
-	return n.at.Value
+	return n.value.Value
 }
 
-// fields goes over a mapping in its order.
+// fields iterates over a mapping, in the order of the file.
 func (n node) fields() func(func(string, node) bool) {
 	return func(yield func(string, node) bool) {
-		n = n.there()
-		if n.at == nil || n.at.Kind != yaml.MappingNode {
+		n = n.resolve()
+		if n.value == nil || n.value.Kind != yaml.MappingNode {
 			return
 		}
 
-		for i := 0; i+1 < len(n.at.Content); i += 2 {
-			if !yield(n.at.Content[i].Value, node{n.at.Content[i+1], n.root}) {
+		for i := 0; i+1 < len(n.value.Content); i += 2 {
+			if !yield(n.value.Content[i].Value, node{n.value.Content[i+1], n.root}) {
 				return
 			}
 		}
 	}
 }
 
-// items is a list's entries; a value that is no list is a list of one.
+// items returns a list's entries; any other value counts as a list of one.
 func (n node) items() []node {
-	n = n.there()
+	n = n.resolve()
 	switch {
-	case n.at == nil:
+	case n.value == nil:
 		return nil
-	case n.at.Kind != yaml.SequenceNode:
+	case n.value.Kind != yaml.SequenceNode:
 		return []node{n}
 	}
 
 	var list []node
-	for _, item := range n.at.Content {
-		list = append(list, node{item, n.root}.there())
+	for _, item := range n.value.Content {
+		list = append(list, node{item, n.root}.resolve())
 	}
 
 	return list
 }
 
-// texts is a list of texts, or one.
+// texts returns the texts of a list, or a single text as a list of one.
 func (n node) texts() []string {
 	var list []string
 	for _, item := range n.items() {
@@ -147,10 +148,10 @@ func (n node) texts() []string {
 	return list
 }
 
-// json writes the value as JSON, in its order, indented by two spaces.
+// json returns the value as JSON, in the order of the file, indented by two spaces.
 func (n node) json() string {
 	var line, out bytes.Buffer
-	encode(&line, n.there().at)
+	encode(&line, n.resolve().value)
 
 	if err := json.Indent(&out, line.Bytes(), "", "  "); err != nil {
 		return line.String()
@@ -159,7 +160,7 @@ func (n node) json() string {
 	return out.String()
 }
 
-// encode writes a YAML value as JSON. References in it stay references.
+// encode writes a YAML value as JSON. $refs in it stay $refs.
 func encode(out *bytes.Buffer, v *yaml.Node) {
 	switch {
 	case v == nil || v.ShortTag() == "!!null":
@@ -198,7 +199,7 @@ func encode(out *bytes.Buffer, v *yaml.Node) {
 	}
 }
 
-// quote is a JSON string whose letters stay as they are.
+// quote returns s as a JSON string, without escaping <, > and &.
 func quote(s string) string {
 	var out bytes.Buffer
 
@@ -218,19 +219,19 @@ type operation struct {
 	spec         node
 }
 
-// operations is all of them, in the order of the spec.
-func operations(spec node) []operation { return within(spec.get("paths")) }
+// operations returns all operations, in the order of the specification.
+func operations(spec node) []operation { return operationsIn(spec.get("paths")) }
 
-// events is what the server sends by itself; the path of each is its name.
-func events(spec node) []operation { return within(spec.get("webhooks")) }
+// events returns the webhooks that the server sends; an event's path is its name.
+func events(spec node) []operation { return operationsIn(spec.get("webhooks")) }
 
-func within(paths node) []operation {
+func operationsIn(paths node) []operation {
 	var list []operation
 
 	for path, item := range paths.fields() {
 		for method, o := range item.fields() {
 			if slices.Contains([]string{"get", "post", "put", "patch", "delete"}, method) {
-				list = append(list, operation{strings.ToUpper(method), path, o.there()})
+				list = append(list, operation{strings.ToUpper(method), path, o.resolve()})
 			}
 		}
 	}
@@ -238,8 +239,8 @@ func within(paths node) []operation {
 	return list
 }
 
-// page is the name of its page: createVideo is create-video.md.
-func (o operation) page() string {
+// pageName returns the name of the operation's page: create-video.md for createVideo.
+func (o operation) pageName() string {
 	var name strings.Builder
 
 	id := o.spec.get("operationId").text()
@@ -255,38 +256,38 @@ func (o operation) page() string {
 	return name.String() + ".md"
 }
 
-// errors are the codes that it can be refused with: its own, and those that come
-// with a key or from the server.
+// errors returns the codes with which the operation can fail: its own, those of
+// authentication, and those that every operation has.
 func (o operation) errors(spec node) []fault.Code {
 	var list []fault.Code
 	for _, code := range o.spec.get("x-errors").texts() {
 		list = append(list, fault.Code(code))
 	}
 
-	if o.security(spec).has() {
-		list = append(list, fault.CodeNoKey, fault.CodeBadKey, fault.CodeScope, fault.CodeRate)
+	if o.security(spec).exists() {
+		list = append(list, fault.CodeMissingAPIKey, fault.CodeInvalidAPIKey, fault.CodeInsufficientScope, fault.CodeRateLimited)
 	}
 
-	if o.spec.get("responses", "default").has() {
+	if o.spec.get("responses", "default").exists() {
 		list = append(list, fault.CodeInvalidValue, fault.CodeInternal, fault.CodeUnavailable)
 	}
 
 	return list
 }
 
-// flat says whether its errors are DashScope's.
-func (o operation) flat() bool {
-	for key, answer := range o.spec.get("responses").fields() {
+// hasFlatErrors reports whether the operation's errors have DashScope's format.
+func (o operation) hasFlatErrors() bool {
+	for key, response := range o.spec.get("responses").fields() {
 		if key == "default" {
-			return strings.HasSuffix(answer.reference(), "/FlatProblem")
+			return strings.HasSuffix(response.ref(), "/FlatProblem")
 		}
 	}
 
 	return false
 }
 
-// everyError is all codes that any operation can be refused with.
-func everyError(spec node) []fault.Code {
+// allErrors returns the codes with which any operation can fail.
+func allErrors(spec node) []fault.Code {
 	var list []fault.Code
 	for _, o := range operations(spec) {
 		list = append(list, o.errors(spec)...)
@@ -295,10 +296,11 @@ func everyError(spec node) []fault.Code {
 	return list
 }
 
-// security is what opens it; nothing where everybody may.
+// security returns the authentication schemes of the operation; an empty node if it needs
+// none.
 func (o operation) security(spec node) node {
 	list := o.spec.get("security")
-	if !list.has() {
+	if !list.exists() {
 		list = spec.get("security")
 	}
 
@@ -309,42 +311,43 @@ func (o operation) security(spec node) node {
 	return list
 }
 
-// readChinese reads the list of texts in both languages.
-func readChinese(text []byte) (map[string]string, error) {
+// readTranslations parses the list of texts in both languages.
+func readTranslations(text []byte) (map[string]string, error) {
 	var pairs []struct{ EN, ZH string }
 	if err := yaml.Unmarshal(text, &pairs); err != nil {
-		return nil, fmt.Errorf("read the Chinese: %w", err)
+		return nil, fmt.Errorf("read the Chinese translations: %w", err)
 	}
 
-	said := map[string]string{}
+	translations := map[string]string{}
 	for _, p := range pairs {
-		said[flat(p.EN)] = flat(p.ZH)
+		translations[oneLine(p.EN)] = oneLine(p.ZH)
 	}
 
-	return said, nil
+	return translations, nil
 }
 
-// missing compares what the pages say with what there is in Chinese.
-func missing(spec node, said map[string]string) []string {
+// compareTranslations lists the texts of the pages without a translation, and the
+// translations that no page uses.
+func compareTranslations(spec node, translations map[string]string) []string {
 	needed := map[string]bool{}
-	spec.prose(needed)
+	spec.collectTexts(needed)
 
-	codes := everyError(spec)
+	codes := allErrors(spec)
 	for _, info := range fault.Codes() {
 		if slices.Contains(codes, info.Code) {
-			needed[flat(info.Meaning)] = true
+			needed[oneLine(info.Meaning)] = true
 		}
 	}
 
 	var list []string
 
 	for text := range needed {
-		if said[text] == "" {
+		if translations[text] == "" {
 			list = append(list, text)
 		}
 	}
 
-	for text := range said {
+	for text := range translations {
 		if !needed[text] {
 			list = append(list, "unused: "+text)
 		}
@@ -355,15 +358,15 @@ func missing(spec node, said map[string]string) []string {
 	return list
 }
 
-// prose notes every text for people at the place and below it.
-func (n node) prose(into map[string]bool) {
-	if n.at == nil || n.reference() != "" {
-		return // what it points to stands elsewhere
+// collectTexts collects every summary and description in the node and below it.
+func (n node) collectTexts(into map[string]bool) {
+	if n.value == nil || n.ref() != "" {
+		return // the referenced value is visited where it is defined
 	}
 
-	if n.at.Kind == yaml.SequenceNode {
-		for _, item := range n.at.Content {
-			node{item, n.root}.prose(into)
+	if n.value.Kind == yaml.SequenceNode {
+		for _, item := range n.value.Content {
+			node{item, n.root}.collectTexts(into)
 		}
 
 		return
@@ -371,11 +374,11 @@ func (n node) prose(into map[string]bool) {
 
 	for key, v := range n.fields() {
 		switch {
-		case key == "example" || key == "value": // what is sent and answered is not translated
+		case key == "example" || key == "value": // requests and responses are not translated
 		case (key == "summary" || key == "description") && v.text() != "":
-			into[flat(v.text())] = true
+			into[oneLine(v.text())] = true
 		default:
-			v.prose(into)
+			v.collectTexts(into)
 		}
 	}
 }

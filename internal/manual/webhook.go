@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-const webhookPage = "webhooks.md"
+const webhookPageName = "webhooks.md"
 
-// webhooks writes the page of what the server sends by itself. Headers, fields and
-// the meaning of answers are the same for all: they are said of the first.
-func (w writer) webhooks() string {
+// webhooksPage generates the page about the events that the server sends. Headers, fields and
+// the meaning of responses are the same for all events, so they are taken from the first.
+func (w writer) webhooksPage() string {
 	var out strings.Builder
 
 	all := events(w.spec)
-	fmt.Fprintf(&out, "# %s\n\n", w.in(wordWebhooks))
+	fmt.Fprintf(&out, "# %s\n\n", w.localize(labelWebhooks))
 
 	for _, tag := range w.spec.get("tags").items() {
 		if tag.get("name").text() == all[0].spec.get("tags").items()[0].text() {
-			fmt.Fprintf(&out, "%s\n\n", w.say(tag.get("description").text()))
+			fmt.Fprintf(&out, "%s\n\n", w.translate(tag.get("description").text()))
 		}
 	}
 
-	fmt.Fprintf(&out, "## %s\n\n", w.in(wordEvents))
-	t := table{w.in(wordEvent), w.in(wordHappened), w.in(wordDescription)}
-	t.head(&out)
+	fmt.Fprintf(&out, "## %s\n\n", w.localize(labelEvents))
+	t := table{w.localize(labelEvent), w.localize(labelEventMeaning), w.localize(labelDescription)}
+	t.writeHeader(&out)
 
 	for _, o := range all {
-		t.row(&out, "`"+o.path+"`", w.say(o.spec.get("summary").text()), w.say(o.spec.get("description").text()))
+		t.writeRow(&out, "`"+o.path+"`", w.translate(o.spec.get("summary").text()), w.translate(o.spec.get("description").text()))
 	}
 
 	out.WriteString("\n")
-	w.parameters(&out, all[0])
-	w.body(&out, all[0])
-	fmt.Fprintf(&out, "## %s\n\n", w.in(wordRequests))
+	w.writeParameters(&out, all[0])
+	w.writeBody(&out, all[0])
+	fmt.Fprintf(&out, "## %s\n\n", w.localize(labelRequests))
 
 	for _, o := range all {
 		for _, content := range o.spec.get("requestBody", "content").fields() {
@@ -42,16 +42,16 @@ func (w writer) webhooks() string {
 		}
 	}
 
-	fmt.Fprintf(&out, "## %s\n\n", w.in(wordYourAnswer))
-	t = table{"HTTP", w.in(wordDescription)}
-	t.head(&out)
+	fmt.Fprintf(&out, "## %s\n\n", w.localize(labelYourResponse))
+	t = table{"HTTP", w.localize(labelDescription)}
+	t.writeHeader(&out)
 
-	for status, answer := range all[0].spec.get("responses").fields() {
+	for status, response := range all[0].spec.get("responses").fields() {
 		if status == "default" {
-			status = w.in(wordElse)
+			status = w.localize(labelOtherStatus)
 		}
 
-		t.row(&out, status, w.say(answer.get("description").text()))
+		t.writeRow(&out, status, w.translate(response.get("description").text()))
 	}
 
 	return out.String()

@@ -1,6 +1,7 @@
 // Package money counts money in whole micro-units (millionths of the
-// installation's currency). Every room may use it; it knows nothing of them.
-// There is no floating point in it, and an overflow is an error, never a wrap.
+// installation's currency). Every package may import it; it imports none of
+// them. It uses no floating point, and an overflow is an error and never wraps
+// around.
 package money
 
 import (
@@ -12,13 +13,14 @@ import (
 	"strings"
 )
 
-// Amount is a sum of money in micro-units: 1_000_000 is one dollar, yuan, euro.
+// Amount is a sum of money in micro-units: 1_000_000 is one dollar, yuan or
+// euro.
 type Amount int64
 
 // Unit is one whole unit of the currency.
 const Unit Amount = 1_000_000
 
-// ErrOverflow says that a sum does not fit 63 bits.
+// ErrOverflow means that a sum does not fit into 63 bits.
 var ErrOverflow = errors.New("amount out of range")
 
 // Add returns a+b, or ErrOverflow.
@@ -31,10 +33,10 @@ func (a Amount) Add(b Amount) (Amount, error) {
 	return c, nil
 }
 
-// For returns what a price of a micro-units per second comes to for the given
-// milliseconds, rounded once, half up, to a whole micro-unit. A price or a time
-// below zero is an error.
-func (a Amount) For(millis int64) (Amount, error) {
+// ForMillis returns the price of the given number of milliseconds at a
+// micro-units per second. The result is rounded once, half up, to a whole
+// micro-unit. A negative price or time is an error.
+func (a Amount) ForMillis(millis int64) (Amount, error) {
 	if a < 0 || millis < 0 {
 		return 0, fmt.Errorf("price %d for %d ms: %w", a, millis, ErrOverflow)
 	}
@@ -42,8 +44,8 @@ func (a Amount) For(millis int64) (Amount, error) {
 	return mulDivRound(a, millis, 1000)
 }
 
-// Scale returns a x num / den, rounded half up: an operator's mark-up. Neither
-// may be negative, den may not be 0.
+// Scale returns a × num / den, rounded half up. It applies an operator's
+// mark-up. a and num must not be negative, and den must be positive.
 func (a Amount) Scale(num, den int64) (Amount, error) {
 	if a < 0 || num < 0 || den <= 0 {
 		return 0, fmt.Errorf("scale %d by %d/%d: %w", a, num, den, ErrOverflow)
@@ -69,8 +71,8 @@ func mulDivRound(a Amount, num, den int64) (Amount, error) {
 	return Amount(q), nil
 }
 
-// String writes the amount as a plain decimal with two to six places: "0.25",
-// "12.50", "0.0375", "-3.00".
+// String formats the amount as a plain decimal with two to six decimal places:
+// "0.25", "12.50", "0.0375", "-3.00".
 func (a Amount) String() string {
 	sign := ""
 
@@ -88,29 +90,30 @@ func (a Amount) String() string {
 	return sign + strconv.FormatUint(u/uint64(Unit), 10) + "." + frac
 }
 
-// Parse reads a plain decimal with at most six places: "10", "0.0375", "-1.5".
-// No exponent, no sign but a leading minus, no white space.
+// Parse reads a plain decimal with at most six decimal places: "10", "0.0375",
+// "-1.5". It accepts no exponent, no white space, and no sign except a leading
+// minus.
 func Parse(s string) (Amount, error) {
-	body, negative := strings.CutPrefix(s, "-")
+	unsigned, negative := strings.CutPrefix(s, "-")
 
-	whole, frac, dotted := strings.Cut(body, ".")
-	if whole == "" || (dotted && frac == "") || len(frac) > 6 || !digits(whole) || !digits(frac) {
-		return 0, fmt.Errorf("amount %q: want a decimal like 10 or 0.0375, at most six places", s)
+	whole, frac, hasPoint := strings.Cut(unsigned, ".")
+	if whole == "" || (hasPoint && frac == "") || len(frac) > 6 || !isDigits(whole) || !isDigits(frac) {
+		return 0, fmt.Errorf("amount %q: want a decimal like 10 or 0.0375, with at most six decimal places", s)
 	}
 
-	u, err := strconv.ParseInt(whole+(frac + "000000")[:6], 10, 64)
+	micros, err := strconv.ParseInt(whole+(frac + "000000")[:6], 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("amount %q: %w", s, ErrOverflow)
 	}
 
 	if negative {
-		u = -u
+		micros = -micros
 	}
 
-	return Amount(u), nil
+	return Amount(micros), nil
 }
 
-func digits(s string) bool {
+func isDigits(s string) bool {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
 			return false

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestStringAndParseAreInverse(t *testing.T) {
+func TestParseString(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := Amount(rapid.Int64Min(math.MinInt64+1).Draw(t, "a"))
 
@@ -20,14 +20,14 @@ func TestStringAndParseAreInverse(t *testing.T) {
 	})
 }
 
-func TestForRoundsOnceHalfUp(t *testing.T) {
+func TestForMillisRoundsHalfUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := Amount(rapid.Int64Range(0, math.MaxInt64).Draw(t, "price"))
 		ms := rapid.Int64Range(0, math.MaxInt64).Draw(t, "millis")
 		want := new(big.Int).Mul(big.NewInt(int64(a)), big.NewInt(ms))
 		want.Add(want, big.NewInt(500)).Div(want, big.NewInt(1000))
 
-		got, err := a.For(ms)
+		got, err := a.ForMillis(ms)
 		if !want.IsInt64() {
 			if !errors.Is(err, ErrOverflow) {
 				t.Fatalf("%d for %d ms = %d, %v; want overflow", a, ms, got, err)
@@ -42,7 +42,7 @@ func TestForRoundsOnceHalfUp(t *testing.T) {
 	})
 }
 
-func TestAddNeverWraps(t *testing.T) {
+func TestAddOverflow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := rapid.Int64().Draw(t, "a")
 		b := rapid.Int64().Draw(t, "b")
@@ -55,7 +55,7 @@ func TestAddNeverWraps(t *testing.T) {
 	})
 }
 
-func TestWritten(t *testing.T) {
+func TestString(t *testing.T) {
 	for a, want := range map[Amount]string{0: "0.00", 250_000: "0.25", 37_500: "0.0375", 12_500_000: "12.50", -3_000_000: "-3.00", 1: "0.000001"} {
 		if got := a.String(); got != want {
 			t.Errorf("%d = %q, want %q", int64(a), got, want)

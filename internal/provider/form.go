@@ -10,35 +10,35 @@ import (
 	"sync"
 )
 
-// Form is a multipart/form-data body that never holds its files: they are read
-// as they go out. The zero value is empty.
+// Form is a multipart/form-data body that never holds its files in memory: they
+// are read while the body is sent. The zero value is an empty form.
 type Form struct {
-	w       *multipart.Writer
-	words   bytes.Buffer // what was written since the last file
-	parts   []io.Reader
-	closers []io.Closer
-	length  int64 // -1 when a file's is not known
-	err     error
-	closing sync.Once
+	w         *multipart.Writer
+	buffered  bytes.Buffer // what was written since the last file
+	parts     []io.Reader
+	closers   []io.Closer
+	length    int64 // -1 when the size of a file is unknown
+	err       error
+	closeOnce sync.Once
 }
 
-// Field adds a field.
-func (f *Form) Field(name, value string) {
-	f.note(f.writer().WriteField(name, value))
+// AddField adds a field.
+func (f *Form) AddField(name, value string) {
+	f.addErr(f.writer().WriteField(name, value))
 }
 
-// File adds a file of size bytes, -1 when that is not known. A reader that is a
-// Closer is closed with the body.
-func (f *Form) File(field, name, mediaType string, size int64, r io.Reader) {
+// AddFile adds a file of size bytes; -1 means that the size is unknown. If r is an
+// io.Closer, it is closed with the body.
+func (f *Form) AddFile(field, name, mediaType string, size int64, r io.Reader) {
 	if mediaType == "" {
 		mediaType = "application/octet-stream"
 	}
 
 	header := textproto.MIMEHeader{}
-	header.Set("Content-Disposition", `form-data; name="`+field+`"; filename="`+SafeName(name)+`"`)
+	header.Set("Content-Disposition", `form-data; name="`+field+`"; filename="`+SafeFileName(name)+`"`)
 	header.Set("Content-Type", mediaType)
 	_, err := f.writer().CreatePart(header)
-	f.note(err)
+	f.addErr(err)
 	f.flush()
 
 	if c, ok := r.(io.Closer); ok {
@@ -53,38 +53,38 @@ func (f *Form) File(field, name, mediaType string, size int64, r io.Reader) {
 	}
 
 	if size >= 0 {
-		r = &exactly{r: r, left: size}
+		r = &exactReader{r: r, remaining: size}
 	}
 
 	f.parts = append(f.parts, r)
 }
 
-// exactly reads as many bytes as were announced. Fewer are an error, so that a
-// form with half a file in it never comes to its end.
-type exactly struct {
-	r    io.Reader
-	left int64
+// exactReader reads exactly the announced number of bytes. Fewer are an error, so
+// that a form with half a file in it is never sent to its end.
+type exactReader struct {
+	r         io.Reader
+	remaining int64
 }
 
-func (e *exactly) Read(b []byte) (int, error) {
-	if e.left == 0 {
+func (e *exactReader) Read(b []byte) (int, error) {
+	if e.remaining == 0 {
 		return 0, io.EOF
 	}
 
-	n, err := e.r.Read(b[:min(int64(len(b)), e.left)])
+	n, err := e.r.Read(b[:min(int64(len(b)), e.remaining)])
 
-	e.left -= int64(n)
-	if errors.Is(err, io.EOF) && e.left > 0 {
+	e.remaining -= int64(n)
+	if errors.Is(err, io.EOF) && e.remaining > 0 {
 		err = io.ErrUnexpectedEOF
 	}
 
 	return n, err
 }
 
-// Body ends the form: its bytes, how many they are (-1: not known) and its
-// Content-Type. Whoever sends it closes it.
+// Body ends the form and returns its bytes, its length (-1 when unknown) and its
+// Content-Type. The caller closes the body.
 func (f *Form) Body() (io.ReadCloser, int64, string, error) {
-	f.note(f.writer().Close())
+	f.addErr(f.writer().Close())
 	f.flush()
 
 	return f, f.length, f.w.FormDataContentType(), f.err
@@ -107,11 +107,11 @@ func (f *Form) Read(b []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Close closes the files, once.
+// Close closes the files. Further calls do nothing.
 func (f *Form) Close() error {
 	var err error
 
-	f.closing.Do(func() {
+	f.closeOnce.Do(func() {
 		for _, c := range f.closers {
 			err = errors.Join(err, c.Close())
 		}
@@ -122,26 +122,26 @@ func (f *Form) Close() error {
 
 func (f *Form) writer() *multipart.Writer {
 	if f.w == nil {
-		f.w = multipart.NewWriter(&f.words)
+		f.w = multipart.NewWriter(&f.buffered)
 	}
 
 	return f.w
 }
 
-func (f *Form) note(err error) { f.err = errors.Join(f.err, err) }
+func (f *Form) addErr(err error) { f.err = errors.Join(f.err, err) }
 
 func (f *Form) flush() {
-	f.parts = append(f.parts, strings.NewReader(f.words.String()))
+	f.parts = append(f.parts, strings.NewReader(f.buffered.String()))
 	if f.length >= 0 {
-		f.length += int64(f.words.Len())
+		f.length += int64(f.buffered.Len())
 	}
 
-	f.words.Reset()
+	f.buffered.Reset()
 }
 
-// SafeName keeps of a file's name what any header and any store can hold, and
-// the ending, by which suppliers know the kind of a file.
-func SafeName(name string) string {
+// SafeFileName replaces characters that a header or an object store may not
+// accept. It keeps the extension, by which suppliers recognize the type of a file.
+func SafeFileName(name string) string {
 	safe := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
@@ -161,12 +161,19 @@ func SafeName(name string) string {
 	return strings.TrimLeft(safe, ".")
 }
 
-// TypeOf is the media type that a file's ending stands for; the system's own
-// table may differ from machine to machine.
-func TypeOf(name string) string {
+// MediaTypeByName returns the media type for a file's extension. It uses its own
+// table, since the system's table differs between machines.
+func MediaTypeByName(name string) string {
 	types := map[string]string{
-		"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "bmp": "image/bmp", "webp": "image/webp",
-		"mp4": "video/mp4", "mov": "video/quicktime", "mp3": "audio/mpeg", "wav": "audio/wav",
+		"png":  "image/png",
+		"jpg":  "image/jpeg",
+		"jpeg": "image/jpeg",
+		"bmp":  "image/bmp",
+		"webp": "image/webp",
+		"mp4":  "video/mp4",
+		"mov":  "video/quicktime",
+		"mp3":  "audio/mpeg",
+		"wav":  "audio/wav",
 	}
 	if t, ok := types[strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])]; ok {
 		return t

@@ -11,31 +11,31 @@ import (
 	"testing/iotest"
 )
 
-type closing struct {
+type closeCounter struct {
 	io.Reader
 	closed int
 }
 
-func (c *closing) Close() error {
+func (c *closeCounter) Close() error {
 	c.closed++
 	return nil
 }
 
-func TestAFormIsAsLongAsItSays(t *testing.T) {
-	file := &closing{Reader: iotest.OneByteReader(strings.NewReader("bytes of it, and more"))}
+func TestFormLengthMatchesBody(t *testing.T) {
+	file := &closeCounter{Reader: iotest.OneByteReader(strings.NewReader("bytes of it, and more"))}
 	f := &Form{}
-	f.Field("prompt", "角色 \"x\"\r\ny")
-	f.File("file", "../角色 \"one\".png", "image/png", 11, file)
-	f.Field("last", "")
+	f.AddField("prompt", "角色 \"x\"\r\ny")
+	f.AddFile("file", "../角色 \"one\".png", "image/png", 11, file)
+	f.AddField("last", "")
 
-	body, length, kind, err := f.Body()
+	body, length, contentType, err := f.Body()
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	b, err := io.ReadAll(body)
 	if err != nil || int64(len(b)) != length {
-		t.Fatalf("%d bytes, said %d: %v", len(b), length, err)
+		t.Fatalf("%d bytes, announced %d: %v", len(b), length, err)
 	}
 
 	for range 2 {
@@ -44,7 +44,7 @@ func TestAFormIsAsLongAsItSays(t *testing.T) {
 		}
 	}
 
-	_, params, err := mime.ParseMediaType(kind)
+	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +60,9 @@ func TestAFormIsAsLongAsItSays(t *testing.T) {
 	}
 }
 
-func TestAFormWithHalfAFileNeverEnds(t *testing.T) {
+func TestFormWithShortFileFails(t *testing.T) {
 	f := &Form{}
-	f.File("file", "a.png", "", 100, strings.NewReader("half"))
+	f.AddFile("file", "a.png", "", 100, strings.NewReader("half"))
 
 	body, length, _, err := f.Body()
 	if err != nil || length < 100 {
@@ -74,10 +74,10 @@ func TestAFormWithHalfAFileNeverEnds(t *testing.T) {
 	}
 }
 
-func TestAFormOfUnknownLength(t *testing.T) {
+func TestFormWithUnknownLength(t *testing.T) {
 	f := &Form{}
-	f.File("file", "a.png", "", -1, strings.NewReader("all of it"))
-	f.File("file", "b.png", "", 3, strings.NewReader("abc"))
+	f.AddFile("file", "a.png", "", -1, strings.NewReader("all of it"))
+	f.AddFile("file", "b.png", "", 3, strings.NewReader("abc"))
 
 	body, length, _, err := f.Body()
 	if b, rerr := io.ReadAll(body); err != nil || rerr != nil || length != -1 || !bytes.Contains(b, []byte("all of it")) {
@@ -85,9 +85,9 @@ func TestAFormOfUnknownLength(t *testing.T) {
 	}
 }
 
-func TestTypeOf(t *testing.T) {
+func TestMediaTypeByName(t *testing.T) {
 	for name, want := range map[string]string{"a.PNG": "image/png", "a.b.mov": "video/quicktime", "mp4": "video/mp4", "a.exe": "application/octet-stream", "": "application/octet-stream"} {
-		if got := TypeOf(name); got != want {
+		if got := MediaTypeByName(name); got != want {
 			t.Errorf("%q: %s, want %s", name, got, want)
 		}
 	}

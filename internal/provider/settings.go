@@ -8,69 +8,69 @@ import (
 	"time"
 )
 
-// Settings is what a provider understands of Options.Settings: words, each with
-// what reads it, and times that are written like "30s".
+// Settings describes the keys that a provider accepts in Options.Settings: words
+// with a parser each, and durations, which are written like "30s".
 type Settings struct {
-	Kind  string // the provider's name
-	Words map[string]func(value string) error
-	Times map[string]*time.Duration
+	Driver    string // the provider's name
+	Parsers   map[string]func(value string) error
+	Durations map[string]*time.Duration
 }
 
-// Read reads what is given. The error names the setting; of one that does not exist
-// it lists those that do.
-func (s Settings) Read(given map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		value := given[name]
-		word := s.Words[name]
+// Parse reads the given settings. The error names the setting; for an unknown one
+// it lists those that exist.
+func (s Settings) Parse(values map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := values[name]
+		parse := s.Parsers[name]
 
-		span := s.Times[name]
+		target := s.Durations[name]
 		switch {
-		case word != nil:
-			if err := word(value); err != nil {
+		case parse != nil:
+			if err := parse(value); err != nil {
 				return fmt.Errorf("setting %s %q: %w", name, value, err)
 			}
-		case span != nil:
+		case target != nil:
 			d, err := time.ParseDuration(value)
 			if err != nil || d <= 0 {
 				return fmt.Errorf("setting %s %q: want a duration like 30s", name, value)
 			}
 
-			*span = d
+			*target = d
 		default:
-			known := slices.Sorted(maps.Keys(s.Words))
-			return fmt.Errorf("setting %q is not one of %s's: %s", name, s.Kind, strings.Join(append(known, slices.Sorted(maps.Keys(s.Times))...), ", "))
+			known := slices.Sorted(maps.Keys(s.Parsers))
+			return fmt.Errorf("%s has no setting %q; it has %s", s.Driver, name, strings.Join(append(known, slices.Sorted(maps.Keys(s.Durations))...), ", "))
 		}
 	}
 
 	return nil
 }
 
-// Word reads any text.
-func Word(into *string) func(string) error {
-	return func(value string) error { *into = value; return nil }
+// StringVar returns a parser that accepts any text.
+func StringVar(target *string) func(string) error {
+	return func(value string) error { *target = value; return nil }
 }
 
-// Path reads the path of an API.
-func Path(into *string) func(string) error {
+// PathVar returns a parser for the path of an API.
+func PathVar(target *string) func(string) error {
 	return func(value string) error {
 		if !strings.HasPrefix(value, "/") {
 			return fmt.Errorf("want a path that begins with /")
 		}
 
-		*into = strings.TrimSuffix(value, "/")
+		*target = strings.TrimSuffix(value, "/")
 
 		return nil
 	}
 }
 
-// OneOf reads one of some words.
-func OneOf(into *string, words ...string) func(string) error {
+// OneOfVar returns a parser that accepts one of the allowed words.
+func OneOfVar(target *string, allowed ...string) func(string) error {
 	return func(value string) error {
-		if !slices.Contains(words, value) {
-			return fmt.Errorf("want one of %s", strings.Join(words, ", "))
+		if !slices.Contains(allowed, value) {
+			return fmt.Errorf("want one of %s", strings.Join(allowed, ", "))
 		}
 
-		*into = value
+		*target = value
 
 		return nil
 	}

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-func TestSettingsNameWhatIsWrong(t *testing.T) {
+func TestSettingsErrorsNameTheSetting(t *testing.T) {
 	for name, c := range map[string]struct {
-		given map[string]string
-		says  string
+		values map[string]string
+		want   string
 	}{
-		"all of it":         {map[string]string{"path": "/a/", "word": "x", "shape": "round", "wait": "5s"}, ""},
-		"nothing":           {nil, ""},
-		"unknown":           {map[string]string{"pth": "/a"}, `"pth" is not one of us's: path, shape, word, wait`},
-		"no path":           {map[string]string{"path": "a"}, `path "a": want a path that begins with /`},
-		"no such shape":     {map[string]string{"shape": "flat"}, `shape "flat": want one of round, square`},
-		"no duration":       {map[string]string{"wait": "5"}, `wait "5": want a duration`},
-		"below a moment":    {map[string]string{"wait": "-5s"}, `wait "-5s": want a duration`},
-		"the first by name": {map[string]string{"wait": "5", "path": "a"}, "path"},
+		"all valid":            {map[string]string{"path": "/a/", "word": "x", "shape": "round", "wait": "5s"}, ""},
+		"none given":           {nil, ""},
+		"unknown":              {map[string]string{"pth": "/a"}, `example has no setting "pth"; it has path, shape, word, wait`},
+		"not a path":           {map[string]string{"path": "a"}, `path "a": want a path that begins with /`},
+		"not one of the words": {map[string]string{"shape": "flat"}, `shape "flat": want one of round, square`},
+		"not a duration":       {map[string]string{"wait": "5"}, `wait "5": want a duration`},
+		"negative duration":    {map[string]string{"wait": "-5s"}, `wait "-5s": want a duration`},
+		"two wrong, the first by name is reported": {map[string]string{"wait": "5", "path": "a"}, "path"},
 	} {
 		var (
 			path, word, shape string
@@ -26,15 +26,15 @@ func TestSettingsNameWhatIsWrong(t *testing.T) {
 		)
 
 		err := Settings{
-			Kind:  "us",
-			Words: map[string]func(string) error{"path": Path(&path), "word": Word(&word), "shape": OneOf(&shape, "round", "square")},
-			Times: map[string]*time.Duration{"wait": &wait},
-		}.Read(c.given)
-		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			Driver:    "example",
+			Parsers:   map[string]func(string) error{"path": PathVar(&path), "word": StringVar(&word), "shape": OneOfVar(&shape, "round", "square")},
+			Durations: map[string]*time.Duration{"wait": &wait},
+		}.Parse(c.values)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 
-		if name == "all of it" && (path != "/a" || word != "x" || shape != "round" || wait != 5*time.Second) {
+		if name == "all valid" && (path != "/a" || word != "x" || shape != "round" || wait != 5*time.Second) {
 			t.Errorf("%q %q %q %s", path, word, shape, wait)
 		}
 	}

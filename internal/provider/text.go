@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Text reads a JSON string, number, boolean or null as text, since suppliers
-// write numbers as strings and strings as null; anything deeper reads as "".
+// Text reads a JSON string, number, boolean or null as text, since suppliers write
+// numbers as strings and strings as null. An object or array reads as "".
 type Text string
 
-// UnmarshalJSON never errs on valid JSON. It drops NULs: what a supplier says is
-// kept in databases that take none.
+// UnmarshalJSON never fails on valid JSON. It drops NUL characters, which the
+// databases do not accept.
 func (t *Text) UnmarshalJSON(b []byte) error {
 	b = bytes.TrimSpace(b)
 	switch {
@@ -26,7 +26,7 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 			return err
 		}
 
-		*t = Text(fit(s))
+		*t = Text(validText(s))
 	default:
 		*t = Text(b)
 	}
@@ -34,13 +34,13 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// fit makes a supplier's words fit to be kept: UTF-8 without NUL.
-func fit(s string) string {
+// validText makes a supplier's text fit for storage: valid UTF-8 without NUL.
+func validText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }
 
-// Millis reads seconds as milliseconds; false when it is no number between 0 and
-// a day.
+// Millis reads seconds as milliseconds. It returns false when the text is not a
+// number between 0 and one day.
 func (t Text) Millis() (int64, bool) {
 	v, err := strconv.ParseFloat(strings.TrimSpace(string(t)), 64)
 	if err != nil || !(v >= 0 && v <= 86400) {
@@ -50,8 +50,9 @@ func (t Text) Millis() (int64, bool) {
 	return int64(math.Round(v * 1000)), true
 }
 
-// Whole reads an integer that may be written 3.0; 0 when it is none.
-func (t Text) Whole() int64 {
+// Int64 reads an integer, which may be written as 3.0. It returns 0 when the text
+// is not a number.
+func (t Text) Int64() int64 {
 	v, err := strconv.ParseFloat(strings.TrimSpace(string(t)), 64)
 	if err != nil || !(v >= -1e15 && v <= 1e15) {
 		return 0
@@ -60,7 +61,7 @@ func (t Text) Whole() int64 {
 	return int64(v)
 }
 
-// EncodeJSON is JSON without HTML's escapes and without a line's end.
+// EncodeJSON encodes v without HTML escapes and without a trailing newline.
 func EncodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 

@@ -1,9 +1,9 @@
-// Package sample holds the references that ship with the program: two pictures,
-// a clip and a melody, all made by internal/sample/make and nobody else's. app
-// offers them through checkout as files of every account (file_sample_...), so
-// that a first request works as pasted, and the demo serves them under the names
-// that the API page's examples use. It is bytes and a list: it never reads the
-// disk, knows no account and imports nothing of ours.
+// Package sample holds the references that ship with the program: two pictures, a clip
+// and a melody, all made by internal/sample/make, so that nobody else has rights in them.
+// app offers them through checkout as files of every account (file_sample_...), so that a
+// first request works as pasted, and the demo serves them under the names that the API
+// page's examples use. The package only has bytes and a list: it reads no disk, knows no
+// account and imports no other package of this module.
 package sample
 
 import (
@@ -16,17 +16,17 @@ var files embed.FS
 
 // Sample describes one of the files.
 type Sample struct {
-	ID    string // what a request says: "file_sample_" and a word
+	ID    string // as used in a request: "file_sample_" and a word
 	Name  string // of the file in Files
 	Kind  string // "image", "video", "audio"
 	Type  string // media type
 	Bytes int64
 }
 
-// Files gives the samples as a read-only folder. What it opens can seek.
+// Files returns the samples as a read-only file system whose files can seek.
 func Files() fs.FS { return files }
 
-// List describes the samples, the clip before the pictures before the sound.
+// List returns the samples: the clip, the pictures, the sound.
 func List() []Sample {
 	all := []Sample{
 		{ID: "file_sample_shot_1", Name: "reference-shot-1.mp4", Kind: "video", Type: "video/mp4"},

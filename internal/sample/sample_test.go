@@ -12,14 +12,14 @@ import (
 	"testing"
 )
 
-func TestListIsWhatShips(t *testing.T) {
+func TestListMatchesEmbeddedFiles(t *testing.T) {
 	listed := map[string]bool{}
 
 	var total int64
 
 	for _, s := range List() {
 		if !strings.HasPrefix(s.ID, "file_sample_") || listed[s.ID] {
-			t.Errorf("id %q: wrong or there twice", s.ID)
+			t.Errorf("id %q: wrong or a duplicate", s.ID)
 		}
 
 		listed[s.ID] = true
@@ -34,9 +34,9 @@ func TestListIsWhatShips(t *testing.T) {
 			t.Errorf("%s cannot seek", s.Name)
 		}
 
-		text, err := io.ReadAll(f)
-		if err != nil || int64(len(text)) != s.Bytes || s.Bytes == 0 {
-			t.Errorf("%s: %d bytes read, %d listed, %v", s.Name, len(text), s.Bytes, err)
+		data, err := io.ReadAll(f)
+		if err != nil || int64(len(data)) != s.Bytes || s.Bytes == 0 {
+			t.Errorf("%s: %d bytes read, %d listed, %v", s.Name, len(data), s.Bytes, err)
 		}
 
 		total += s.Bytes
@@ -44,24 +44,24 @@ func TestListIsWhatShips(t *testing.T) {
 
 	entries, err := fs.ReadDir(Files(), ".")
 	if err != nil || len(entries) != len(List()) {
-		t.Errorf("%d files ship, %d are listed, %v", len(entries), len(List()), err)
+		t.Errorf("%d files are embedded, %d are listed, %v", len(entries), len(List()), err)
 	}
 
 	if total > 1<<20 {
-		t.Errorf("the samples have %d bytes: more than a megabyte in every binary", total)
+		t.Errorf("the samples have %d bytes: more than a megabyte in each program", total)
 	}
 }
 
-// The bounds are the supplier's: pictures of 240 to 5000 pixels without alpha,
+// The limits are the supplier's: pictures of 240 to 5000 pixels a side without alpha,
 // videos of 1 to 30 s at 16 fps or more, sound of 3 to 30 s.
-func TestPicturesWithinBounds(t *testing.T) {
+func TestImagesWithinLimits(t *testing.T) {
 	for _, name := range []string{"ref-1.png", "ref-2.png"} {
-		text, err := fs.ReadFile(Files(), name)
+		data, err := fs.ReadFile(Files(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		picture, err := png.Decode(bytes.NewReader(text))
+		picture, err := png.Decode(bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,14 +70,14 @@ func TestPicturesWithinBounds(t *testing.T) {
 			t.Errorf("%s: %v pixels", name, size)
 		}
 
-		const kindAt, trueColour = 25, 2 // of the header: 2 has no alpha channel
-		if text[kindAt] != trueColour {
-			t.Errorf("%s: colour type %d, want %d", name, text[kindAt], trueColour)
+		const kindAt, trueColour = 25, 2 // offset in the header; colour type without alpha
+		if data[kindAt] != trueColour {
+			t.Errorf("%s: colour type %d, want %d", name, data[kindAt], trueColour)
 		}
 	}
 }
 
-func TestClipAndMelodyWithinBounds(t *testing.T) {
+func TestClipAndMelodyWithinLimits(t *testing.T) {
 	clip := probe(t, "reference-shot-1.mp4")
 	if s := clip.seconds(t); s < 1 || s > 30 {
 		t.Errorf("the clip has %v s", s)
@@ -97,7 +97,7 @@ func TestClipAndMelodyWithinBounds(t *testing.T) {
 	}
 }
 
-type probed struct {
+type probeOutput struct {
 	Streams []struct {
 		Codec  string `json:"codec_name"`
 		Width  int    `json:"width"`
@@ -109,7 +109,7 @@ type probed struct {
 	} `json:"format"`
 }
 
-func (p probed) seconds(t *testing.T) float64 {
+func (p probeOutput) seconds(t *testing.T) float64 {
 	t.Helper()
 
 	s, err := strconv.ParseFloat(p.Format.Duration, 64)
@@ -120,7 +120,7 @@ func (p probed) seconds(t *testing.T) float64 {
 	return s
 }
 
-func probe(t *testing.T, name string) probed {
+func probe(t *testing.T, name string) probeOutput {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-of", "json", "-show_streams", "-show_format", name)
 
@@ -129,9 +129,9 @@ func probe(t *testing.T, name string) probed {
 		t.Fatalf("ffprobe %s (apt-get install ffmpeg): %v", name, err)
 	}
 
-	var p probed
+	var p probeOutput
 	if err := json.Unmarshal(out, &p); err != nil || len(p.Streams) == 0 {
-		t.Fatalf("ffprobe %s said %s: %v", name, out, err)
+		t.Fatalf("ffprobe %s printed %s: %v", name, out, err)
 	}
 
 	return p

@@ -13,42 +13,54 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// createAll writes many creations in one transaction, a statement for each table
-// (PostgreSQL). Rows are locked in the order of rules.md: keys, balances, turns,
-// tasks, lanes, each ascending. What is taken or declined of them is in each; the
-// others are written. All that needs no answer before the next statement goes to
-// the database at once: a hot balance is locked for one exchange and the commit.
+// createAll writes many creations in one transaction, with one statement for
+// each table (PostgreSQL only). It marks each creation that is not written:
+// existing is set if its idempotency key belongs to another task, declined if it
+// cannot be paid. All others are written.
+//
+// Many accounts share one transaction, so two batches, or a batch and a step of
+// a task, could lock the same rows in different orders and deadlock. Therefore
+// the rows are locked in the order that all transactions follow
+// (docs/architecture.md): idempotency keys, balances, shares, tasks, queues,
+// each in ascending order.
+//
+// The balances decide which creations are written, so they are read before the
+// rest. After that no statement needs the answer of another one (except for
+// files that came inside a request, which are rare), and all of them are sent in
+// one pipeline: the balance of a busy account stays locked for one round trip
+// and the commit.
 func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
+	// The transaction may be a retry: forget the decisions of the attempt before.
 	for _, c := range all {
-		c.taken = nil
+		c.existing = nil
 		c.declined = nil
 	}
 
-	if err := tx.takeKeys(ctx, all); err != nil {
+	if err := tx.insertIdempotencyKeys(ctx, all); err != nil {
 		return fmt.Errorf("create %d tasks, keys: %w", len(all), err)
 	}
 
-	writes, err := tx.holdAll(ctx, undecided(all))
+	writes, err := tx.placeHolds(ctx, undecided(all))
 	if err != nil {
 		return fmt.Errorf("create %d tasks, holds: %w", len(all), err)
 	}
 
-	left := undecided(all)
-	if err := tx.insertFiles(ctx, left); err != nil {
+	remaining := undecided(all)
+	if err := tx.insertFiles(ctx, remaining); err != nil {
 		return fmt.Errorf("create %d tasks, files: %w", len(all), err)
 	}
 
-	tasks, err := tx.insertTasks(left)
+	tasks, err := tx.insertTasks(remaining)
 	if err != nil {
 		return fmt.Errorf("create %d tasks: %w", len(all), err)
 	}
 
-	if err := tx.together(ctx, slices.Concat(writes, joinAll(left), tasks, tx.toldOf(left))); err != nil {
+	if err := tx.pipeline(ctx, slices.Concat(writes, enqueueAll(remaining), tasks, tx.deliveriesOfCreations(remaining))); err != nil {
 		return fmt.Errorf("create %d tasks: %w", len(all), err)
 	}
 
 	for _, c := range all {
-		if c.BeforeCommit != nil && c.taken == nil && c.declined == nil {
+		if c.BeforeCommit != nil && c.existing == nil && c.declined == nil {
 			c.BeforeCommit()
 		}
 	}
@@ -56,18 +68,21 @@ func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
 	return nil
 }
 
-// undecided are those that are neither taken nor declined.
+// undecided returns the creations that are still to be written: neither existing
+// nor declined is set.
 func undecided(all []*Creation) []*Creation {
-	return slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.taken != nil || c.declined != nil })
+	return slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.existing != nil || c.declined != nil })
 }
 
-type keyOf struct{ account, key string }
+type idempotencyID struct{ account, key string }
 
-func (i Idempotency) id() keyOf { return keyOf{i.Account, i.Key} }
+func (i Idempotency) id() idempotencyID { return idempotencyID{i.Account, i.Key} }
 
-// takeKeys writes the idempotency keys; which of them stand for another task
-// already is read back.
-func (tx *Tx) takeKeys(ctx context.Context, all []*Creation) error {
+// insertIdempotencyKeys writes the idempotency keys, and sets existing where a
+// key already belongs to another task. INSERT ... ON CONFLICT waits for a
+// concurrent transaction with the same key, so what is read back afterwards is
+// final.
+func (tx *Tx) insertIdempotencyKeys(ctx context.Context, all []*Creation) error {
 	keyed := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.Key.Key == "" })
 	if len(keyed) == 0 {
 		return nil
@@ -84,86 +99,87 @@ func (tx *Tx) takeKeys(ctx context.Context, all []*Creation) error {
 		now = max(now, c.Task.CreatedAt)
 	}
 
-	take := insertMany("idempotency (account, key, body_hash, task, expires)", rows,
+	insert := insertMany("idempotency (account, key, body_hash, task, expires)", rows,
 		` ON CONFLICT (account, key) DO UPDATE SET body_hash = excluded.body_hash, task = excluded.task, expires = excluded.expires WHERE idempotency.expires <= $6`, now)
-	if _, err := tx.changed(ctx, take.text, take.args...); err != nil {
+	if _, err := tx.exec(ctx, insert.text, insert.args...); err != nil {
 		return err
 	}
 
 	accounts := make([]string, len(keyed))
 
-	names := make([]string, len(keyed))
+	keys := make([]string, len(keyed))
 	for i, c := range keyed {
 		accounts[i] = c.Key.Account
-		names[i] = c.Key.Key
+		keys[i] = c.Key.Key
 	}
 
-	stand, err := collect(ctx, tx.q, scanIdempotency, `SELECT i.account, i.key, i.body_hash, i.task, i.expires FROM idempotency i
-		JOIN unnest($1::text[], $2::text[]) AS x(account, key) ON i.account = x.account AND i.key = x.key`, accounts, names)
+	stored, err := queryAll(ctx, tx.q, scanIdempotency, `SELECT i.account, i.key, i.body_hash, i.task, i.expires FROM idempotency i
+		JOIN unnest($1::text[], $2::text[]) AS x(account, key) ON i.account = x.account AND i.key = x.key`, accounts, keys)
 	if err != nil {
 		return err
 	}
 
-	by := map[keyOf]Idempotency{}
-	for _, s := range stand {
-		by[s.id()] = s
+	storedByID := map[idempotencyID]Idempotency{}
+	for _, s := range stored {
+		storedByID[s.id()] = s
 	}
 
 	for _, c := range keyed {
-		if s := by[c.Key.id()]; s.Task != c.Task.ID {
-			c.taken = &s
+		if s := storedByID[c.Key.id()]; s.Task != c.Task.ID {
+			c.existing = &s
 		}
 	}
 
 	return nil
 }
 
-// holdAll locks the balances in order, decides each creation in turn, and returns
-// what is to be written of it. Who cannot pay gives the key back.
-func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error) {
-	paid := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.Hold.Amount == 0 })
-	if len(paid) == 0 {
+// placeHolds locks the balances in ascending order, decides for each creation in
+// turn whether it can be paid, and returns the statements that write the holds.
+// A creation that is declined releases its idempotency key.
+func (tx *Tx) placeHolds(ctx context.Context, all []*Creation) ([]statement, error) {
+	charged := slices.DeleteFunc(slices.Clone(all), func(c *Creation) bool { return c.Hold.Amount == 0 })
+	if len(charged) == 0 {
 		return nil, nil
 	}
 
-	names := map[string]bool{}
-	for _, c := range paid {
-		names[c.Hold.Account] = true
+	accounts := map[string]bool{}
+	for _, c := range charged {
+		accounts[c.Hold.Account] = true
 	}
 
-	rows, err := collect(ctx, tx.q, scanLocked,
-		"SELECT "+lockedColumns+" FROM balance WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE", slices.Sorted(maps.Keys(names)))
+	balanceRows, err := queryAll(ctx, tx.q, scanLockedBalance,
+		"SELECT "+lockedBalanceColumns+" FROM balance WHERE account = ANY($1::text[]) ORDER BY account FOR UPDATE", slices.Sorted(maps.Keys(accounts)))
 	if err != nil {
 		return nil, err
 	}
 
 	balances := map[string]credit.Balance{}
-	for _, l := range rows {
-		balances[l.account] = l.Balance
-		tx.budgeted = tx.budgeted || l.budgeted
+	for _, row := range balanceRows {
+		balances[row.account] = row.Balance
+		tx.hasBudget = tx.hasBudget || row.hasBudget
 	}
 
-	spent, err := tx.spend(ctx, paid)
+	budgets, err := tx.loadBudgets(ctx, charged)
 	if err != nil {
 		return nil, err
 	}
 
 	var entries [][]any
 
-	for _, c := range paid {
-		b, ok := balances[c.Hold.Account]
+	for _, c := range charged {
+		balance, ok := balances[c.Hold.Account]
 		if !ok {
 			c.declined = fmt.Errorf("balance of %s: %w", c.Hold.Account, ErrNotFound)
 			continue
 		}
 
-		next, err := credit.Hold(b, c.Hold.Amount)
+		next, err := credit.Hold(balance, c.Hold.Amount)
 		if errors.Is(err, credit.ErrInsufficient) {
-			err = &InsufficientError{b}
+			err = &InsufficientCreditError{balance}
 		}
 
 		if err == nil {
-			err = spent.add(c)
+			err = budgets.reserve(c)
 		}
 
 		if err != nil {
@@ -176,7 +192,7 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error)
 		entries = append(entries, []any{e.ID, e.Account, e.Task, string(e.Kind), int64(e.Amount), e.Ref, e.At})
 	}
 
-	writes := slices.Concat([]statement{saveHeld(balances)}, spent.save(), giveKeysBack(paid))
+	writes := slices.Concat([]statement{updateHeldBalances(balances)}, budgets.statements(), releaseIdempotencyKeys(charged))
 	if len(entries) > 0 {
 		writes = append(writes, insertMany("entry ("+entryColumns+")", entries, ""))
 	}
@@ -184,31 +200,31 @@ func (tx *Tx) holdAll(ctx context.Context, all []*Creation) ([]statement, error)
 	return writes, nil
 }
 
-func saveHeld(balances map[string]credit.Balance) statement {
+func updateHeldBalances(balances map[string]credit.Balance) statement {
 	var (
 		accounts []string
 		held     []int64
 	)
 
-	for account, b := range balances {
+	for account, balance := range balances {
 		accounts = append(accounts, account)
-		held = append(held, int64(b.Held))
+		held = append(held, int64(balance.Held))
 	}
 
 	return statement{`UPDATE balance SET held = x.held FROM unnest($1::text[], $2::bigint[]) AS x(account, held)
 		WHERE balance.account = x.account AND balance.held <> x.held`, []any{accounts, held}, anyRows}
 }
 
-// giveKeysBack frees the keys of those who were declined: a refusal leaves a key
-// free.
-func giveKeysBack(all []*Creation) []statement {
-	var tasks, accounts, names []string
+// releaseIdempotencyKeys deletes the keys of declined creations: a rejected
+// request leaves its key free.
+func releaseIdempotencyKeys(all []*Creation) []statement {
+	var tasks, accounts, keys []string
 
 	for _, c := range all {
 		if c.declined != nil && c.Key.Key != "" {
 			tasks = append(tasks, c.Task.ID)
 			accounts = append(accounts, c.Key.Account)
-			names = append(names, c.Key.Key)
+			keys = append(keys, c.Key.Key)
 		}
 	}
 
@@ -217,7 +233,7 @@ func giveKeysBack(all []*Creation) []statement {
 	}
 
 	return []statement{{`DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::text[]) AS x(task, account, key)
-		WHERE i.account = x.account AND i.key = x.key AND i.task = x.task`, []any{tasks, accounts, names}, anyRows}}
+		WHERE i.account = x.account AND i.key = x.key AND i.task = x.task`, []any{tasks, accounts, keys}, anyRows}}
 }
 
 func (tx *Tx) insertFiles(ctx context.Context, all []*Creation) error {
@@ -232,16 +248,21 @@ func (tx *Tx) insertFiles(ctx context.Context, all []*Creation) error {
 	return nil
 }
 
-// place is an account's turn in a lane.
-type place struct{ lane, account string }
+// shareID identifies an account's share of a queue.
+type shareID struct{ queue, account string }
 
-// joinAll counts the queued creations in their turns, each turn once.
-func joinAll(all []*Creation) []statement {
-	counts := map[place]int64{}
+// enqueueAll counts the queued creations in their accounts' shares, with one row
+// for each share. The statements follow the order of locks: missing queues and
+// shares are inserted first, then the existing shares are locked in ascending
+// order, then they are updated. A new share copies its account's weight and cap;
+// FOR SHARE keeps the account unchanged until the commit, so that UpdateAccount
+// cannot miss the new share.
+func enqueueAll(all []*Creation) []statement {
+	counts := map[shareID]int64{}
 
 	for _, c := range all {
 		if c.Task.State == task.Queued {
-			counts[place{c.Task.Lane, c.Task.Account}]++
+			counts[shareID{c.Task.Queue, c.Task.Account}]++
 		}
 	}
 
@@ -249,38 +270,39 @@ func joinAll(all []*Creation) []statement {
 		return nil
 	}
 
-	order := slices.SortedFunc(maps.Keys(counts), func(a, b place) int {
-		return cmp.Or(strings.Compare(a.lane, b.lane), strings.Compare(a.account, b.account))
+	ids := slices.SortedFunc(maps.Keys(counts), func(a, b shareID) int {
+		return cmp.Or(strings.Compare(a.queue, b.queue), strings.Compare(a.account, b.account))
 	})
-	lanes := make([]string, len(order))
-	accounts := make([]string, len(order))
+	queues := make([]string, len(ids))
+	accounts := make([]string, len(ids))
 
-	queued := make([]int64, len(order))
-	for i, p := range order {
-		lanes[i] = p.lane
-		accounts[i] = p.account
-		queued[i] = counts[p]
+	queued := make([]int64, len(ids))
+	for i, id := range ids {
+		queues[i] = id.queue
+		accounts[i] = id.account
+		queued[i] = counts[id]
 	}
 
 	var writes []statement
 	for _, text := range []string{
-		`INSERT INTO lane (id, v) SELECT DISTINCT lane, 0 FROM unnest($1::text[], $2::text[]) AS x(lane, account) ORDER BY 1 ON CONFLICT (id) DO NOTHING`,
-		`INSERT INTO turn (lane, account, rank, weight, cap, queued, running, ready)
-			SELECT x.lane, a.id, 0, a.weight, a.cap, 0, 0, 0 FROM unnest($1::text[], $2::text[]) AS x(lane, account) JOIN account a ON a.id = x.account
-			WHERE NOT EXISTS (SELECT 1 FROM turn t WHERE t.lane = x.lane AND t.account = x.account)
-			ORDER BY 1, 2 FOR SHARE OF a ON CONFLICT (lane, account) DO NOTHING`,
-		`SELECT 1 FROM turn t JOIN unnest($1::text[], $2::text[]) AS x(lane, account) ON t.lane = x.lane AND t.account = x.account ORDER BY t.lane, t.account FOR UPDATE OF t`,
+		`INSERT INTO queue (id, virtual_time) SELECT DISTINCT queue, 0 FROM unnest($1::text[], $2::text[]) AS x(queue, account) ORDER BY 1 ON CONFLICT (id) DO NOTHING`,
+		`INSERT INTO share (queue, account, virtual_start, weight, cap, queued, running, ready)
+			SELECT x.queue, a.id, 0, a.weight, a.cap, 0, 0, 0 FROM unnest($1::text[], $2::text[]) AS x(queue, account) JOIN account a ON a.id = x.account
+			WHERE NOT EXISTS (SELECT 1 FROM share s WHERE s.queue = x.queue AND s.account = x.account)
+			ORDER BY 1, 2 FOR SHARE OF a ON CONFLICT (queue, account) DO NOTHING`,
+		`SELECT 1 FROM share s JOIN unnest($1::text[], $2::text[]) AS x(queue, account) ON s.queue = x.queue AND s.account = x.account ORDER BY s.queue, s.account FOR UPDATE OF s`,
 	} {
-		writes = append(writes, statement{text, []any{lanes, accounts}, anyRows})
+		writes = append(writes, statement{text, []any{queues, accounts}, anyRows})
 	}
 
-	return append(writes, statement{`UPDATE turn t SET queued = t.queued + x.n, ready = CASE WHEN t.cap = 0 OR t.running < t.cap THEN 1 ELSE 0 END,
-		rank = CASE WHEN t.ready = 0 AND (t.cap = 0 OR t.running < t.cap) THEN GREATEST(t.rank, l.v) ELSE t.rank END
-		FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x(lane, account, n) JOIN lane l ON l.id = x.lane
-		WHERE t.lane = x.lane AND t.account = x.account`, []any{lanes, accounts, queued}, int64(len(order))})
+	return append(writes, statement{`UPDATE share s SET queued = s.queued + x.n, ready = CASE WHEN s.cap = 0 OR s.running < s.cap THEN 1 ELSE 0 END,
+		virtual_start = CASE WHEN s.ready = 0 AND (s.cap = 0 OR s.running < s.cap) THEN GREATEST(s.virtual_start, q.virtual_time) ELSE s.virtual_start END
+		FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x(queue, account, n) JOIN queue q ON q.id = x.queue
+		WHERE s.queue = x.queue AND s.account = x.account`, []any{queues, accounts, queued}, int64(len(ids))})
 }
 
-// insertTasks writes the tasks, their requests and their first events.
+// insertTasks returns the statements that write the tasks, their requests and
+// their first events.
 func (tx *Tx) insertTasks(all []*Creation) ([]statement, error) {
 	if len(all) == 0 {
 		return nil, nil
@@ -299,35 +321,36 @@ func (tx *Tx) insertTasks(all []*Creation) ([]statement, error) {
 		tasks = append(tasks, values)
 		requests = append(requests, []any{t.ID, string(c.Request), ""})
 		events = append(events, []any{t.ID, t.Version, t.Account, string(t.State), "", t.CreatedAt})
-		tx.events = append(tx.events, Change{Task: t.ID, Account: t.Account, State: t.State})
+		tx.changes = append(tx.changes, Change{Task: t.ID, Account: t.Account, State: t.State})
 	}
 
 	return []statement{
 		insertMany("task ("+taskColumns+")", tasks, ""),
 		insertMany("request (task, body, prepared)", requests, ""),
-		tx.eventsBy(events),
+		tx.eventsStatement(events),
 	}, nil
 }
 
-// insertMany inserts rows of text and integers in one statement whose text does
-// not depend on how many there are, so that it stays prepared. more follows it,
-// with parameters beyond the columns'.
-func insertMany(into string, rows [][]any, more string, params ...any) statement {
-	marks := make([]string, len(rows[0]))
+// insertMany returns a statement that inserts rows of text and integers. Its
+// text does not depend on the number of rows, so that it stays prepared. suffix
+// is appended to the text, and may use params as the parameters after those of
+// the columns.
+func insertMany(into string, rows [][]any, suffix string, params ...any) statement {
+	placeholders := make([]string, len(rows[0]))
 
 	args := make([]any, len(rows[0]), len(rows[0])+len(params))
 	for i, first := range rows[0] {
 		switch first.(type) {
 		case string:
-			marks[i] = fmt.Sprintf("$%d::text[]", i+1)
+			placeholders[i] = fmt.Sprintf("$%d::text[]", i+1)
 			args[i] = column[string](rows, i)
 		default:
-			marks[i] = fmt.Sprintf("$%d::bigint[]", i+1)
-			args[i] = integers(rows, i)
+			placeholders[i] = fmt.Sprintf("$%d::bigint[]", i+1)
+			args[i] = intColumn(rows, i)
 		}
 	}
 
-	return statement{"INSERT INTO " + into + " SELECT * FROM unnest(" + strings.Join(marks, ", ") + ")" + more, append(args, params...), anyRows}
+	return statement{"INSERT INTO " + into + " SELECT * FROM unnest(" + strings.Join(placeholders, ", ") + ")" + suffix, append(args, params...), anyRows}
 }
 
 func column[T any](rows [][]any, i int) []T {
@@ -339,7 +362,7 @@ func column[T any](rows [][]any, i int) []T {
 	return list
 }
 
-func integers(rows [][]any, i int) []int64 {
+func intColumn(rows [][]any, i int) []int64 {
 	list := make([]int64, len(rows))
 	for n, row := range rows {
 		switch v := row[i].(type) {

@@ -9,60 +9,64 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Creation is a new task and all that is written with it in one transaction.
+// Creation is a new task and everything that is written with it in one
+// transaction.
 type Creation struct {
 	Task    task.Task
 	Request []byte       // JSON
 	Key     Idempotency  // Key "": none
 	Hold    credit.Entry // Amount 0: the task costs nothing, and nothing is written
-	Files   []File       // what came inside the request; their blobs are durable
-	Hook    *Hook        // where its end is to be told; nil is nowhere beside the account's endpoints
-	// BeforeCommit is called when all is written and nothing is committed; tests
-	// end the process there. nil does nothing.
+	Files   []File       // that the request contained; their blobs are durable
+	Webhook *TaskWebhook // where the request wants its events to be sent; nil is only to the account's endpoints
+	// BeforeCommit is called when everything is written and nothing is committed.
+	// Tests end the process there. It may be nil.
 	BeforeCommit func()
 
-	taken    *Idempotency
+	existing *Idempotency
 	declined error
 }
 
-// InsufficientError says that an account cannot pay a hold. It is
+// InsufficientCreditError means that an account cannot pay a hold. It wraps
 // credit.ErrInsufficient.
-type InsufficientError struct{ Balance credit.Balance }
+type InsufficientCreditError struct{ Balance credit.Balance }
 
-// Error names the balance for the log.
-func (e *InsufficientError) Error() string { return "free credit is " + e.Balance.Free().String() }
+// Error names the free credit for the log.
+func (e *InsufficientCreditError) Error() string {
+	return "free credit is " + e.Balance.Free().String()
+}
 
-// Unwrap is credit.ErrInsufficient.
-func (e *InsufficientError) Unwrap() error { return credit.ErrInsufficient }
+// Unwrap returns credit.ErrInsufficient.
+func (e *InsufficientCreditError) Unwrap() error { return credit.ErrInsufficient }
 
-// Create writes a creation. taken says that its key stands for another task
-// already, and that nothing was written. An *InsufficientError says that the
-// account cannot pay, a *BudgetError that the API key may not; then nothing was
-// written either, and the key is free.
-func (s *Store) Create(ctx context.Context, c *Creation) (taken *Idempotency, err error) {
+// Create writes a creation. If its idempotency key already belongs to another
+// task, nothing is written and existing is that key. An *InsufficientCreditError
+// means that the account cannot pay, a *BudgetError that the API key's budget
+// does not allow it; nothing is written then either, and the idempotency key
+// stays free.
+func (s *Store) Create(ctx context.Context, c *Creation) (existing *Idempotency, err error) {
 	if err := s.writer.create(ctx, c); err != nil {
 		return nil, err
 	}
 
-	return c.taken, nil
+	return c.existing, nil
 }
 
-// create is one creation in a transaction of its own.
+// create writes one creation in a transaction of its own.
 func (tx *Tx) create(ctx context.Context, c *Creation) error {
-	c.taken = nil
+	c.existing = nil
 	if c.Key.Key != "" {
-		other, ok, err := tx.TakeIdempotency(ctx, c.Key, c.Task.CreatedAt)
+		other, ok, err := tx.ReserveIdempotencyKey(ctx, c.Key, c.Task.CreatedAt)
 		if err != nil {
-			return fmt.Errorf("take idempotency key: %w", err)
+			return fmt.Errorf("reserve idempotency key: %w", err)
 		}
 
 		if !ok {
-			c.taken = &other
+			c.existing = &other
 			return nil
 		}
 	}
 
-	if err := tx.hold(ctx, c); err != nil {
+	if err := tx.placeHold(ctx, c); err != nil {
 		return err
 	}
 
@@ -76,7 +80,7 @@ func (tx *Tx) create(ctx context.Context, c *Creation) error {
 		return err
 	}
 
-	if err := tx.together(ctx, tx.toldOf([]*Creation{c})); err != nil {
+	if err := tx.pipeline(ctx, tx.deliveriesOfCreations([]*Creation{c})); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
 
@@ -87,9 +91,9 @@ func (tx *Tx) create(ctx context.Context, c *Creation) error {
 	return nil
 }
 
-// hold sets the most that a task can cost aside. A task that costs nothing leaves
-// no line in the ledger.
-func (tx *Tx) hold(ctx context.Context, c *Creation) error {
+// placeHold holds the most that the task can cost. A task that costs nothing
+// leaves no entry in the ledger.
+func (tx *Tx) placeHold(ctx context.Context, c *Creation) error {
 	e := c.Hold
 	if e.Amount == 0 {
 		return nil
@@ -102,21 +106,21 @@ func (tx *Tx) hold(ctx context.Context, c *Creation) error {
 
 	next, err := credit.Hold(b, e.Amount)
 	if errors.Is(err, credit.ErrInsufficient) {
-		return &InsufficientError{b}
+		return &InsufficientCreditError{b}
 	}
 
 	if err != nil {
 		return err
 	}
 
-	spent, err := tx.spend(ctx, []*Creation{c})
+	budgets, err := tx.loadBudgets(ctx, []*Creation{c})
 	if err != nil {
 		return err
 	}
 
-	if err := spent.add(c); err != nil {
+	if err := budgets.reserve(c); err != nil {
 		return err
 	}
 
-	return tx.together(ctx, append(saveBalance(e.Account, next, []credit.Entry{e}), spent.save()...))
+	return tx.pipeline(ctx, append(balanceStatements(e.Account, next, []credit.Entry{e}), budgets.statements()...))
 }

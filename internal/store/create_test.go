@@ -15,25 +15,25 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// onEach runs a test on a new store of each kind.
-func onEach(t *testing.T, test func(t *testing.T, s *Store)) {
+// forEachDatabase runs a test on a new store of each kind.
+func forEachDatabase(t *testing.T, test func(t *testing.T, s *Store)) {
 	t.Helper()
-	storetest.Each(t, migrated, func(t *testing.T, at storetest.Place) { test(t, openAt(t, at)) })
+	storetest.EachDatabase(t, migrateDatabase, func(t *testing.T, at storetest.Location) { test(t, openStore(t, at)) })
 }
 
-func migrated(ctx context.Context, database string) error {
+func migrateDatabase(ctx context.Context, database string) error {
 	_, _, err := Migrate(ctx, Options{Database: database})
 	return err
 }
 
-func options(at storetest.Place) Options {
+func testOptions(at storetest.Location) Options {
 	return Options{Path: at.Path, Database: at.Database, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
-func openAt(t testing.TB, at storetest.Place) *Store {
+func openStore(t testing.TB, at storetest.Location) *Store {
 	t.Helper()
 
-	s, err := Open(t.Context(), options(at))
+	s, err := Open(t.Context(), testOptions(at))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,31 +47,44 @@ func openAt(t testing.TB, at storetest.Place) *Store {
 	return s
 }
 
-// creation is an order of 5 units by an account, with a key or without ("").
+// creation returns a creation with a hold of 5 for an account, with an
+// idempotency key or without ("").
 func creation(id, acct, key string, state task.State) *Creation {
 	c := &Creation{
-		Task:    task.Task{ID: id, Account: acct, Version: 1, State: state, Model: "m", Resolved: "m", Seconds: 5, Hold: 5, UnitPrice: 1, Billing: "output", CreatedAt: 100},
+		Task: task.Task{
+			ID:            id,
+			Account:       acct,
+			Version:       1,
+			State:         state,
+			Model:         "m",
+			ResolvedModel: "m",
+			Seconds:       5,
+			Hold:          5,
+			UnitPrice:     1,
+			Billing:       "output",
+			CreatedAt:     100,
+		},
 		Request: []byte(`{"prompt":"光"}`),
 		Key:     Idempotency{Account: acct, Key: key, BodyHash: "h", Task: id, Expires: 1000},
 		Hold:    credit.Entry{ID: "hold_" + id, Account: acct, Task: id, Kind: credit.KindHold, Amount: 5},
 	}
 	if state == task.Queued {
-		c.Task.Lane = "lane"
+		c.Task.Queue = "queue"
 	}
 
 	return c
 }
 
-func TestACreationIsWrittenWhole(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestCreate(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 7)
 
 		c := creation("task_1", "acct_a", "k", task.Queued)
 
 		c.Files = []File{{ID: "file_1", Account: "acct_a", Name: "a.png", Kind: "image", Blob: "file_1/x"}}
-		if taken, err := s.Create(ctx, c); err != nil || taken != nil {
-			t.Fatal(taken, err)
+		if existing, err := s.Create(ctx, c); err != nil || existing != nil {
+			t.Fatal(existing, err)
 		}
 
 		got, err := s.TaskOf(ctx, "acct_a", "task_1")
@@ -90,48 +103,49 @@ func TestACreationIsWrittenWhole(t *testing.T) {
 		if events, err := s.Events(ctx, "task_1", 0, 10); err != nil || len(events) != 1 || events[0].Seq != 1 {
 			t.Errorf("%+v, %v", events, err)
 		}
-		// The key stands for it.
-		taken, err := s.Create(ctx, creation("task_2", "acct_a", "k", task.Queued))
-		if err != nil || taken == nil || taken.Task != "task_1" || taken.BodyHash != "h" {
-			t.Errorf("%+v, %v", taken, err)
+		// The idempotency key now belongs to the task.
+		existing, err := s.Create(ctx, creation("task_2", "acct_a", "k", task.Queued))
+		if err != nil || existing == nil || existing.Task != "task_1" || existing.BodyHash != "h" {
+			t.Errorf("%+v, %v", existing, err)
 		}
-		// Two units are left: no task, no hold, and the key is free.
-		var poor *InsufficientError
-		if _, err := s.Create(ctx, creation("task_3", "acct_a", "other", task.Queued)); !errors.As(err, &poor) || poor.Balance.Free() != 2 || !errors.Is(err, credit.ErrInsufficient) {
+		// Only 2 micro-units are left: no task, no hold, and the key stays free.
+		var creditErr *InsufficientCreditError
+		if _, err := s.Create(ctx, creation("task_3", "acct_a", "other", task.Queued)); !errors.As(err, &creditErr) || creditErr.Balance.Free() != 2 || !errors.Is(err, credit.ErrInsufficient) {
 			t.Errorf("%v", err)
 		}
 
 		if _, err := s.Idempotency(ctx, "acct_a", "other", 1); !errors.Is(err, ErrNotFound) {
-			t.Errorf("the key of a refused order: %v", err)
+			t.Errorf("the key of a rejected creation: %v", err)
 		}
 
 		free := creation("task_4", "acct_a", "other", task.Preparing)
 		free.Task.Hold = 0
 
 		free.Hold.Amount = 0
-		if taken, err := s.Create(ctx, free); err != nil || taken != nil {
-			t.Error(taken, err)
+		if existing, err := s.Create(ctx, free); err != nil || existing != nil {
+			t.Error(existing, err)
 		}
 
-		noFindings(t, s)
+		wantNoFindings(t, s)
 	})
 }
 
-// Many at once, for few keys and little credit: each key makes one task, nobody
-// spends more than he has, and who was refused or came second changed nothing.
-func TestCreationsAtOnceAreEachWholeOrNothing(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+// TestConcurrentCreatesAreAtomic creates concurrently with few keys and little
+// credit: each key creates one task, no account spends more than it has, and a
+// creation that was rejected or came second changes nothing.
+func TestConcurrentCreatesAreAtomic(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		const accounts, each, keys = 4, 60, 12
 		for a := range accounts {
 			addAccount(t, s, fmt.Sprintf("acct_%d", a), 1, 0, 100) // for 20 tasks
 		}
 
 		var (
-			made, replayed, refused atomic.Int64
-			all                     sync.WaitGroup
+			created, replayed, refused atomic.Int64
+			wg                         sync.WaitGroup
 		)
 		for n := range accounts * each {
-			all.Go(func() {
+			wg.Go(func() {
 				acct := fmt.Sprintf("acct_%d", n%accounts)
 
 				key := ""
@@ -144,10 +158,10 @@ func TestCreationsAtOnceAreEachWholeOrNothing(t *testing.T) {
 					state = task.Preparing
 				}
 
-				taken, err := s.Create(context.Background(), creation(fmt.Sprintf("task_%03d", n), acct, key, state))
+				existing, err := s.Create(context.Background(), creation(fmt.Sprintf("task_%03d", n), acct, key, state))
 				switch {
-				case err == nil && taken == nil:
-					made.Add(1)
+				case err == nil && existing == nil:
+					created.Add(1)
 				case err == nil:
 					replayed.Add(1)
 				case errors.Is(err, credit.ErrInsufficient):
@@ -158,16 +172,16 @@ func TestCreationsAtOnceAreEachWholeOrNothing(t *testing.T) {
 			})
 		}
 
-		all.Wait()
-		noFindings(t, s)
+		wg.Wait()
+		wantNoFindings(t, s)
 
-		if made.Load() != accounts*20 || replayed.Load() == 0 || refused.Load() == 0 {
-			t.Errorf("made %d, replayed %d, refused %d", made.Load(), replayed.Load(), refused.Load())
+		if created.Load() != accounts*20 || replayed.Load() == 0 || refused.Load() == 0 {
+			t.Errorf("created %d, replayed %d, rejected %d", created.Load(), replayed.Load(), refused.Load())
 		}
 
 		for a := range accounts {
 			acct := fmt.Sprintf("acct_%d", a)
-			list, _, err := s.Tasks(t.Context(), Filter{Account: acct, Limit: 100})
+			list, _, err := s.Tasks(t.Context(), TaskFilter{Account: acct, Limit: 100})
 
 			b, balance := s.Balance(t.Context(), acct)
 			if err != nil || balance != nil || len(list) != 20 || b.Held != 100 {
@@ -177,8 +191,8 @@ func TestCreationsAtOnceAreEachWholeOrNothing(t *testing.T) {
 	})
 }
 
-func TestTasksOfLongAgoAreThinned(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestPruneTasks(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
 
@@ -188,7 +202,7 @@ func TestTasksOfLongAgoAreThinned(t *testing.T) {
 			}
 
 			if i == 2 {
-				continue // lives on
+				continue // not final
 			}
 
 			write(t, s, func(tx *Tx) error {
@@ -197,18 +211,22 @@ func TestTasksOfLongAgoAreThinned(t *testing.T) {
 					return err
 				}
 
-				_, err = task.Advance(ctx, tx, k, task.Step{At: int64(1000 * (i + 1)), Edit: func(k *task.Task) { k.State = task.Cancelled }, Entries: [2]string{"e1" + id, "e2" + id}})
+				_, err = task.Advance(ctx, tx, k, task.Step{
+					At:       int64(1000 * (i + 1)),
+					Edit:     func(k *task.Task) { k.State = task.Cancelled },
+					EntryIDs: [2]string{"e1" + id, "e2" + id},
+				})
 
 				return err
 			})
 		}
 
-		thin := func() (n int) {
-			write(t, s, func(tx *Tx) (err error) { n, err = tx.Thin(ctx, 1500, 10); return err })
+		prune := func() (n int) {
+			write(t, s, func(tx *Tx) (err error) { n, err = tx.PruneTasks(ctx, 1500, 10); return err })
 			return n
 		}
-		if first, second := thin(), thin(); first != 1 || second != 0 {
-			t.Fatalf("thinned %d, then %d", first, second)
+		if first, second := prune(), prune(); first != 1 || second != 0 {
+			t.Fatalf("pruned %d, then %d", first, second)
 		}
 
 		for id, want := range map[string]int{"task_1": 1, "task_2": 2, "task_3": 1} {
@@ -230,6 +248,6 @@ func TestTasksOfLongAgoAreThinned(t *testing.T) {
 			t.Errorf("%+v, %v", k, err)
 		}
 
-		noFindings(t, s)
+		wantNoFindings(t, s)
 	})
 }

@@ -13,40 +13,41 @@ func scanBalance(s scanner) (b credit.Balance, err error) {
 
 // Balance reads an account's balance, or ErrNotFound.
 func (r Reader) Balance(ctx context.Context, account string) (credit.Balance, error) {
-	return one(ctx, r.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1", account)
+	return queryOne(ctx, r.q, scanBalance, "SELECT granted, spent, held FROM balance WHERE account = $1", account)
 }
 
-// locked is a balance that is read for writing.
-type locked struct {
+// lockedBalance is a balance that was read with a lock.
+type lockedBalance struct {
 	account string
 	credit.Balance
-	budgeted bool // a key of the account has a budget
+	hasBudget bool // a key of the account has a budget
 }
 
-func scanLocked(s scanner) (l locked, err error) {
-	return l, s.Scan(&l.account, &l.Granted, &l.Spent, &l.Held, &l.budgeted)
+func scanLockedBalance(s scanner) (b lockedBalance, err error) {
+	return b, s.Scan(&b.account, &b.Granted, &b.Spent, &b.Held, &b.hasBudget)
 }
 
-const lockedColumns = "account, granted, spent, held, budgeted"
+const lockedBalanceColumns = "account, granted, spent, held, has_budget"
 
-// LockBalance reads an account's balance for writing.
+// LockBalance reads an account's balance and locks it.
 func (tx *Tx) LockBalance(ctx context.Context, account string) (credit.Balance, error) {
-	l, err := one(ctx, tx.q, scanLocked, "SELECT "+lockedColumns+" FROM balance WHERE account = $1"+tx.d.forUpdate, account)
-	tx.budgeted = tx.budgeted || l.budgeted
+	b, err := queryOne(ctx, tx.q, scanLockedBalance, "SELECT "+lockedBalanceColumns+" FROM balance WHERE account = $1"+tx.d.forUpdate, account)
+	tx.hasBudget = tx.hasBudget || b.hasBudget
 
-	return l.Balance, err
+	return b.Balance, err
 }
 
-// SaveBalance writes a balance with the entries that explain the change.
+// SaveBalance writes a balance together with the entries that explain the
+// change.
 func (tx *Tx) SaveBalance(ctx context.Context, account string, b credit.Balance, entries ...credit.Entry) error {
-	if err := tx.together(ctx, saveBalance(account, b, entries)); err != nil {
+	if err := tx.pipeline(ctx, balanceStatements(account, b, entries)); err != nil {
 		return fmt.Errorf("save balance of %s: %w", account, err)
 	}
 
 	return nil
 }
 
-func saveBalance(account string, b credit.Balance, entries []credit.Entry) []statement {
+func balanceStatements(account string, b credit.Balance, entries []credit.Entry) []statement {
 	all := []statement{{
 		"UPDATE balance SET granted = $2, spent = $3, held = $4 WHERE account = $1",
 		[]any{account, int64(b.Granted), int64(b.Spent), int64(b.Held)},
@@ -70,27 +71,27 @@ func scanEntry(s scanner) (e credit.Entry, err error) {
 }
 
 // GrantByRef finds an account's grant by the operator's reference, or
-// ErrNotFound: the same reference grants once.
+// ErrNotFound. A reference grants only once.
 func (r Reader) GrantByRef(ctx context.Context, account, ref string) (credit.Entry, error) {
-	return one(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND ref = $2 AND kind = 'grant'", account, ref)
+	return queryOne(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND ref = $2 AND kind = 'grant'", account, ref)
 }
 
-// Entries lists an account's ledger, newest first, older than before ("" for
-// the newest), at most limit.
+// Entries lists an account's ledger entries older than before ("" for the
+// newest), newest first, at most limit.
 func (r Reader) Entries(ctx context.Context, account, before string, limit int) ([]credit.Entry, error) {
 	if before == "" {
 		before = "~"
 	}
 
-	return collect(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3", account, before, limit)
+	return queryAll(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3", account, before, limit)
 }
 
-// EntriesOf lists what a task did to the ledger.
+// EntriesOf lists the ledger entries of a task.
 func (r Reader) EntriesOf(ctx context.Context, task string) ([]credit.Entry, error) {
-	return collect(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE task = $1 AND task <> '' ORDER BY kind", task)
+	return queryAll(ctx, r.q, scanEntry, "SELECT "+entryColumns+" FROM entry WHERE task = $1 AND task <> '' ORDER BY kind", task)
 }
 
-// Totals is the sum of all balances.
+// Totals returns the sum of all balances.
 func (r Reader) Totals(ctx context.Context) (credit.Balance, error) {
-	return one(ctx, r.q, scanBalance, "SELECT COALESCE(SUM(granted), 0), COALESCE(SUM(spent), 0), COALESCE(SUM(held), 0) FROM balance")
+	return queryOne(ctx, r.q, scanBalance, "SELECT COALESCE(SUM(granted), 0), COALESCE(SUM(spent), 0), COALESCE(SUM(held), 0) FROM balance")
 }

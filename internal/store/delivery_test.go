@@ -9,7 +9,7 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-func endpoints(t testing.TB, s *Store, all ...Endpoint) {
+func insertEndpoints(t testing.TB, s *Store, all ...Endpoint) {
 	t.Helper()
 
 	for _, e := range all {
@@ -17,31 +17,31 @@ func endpoints(t testing.TB, s *Store, all ...Endpoint) {
 	}
 }
 
-func hooked(id, acct, url string) *Creation {
+func creationWithWebhook(id, acct, url string) *Creation {
 	c := creation(id, acct, "", task.Queued)
-	c.Hook = &Hook{
+	c.Webhook = &TaskWebhook{
 		Signer: Endpoint{ID: "hook_signer_" + id, Account: acct, Kind: DefaultEndpoint, Secret: "whsec_" + id},
-		Origin: Endpoint{ID: "hook_origin_" + id, Account: acct, Kind: AskedEndpoint, URL: "https://a.example"},
+		Origin: Endpoint{ID: "hook_origin_" + id, Account: acct, Kind: RequestEndpoint, URL: "https://a.example"},
 		URL:    url,
 	}
 
 	return c
 }
 
-// moved takes a task to a state, as a step does.
-func moved(t testing.TB, s *Store, id string, state task.State) {
+// changeState writes the deliveries of a step that takes a task to a state.
+func changeState(t testing.TB, s *Store, id string, state task.State) {
 	t.Helper()
 	write(t, s, func(tx *Tx) error {
-		was, err := tx.Task(t.Context(), id)
+		before, err := tx.Task(t.Context(), id)
 		if err != nil {
 			return err
 		}
 
-		now := was
-		now.State = state
-		now.Version = was.Version + 1
+		after := before
+		after.State = state
+		after.Version = before.Version + 1
 
-		return tx.together(t.Context(), tx.told(was, now, 200))
+		return tx.pipeline(t.Context(), tx.deliveriesOfStep(before, after, 200))
 	})
 }
 
@@ -64,34 +64,35 @@ func deliveriesOf(t testing.TB, s *Store, f DeliveryFilter) string {
 	return strings.Join(text, ", ")
 }
 
-// Of what happens each endpoint is told that wants it, and where the request said.
-func TestDeliveriesGoWhereTheyAreWanted(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+// TestDeliveryFanOut checks that each endpoint that subscribes to an event gets
+// it, and the URL that the request named.
+func TestDeliveryFanOut(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
 		addAccount(t, s, "acct_b", 1, 0, 100)
-		endpoints(
+		insertEndpoints(
 			t, s,
-			Endpoint{ID: "hook_all", Account: "acct_a", Kind: SetEndpoint, URL: "https://all.example"},
-			Endpoint{ID: "hook_ends", Account: "acct_a", Kind: SetEndpoint, URL: "https://ends.example", Events: []string{"video.completed", "video.failed"}},
-			Endpoint{ID: "hook_other", Account: "acct_b", Kind: SetEndpoint, URL: "https://b.example"},
+			Endpoint{ID: "hook_all", Account: "acct_a", Kind: AccountEndpoint, URL: "https://all.example"},
+			Endpoint{ID: "hook_ends", Account: "acct_a", Kind: AccountEndpoint, URL: "https://ends.example", Events: []string{"video.completed", "video.failed"}},
+			Endpoint{ID: "hook_other", Account: "acct_b", Kind: AccountEndpoint, URL: "https://b.example"},
 		)
 
 		if _, err := s.Create(ctx, creation("task_1", "acct_a", "", task.Queued)); err != nil {
 			t.Fatal(err)
 		}
 
-		for _, c := range []*Creation{hooked("task_2", "acct_a", "https://a.example/x?y=1"), hooked("task_3", "acct_a", "https://a.example/z")} {
+		for _, c := range []*Creation{creationWithWebhook("task_2", "acct_a", "https://a.example/x?y=1"), creationWithWebhook("task_3", "acct_a", "https://a.example/z")} {
 			if _, err := s.Create(ctx, c); err != nil {
 				t.Fatal(err)
 			}
 		}
 
 		for _, state := range []task.State{task.Submitting, task.Running, task.Collecting} {
-			moved(t, s, "task_2", state)
+			changeState(t, s, "task_2", state)
 		}
 
-		moved(t, s, "task_1", task.Failed)
+		changeState(t, s, "task_1", task.Failed)
 
 		for endpoint, want := range map[string]string{
 			"hook_all":  "evt_2_in_progress pending, evt_1_failed pending, evt_3_queued pending, evt_2_queued pending, evt_1_queued pending",
@@ -101,7 +102,7 @@ func TestDeliveriesGoWhereTheyAreWanted(t *testing.T) {
 			if endpoint == "hook_other" {
 				list, _, err := s.Deliveries(ctx, DeliveryFilter{Account: "acct_b", Endpoint: endpoint, Limit: 9})
 				if err != nil || len(list) != 0 {
-					t.Errorf("another account hears of %v, %v", list, err)
+					t.Errorf("another account receives %v, %v", list, err)
 				}
 
 				continue
@@ -114,27 +115,28 @@ func TestDeliveriesGoWhereTheyAreWanted(t *testing.T) {
 
 		signer, err := s.DefaultEndpoint(ctx, "acct_a")
 		if err != nil || signer.Secret != "whsec_task_2" {
-			t.Errorf("the first request's secret stays: %+v, %v", signer, err)
+			t.Errorf("not the secret of the first request: %+v, %v", signer, err)
 		}
 
 		d, err := s.Delivery(ctx, "acct_a", "", "evt_2_queued")
-		if err != nil || d.URL != "https://a.example/x?y=1" || d.Endpoint != "hook_origin_task_2" || d.Until != 100+deliveryLife {
+		if err != nil || d.URL != "https://a.example/x?y=1" || d.Endpoint != "hook_origin_task_2" || d.GiveUpAt != 100+deliveryLifetime {
 			t.Errorf("%+v, %v", d, err)
 		}
 
 		if _, err := s.Delivery(ctx, "acct_b", "", "evt_2_queued"); err == nil {
-			t.Error("another account sees it")
+			t.Error("another account can read it")
 		}
 	})
 }
 
-// What a claim gives out nobody else gets; an event waits for the earlier one of its
-// task; what failed waits with its endpoint.
-func TestDeliveriesAreClaimedInOrder(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+// TestClaimDeliveriesInOrder checks that nobody else claims a claimed delivery,
+// that an event waits for the earlier one of its task, and that a failed
+// delivery waits until its endpoint is no longer suspended.
+func TestClaimDeliveriesInOrder(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
-		endpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: SetEndpoint, URL: "https://a.example"})
+		insertEndpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: AccountEndpoint, URL: "https://a.example"})
 
 		for _, id := range []string{"task_1", "task_2"} {
 			if _, err := s.Create(ctx, creation(id, "acct_a", "", task.Queued)); err != nil {
@@ -142,7 +144,7 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 			}
 		}
 
-		moved(t, s, "task_1", task.Running)
+		changeState(t, s, "task_1", task.Running)
 
 		if due, err := s.DueEndpoints(ctx, 99, false, 9); err != nil || len(due) != 0 {
 			t.Errorf("due before anything happened: %v, %v", due, err)
@@ -152,8 +154,8 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 			write(t, s, func(tx *Tx) (err error) { list, err = tx.ClaimDeliveries(ctx, "hook_a", now, 9); return err })
 			return list
 		}
-		save := func(d Delivery, parked int64) {
-			write(t, s, func(tx *Tx) error { return tx.SaveDelivery(ctx, d, parked) })
+		save := func(d Delivery, suspendedUntil int64) {
+			write(t, s, func(tx *Tx) error { return tx.SaveDelivery(ctx, d, suspendedUntil) })
 		}
 
 		first := claim(300)
@@ -166,12 +168,12 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 		}
 
 		if due, err := s.DueEndpoints(ctx, 301, false, 9); err != nil || len(due) != 0 {
-			t.Errorf("while all is claimed it is looked at again: %v, %v", due, err)
+			t.Errorf("due while everything is claimed: %v, %v", due, err)
 		}
 
-		first[0].State = Delivered
+		first[0].State = DeliveryDelivered
 		first[0].EndedAt = 302
-		first[0].Status = 204
+		first[0].ResponseStatus = 204
 		save(first[0], 0)
 
 		if next := claim(303); fmt.Sprint(ids(next)) != "[evt_1_in_progress]" {
@@ -179,11 +181,11 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 		}
 
 		first[1].Error = "no"
-		first[1].Due = 5000
+		first[1].DueAt = 5000
 		save(first[1], 4000)
 
 		if due, err := s.DueEndpoints(ctx, 3999, true, 9); err != nil || len(due) != 0 {
-			t.Errorf("parked, but due: %v, %v", due, err)
+			t.Errorf("suspended, but due: %v, %v", due, err)
 		}
 
 		if due, err := s.DueEndpoints(ctx, 5000, true, 9); err != nil || len(due) != 1 || due[0].Failures != 1 {
@@ -195,22 +197,22 @@ func TestDeliveriesAreClaimedInOrder(t *testing.T) {
 			t.Fatalf("tried again: %+v", retried)
 		}
 
-		save(first[1], 9000) // the first try's answer comes too late
+		save(first[1], 9000) // the result of the first try comes too late
 
-		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 1 || e.ParkedUntil != 4000 {
-			t.Errorf("after a late answer: %+v, %v", e, err)
+		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 1 || e.SuspendedUntil != 4000 {
+			t.Errorf("after a late result: %+v, %v", e, err)
 		}
 
-		retried[0].State = Delivered
+		retried[0].State = DeliveryDelivered
 		retried[0].EndedAt = 5001
 		save(retried[0], 0)
 
-		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 0 || e.ParkedUntil != 0 {
+		if e, err := s.Endpoint(ctx, "acct_a", "hook_a"); err != nil || e.Failures != 0 || e.SuspendedUntil != 0 {
 			t.Errorf("after a success: %+v, %v", e, err)
 		}
 
-		if late := claim(303 + deliveryClaim); fmt.Sprint(ids(late)) != "[evt_1_in_progress]" || late[0].Tries != 2 {
-			t.Errorf("a claim that was never answered: %v", late)
+		if late := claim(303 + deliveryClaimTime); fmt.Sprint(ids(late)) != "[evt_1_in_progress]" || late[0].Tries != 2 {
+			t.Errorf("after a claim without a result: %v", late)
 		}
 	})
 }
@@ -223,11 +225,11 @@ func ids(list []Delivery) (all []string) {
 	return all
 }
 
-func TestDeliveriesEndAndAreForgotten(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestSweepAndRedeliver(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
-		endpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: SetEndpoint, URL: "https://a.example"})
+		insertEndpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: AccountEndpoint, URL: "https://a.example"})
 
 		if _, err := s.Create(ctx, creation("task_1", "acct_a", "", task.Queued)); err != nil {
 			t.Fatal(err)
@@ -237,44 +239,44 @@ func TestDeliveriesEndAndAreForgotten(t *testing.T) {
 			write(t, s, func(tx *Tx) (err error) { n, err = tx.SweepDeliveries(ctx, now, ended, 100); return err })
 			return n
 		}
-		if n := sweep(100+deliveryLife-1, 0); n != 0 {
-			t.Errorf("given up %d too early", n)
+		if n := sweep(100+deliveryLifetime-1, 0); n != 0 {
+			t.Errorf("gave up %d too early", n)
 		}
 
-		if n := sweep(100+deliveryLife, 0); n != 1 || deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a", State: GivenUp}) != "evt_1_queued failed" {
-			t.Errorf("given up %d: %s", n, deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a"}))
+		if n := sweep(100+deliveryLifetime, 0); n != 1 || deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a", State: DeliveryFailed}) != "evt_1_queued failed" {
+			t.Errorf("gave up %d: %s", n, deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a"}))
 		}
 
 		redeliver := func(now int64) (ok bool) {
 			write(t, s, func(tx *Tx) (err error) { ok, err = tx.Redeliver(ctx, "hook_a", "evt_1_queued", now); return err })
 			return ok
 		}
-		if !redeliver(2*deliveryLife) || redeliver(2*deliveryLife) {
-			t.Error("what has ended can be tried again once, what is pending not")
+		if !redeliver(2*deliveryLifetime) || redeliver(2*deliveryLifetime) {
+			t.Error("an ended delivery cannot be made pending, or a pending one can")
 		}
 
-		if due, err := s.DueEndpoints(ctx, 2*deliveryLife, false, 9); err != nil || len(due) != 1 {
+		if due, err := s.DueEndpoints(ctx, 2*deliveryLifetime, false, 9); err != nil || len(due) != 1 {
 			t.Errorf("due after that: %v, %v", due, err)
 		}
 
-		if n := sweep(2*deliveryLife+1, 2*deliveryLife); n != 0 {
-			t.Errorf("forgot %d of what is tried again", n)
+		if n := sweep(2*deliveryLifetime+1, 2*deliveryLifetime); n != 0 {
+			t.Errorf("deleted %d pending deliveries", n)
 		}
 
-		sweep(3*deliveryLife, 0)
+		sweep(3*deliveryLifetime, 0)
 
-		if n := sweep(3*deliveryLife, 3*deliveryLife); n != 1 || deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a"}) != "" {
-			t.Errorf("forgot %d", n)
+		if n := sweep(3*deliveryLifetime, 3*deliveryLifetime); n != 1 || deliveriesOf(t, s, DeliveryFilter{Endpoint: "hook_a"}) != "" {
+			t.Errorf("deleted %d deliveries", n)
 		}
 	})
 }
 
-// A page ends where the next begins.
-func TestDeliveriesArePaged(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+// TestDeliveriesPaginate checks that each page starts where the one before ends.
+func TestDeliveriesPaginate(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 1000)
-		endpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: SetEndpoint, URL: "https://a.example"})
+		insertEndpoints(t, s, Endpoint{ID: "hook_a", Account: "acct_a", Kind: AccountEndpoint, URL: "https://a.example"})
 
 		for i := range 5 {
 			if _, err := s.Create(ctx, creation(fmt.Sprintf("task_%d", i), "acct_a", "", task.Queued)); err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// note writes an event of an account, as a step would.
-func note(ctx context.Context, tx *Tx, id, account string, seq int64, state task.State) error {
-	s, _ := tx.eventBy(task.Event{Task: id, Account: account, Seq: seq, State: state, At: 1})
-	return tx.together(ctx, []statement{s})
+// insertEvent writes an event of an account, like a step does.
+func insertEvent(ctx context.Context, tx *Tx, id, account string, seq int64, state task.State) error {
+	s, _ := tx.eventStatement(task.Event{Task: id, Account: account, Seq: seq, State: state, At: 1})
+	return tx.pipeline(ctx, []statement{s})
 }
 
-func places(list []Happened) (text string) {
+func eventKeys(list []PositionedEvent) (text string) {
 	for _, h := range list {
 		text += fmt.Sprintf("%s/%d ", h.Task, h.Seq)
 	}
@@ -22,127 +22,136 @@ func places(list []Happened) (text string) {
 	return text
 }
 
-func TestAnAccountsEventsComeInOrder(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestEventsOfAccountInOrder(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		addAccount(t, s, "acct_a", 1, 0, 100)
 
-		if at, err := s.LastPlace(ctx, "acct_a"); err != nil || at != (Place{}) {
-			t.Errorf("before all: %v, %v", at, err)
+		if at, err := s.LastEventPosition(ctx, "acct_a"); err != nil || at != (EventPosition{}) {
+			t.Errorf("before any event: %v, %v", at, err)
 		}
 
 		if _, err := s.Create(ctx, creation("task_1", "acct_a", "k", task.Queued)); err != nil {
 			t.Fatal(err)
 		}
 
-		for _, e := range []task.Event{{Task: "task_2", Account: "acct_a", Seq: 1}, {Task: "task_1", Account: "acct_a", Seq: 2}, {Task: "task_3", Account: "acct_b", Seq: 1}, {Task: "task_1", Account: "acct_a", Seq: 3}} {
-			write(t, s, func(tx *Tx) error { return note(ctx, tx, e.Task, e.Account, e.Seq, task.State(fmt.Sprint(e.Seq))) })
+		for _, e := range []task.Event{
+			{Task: "task_2", Account: "acct_a", Seq: 1},
+			{Task: "task_1", Account: "acct_a", Seq: 2},
+			{Task: "task_3", Account: "acct_b", Seq: 1},
+			{Task: "task_1", Account: "acct_a", Seq: 3},
+		} {
+			write(t, s, func(tx *Tx) error {
+				return insertEvent(ctx, tx, e.Task, e.Account, e.Seq, task.State(fmt.Sprint(e.Seq)))
+			})
 		}
 
-		all, unsettled, err := s.HappeningsOf(ctx, "acct_a", Place{}, 10)
-		if err != nil || unsettled || places(all) != "task_1/1 task_2/1 task_1/2 task_1/3 " {
-			t.Fatalf("%s, %v, %v", places(all), unsettled, err)
+		all, pending, err := s.EventsOfAccount(ctx, "acct_a", EventPosition{}, 10)
+		if err != nil || pending || eventKeys(all) != "task_1/1 task_2/1 task_1/2 task_1/3 " {
+			t.Fatalf("%s, %v, %v", eventKeys(all), pending, err)
 		}
 
-		if all[0].Before != "" || all[1].Before != "" || all[2].Before != task.Queued || all[3].Before != "2" {
-			t.Errorf("what was before: %+v", all)
+		if all[0].PreviousState != "" || all[1].PreviousState != "" || all[2].PreviousState != task.Queued || all[3].PreviousState != "2" {
+			t.Errorf("previous states: %+v", all)
 		}
 
 		for i, h := range all {
-			rest, _, err := s.HappeningsOf(ctx, "acct_a", h.Place, 10)
-			if err != nil || places(rest) != places(all[i+1:]) {
-				t.Errorf("after %v: %s, %v", h.Place, places(rest), err)
+			rest, _, err := s.EventsOfAccount(ctx, "acct_a", h.Position, 10)
+			if err != nil || eventKeys(rest) != eventKeys(all[i+1:]) {
+				t.Errorf("after %v: %s, %v", h.Position, eventKeys(rest), err)
 			}
 		}
 
-		if some, _, err := s.HappeningsOf(ctx, "acct_a", Place{}, 2); err != nil || places(some) != places(all[:2]) {
-			t.Errorf("two: %s, %v", places(some), err)
+		if some, _, err := s.EventsOfAccount(ctx, "acct_a", EventPosition{}, 2); err != nil || eventKeys(some) != eventKeys(all[:2]) {
+			t.Errorf("two: %s, %v", eventKeys(some), err)
 		}
 
-		if at, err := s.LastPlace(ctx, "acct_a"); err != nil || at != all[3].Place || !at.After(all[2].Place) || at.After(at) {
-			t.Errorf("the last place: %v, %v", at, err)
+		if at, err := s.LastEventPosition(ctx, "acct_a"); err != nil || at != all[3].Position || !at.After(all[2].Position) || at.After(at) {
+			t.Errorf("the last position: %v, %v", at, err)
 		}
 
-		if one, err := s.Happenings(ctx, "task_1", 1, 10); err != nil || places(one) != "task_1/2 task_1/3 " || one[0].Place != all[2].Place {
+		if one, err := s.EventsOfTask(ctx, "task_1", 1, 10); err != nil || eventKeys(one) != "task_1/2 task_1/3 " || one[0].Position != all[2].Position {
 			t.Errorf("of the task: %v, %v", one, err)
 		}
 	})
 }
 
-// What is committed late has a place before what was committed meanwhile, so that
-// has to wait. SQLite has one writer: nothing is ever late.
-func TestWhatIsCommittedLateIsNotPassedOver(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+// TestLateCommitIsNotSkipped checks that an event is held back while an older
+// transaction may still commit an event before it. SQLite has one writer, so no
+// commit is late there.
+func TestLateCommitIsNotSkipped(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		if s.d.name == sqlite.name {
 			return
 		}
 
 		ctx := t.Context()
 		begun := make(chan struct{})
-		goOn := make(chan struct{})
+		release := make(chan struct{})
 
 		late := make(chan error, 1)
 		go func() {
 			late <- s.Write(ctx, func(tx *Tx) error {
-				err := note(ctx, tx, "late", "acct_a", 1, task.Queued)
+				err := insertEvent(ctx, tx, "late", "acct_a", 1, task.Queued)
 
 				close(begun)
-				<-goOn
+				<-release
 
 				return err
 			})
 		}()
 
 		<-begun
-		write(t, s, func(tx *Tx) error { return note(ctx, tx, "early", "acct_a", 1, task.Queued) })
+		write(t, s, func(tx *Tx) error { return insertEvent(ctx, tx, "early", "acct_a", 1, task.Queued) })
 
-		list, unsettled, err := s.HappeningsOf(ctx, "acct_a", Place{}, 10)
-		if err != nil || len(list) > 0 || !unsettled {
-			t.Errorf("while another goes on: %s, %v, %v", places(list), unsettled, err)
+		list, pending, err := s.EventsOfAccount(ctx, "acct_a", EventPosition{}, 10)
+		if err != nil || len(list) > 0 || !pending {
+			t.Errorf("while another transaction is running: %s, %v, %v", eventKeys(list), pending, err)
 		}
 
-		if at, err := s.LastPlace(ctx, "acct_a"); err != nil || at != (Place{}) {
-			t.Errorf("the last place: %v, %v", at, err)
+		if at, err := s.LastEventPosition(ctx, "acct_a"); err != nil || at != (EventPosition{}) {
+			t.Errorf("the last position: %v, %v", at, err)
 		}
 
-		close(goOn)
+		close(release)
 
 		if err := <-late; err != nil {
 			t.Fatal(err)
 		}
 
-		list, unsettled, err = s.HappeningsOf(ctx, "acct_a", Place{}, 10)
-		if err != nil || unsettled || places(list) != "late/1 early/1 " {
-			t.Errorf("after it: %s, %v, %v", places(list), unsettled, err)
+		list, pending, err = s.EventsOfAccount(ctx, "acct_a", EventPosition{}, 10)
+		if err != nil || pending || eventKeys(list) != "late/1 early/1 " {
+			t.Errorf("after it: %s, %v, %v", eventKeys(list), pending, err)
 		}
 	})
 }
 
-// What docs/operating.md has done after a dump was restored into another cluster,
-// whose transaction numbers are behind: old events come first again, and none waits.
-func TestEventsOfARestoredDumpComeFirst(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+// TestEventsOfRestoredDumpComeFirst checks the step that docs/operating.md
+// requires after a dump was restored into another cluster, whose transaction ids
+// are lower: after it, old events come first again and none is held back.
+func TestEventsOfRestoredDumpComeFirst(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		if s.d.name == sqlite.name {
 			return
 		}
 
 		ctx := t.Context()
-		write(t, s, func(tx *Tx) error { return note(ctx, tx, "old", "acct_a", 1, task.Queued) })
+		write(t, s, func(tx *Tx) error { return insertEvent(ctx, tx, "old", "acct_a", 1, task.Queued) })
 
 		change := func(text string) {
-			write(t, s, func(tx *Tx) error { _, err := tx.changed(ctx, text); return err })
+			write(t, s, func(tx *Tx) error { _, err := tx.exec(ctx, text); return err })
 		}
 		change("UPDATE event SET xid = xid + 1000000000")
-		write(t, s, func(tx *Tx) error { return note(ctx, tx, "new", "acct_a", 1, task.Queued) })
+		write(t, s, func(tx *Tx) error { return insertEvent(ctx, tx, "new", "acct_a", 1, task.Queued) })
 
-		if list, unsettled, err := s.HappeningsOf(ctx, "acct_a", Place{}, 10); err != nil || !unsettled || places(list) != "new/1 " {
-			t.Errorf("before: %s, %v, %v", places(list), unsettled, err)
+		if list, pending, err := s.EventsOfAccount(ctx, "acct_a", EventPosition{}, 10); err != nil || !pending || eventKeys(list) != "new/1 " {
+			t.Errorf("before: %s, %v, %v", eventKeys(list), pending, err)
 		}
 
 		change("UPDATE event SET xid = 0")
 
-		if list, unsettled, err := s.HappeningsOf(ctx, "acct_a", Place{}, 10); err != nil || unsettled || places(list) != "old/1 new/1 " {
-			t.Errorf("after: %s, %v, %v", places(list), unsettled, err)
+		if list, pending, err := s.EventsOfAccount(ctx, "acct_a", EventPosition{}, 10); err != nil || pending || eventKeys(list) != "old/1 new/1 " {
+			t.Errorf("after: %s, %v, %v", eventKeys(list), pending, err)
 		}
 	})
 }

@@ -6,28 +6,29 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Change is a committed step of a task, as it is told to those who wait; or, with
-// Freed alone, that something waits for a new owner.
+// Change is a committed change of a task, as it is published to watchers; or,
+// with Released alone, something that waits for a new owner.
 type Change struct {
-	Task    string
-	Account string
-	State   task.State
-	Freed   string // the lease that was dropped, or the replica that left
+	Task     string
+	Account  string
+	State    task.State
+	Released string // the lease that was released, or the replica that ended
 }
 
-// hub tells commits to who asked: dispatch hears all, a long-poll one task.
-type hub struct {
-	mu    sync.Mutex
-	deaf  bool // other replicas' changes are not heard: nobody may trust silence
-	all   map[chan Change]struct{}
-	tasks map[string]map[chan struct{}]struct{}
+// changeHub publishes committed changes to watchers: dispatch watches all tasks,
+// a long-polling request watches one.
+type changeHub struct {
+	mu           sync.Mutex
+	listenerDown bool // other replicas' changes are not received: no news does not mean no changes
+	all          map[chan Change]struct{}
+	tasks        map[string]map[chan struct{}]struct{}
 }
 
-func newHub() *hub {
-	return &hub{all: map[chan Change]struct{}{}, tasks: map[string]map[chan struct{}]struct{}{}}
+func newChangeHub() *changeHub {
+	return &changeHub{all: map[chan Change]struct{}{}, tasks: map[string]map[chan struct{}]struct{}{}}
 }
 
-func (h *hub) publish(changes []Change) {
+func (h *changeHub) publish(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
@@ -39,7 +40,7 @@ func (h *hub) publish(changes []Change) {
 		for ch := range h.all {
 			select {
 			case ch <- c:
-			default: // it is behind: it will look into the tables by itself
+			default: // the watcher is behind: it reads the tables from time to time anyway
 			}
 		}
 
@@ -52,8 +53,8 @@ func (h *hub) publish(changes []Change) {
 	}
 }
 
-// wakeAll tells everybody to look for themselves: changes may have been missed.
-func (h *hub) wakeAll() {
+// notifyAll makes every watcher read the tables: changes may have been missed.
+func (h *changeHub) notifyAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -74,26 +75,26 @@ func (h *hub) wakeAll() {
 	}
 }
 
-func (h *hub) setDeaf(deaf bool) {
+func (h *changeHub) setListenerDown(down bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	h.deaf = deaf
+	h.listenerDown = down
 }
 
-// Deaf says that changes by other replicas are not heard of at the moment, so
-// that what was read before may be old.
-func (s *Store) Deaf() bool {
+// ListenerDown reports that changes by other replicas are not received at the
+// moment, so that what was read before may be out of date.
+func (s *Store) ListenerDown() bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 
-	return s.hub.deaf
+	return s.hub.listenerDown
 }
 
-// WatchAll gives every committed change of a task from now on, other replicas'
-// too. An empty Change says that some may have been missed. Who falls behind
-// by more than buffer misses some, and must look into the tables from time to
-// time anyway. stop ends it.
+// WatchAll returns every committed change of a task from now on, including those
+// of other replicas. An empty Change means that some may have been missed. A
+// watcher that falls behind by more than buffer misses changes, and must read
+// the tables from time to time anyway. stop ends the watch.
 func (s *Store) WatchAll(buffer int) (changes <-chan Change, stop func()) {
 	ch := make(chan Change, buffer)
 	h := s.hub
@@ -110,8 +111,8 @@ func (s *Store) WatchAll(buffer int) (changes <-chan Change, stop func()) {
 	}
 }
 
-// WatchTask signals after every committed change of one task from now on: watch
-// first, then read, then wait. stop ends it.
+// WatchTask signals after every committed change of one task from now on. To
+// miss nothing, watch first, then read, then wait. stop ends the watch.
 func (s *Store) WatchTask(id string) (changed <-chan struct{}, stop func()) {
 	ch := make(chan struct{}, 1)
 	h := s.hub

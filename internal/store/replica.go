@@ -8,58 +8,59 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Rows of the upstream table are leases. Most are a configured upstream's; two
-// kinds are not, and are told by their ids: "name@owner" is a renderer that lives
-// and dies with its process, "~name" is work that one replica does for all.
+// Rows of the upstream table are leases. Most belong to a configured upstream. Two
+// kinds do not, and are recognized by their ids: "name@owner" is a renderer that
+// exists only as long as its process, "~name" is work that one replica does for all.
 
-// Replica is a process of this program that works on the database.
+// Replica is a process of this program that uses the database.
 type Replica struct {
-	ID     string   // the owner of its leases: random per process start
+	ID     string   // the owner of its leases, random at each start of the process
 	Name   string   // for the operator
-	Serves []string // the upstreams that it is configured for
+	Serves []string // the upstreams in its configuration
 }
 
-// Lease is who holds a row, as of the time that was asked about.
+// Lease is the row of a lease as of a given time.
 type Lease struct {
 	Upstream
-	Left int64 // milliseconds that it still holds; 0 is free
+	Remaining int64 // milliseconds until it expires; 0 is free
 }
 
-// Beat says that a replica lives at now, and is believed to for so many
-// milliseconds. On PostgreSQL the time is the database's own.
-func (tx *Tx) Beat(ctx context.Context, r Replica, now, believed int64) error {
-	now, err := tx.clock(ctx, now)
+// Heartbeat records that a replica is alive at now, and is considered alive for
+// ttl milliseconds. On PostgreSQL the time is the database's own.
+func (tx *Tx) Heartbeat(ctx context.Context, r Replica, now, ttl int64) error {
+	now, err := tx.leaseTime(ctx, now)
 	if err != nil {
 		return err
 	}
 
-	_, err = tx.changed(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET serves = excluded.serves, expires = excluded.expires",
-		r.ID, r.Name, strings.Join(r.Serves, "|"), now+believed)
+	_, err = tx.exec(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET serves = excluded.serves, expires = excluded.expires",
+		r.ID, r.Name, strings.Join(r.Serves, "|"), now+ttl)
 
 	return err
 }
 
-// Leave forgets a replica at its end and lets go of the tasks that it prepared.
-func (tx *Tx) Leave(ctx context.Context, id string) error {
-	n, err := tx.changed(ctx, "DELETE FROM replica WHERE id = $1", id)
+// RemoveReplica deletes a replica that ends, and releases the tasks that it was
+// preparing.
+func (tx *Tx) RemoveReplica(ctx context.Context, id string) error {
+	n, err := tx.exec(ctx, "DELETE FROM replica WHERE id = $1", id)
 	if err != nil || n == 0 {
 		return err
 	}
 
-	tx.announce(id)
-	_, err = tx.changed(ctx, "UPDATE task SET worker = '' WHERE state = 'preparing' AND worker = $1", id)
+	tx.notifyReleased(id)
+	_, err = tx.exec(ctx, "UPDATE task SET worker = '' WHERE state = 'preparing' AND worker = $1", id)
 
 	return err
 }
 
-// Replicas lists those that live at now, by id.
+// Replicas lists the replicas that are alive at now, by id.
 func (r Reader) Replicas(ctx context.Context, now int64) ([]Replica, error) {
-	now, err := r.clock(ctx, now)
+	now, err := r.leaseTime(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 
-	return collect(ctx, r.q, func(s scanner) (p Replica, err error) {
+	return queryAll(ctx, r.q, func(s scanner) (p Replica, err error) {
 		var serves string
 		if err := s.Scan(&p.ID, &p.Name, &serves); err != nil {
 			return p, err
@@ -71,46 +72,47 @@ func (r Reader) Replicas(ctx context.Context, now int64) ([]Replica, error) {
 	}, "SELECT id, name, serves FROM replica WHERE expires > $1 ORDER BY id", now)
 }
 
-// marksKept is far longer than any write takes, in milliseconds.
-const marksKept = 24 * 60 * 60 * 1000
+// commitMarkerRetention is far longer than any write takes, in milliseconds.
+const commitMarkerRetention = 24 * 60 * 60 * 1000
 
-// DeleteReplicas forgets those that at now were dead for so many milliseconds.
-func (tx *Tx) DeleteReplicas(ctx context.Context, now, dead int64) error {
-	now, err := tx.clock(ctx, now)
+// DeleteDeadReplicas deletes the replicas that have been dead for deadFor
+// milliseconds at now, and old commit markers.
+func (tx *Tx) DeleteDeadReplicas(ctx context.Context, now, deadFor int64) error {
+	now, err := tx.leaseTime(ctx, now)
 	if err == nil {
-		_, err = tx.changed(ctx, "DELETE FROM replica WHERE expires < $1", now-dead)
+		_, err = tx.exec(ctx, "DELETE FROM replica WHERE expires < $1", now-deadFor)
 	}
 
 	if err == nil {
-		_, err = tx.changed(ctx, "DELETE FROM mark WHERE at < $1", now-max(dead, marksKept))
+		_, err = tx.exec(ctx, "DELETE FROM commit_marker WHERE at < $1", now-max(deadFor, commitMarkerRetention))
 	}
 
 	return err
 }
 
-// Leases lists every row that can be held, and how long each still is at now.
+// Leases lists every lease, and how long each is still held at now.
 func (r Reader) Leases(ctx context.Context, now int64) ([]Lease, error) {
-	now, err := r.clock(ctx, now)
+	now, err := r.leaseTime(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 
-	return collect(ctx, r.q, func(s scanner) (l Lease, err error) {
-		return l, s.Scan(append(l.fields(), &l.Left)...)
+	return queryAll(ctx, r.q, func(s scanner) (l Lease, err error) {
+		return l, s.Scan(append(l.scanTargets(), &l.Remaining)...)
 	}, "SELECT "+upstreamColumns+", CASE WHEN owner <> '' AND expires > $1 THEN expires - $1 ELSE 0 END FROM upstream ORDER BY id", now)
 }
 
-// RenewLease lets owner go on until expires, if at now it holds the row with this
-// fence; else ErrNotOwner.
+// RenewLease extends a lease until expires if owner holds it with this fence at
+// now, otherwise it returns ErrNotOwner.
 func (tx *Tx) RenewLease(ctx context.Context, l Lease, now, expires int64) error {
-	at, err := tx.clock(ctx, now)
+	at, err := tx.leaseTime(ctx, now)
 	if err != nil {
 		return err
 	}
 
 	now, expires = at, at+expires-now
 
-	n, err := tx.changed(ctx, "UPDATE upstream SET expires = $5 WHERE id = $1 AND owner = $2 AND fence = $3 AND expires > $4", l.ID, l.Owner, l.Fence, now, expires)
+	n, err := tx.exec(ctx, "UPDATE upstream SET expires = $5 WHERE id = $1 AND owner = $2 AND fence = $3 AND expires > $4", l.ID, l.Owner, l.Fence, now, expires)
 	if err == nil && n == 0 {
 		return fmt.Errorf("lease of %s: %w", l.ID, ErrNotOwner)
 	}
@@ -118,70 +120,73 @@ func (tx *Tx) RenewLease(ctx context.Context, l Lease, now, expires int64) error
 	return err
 }
 
-// DropLease gives a row up at once, if it is still held so, and tells everybody.
-// Its fence stays: whoever comes next has a higher one.
-func (tx *Tx) DropLease(ctx context.Context, id, owner string, fence int64) error {
-	n, err := tx.changed(ctx, "UPDATE upstream SET owner = '', expires = 0 WHERE id = $1 AND owner = $2 AND fence = $3", id, owner, fence)
+// ReleaseLease releases a lease at once, if owner still holds it with this
+// fence, and notifies every replica. The fence stays, so that the next owner
+// gets a higher one.
+func (tx *Tx) ReleaseLease(ctx context.Context, id, owner string, fence int64) error {
+	n, err := tx.exec(ctx, "UPDATE upstream SET owner = '', expires = 0 WHERE id = $1 AND owner = $2 AND fence = $3", id, owner, fence)
 	if err == nil && n > 0 {
-		tx.announce(id)
+		tx.notifyReleased(id)
 	}
 
 	return err
 }
 
-// DeleteLease forgets a row that nobody will want again: a renderer's whose
-// process is gone.
+// DeleteLease deletes a lease that nobody will need again: that of a renderer
+// whose process has ended.
 func (tx *Tx) DeleteLease(ctx context.Context, id, owner string, fence int64) error {
-	_, err := tx.changed(ctx, "DELETE FROM upstream WHERE id = $1 AND owner = $2 AND fence = $3", id, owner, fence)
+	_, err := tx.exec(ctx, "DELETE FROM upstream WHERE id = $1 AND owner = $2 AND fence = $3", id, owner, fence)
 	return err
 }
 
-// announce tells every replica that something was let go and waits for a new
-// owner.
-func (tx *Tx) announce(what string) { tx.events = append(tx.events, Change{Freed: what}) }
+// notifyReleased notifies every replica that something was released and waits
+// for a new owner.
+func (tx *Tx) notifyReleased(what string) { tx.changes = append(tx.changes, Change{Released: what}) }
 
-// TakePreparing makes a replica the one that prepares a task, if nobody does who
-// lives at now. false says that somebody does, or that it is not preparing.
-func (tx *Tx) TakePreparing(ctx context.Context, id, replica string, now int64) (bool, error) {
-	now, err := tx.clock(ctx, now)
+// ClaimPreparation makes a replica the one that prepares a task, if no replica
+// that is alive at now does. It returns false if another one does, or if the
+// task is not preparing.
+func (tx *Tx) ClaimPreparation(ctx context.Context, id, replica string, now int64) (bool, error) {
+	now, err := tx.leaseTime(ctx, now)
 	if err != nil {
 		return false, err
 	}
 
-	n, err := tx.changed(ctx, `UPDATE task SET worker = $2 WHERE id = $1 AND state = 'preparing'
+	n, err := tx.exec(ctx, `UPDATE task SET worker = $2 WHERE id = $1 AND state = 'preparing'
 		AND (worker = '' OR worker = $2 OR worker NOT IN (SELECT id FROM replica WHERE expires > $3))`, id, replica, now)
 
 	return n == 1, err
 }
 
-// Unprepared lists preparing tasks that nobody prepares who lives at now, and those
-// of one replica ("": none), oldest first.
-func (r Reader) Unprepared(ctx context.Context, replica string, now int64, limit int) ([]string, error) {
-	now, err := r.clock(ctx, now)
+// UnclaimedPreparing lists the preparing tasks that no replica that is alive at
+// now prepares, and those of the given replica ("": none), oldest first.
+func (r Reader) UnclaimedPreparing(ctx context.Context, replica string, now int64, limit int) ([]string, error) {
+	now, err := r.leaseTime(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 
-	return collect(ctx, r.q, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
+	return queryAll(ctx, r.q, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
 		"SELECT id FROM task WHERE state = 'preparing' AND (worker = $1 OR worker NOT IN (SELECT id FROM replica WHERE expires > $2)) ORDER BY id LIMIT $3", replica, now, limit)
 }
 
-// UnfinishedAt is Unfinished for the tasks of one upstream.
-func (r Reader) UnfinishedAt(ctx context.Context, upstream string, state task.State, after string, limit int) ([]task.Task, error) {
-	return collect(ctx, r.q, scanTask, "SELECT "+taskColumns+" FROM task WHERE state = CAST($2 AS TEXT) AND state IN ('submitting', 'running', 'collecting') AND upstream = $1 AND id > $3 ORDER BY id LIMIT $4",
+// UnfinishedOnUpstream is Unfinished for the tasks of one upstream.
+func (r Reader) UnfinishedOnUpstream(ctx context.Context, upstream string, state task.State, after string, limit int) ([]task.Task, error) {
+	return queryAll(ctx, r.q, scanTask, "SELECT "+taskColumns+" FROM task WHERE state = CAST($2 AS TEXT) AND state IN ('submitting', 'running', 'collecting') AND upstream = $1 AND id > $3 ORDER BY id LIMIT $4",
 		upstream, string(state), after, limit)
 }
 
-// InProgress lists the tasks that a supplier renders or that are being collected,
-// of all upstreams, with what an estimate of their progress needs and no more.
+// InProgress lists the tasks that a supplier renders or that are being
+// collected, of all upstreams, with only the fields that an estimate of their
+// progress needs.
 func (r Reader) InProgress(ctx context.Context) ([]task.Task, error) {
-	return collect(ctx, r.q, func(s scanner) (t task.Task, err error) {
-		return t, s.Scan(&t.ID, &t.State, &t.Lane, &t.Upstream, &t.Resolved, &t.Preview, &t.Progress, &t.StartedAt)
-	}, "SELECT id, state, lane, upstream, resolved, preview, progress, started_at FROM task WHERE state IN ('running', 'collecting')")
+	return queryAll(ctx, r.q, func(s scanner) (t task.Task, err error) {
+		return t, s.Scan(&t.ID, &t.State, &t.Queue, &t.Upstream, &t.ResolvedModel, &t.Preview, &t.Progress, &t.StartedAt)
+	}, "SELECT id, state, queue, upstream, resolved_model, preview, progress, started_at FROM task WHERE state IN ('running', 'collecting')")
 }
 
-// PreviewPaces is Paces for previews, of whatever model.
-func (r Reader) PreviewPaces(ctx context.Context, limit int) ([]int64, error) {
-	return collect(ctx, r.q, func(s scanner) (ms int64, err error) { return ms, s.Scan(&ms) },
+// PreviewDurations is RenderDurations for previews of any model.
+func (r Reader) PreviewDurations(ctx context.Context, limit int) ([]int64, error) {
+	return queryAll(ctx, r.q, func(s scanner) (ms int64, err error) { return ms, s.Scan(&ms) },
 		"SELECT rendered_at - started_at FROM task WHERE rendered_at > 0 AND preview = 1 ORDER BY rendered_at DESC LIMIT $1", limit)
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-// schema is what both databases must agree on: for each table and each index of
-// its own a line for each thing that is true of it.
+// schema is what both databases must have in common: for each table one line for
+// each of its columns, indexes and checks.
 type schema map[string][]string
 
-// gather runs queries whose rows are a name and what is true of it.
-func gather(t *testing.T, db *sql.DB, queries ...string) schema {
+// readSchema runs queries whose rows are the name of a table and one line about
+// it.
+func readSchema(t *testing.T, db *sql.DB, queries ...string) schema {
 	t.Helper()
 
 	found := schema{}
@@ -29,12 +30,12 @@ func gather(t *testing.T, db *sql.DB, queries ...string) schema {
 		}
 
 		for rows.Next() {
-			var name, said string
-			if err := rows.Scan(&name, &said); err != nil {
+			var name, property string
+			if err := rows.Scan(&name, &property); err != nil {
 				t.Fatal(err)
 			}
 
-			found[name] = append(found[name], plainly(said))
+			found[name] = append(found[name], normalize(property))
 		}
 
 		if err := rows.Err(); err != nil {
@@ -52,44 +53,45 @@ func gather(t *testing.T, db *sql.DB, queries ...string) schema {
 }
 
 var (
-	casts = regexp.MustCompile(`::\w+`)
-	anyOf = regexp.MustCompile(`= ANY \(ARRAY\[([^\]]*)\]\)`)
-	marks = strings.NewReplacer("(", "", ")", "", `"`, "")
+	casts       = regexp.MustCompile(`::\w+`)
+	anyArray    = regexp.MustCompile(`= ANY \(ARRAY\[([^\]]*)\]\)`)
+	punctuation = strings.NewReplacer("(", "", ")", "", `"`, "")
 )
 
-// plainly writes an expression as both databases can be read to say it.
-func plainly(text string) string {
+// normalize writes an expression in a form that is the same for both databases.
+func normalize(text string) string {
 	text = casts.ReplaceAllString(text, "")
-	text = anyOf.ReplaceAllString(text, "IN ($1)")
+	text = anyArray.ReplaceAllString(text, "IN ($1)")
 
-	return strings.Join(strings.Fields(marks.Replace(text)), " ")
+	return strings.Join(strings.Fields(punctuation.Replace(text)), " ")
 }
 
-// An index is named by its table, its own name where we gave it, and its columns.
-const liteIndexes = `SELECT m.name, 'index ' || CASE WHEN l.origin = 'c' THEN l.name ELSE '' END || CASE WHEN l."unique" THEN ' unique ' ELSE ' ' END
+// An index is described by its table, its name if we gave it one, and its
+// columns.
+const sqliteIndexes = `SELECT m.name, 'index ' || CASE WHEN l.origin = 'c' THEN l.name ELSE '' END || CASE WHEN l."unique" THEN ' unique ' ELSE ' ' END
 	|| (SELECT GROUP_CONCAT(i.name, ',') FROM (SELECT name FROM pragma_index_info(l.name) ORDER BY seqno) AS i)
 	|| COALESCE(' where ' || (SELECT CASE WHEN INSTR(x.sql, ' WHERE ') > 0 THEN SUBSTR(x.sql, INSTR(x.sql, ' WHERE ') + 7) END FROM sqlite_master AS x WHERE x.name = l.name), '')
 	FROM sqlite_master AS m, pragma_index_list(m.name) AS l WHERE m.type = 'table' AND m.name NOT LIKE 'goose%' AND m.name NOT LIKE 'sqlite%'`
 
-const liteColumns = `SELECT m.name, 'column ' || c.name || ' ' || LOWER(c.type) || CASE WHEN c."notnull" THEN ' not null' ELSE '' END || COALESCE(' default ' || c.dflt_value, '')
+const sqliteColumns = `SELECT m.name, 'column ' || c.name || ' ' || LOWER(c.type) || CASE WHEN c."notnull" THEN ' not null' ELSE '' END || COALESCE(' default ' || c.dflt_value, '')
 	FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table' AND m.name NOT LIKE 'goose%' AND m.name NOT LIKE 'sqlite%'`
 
-const fullIndexes = `SELECT c.relname, 'index ' || CASE WHEN k.oid IS NULL THEN i.relname ELSE '' END || CASE WHEN x.indisunique THEN ' unique ' ELSE ' ' END
+const postgresIndexes = `SELECT c.relname, 'index ' || CASE WHEN k.oid IS NULL THEN i.relname ELSE '' END || CASE WHEN x.indisunique THEN ' unique ' ELSE ' ' END
 	|| (SELECT STRING_AGG(pg_get_indexdef(x.indexrelid, n, true), ',' ORDER BY n) FROM generate_series(1, x.indnkeyatts) AS n)
 	|| COALESCE(' where ' || pg_get_expr(x.indpred, x.indrelid), '')
 	FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS c ON c.oid = x.indrelid
 	LEFT JOIN pg_constraint AS k ON k.conindid = x.indexrelid
 	WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE 'goose%'`
 
-const fullColumns = `SELECT table_name, 'column ' || column_name || ' ' || data_type || CASE WHEN is_nullable = 'NO' THEN ' not null' ELSE '' END || COALESCE(' default ' || column_default, '')
+const postgresColumns = `SELECT table_name, 'column ' || column_name || ' ' || data_type || CASE WHEN is_nullable = 'NO' THEN ' not null' ELSE '' END || COALESCE(' default ' || column_default, '')
 	FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%'`
 
-const fullChecks = `SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
+const postgresChecks = `SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
 	WHERE contype NOT IN ('p', 'u') AND connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE 'goose%'`
 
-// liteChecks reads the checks out of the statements that made the tables: SQLite
-// keeps them nowhere else. Ours have no parentheses inside.
-func liteChecks(t *testing.T, db *sql.DB, into schema) {
+// readSQLiteChecks parses the CHECKs out of the CREATE TABLE statements, since
+// SQLite stores them nowhere else. Ours contain no parentheses.
+func readSQLiteChecks(t *testing.T, db *sql.DB, into schema) {
 	t.Helper()
 
 	rows, err := db.QueryContext(t.Context(), "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite%'")
@@ -106,7 +108,7 @@ func liteChecks(t *testing.T, db *sql.DB, into schema) {
 		}
 
 		for _, check := range regexp.MustCompile(`CHECK \([^)]*\)`).FindAllString(text, -1) {
-			into[name] = append(into[name], plainly(check))
+			into[name] = append(into[name], normalize(check))
 		}
 
 		slices.Sort(into[name])
@@ -117,32 +119,33 @@ func liteChecks(t *testing.T, db *sql.DB, into schema) {
 	}
 }
 
-// Both databases end with the same schema, so that a statement that is right on
-// one of them is right on the other.
-func TestBothDatabasesHaveTheSameSchema(t *testing.T) {
-	lite := openAt(t, storetest.File(t))
-	full := openAt(t, storetest.Place{Database: storetest.Migrated(t, migrated)})
-	want := gather(t, lite.reads, liteColumns, liteIndexes)
-	liteChecks(t, lite.reads, want)
+// TestSchemasMatch checks that both databases end with the same schema, so that
+// a statement that is correct on one is correct on the other.
+func TestSchemasMatch(t *testing.T) {
+	lite := openStore(t, storetest.SQLiteFile(t))
+	full := openStore(t, storetest.Location{Database: storetest.MigratedDatabase(t, migrateDatabase)})
+	want := readSchema(t, lite.reads, sqliteColumns, sqliteIndexes)
+	readSQLiteChecks(t, lite.reads, want)
 
-	got := gather(t, full.reads, fullColumns, fullIndexes, fullChecks)
+	got := readSchema(t, full.reads, postgresColumns, postgresIndexes, postgresChecks)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the schemas (-sqlite +postgres):\n%s", diff)
 	}
 
 	if len(want) < 10 || len(want["balance"]) < 6 || !slices.ContainsFunc(want["task"], func(s string) bool { return strings.Contains(s, "where") }) {
-		t.Errorf("the test sees too little: %v", want)
+		t.Errorf("the test reads too little of the schema: %v", want)
 	}
 }
 
-// Ids and keys are compared by their bytes on SQLite. On PostgreSQL each column
-// has to say so: a database sorts as its people do.
-func TestTextIsComparedByItsBytes(t *testing.T) {
-	s := openAt(t, storetest.Place{Database: storetest.Migrated(t, migrated)})
+// TestTextColumnsUseCCollation checks that ids and keys are compared by bytes,
+// as on SQLite. On PostgreSQL each column must say so, because a database sorts
+// by the rules of its language.
+func TestTextColumnsUseCCollation(t *testing.T) {
+	s := openStore(t, storetest.Location{Database: storetest.MigratedDatabase(t, migrateDatabase)})
 
-	found := gather(t, s.reads, `SELECT table_name || '.' || column_name, COALESCE(collation_name, 'the default') FROM information_schema.columns
+	found := readSchema(t, s.reads, `SELECT table_name || '.' || column_name, COALESCE(collation_name, 'the default') FROM information_schema.columns
 		WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`)
 	for column, collation := range found {
-		t.Errorf("%s is compared by %v", column, collation)
+		t.Errorf("%s has collation %v", column, collation)
 	}
 }

@@ -9,30 +9,32 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// statement is one of several of which none needs another's answer.
+// statement is one of several statements, none of which needs the result of
+// another.
 type statement struct {
-	text string
-	args []any
-	rows int64 // that it must change, or anyRows
+	text     string
+	args     []any
+	wantRows int64 // number of rows that it must change, or anyRows
 }
 
 const anyRows = -1
 
-// together runs statements in their order: on PostgreSQL in one exchange.
-func (tx *Tx) together(ctx context.Context, all []statement) error {
-	_, err := tx.exchange(ctx, all)
+// pipeline runs statements in their order: on PostgreSQL in one round trip.
+func (tx *Tx) pipeline(ctx context.Context, all []statement) error {
+	_, err := tx.pipelineCounts(ctx, all)
 	return err
 }
 
-// exchange is together for who wants to know how many rows each statement changed.
-func (tx *Tx) exchange(ctx context.Context, all []statement) ([]int64, error) {
-	if q, ok := tx.q.(bound); ok {
-		return q.exchange(all)
+// pipelineCounts is pipeline for callers that need the number of rows that each
+// statement changed.
+func (tx *Tx) pipelineCounts(ctx context.Context, all []statement) ([]int64, error) {
+	if q, ok := tx.q.(txQuerier); ok {
+		return q.sendBatch(all)
 	}
 
 	counts := make([]int64, len(all))
 	for i, s := range all {
-		n, err := tx.changed(ctx, s.text, s.args...)
+		n, err := tx.exec(ctx, s.text, s.args...)
 		if err == nil {
 			err = s.check(n)
 		}
@@ -48,17 +50,17 @@ func (tx *Tx) exchange(ctx context.Context, all []statement) ([]int64, error) {
 }
 
 func (s statement) check(n int64) error {
-	if s.rows != anyRows && n != s.rows {
-		return fmt.Errorf("%d rows in place of %d: %.60s", n, s.rows, s.text)
+	if s.wantRows != anyRows && n != s.wantRows {
+		return fmt.Errorf("%d rows instead of %d: %.60s", n, s.wantRows, s.text)
 	}
 
 	return nil
 }
 
-func (b bound) exchange(all []statement) ([]int64, error) {
-	conn, ok := b.on.(*sql.Conn)
+func (q txQuerier) sendBatch(all []statement) ([]int64, error) {
+	conn, ok := q.conn.(*sql.Conn)
 	if !ok {
-		return nil, errors.New("statements are sent together on a connection of their own only")
+		return nil, errors.New("a pipeline needs a connection of its own")
 	}
 
 	counts := make([]int64, len(all))
@@ -72,7 +74,7 @@ func (b bound) exchange(all []statement) ([]int64, error) {
 			batch.Queue(s.text, s.args...)
 		}
 
-		results := c.SendBatch(b.ctx, &batch)
+		results := c.SendBatch(q.ctx, &batch)
 		defer func() { err = errors.Join(err, results.Close()) }()
 
 		for i, s := range all {

@@ -1,9 +1,10 @@
-// Package store is the only place with SQL. It keeps what the rooms decided:
-// checkout and task.Advance write through a Tx, everyone may read. What must
-// happen together is one Write; effects outside the database happen only after
-// its commit. It decides nothing about tasks or money itself: the claim and the
-// turn's arithmetic are here because they are single statements, and tests hold
-// them to task's table of moves.
+// Package store is the only package with SQL. It saves what other packages
+// decided: checkout and task.Advance write through a Tx, and every package may
+// read. What must happen together is one Write; effects outside the database
+// happen only after its commit. It decides nothing about tasks or money itself.
+// The claim and the arithmetic of shares are here because they are single
+// statements, and tests compare them with the table of transitions in package
+// task.
 package store
 
 import (
@@ -16,33 +17,34 @@ import (
 	"time"
 )
 
-// ErrNotFound says that there is no such row, or none for this account.
+// ErrNotFound means that there is no such row, or none that belongs to this
+// account.
 var ErrNotFound = errors.New("not found")
 
-// ErrFull says that the disk or the database has no room; nothing was written.
+// ErrFull means that the disk or the database is full; nothing was written.
 var ErrFull = errors.New("no space left for the database")
 
-// ErrUnavailable says that the database does not answer, or not now. It passes
-// by itself.
+// ErrUnavailable means that the database does not answer at the moment. It is
+// temporary.
 var ErrUnavailable = errors.New("the database does not answer")
 
-// ErrClosed says that the store is closing.
+// ErrClosed means that the store is closing.
 var ErrClosed = errors.New("store is closed")
 
-// Options is what a store is opened with.
+// Options configures a store.
 type Options struct {
-	Path     string // the SQLite file; its folder exists
-	Database string // postgres://..., in place of the file
-	Readers  int    // connections for reading; 0 is a sane number
-	Writers  int    // PostgreSQL: connections for writing; 0 is a sane number
-	// Quiet is for tests on given time: no connection waits for what other
-	// replicas do, and leases run by Now instead of the database's clock.
-	Quiet bool
-	Now   func() time.Time
-	Log   *slog.Logger
+	Path     string // the SQLite file; its folder must exist
+	Database string // postgres://..., instead of the file
+	Readers  int    // number of connections for reading; 0 is the default
+	Writers  int    // PostgreSQL: number of connections for writing; 0 is the default
+	// TestClock is for tests with their own clock: no connection listens for other
+	// replicas' changes, and leases expire by Now instead of the database's clock.
+	TestClock bool
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
-// connect opens the connections for writing and says which dialect they speak.
+// connect opens the connections for writing and returns the database's dialect.
 func (o Options) connect(ctx context.Context) (*sql.DB, dialect, error) {
 	if o.Database == "" {
 		db, err := openSQLite(o.Path, 1, false)
@@ -55,8 +57,8 @@ func (o Options) connect(ctx context.Context) (*sql.DB, dialect, error) {
 	}
 
 	db, err := openPostgres(ctx, o.Database, writers)
-	if o.Quiet {
-		return db, postgres.givenClock(), err
+	if o.TestClock {
+		return db, postgres.withCallerClock(), err
 	}
 
 	return db, postgres, err
@@ -79,26 +81,26 @@ func (o Options) readers(ctx context.Context) (*sql.DB, error) {
 // Store is the open database. Its read methods are those of Reader.
 type Store struct {
 	Reader
-	hub    *hub
+	hub    *changeHub
 	writer committer
 	reads  *sql.DB
 	writes *sql.DB
 }
 
-// committer writes: one goroutine that groups on SQLite, a transaction each and
-// batches of creates on PostgreSQL.
+// committer runs write transactions: on SQLite one goroutine that groups them,
+// on PostgreSQL one transaction for each Write and batches of creations.
 type committer interface {
-	// write runs f in a transaction, after the customers' when it is background.
+	// write runs f in a transaction. A background write waits for those of customers.
 	write(ctx context.Context, f func(*Tx) error, background bool) error
-	// create writes a new task with what belongs to it.
+	// create writes a new task with all that belongs to it.
 	create(ctx context.Context, c *Creation) error
-	// stop ends it after what waits.
+	// stop finishes the waiting writes and ends the committer.
 	stop()
 }
 
-// Open opens the database and starts the writer. A SQLite file is made when it is
-// missing and brought up to date; a PostgreSQL database is refused until Migrate
-// has done that. A schema newer than this program knows is refused.
+// Open opens the database and starts the writer. A SQLite file is created if it
+// is missing, and its schema is migrated; a PostgreSQL database must be migrated
+// with Migrate before. A schema that is newer than this program is an error.
 func Open(ctx context.Context, o Options) (s *Store, err error) {
 	writes, d, err := o.connect(ctx)
 	if err != nil {
@@ -120,13 +122,13 @@ func Open(ctx context.Context, o Options) (s *Store, err error) {
 		return nil, errors.Join(err, writes.Close())
 	}
 
-	s = &Store{hub: newHub(), reads: reads, writes: writes}
+	s = &Store{hub: newChangeHub(), reads: reads, writes: writes}
 	if o.Database == "" {
-		s.Reader = Reader{q: newPool(reads, &d), d: &d}
-		s.writer, err = startWriter(ctx, writes, &d, s.hub, o)
+		s.Reader = Reader{q: newReadPool(reads, &d), d: &d}
+		s.writer, err = startSQLiteWriter(ctx, writes, &d, s.hub, o)
 	} else {
-		s.Reader = Reader{q: plain{reads}, d: &d}
-		s.writer = startCommits(ctx, writes, &d, s.hub, o)
+		s.Reader = Reader{q: directQuerier{reads}, d: &d}
+		s.writer = startPostgresWriter(ctx, writes, &d, s.hub, o)
 	}
 
 	if err != nil {
@@ -136,40 +138,43 @@ func Open(ctx context.Context, o Options) (s *Store, err error) {
 	return s, nil
 }
 
-// Close ends the writer after what waits in its queues, then the connections.
+// Close finishes the writes in the queues, stops the writer and closes the
+// connections.
 func (s *Store) Close() error {
 	s.writer.stop()
 	return errors.Join(s.reads.Close(), s.writes.Close())
 }
 
-// Ping says whether the database answers.
+// Ping returns nil if the database answers.
 func (s *Store) Ping(ctx context.Context) error {
-	var one int64
-	return explain(s.reads.QueryRowContext(ctx, "SELECT 1").Scan(&one))
+	var n int64
+	return classifyError(s.reads.QueryRowContext(ctx, "SELECT 1").Scan(&n))
 }
 
-// Write runs f in a transaction that is committed, durable, when Write returns
-// nil. f may run more than once, so it assigns its results and never appends to
-// what is outside; it does no network and no nested Write. ctx counts only until
-// f starts.
+// Write runs f in a transaction, which is committed and durable when Write
+// returns nil. f may run more than once, so it must assign its results and must
+// not append to variables outside of it. f must not use the network and must not
+// call Write. ctx counts only until f starts.
 func (s *Store) Write(ctx context.Context, f func(*Tx) error) error {
 	return s.writer.write(ctx, f, false)
 }
 
-// WriteBackground is Write for what no customer waits for: it goes after theirs.
+// WriteBackground is Write for work that no customer waits for: it runs after
+// the writes of customers.
 func (s *Store) WriteBackground(ctx context.Context, f func(*Tx) error) error {
 	return s.writer.write(ctx, f, true)
 }
 
-// querier runs statements: on the pool of readers, or inside a transaction.
+// querier runs statements on a connection of the pool of readers or inside a
+// transaction.
 type querier interface {
 	query(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 	row(ctx context.Context, text string, args ...any) *sql.Row
 	exec(ctx context.Context, text string, args ...any) (sql.Result, error)
 }
 
-// Reader has the read methods: on the store they see the last commit, inside a
-// Tx what the Tx has written.
+// Reader has the read methods. On the Store they see the last commit; on a Tx
+// they also see what the Tx has written.
 type Reader struct {
 	q querier
 	d *dialect
@@ -178,16 +183,17 @@ type Reader struct {
 // Tx is one transaction. Its statements run under the writer's context.
 type Tx struct {
 	Reader
-	after    []func()
-	events   []Change
-	budgeted bool // a balance that it locked is of an account whose keys have budgets
+	afterCommit []func()
+	changes     []Change
+	hasBudget   bool // it locked the balance of an account whose keys have budgets
 }
 
-// AfterCommit plans f for after the commit; it is not run if there is none.
-func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
+// AfterCommit schedules f to run after the commit. f does not run if the
+// transaction is not committed.
+func (tx *Tx) AfterCommit(f func()) { tx.afterCommit = append(tx.afterCommit, f) }
 
-// changed runs a statement and says how many rows it changed.
-func (tx *Tx) changed(ctx context.Context, text string, args ...any) (int64, error) {
+// exec runs a statement and returns the number of rows that it changed.
+func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) {
 	result, err := tx.q.exec(ctx, text, args...)
 	if err != nil {
 		return 0, err
@@ -196,17 +202,20 @@ func (tx *Tx) changed(ctx context.Context, text string, args ...any) (int64, err
 	return result.RowsAffected()
 }
 
-// pool runs each statement on any reading connection, prepared once.
-type pool struct {
+// readPool runs each statement on any reading connection and prepares it only
+// once.
+type readPool struct {
 	db    *sql.DB
 	d     *dialect
 	mu    sync.RWMutex
 	stmts map[string]*sql.Stmt
 }
 
-func newPool(db *sql.DB, d *dialect) *pool { return &pool{db: db, d: d, stmts: map[string]*sql.Stmt{}} }
+func newReadPool(db *sql.DB, d *dialect) *readPool {
+	return &readPool{db: db, d: d, stmts: map[string]*sql.Stmt{}}
+}
 
-func (p *pool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+func (p *readPool) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	p.mu.RLock()
 	stmt := p.stmts[text]
 	p.mu.RUnlock()
@@ -215,7 +224,7 @@ func (p *pool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 		return stmt, nil
 	}
 
-	stmt, err := p.db.PrepareContext(ctx, p.d.spell(text))
+	stmt, err := p.db.PrepareContext(ctx, p.d.rewrite(text))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -233,8 +242,8 @@ func (p *pool) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
-func (p *pool) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	stmt, err := p.prepared(ctx, text)
+func (p *readPool) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	stmt, err := p.prepare(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -242,8 +251,8 @@ func (p *pool) query(ctx context.Context, text string, args ...any) (*sql.Rows, 
 	return stmt.QueryContext(ctx, args...)
 }
 
-func (p *pool) row(ctx context.Context, text string, args ...any) *sql.Row {
-	stmt, err := p.prepared(ctx, text)
+func (p *readPool) row(ctx context.Context, text string, args ...any) *sql.Row {
+	stmt, err := p.prepare(ctx, text)
 	if err != nil {
 		return p.db.QueryRowContext(ctx, text, args...)
 	}
@@ -251,15 +260,15 @@ func (p *pool) row(ctx context.Context, text string, args ...any) *sql.Row {
 	return stmt.QueryRowContext(ctx, args...)
 }
 
-func (p *pool) exec(context.Context, string, ...any) (sql.Result, error) {
-	return nil, errors.New("the readers do not write")
+func (p *readPool) exec(context.Context, string, ...any) (sql.Result, error) {
+	return nil, errors.New("a reading connection cannot write")
 }
 
-// collect reads all rows of a query with scan.
-func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
+// queryAll reads all rows of a query with scan.
+func queryAll[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.query(ctx, text, args...)
 	if err != nil {
-		return nil, explain(err)
+		return nil, classifyError(err)
 	}
 	defer func() { _ = rows.Close() }()
 
@@ -268,46 +277,47 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, explain(err)
+			return nil, classifyError(err)
 		}
 
 		list = append(list, item)
 	}
 
-	return list, explain(rows.Err())
+	return list, classifyError(rows.Err())
 }
 
-// scanner is a row or rows.
+// scanner is a *sql.Row or *sql.Rows.
 type scanner interface{ Scan(...any) error }
 
-// one reads a single row with scan; no row is ErrNotFound.
-func one[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) (T, error) {
+// queryOne reads one row with scan. It returns ErrNotFound if there is none.
+func queryOne[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) (T, error) {
 	item, err := scan(q.row(ctx, text, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return item, ErrNotFound
 	}
 
-	return item, explain(err)
+	return item, classifyError(err)
 }
 
-// plain runs each statement as it is, on any connection of a pool or on the one
-// of a transaction: pgx keeps them prepared.
-type plain struct {
-	on interface {
+// directQuerier runs each statement on any connection of a pool or on the
+// connection of a transaction, without preparing it: pgx caches prepared
+// statements.
+type directQuerier struct {
+	conn interface {
 		QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 		QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
 		ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
 	}
 }
 
-func (p plain) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return p.on.QueryContext(ctx, text, args...)
+func (q directQuerier) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	return q.conn.QueryContext(ctx, text, args...)
 }
 
-func (p plain) row(ctx context.Context, text string, args ...any) *sql.Row {
-	return p.on.QueryRowContext(ctx, text, args...)
+func (q directQuerier) row(ctx context.Context, text string, args ...any) *sql.Row {
+	return q.conn.QueryRowContext(ctx, text, args...)
 }
 
-func (p plain) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	return p.on.ExecContext(ctx, text, args...)
+func (q directQuerier) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	return q.conn.ExecContext(ctx, text, args...)
 }

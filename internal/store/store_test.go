@@ -21,7 +21,7 @@ func write(t testing.TB, s *Store, f func(*Tx) error) {
 	}
 }
 
-// addAccount makes an account with credit.
+// addAccount creates an account with credit.
 func addAccount(t testing.TB, s *Store, id string, weight, limit int64, grant money.Amount) {
 	t.Helper()
 	write(t, s, func(tx *Tx) error {
@@ -43,8 +43,8 @@ func addAccount(t testing.TB, s *Store, id string, weight, limit int64, grant mo
 	})
 }
 
-// hold inserts a task with a hold, as checkout does.
-func hold(ctx context.Context, tx *Tx, id, acct, lane string, state task.State) error {
+// insertTaskWithHold inserts a task with a hold, as checkout does.
+func insertTaskWithHold(ctx context.Context, tx *Tx, id, acct, queue string, state task.State) error {
 	b, err := tx.LockBalance(ctx, acct)
 	if err != nil {
 		return err
@@ -58,41 +58,41 @@ func hold(ctx context.Context, tx *Tx, id, acct, lane string, state task.State) 
 		return err
 	}
 
-	t := task.Task{ID: id, Account: acct, Version: 1, State: state, Model: "m", Resolved: "m", Seconds: 5, Hold: 5, UnitPrice: 1, Billing: "output"}
+	t := task.Task{ID: id, Account: acct, Version: 1, State: state, Model: "m", ResolvedModel: "m", Seconds: 5, Hold: 5, UnitPrice: 1, Billing: "output"}
 	if state == task.Queued {
-		t.Lane = lane
+		t.Queue = queue
 	}
 
 	return tx.InsertTask(ctx, t, []byte("{}"))
 }
 
-func noFindings(t testing.TB, s *Store) {
+func wantNoFindings(t testing.TB, s *Store) {
 	t.Helper()
 
-	findings, err := s.Audit(context.Background(), 10)
+	findings, err := s.CheckIntegrity(context.Background(), 10)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	for _, f := range findings {
-		t.Errorf("audit: %s: %s", f.Check, f.Detail)
+		t.Errorf("integrity: %s: %s", f.Check, f.Detail)
 	}
 }
 
-func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestTaskLifecycleAndLedger(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 100)
 		ctx := t.Context()
-		write(t, s, func(tx *Tx) error { return hold(ctx, tx, "task_1", "acct_a", "lane", task.Queued) })
+		write(t, s, func(tx *Tx) error { return insertTaskWithHold(ctx, tx, "task_1", "acct_a", "queue", task.Queued) })
 
 		var fence int64
 
-		write(t, s, func(tx *Tx) (err error) { fence, err = tx.TakeLease(ctx, "up", "me", 5, 1000); return err })
+		write(t, s, func(tx *Tx) (err error) { fence, err = tx.AcquireLease(ctx, "up", "me", 5, 1000); return err })
 
 		var tk task.Task
 
 		write(t, s, func(tx *Tx) (err error) {
-			tk, err = tx.Claim(ctx, Claim{Lane: "lane", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 10})
+			tk, err = tx.Claim(ctx, Claim{Queue: "queue", Upstream: "up", SupplierAccount: "up", Model: "m", Owner: "me", Fence: fence, At: 10})
 			return err
 		})
 
@@ -103,7 +103,7 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 		steps := []task.Step{
 			{At: 20, Edit: func(t *task.Task) {
 				t.State = task.Running
-				t.Ticket = "T"
+				t.RemoteID = "T"
 			}},
 			{At: 30, Edit: func(t *task.Task) {
 				t.State = task.Collecting
@@ -112,7 +112,7 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 			{At: 40, Edit: func(t *task.Task) {
 				t.State = task.Completed
 				t.Progress = 100
-			}, Used: 3, Entries: [2]string{"e1", "e2"}},
+			}, UsageCost: 3, EntryIDs: [2]string{"e1", "e2"}},
 		}
 		for i, step := range steps {
 			write(t, s, func(tx *Tx) (err error) {
@@ -141,7 +141,7 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 		}
 
 		if err := s.Write(ctx, func(tx *Tx) error {
-			_, err := task.Advance(ctx, tx, task.Task{ID: tk.ID, Account: tk.Account, Version: 2, State: task.Collecting, Lane: tk.Lane}, task.Step{Edit: func(t *task.Task) {
+			_, err := task.Advance(ctx, tx, task.Task{ID: tk.ID, Account: tk.Account, Version: 2, State: task.Collecting, Queue: tk.Queue}, task.Step{Edit: func(t *task.Task) {
 				t.State = task.Failed
 				t.Error = &task.Error{Code: "x"}
 			}})
@@ -151,12 +151,12 @@ func TestATaskGoesItsWayAndTheLedgerAddsUp(t *testing.T) {
 			t.Fatal("a step from a stale version was written")
 		}
 
-		noFindings(t, s)
+		wantNoFindings(t, s)
 	})
 }
 
-func TestAFailedMemberRollsBackAlone(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestFailedWriteRollsBackAlone(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
 
 		boom := errors.New("boom")
@@ -165,7 +165,7 @@ func TestAFailedMemberRollsBackAlone(t *testing.T) {
 		for i := range 60 {
 			wg.Go(func() {
 				err := s.Write(context.Background(), func(tx *Tx) error {
-					if err := hold(context.Background(), tx, fmt.Sprintf("task_%02d", i), "acct_a", "lane", task.Queued); err != nil {
+					if err := insertTaskWithHold(context.Background(), tx, fmt.Sprintf("task_%02d", i), "acct_a", "queue", task.Queued); err != nil {
 						return err
 					}
 
@@ -188,12 +188,12 @@ func TestAFailedMemberRollsBackAlone(t *testing.T) {
 			t.Fatalf("held %d, %v; want %d", b.Held, err, 40*5)
 		}
 
-		noFindings(t, s)
+		wantNoFindings(t, s)
 	})
 }
 
-func TestAPanicRollsBackAndIsRaisedAtTheCaller(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestPanicRollsBackAndPropagates(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
 		func() {
 			defer func() {
@@ -203,7 +203,7 @@ func TestAPanicRollsBackAndIsRaisedAtTheCaller(t *testing.T) {
 			}()
 
 			_ = s.Write(t.Context(), func(tx *Tx) error {
-				if err := hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued); err != nil {
+				if err := insertTaskWithHold(t.Context(), tx, "task_1", "acct_a", "queue", task.Queued); err != nil {
 					return err
 				}
 
@@ -215,15 +215,17 @@ func TestAPanicRollsBackAndIsRaisedAtTheCaller(t *testing.T) {
 			t.Fatalf("the panicked write left a row: %v", err)
 		}
 
-		write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_2", "acct_a", "lane", task.Queued) })
-		noFindings(t, s)
+		write(t, s, func(tx *Tx) error {
+			return insertTaskWithHold(t.Context(), tx, "task_2", "acct_a", "queue", task.Queued)
+		})
+		wantNoFindings(t, s)
 	})
 }
 
-func TestEffectsComeAfterTheCommitAndOnlyThen(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestAfterCommitRunsOnlyAfterCommit(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		addAccount(t, s, "acct_a", 1, 0, 1000)
-		hears(t, s, true) // until then everybody is woken now and then
+		waitListening(t, s, true) // until then every watcher is woken each second
 
 		changed, stop := s.WatchTask("task_1")
 		defer stop()
@@ -231,14 +233,14 @@ func TestEffectsComeAfterTheCommitAndOnlyThen(t *testing.T) {
 		ran := false
 		_ = s.Write(t.Context(), func(tx *Tx) error {
 			tx.AfterCommit(func() { ran = true })
-			_ = hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued)
+			_ = insertTaskWithHold(t.Context(), tx, "task_1", "acct_a", "queue", task.Queued)
 
 			return errors.New("no")
 		})
 
 		select {
 		case <-changed:
-			t.Fatal("told of a change that was rolled back")
+			t.Fatal("a change that was rolled back was published")
 		default:
 		}
 
@@ -246,13 +248,15 @@ func TestEffectsComeAfterTheCommitAndOnlyThen(t *testing.T) {
 			t.Fatal("an effect of a write that was rolled back ran")
 		}
 
-		write(t, s, func(tx *Tx) error { return hold(t.Context(), tx, "task_1", "acct_a", "lane", task.Queued) })
+		write(t, s, func(tx *Tx) error {
+			return insertTaskWithHold(t.Context(), tx, "task_1", "acct_a", "queue", task.Queued)
+		})
 		<-changed
 	})
 }
 
-func TestACancelledCallerIsNotWritten(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+func TestCancelledWriteDoesNotRun(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 

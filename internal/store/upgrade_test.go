@@ -16,10 +16,9 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// What an earlier release left is taken over whole: its tables as they were
-// dumped are raised to this program's, the ledger still adds up, and nothing is
-// missing.
-func TestAnEarlierReleasesDumpIsTakenOver(t *testing.T) {
+// TestUpgradeFromSchema1 migrates a dump of the tables of schema 1: nothing is
+// missing, and the ledger still adds up.
+func TestUpgradeFromSchema1(t *testing.T) {
 	for name, o := range map[string]Options{
 		"sqlite":   {Path: filepath.Join(t.TempDir(), "unireel.db")},
 		"postgres": {Database: storetest.Database(t)},
@@ -41,7 +40,7 @@ func TestAnEarlierReleasesDumpIsTakenOver(t *testing.T) {
 
 			defer func() { _ = s.Close() }()
 
-			checkTakenOver(t, s)
+			checkUpgraded(t, s)
 		})
 	}
 }
@@ -62,7 +61,7 @@ func restore(t *testing.T, o Options, path string) {
 	if o.Database == "" {
 		_, err = db.ExecContext(t.Context(), string(dump))
 	} else {
-		err = simply(t.Context(), db, string(dump))
+		err = execSimple(t.Context(), db, string(dump))
 	}
 
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -70,8 +69,9 @@ func restore(t *testing.T, o Options, path string) {
 	}
 }
 
-// simply runs many statements in PostgreSQL's simple protocol, as psql would.
-func simply(ctx context.Context, db *sql.DB, text string) error {
+// execSimple runs many statements with PostgreSQL's simple query protocol, like
+// psql does.
+func execSimple(ctx context.Context, db *sql.DB, text string) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -85,12 +85,12 @@ func simply(ctx context.Context, db *sql.DB, text string) error {
 	return errors.Join(err, conn.Close())
 }
 
-func checkTakenOver(t *testing.T, s *Store) {
+func checkUpgraded(t *testing.T, s *Store) {
 	t.Helper()
 
 	ctx := t.Context()
-	if found, err := s.Audit(ctx, 10); err != nil || len(found) > 0 {
-		t.Errorf("the ledger after it: %v, %v", found, err)
+	if found, err := s.CheckIntegrity(ctx, 10); err != nil || len(found) > 0 {
+		t.Errorf("integrity after the upgrade: %v, %v", found, err)
 	}
 
 	accounts, err := s.Accounts(ctx)
@@ -98,7 +98,7 @@ func checkTakenOver(t *testing.T, s *Store) {
 		t.Fatalf("accounts: %v, %v", accounts, err)
 	}
 
-	list, _, err := s.Tasks(ctx, Filter{Account: accounts[0].ID, Limit: 100})
+	list, _, err := s.Tasks(ctx, TaskFilter{Account: accounts[0].ID, Limit: 100})
 
 	counts := map[task.State]int{}
 	for _, one := range list {
@@ -106,7 +106,7 @@ func checkTakenOver(t *testing.T, s *Store) {
 	}
 
 	if err != nil || counts[task.Completed] != 1 || counts[task.Failed] != 1 || counts[task.Cancelled] != 1 || counts[task.Queued] != 2 || counts[task.Running] != 2 {
-		t.Errorf("tasks: %v, %v", counts, err) // one more was completed, and deleted by its owner
+		t.Errorf("tasks: %v, %v", counts, err) // another one was completed and deleted by the customer
 	}
 
 	for _, one := range list {

@@ -9,10 +9,10 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Usage is what the tasks of one group came to. Of Day, Model and Key those are
-// set that it was asked by.
+// Usage is the sum over the tasks of one group. Day, Model and Key are set only
+// if the filter groups by them.
 type Usage struct {
-	Day       int64 // when that day began, UTC, in milliseconds
+	Day       int64 // start of the day in UTC, in unix milliseconds
 	Model     string
 	Key       string
 	Completed int64 // tasks
@@ -23,55 +23,55 @@ type Usage struct {
 	Cost      money.Amount
 }
 
-// UsageFilter says which of an account's ended tasks to sum up, and by what. Tasks
-// that were deleted count too.
+// UsageFilter says which of an account's ended tasks to sum up, and how to group
+// them. Deleted tasks count as well.
 type UsageFilter struct {
 	Account               string
-	From, Until           int64  // when they ended, in milliseconds, Until excluded
+	From, Until           int64  // when they ended, in unix milliseconds, Until excluded
 	Model, Key            string // "": any
 	ByDay, ByModel, ByKey bool
-	Limit                 int // groups
+	Limit                 int // maximum number of groups
 }
 
 const dayMillis = 24 * 60 * 60 * 1000
 
-// Usage sums up ended tasks, in the order of day, model and key; at most Limit
+// Usage sums up ended tasks, ordered by day, model and key; at most Limit
 // groups.
 func (r Reader) Usage(ctx context.Context, f UsageFilter) ([]Usage, error) {
 	args := []any{f.Account, f.From, f.Until, string(task.Completed), string(task.Failed), string(task.Cancelled)}
-	mark := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
+	param := func(v any) string { args = append(args, v); return fmt.Sprintf("$%d", len(args)) }
 
 	where := "account = $1 AND completed_at > 0 AND completed_at >= $2 AND completed_at < $3"
 	if f.Model != "" {
-		where += " AND resolved = " + mark(f.Model)
+		where += " AND resolved_model = " + param(f.Model)
 	}
 
 	if f.Key != "" {
-		where += " AND api_key = " + mark(f.Key)
+		where += " AND api_key = " + param(f.Key)
 	}
 
 	day := "0"
 	model := "''"
 	key := "''"
 
-	var by []string
+	var groupBy []string
 
 	if f.ByDay {
 		day = fmt.Sprintf("completed_at / %d * %d", dayMillis, dayMillis)
 
-		by = append(by, "1")
+		groupBy = append(groupBy, "1")
 	}
 
 	if f.ByModel {
-		model = "resolved"
+		model = "resolved_model"
 
-		by = append(by, "2")
+		groupBy = append(groupBy, "2")
 	}
 
 	if f.ByKey {
 		key = "api_key"
 
-		by = append(by, "3")
+		groupBy = append(groupBy, "3")
 	}
 
 	sum := func(what string) string { return "CAST(COALESCE(SUM(" + what + "), 0) AS BIGINT)" }
@@ -81,11 +81,11 @@ func (r Reader) Usage(ctx context.Context, f UsageFilter) ([]Usage, error) {
 		day, model, key, count("$4"), count("$5"), count("$6"),
 		sum("CASE WHEN state = $4 THEN seconds ELSE 0 END"), sum("billed"), sum("cost"),
 	}, ", ") + " FROM task WHERE " + where
-	if len(by) > 0 {
-		text += " GROUP BY " + strings.Join(by, ", ") + " ORDER BY " + strings.Join(by, ", ")
+	if len(groupBy) > 0 {
+		text += " GROUP BY " + strings.Join(groupBy, ", ") + " ORDER BY " + strings.Join(groupBy, ", ")
 	}
 
-	return collect(ctx, r.q, scanUsage, text+" LIMIT "+mark(f.Limit), args...)
+	return queryAll(ctx, r.q, scanUsage, text+" LIMIT "+param(f.Limit), args...)
 }
 
 func scanUsage(s scanner) (u Usage, err error) {

@@ -10,18 +10,18 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// ended is one task that ended, for sums.
-type ended struct {
+// endedTask is one task of the fixture.
+type endedTask struct {
 	account, model, key string
 	state               task.State
 	at                  int64
 	cost                money.Amount
 }
 
-func TestUsageSumsUpWhatEnded(t *testing.T) {
+func TestUsage(t *testing.T) {
 	const day = dayMillis
 
-	tasks := []ended{
+	tasks := []endedTask{
 		{"acct_a", "m1", "k1", task.Completed, 10 * day, 2},
 		{"acct_a", "m1", "k1", task.Completed, 11*day - 1, 3},
 		{"acct_a", "m1", "k2", task.Failed, 10*day + 5, 0},
@@ -30,7 +30,7 @@ func TestUsageSumsUpWhatEnded(t *testing.T) {
 		{"acct_a", "m1", "k1", task.Running, 0, 0},
 		{"acct_b", "m1", "k3", task.Completed, 10 * day, 100},
 	}
-	all := func(f UsageFilter) UsageFilter {
+	inAccount := func(f UsageFilter) UsageFilter {
 		f.Account = "acct_a"
 
 		f.Limit = 100
@@ -44,16 +44,16 @@ func TestUsageSumsUpWhatEnded(t *testing.T) {
 		filter UsageFilter
 		want   []Usage
 	}{
-		"all":              {all(UsageFilter{}), []Usage{{Completed: 3, Failed: 1, Cancelled: 1, Seconds: 15, Billed: 15_000, Cost: 12}}},
-		"nothing":          {all(UsageFilter{From: 50 * day}), []Usage{{}}},
-		"by day":           {all(UsageFilter{ByDay: true}), []Usage{{Day: 10 * day, Completed: 2, Failed: 1, Seconds: 10, Billed: 10_000, Cost: 5}, {Day: 11 * day, Completed: 1, Seconds: 5, Billed: 5_000, Cost: 7}, {Day: 12 * day, Cancelled: 1}}},
-		"by model and key": {all(UsageFilter{ByModel: true, ByKey: true}), []Usage{{Model: "m1", Key: "k1", Completed: 2, Seconds: 10, Billed: 10_000, Cost: 5}, {Model: "m1", Key: "k2", Failed: 1}, {Model: "m2", Key: "k1", Completed: 1, Cancelled: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
-		"within a day":     {all(UsageFilter{From: 11 * day, Until: 12 * day, ByModel: true}), []Usage{{Model: "m2", Completed: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
-		"of one key":       {all(UsageFilter{Key: "k2"}), []Usage{{Failed: 1}}},
-		"of one model":     {all(UsageFilter{Model: "m2", ByKey: true}), []Usage{{Key: "k1", Completed: 1, Cancelled: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
+		"all":              {inAccount(UsageFilter{}), []Usage{{Completed: 3, Failed: 1, Cancelled: 1, Seconds: 15, Billed: 15_000, Cost: 12}}},
+		"nothing":          {inAccount(UsageFilter{From: 50 * day}), []Usage{{}}},
+		"by day":           {inAccount(UsageFilter{ByDay: true}), []Usage{{Day: 10 * day, Completed: 2, Failed: 1, Seconds: 10, Billed: 10_000, Cost: 5}, {Day: 11 * day, Completed: 1, Seconds: 5, Billed: 5_000, Cost: 7}, {Day: 12 * day, Cancelled: 1}}},
+		"by model and key": {inAccount(UsageFilter{ByModel: true, ByKey: true}), []Usage{{Model: "m1", Key: "k1", Completed: 2, Seconds: 10, Billed: 10_000, Cost: 5}, {Model: "m1", Key: "k2", Failed: 1}, {Model: "m2", Key: "k1", Completed: 1, Cancelled: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
+		"within a day":     {inAccount(UsageFilter{From: 11 * day, Until: 12 * day, ByModel: true}), []Usage{{Model: "m2", Completed: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
+		"of one key":       {inAccount(UsageFilter{Key: "k2"}), []Usage{{Failed: 1}}},
+		"of one model":     {inAccount(UsageFilter{Model: "m2", ByKey: true}), []Usage{{Key: "k1", Completed: 1, Cancelled: 1, Seconds: 5, Billed: 5_000, Cost: 7}}},
 	}
 
-	onEach(t, func(t *testing.T, s *Store) {
+	forEachDatabase(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		for _, a := range []string{"acct_a", "acct_b"} {
 			addAccount(t, s, a, 1, 0, 1000)
@@ -61,7 +61,7 @@ func TestUsageSumsUpWhatEnded(t *testing.T) {
 
 		for i, e := range tasks {
 			c := creation(fmt.Sprintf("task_%d", i), e.account, fmt.Sprintf("i%d", i), e.state)
-			c.Task.Resolved = e.model
+			c.Task.ResolvedModel = e.model
 			c.Task.Key = e.key
 			c.Task.CompletedAt = e.at
 			c.Task.Cost = e.cost

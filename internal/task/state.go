@@ -2,23 +2,23 @@ package task
 
 import "slices"
 
-// State is where a task stands on its path.
+// State is the stage that a task has reached.
 type State string
 
-// The states. Customers see preparing, queued and submitting as queued, running
-// and collecting as in_progress.
+// The states. Customers see preparing, queued and submitting as queued, and
+// running and collecting as in_progress.
 const (
-	Preparing  State = "preparing"  // its references are fetched and measured
-	Queued     State = "queued"     // waits in its lane for a supplier with room
-	Submitting State = "submitting" // the intention to submit is on disk; an answer is not
-	Running    State = "running"    // the supplier has it; we have the ticket
-	Collecting State = "collecting" // rendered; its bytes become ours
+	Preparing  State = "preparing"  // its references are being fetched and checked
+	Queued     State = "queued"     // waits in its queue for a supplier with free capacity
+	Submitting State = "submitting" // the intention to submit is stored; the supplier's answer is not
+	Running    State = "running"    // the supplier accepted it, and its remote ID is stored
+	Collecting State = "collecting" // rendered; its file is being copied to the blob store
 	Completed  State = "completed"
 	Failed     State = "failed"
 	Cancelled  State = "cancelled"
 )
 
-// Status is how customers know the state.
+// Status returns the state's name for customers.
 func (s State) Status() string {
 	switch s {
 	case Running, Collecting:
@@ -30,49 +30,50 @@ func (s State) Status() string {
 	}
 }
 
-// Move is one step that the law allows, and why it is taken.
-type Move struct {
+// Transition is one allowed change of state, and the reason for it.
+type Transition struct {
 	From, To State
-	Why      string
+	Reason   string
 }
 
-// moves is the law: who may follow whom. docs/states.md is drawn from it.
-var moves = []Move{
-	{Preparing, Queued, "references are ours and measured"},
-	{Preparing, Failed, "a reference is unreachable or not what the model takes; or start_by is past"},
-	{Preparing, Cancelled, "the customer changed their mind before anything was submitted"},
-	{Queued, Submitting, "claimed: a supplier has room and it is the account's turn"},
-	{Queued, Failed, "start_by is past"},
-	{Queued, Cancelled, "the customer changed their mind before anything was submitted"},
-	{Submitting, Running, "the supplier took it and gave a ticket"},
-	{Submitting, Queued, "not taken: it goes back to its lane"},
-	{Submitting, Failed, "the supplier refused it for good, or it cannot be found out whether it was taken"},
-	{Submitting, Cancelled, "not taken, and a cancel was wished meanwhile"},
-	{Running, Collecting, "rendered"},
-	{Running, Queued, "the supplier failed in a way that a new submission may mend; a failed task costs nothing there"},
-	{Running, Failed, "the supplier failed at it or lost it"},
-	{Running, Cancelled, "the supplier agreed to cancel"},
-	{Collecting, Completed, "the bytes are ours"},
-	{Collecting, Queued, "the embedded renderer was restarted before its file was ours"},
-	{Collecting, Failed, "the result is lost or not what was sent"},
+// transitions lists every allowed change of state. docs/states.md is generated
+// from it.
+var transitions = []Transition{
+	{Preparing, Queued, "all references are stored and checked"},
+	{Preparing, Failed, "a reference cannot be fetched, or the model does not accept it; or start_by has passed"},
+	{Preparing, Cancelled, "the customer cancelled it before it was submitted"},
+	{Queued, Submitting, "claimed: a supplier has free capacity and the account is next in the fair order"},
+	{Queued, Failed, "start_by has passed"},
+	{Queued, Cancelled, "the customer cancelled it before it was submitted"},
+	{Submitting, Running, "the supplier accepted it and returned a remote ID"},
+	{Submitting, Queued, "the supplier did not accept it: it returns to its queue"},
+	{Submitting, Failed, "the supplier rejected it for good, or it cannot be found out whether the supplier accepted it"},
+	{Submitting, Cancelled, "the supplier did not accept it, and the customer has asked to cancel it"},
+	{Running, Collecting, "the supplier has rendered it"},
+	{Running, Queued, "the supplier failed in a way that a new submission may overcome; the supplier does not charge for a failed task"},
+	{Running, Failed, "the supplier failed to render it, or no longer knows it"},
+	{Running, Cancelled, "the supplier cancelled it"},
+	{Collecting, Completed, "its file is in the blob store"},
+	{Collecting, Queued, "the embedded renderer was restarted before its file was copied"},
+	{Collecting, Failed, "the result is lost, or the file is not a valid video"},
 }
 
-// Moves lists the law.
-func Moves() []Move { return slices.Clone(moves) }
+// Transitions lists every allowed change of state.
+func Transitions() []Transition { return slices.Clone(transitions) }
 
-// States lists every state, in the order of the path.
+// States lists every state, in the order in which a task passes them.
 func States() []State {
 	return []State{Preparing, Queued, Submitting, Running, Collecting, Completed, Failed, Cancelled}
 }
 
-// MayBecome says whether the law allows the step.
-func (s State) MayBecome(next State) bool {
-	return slices.ContainsFunc(moves, func(m Move) bool { return m.From == s && m.To == next })
+// CanBecome reports whether a task may change from s to next.
+func (s State) CanBecome(next State) bool {
+	return slices.ContainsFunc(transitions, func(m Transition) bool { return m.From == s && m.To == next })
 }
 
-// Final says whether nothing can follow.
+// Final reports whether no other state can follow.
 func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
 
-// Submitted says whether a supplier may hold the task: the states that count as
-// running in a turn.
+// Submitted reports whether a supplier may have the task: these states count as
+// running in a share.
 func (s State) Submitted() bool { return s == Submitting || s == Running || s == Collecting }

@@ -11,15 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write docs/states.md anew")
+var update = flag.Bool("update", false, "rewrite docs/states.md")
 
-// drawing is docs/states.md, made from the law.
-func drawing() string {
+// statesPage generates docs/states.md from the transitions.
+func statesPage() string {
 	var b strings.Builder
-	b.WriteString("# The states of a task\n\nGenerated from the table of moves in `internal/task/state.go`; `make generate` draws it anew.\n\n" +
-		"Customers see preparing, queued and submitting as `queued`, running and collecting as `in_progress`.\n\n```mermaid\nstateDiagram-v2\n    [*] --> preparing: has references to fetch\n    [*] --> queued: has none\n")
+	b.WriteString("# The states of a task\n\nGenerated from the table of transitions in `internal/task/state.go` by `make generate`.\n\n" +
+		"Customers see preparing, queued and submitting as `queued`, and running and collecting as `in_progress`.\n\n```mermaid\nstateDiagram-v2\n    [*] --> preparing: has references to fetch\n    [*] --> queued: has none\n")
 
-	for _, m := range Moves() {
+	for _, m := range Transitions() {
 		fmt.Fprintf(&b, "    %s --> %s\n", m.From, m.To)
 	}
 
@@ -31,38 +31,39 @@ func drawing() string {
 
 	b.WriteString("```\n\n| from | to | when |\n|---|---|---|\n")
 
-	for _, m := range Moves() {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", m.From, m.To, m.Why)
+	for _, m := range Transitions() {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", m.From, m.To, m.Reason)
 	}
 
 	return b.String()
 }
 
-func TestTheDrawingIsTheLaw(t *testing.T) {
+func TestStatesPageIsUpToDate(t *testing.T) {
 	const path = "../../docs/states.md"
 	if *update {
-		if err := os.WriteFile(path, []byte(drawing()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(statesPage()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	have, err := os.ReadFile(path)
+	got, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	if diff := cmp.Diff(string(have), drawing()); diff != "" {
-		t.Errorf("docs/states.md is not the law; run make generate\n%s", diff)
+	if diff := cmp.Diff(string(got), statesPage()); diff != "" {
+		t.Errorf("docs/states.md does not match the table of transitions; run make generate\n%s", diff)
 	}
 }
 
-// Every state can be reached, every one that is not final has a way to each kind
-// of end that a customer may meet, and nothing follows an end.
-func TestNoStateWithoutAWayOn(t *testing.T) {
-	reach := func(from State) []State {
+// TestEveryStateHasTransitions checks that every state can be reached, that
+// every state that is not final can lead to completed and to failed, and that
+// nothing follows a final state.
+func TestEveryStateHasTransitions(t *testing.T) {
+	reachable := func(from State) []State {
 		seen := []State{from}
 		for i := 0; i < len(seen); i++ {
-			for _, m := range Moves() {
+			for _, m := range Transitions() {
 				if m.From == seen[i] && !slices.Contains(seen, m.To) {
 					seen = append(seen, m.To)
 				}
@@ -72,12 +73,12 @@ func TestNoStateWithoutAWayOn(t *testing.T) {
 		return seen
 	}
 	for _, s := range States() {
-		if !slices.Contains(reach(Preparing), s) {
+		if !slices.Contains(reachable(Preparing), s) {
 			t.Errorf("%s cannot be reached", s)
 		}
 
 		if s.Final() {
-			if len(reach(s)) != 1 {
+			if len(reachable(s)) != 1 {
 				t.Errorf("something follows %s", s)
 			}
 
@@ -85,15 +86,15 @@ func TestNoStateWithoutAWayOn(t *testing.T) {
 		}
 
 		for _, end := range []State{Completed, Failed} {
-			if !slices.Contains(reach(s), end) {
+			if !slices.Contains(reachable(s), end) {
 				t.Errorf("%s cannot become %s", s, end)
 			}
 		}
 	}
 
-	for _, m := range Moves() {
-		if !slices.Contains(States(), m.From) || !slices.Contains(States(), m.To) || m.Why == "" {
-			t.Errorf("a move between states that are not listed, or without a reason: %+v", m)
+	for _, m := range Transitions() {
+		if !slices.Contains(States(), m.From) || !slices.Contains(States(), m.To) || m.Reason == "" {
+			t.Errorf("a transition between states that are not listed, or without a reason: %+v", m)
 		}
 	}
 }

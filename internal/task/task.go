@@ -1,58 +1,59 @@
-// Package task is the law of a task: what it is, which states may follow one
-// another, and Advance, the one door through which a task changes. checkout
-// makes tasks, dispatch advances them, store keeps them; the law knows none of
-// the three. What it needs of a transaction it declares itself, as Tx.
+// Package task holds the rules of a task: what a task is, which states may
+// follow one another, and Advance, the only function that changes a task.
+// checkout creates tasks, dispatch advances them, store saves them. The package
+// imports none of the three: what it needs of a transaction it declares itself,
+// as Tx.
 package task
 
 import "github.com/unireel/unireel/internal/money"
 
-// Task is one order for one video. Times are unix milliseconds, 0 for not yet.
+// Task is one request for one video. Times are unix milliseconds, 0 for not yet.
 type Task struct {
 	ID      string // "task_" + ULID
 	Account string
 	Key     string // the API key that created it
 	Version int64  // +1 with every change; an event has the version as its number
 	State   State
-	Object  string // how it was asked for: "video.generation.job" or "video"
+	Object  string // the kind of object that the request created: "video.generation.job" or "video"
 
-	Model    string // as asked
-	Resolved string // what is billed
-	Prompt   string
-	Size     string // as asked
-	Seconds  int64  // of the clip
+	Model         string // as requested
+	ResolvedModel string // the model that is billed
+	Prompt        string
+	Size          string // as requested
+	Seconds       int64  // of the clip
 
 	Preview  bool
 	Metadata map[string]string
 	Warnings []Warning
 
-	// Money. Price and Billing are those of the task's creation.
+	// Money. UnitPrice and Billing are those at the task's creation.
 	Hold      money.Amount // the most it can cost
 	UnitPrice money.Amount // per second
 	Billing   string       // the catalog's rule: "output", "input+output", "free"
-	Billed    int64        // milliseconds that were charged; set at completion
-	Cost      money.Amount // what was captured; set at completion
+	Billed    int64        // milliseconds charged; set at completion
+	Cost      money.Amount // amount captured; set at completion
 
-	// The way to a supplier.
-	Lane     string
-	Attempt  int64  // submissions so far; a claim adds one
+	// The task at a supplier.
+	Queue    string
+	Attempt  int64  // number of submissions so far; a claim adds one
 	Upstream string // of the latest attempt
-	Ticket   string // the upstream's id for it
+	RemoteID string // the upstream's id for it
 	Result   string // the supplier's link, from collecting on: JSON of provider.Result
-	Progress int64  // 0-100, never goes back
-	Retries  int64  // new submissions after a supplier's own failure
+	Progress int64  // 0-100, never decreases
+	Retries  int64  // new submissions after a failure at the supplier
 
 	CreatedAt   int64
-	QueuedAt    int64 // joined its lane, the last time
-	SubmittedAt int64 // the latest claim
-	StartedAt   int64 // the first ticket
-	RenderedAt  int64 // the supplier was done
-	CompletedAt int64 // final, in whichever way
-	ExpiresAt   int64 // the artifact goes
-	StartBy     int64 // fails as expired when not submitted by then
-	SweptAt     int64 // the artifact is gone
+	QueuedAt    int64 // when it last joined its queue
+	SubmittedAt int64 // when it was last claimed
+	StartedAt   int64 // when the first remote ID was received
+	RenderedAt  int64 // when the supplier had rendered it
+	CompletedAt int64 // when it reached a final state, whichever it is
+	ExpiresAt   int64 // when the artifact is deleted
+	StartBy     int64 // the task fails as expired if it is not submitted by then
+	SweptAt     int64 // when the artifact was deleted
 
 	CancelRequestedAt int64
-	HiddenAt          int64 // deleted by the customer: 404 from then on
+	HiddenAt          int64 // when the customer deleted it: 404 from then on
 
 	Error *Error // why it failed
 }
@@ -64,14 +65,15 @@ type Error struct {
 	Param   string `json:"param,omitempty"`
 }
 
-// Warning is something that the customer should know and that stopped nothing.
+// Warning is something that the customer should know about a task. It does not
+// stop the task.
 type Warning struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Param   string `json:"param,omitempty"`
 }
 
-// Artifact is a file that a task made.
+// Artifact is a file that a task produced.
 type Artifact struct {
 	Task   string
 	Kind   ArtifactKind
@@ -81,11 +83,11 @@ type Artifact struct {
 	SHA256 string // hex
 	Width  int64
 	Height int64
-	Millis int64 // length; 0 for pictures
+	Millis int64 // duration; 0 for images
 	Sound  bool
 }
 
-// ArtifactKind says which of a task's files it is.
+// ArtifactKind says which of a task's files an artifact is.
 type ArtifactKind string
 
 // The kinds of artifact.
@@ -101,6 +103,6 @@ type Event struct {
 	Account string
 	Seq     int64
 	State   State
-	Note    string // for the operator; never shown raw to customers
+	Note    string // for the operator; never shown to customers as it is
 	At      int64  // unix milliseconds
 }

@@ -17,25 +17,25 @@ import (
 )
 
 const (
-	// SendTime bounds one try, from the connection to the answer's end.
-	SendTime   = 15 * time.Second
-	answerMost = 64 << 10      // bytes of an answer that are waited for
-	laterMost  = 4 * time.Hour // what a Retry-After is taken for at most
+	// SendTimeout bounds one try, from connecting to the end of the response.
+	SendTimeout      = 15 * time.Second
+	maxResponseBytes = 64 << 10      // bytes of a response that are read
+	maxRetryAfter    = 4 * time.Hour // the longest Retry-After that is respected
 )
 
-// outcome is what a try came to.
+// outcome is the result of one try.
 type outcome struct {
-	status int           // 0 is no answer
-	why    string        // it failed, in words for the customer; "" is delivered
-	later  time.Duration // what the endpoint asked for; 0 is nothing
+	status     int           // HTTP status; 0 if there was no response
+	reason     string        // why the try failed, for the customer; "" if it was delivered
+	retryAfter time.Duration // the endpoint's Retry-After; 0 if there was none
 }
 
-// deliver tries one delivery and writes down what became of it.
-func (c *Courier) deliver(ctx context.Context, e store.Endpoint, d store.Delivery) {
-	body, secrets, err := c.message(ctx, e, d)
+// deliver tries one delivery and records the outcome.
+func (w *Dispatcher) deliver(ctx context.Context, e store.Endpoint, d store.Delivery) {
+	body, secrets, err := w.buildMessage(ctx, e, d)
 	if err != nil {
-		// Ours to mend, not the customer's: the claim lapses, and it is tried again.
-		c.Log.Error("cannot make a webhook", "endpoint", e.ID, "event", d.ID, "error", err)
+		// This is our fault, not the customer's: the claim expires, and the delivery is tried again.
+		w.Log.Error("cannot build a webhook message", "endpoint", e.ID, "event", d.ID, "error", err)
 		return
 	}
 
@@ -44,130 +44,136 @@ func (c *Courier) deliver(ctx context.Context, e store.Endpoint, d store.Deliver
 		url = e.URL
 	}
 
-	o := c.send(ctx, url, d.ID, body, secrets)
+	o := w.send(ctx, url, d.ID, body, secrets)
 	if ctx.Err() != nil && o.status == 0 {
-		return // we were in a hurry: it is sent again, by whoever is there then
+		return // shutdown cut the try off: the claim expires, and the delivery is sent again
 	}
 
-	if err := c.settle(context.WithoutCancel(ctx), e, d, o); err != nil {
-		c.Log.Warn("cannot write what became of a webhook; it is sent again", "endpoint", e.ID, "event", d.ID, "error", err)
+	if err := w.recordOutcome(context.WithoutCancel(ctx), e, d, o); err != nil {
+		w.Log.Warn("cannot record the outcome of a webhook delivery; it will be sent again", "endpoint", e.ID, "event", d.ID, "error", err)
 	}
 }
 
-// message is what is sent, and the secrets that sign it.
-func (c *Courier) message(ctx context.Context, e store.Endpoint, d store.Delivery) (body []byte, secrets []string, err error) {
-	if body, err = c.Body(ctx, d); err != nil {
+// buildMessage returns the body to send and the secrets that sign it.
+func (w *Dispatcher) buildMessage(ctx context.Context, e store.Endpoint, d store.Delivery) (body []byte, secrets []string, err error) {
+	if body, err = w.Body(ctx, d); err != nil {
 		return nil, nil, err
 	}
 
-	if e.Kind == store.AskedEndpoint {
-		if e, err = c.Store.DefaultEndpoint(ctx, e.Account); err != nil {
+	if e.Kind == store.RequestEndpoint {
+		if e, err = w.Store.DefaultEndpoint(ctx, e.Account); err != nil {
 			return nil, nil, fmt.Errorf("signing secret of %s: %w", d.Account, err)
 		}
 	}
 
 	secrets = []string{e.Secret}
-	if e.Earlier != "" && c.millis() < e.EarlierUntil {
-		secrets = append(secrets, e.Earlier)
+	if e.PreviousSecret != "" && w.millis() < e.PreviousSecretUntil {
+		secrets = append(secrets, e.PreviousSecret)
 	}
 
 	return body, secrets, nil
 }
 
-func (c *Courier) send(ctx context.Context, url, id string, body []byte, secrets []string) outcome {
-	ctx, cancel := context.WithTimeout(ctx, SendTime)
+func (w *Dispatcher) send(ctx context.Context, url, id string, body []byte, secrets []string) outcome {
+	ctx, cancel := context.WithTimeout(ctx, SendTimeout)
 	defer cancel()
 
-	at := c.Now()
+	now := w.Now()
 
-	signature, err := Sign(id, at, body, secrets...)
+	signature, err := Sign(id, now, body, secrets...)
 	if err != nil {
-		return outcome{why: "The endpoint's signing secret is broken: rotate it."}
+		return outcome{reason: "The endpoint's signing secret is invalid: rotate it."}
 	}
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return outcome{why: "The address is no URL."}
+		return outcome{reason: "The address is not a valid URL."}
 	}
 
 	for name, value := range map[string]string{
-		"Content-Type": "application/json", "User-Agent": "Unireel/" + c.Version + " (webhook)",
-		"webhook-id": id, "webhook-timestamp": strconv.FormatInt(at.Unix(), 10), "webhook-signature": signature,
+		"Content-Type":      "application/json",
+		"User-Agent":        "Unireel/" + w.Version + " (webhook)",
+		"webhook-id":        id,
+		"webhook-timestamp": strconv.FormatInt(now.Unix(), 10),
+		"webhook-signature": signature,
 	} {
 		req.Header.Set(name, value)
 	}
 
-	resp, err := c.Client.Do(req)
+	resp, err := w.Client.Do(req)
 	if err != nil {
-		return outcome{why: trouble(err)}
+		return outcome{reason: connectionError(err)}
 	}
 
 	defer func() { _ = resp.Body.Close() }()
 
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, answerMost)) // what it says is its own business
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxResponseBytes)) // only the status counts; reading lets the connection be reused
 
-	o := outcome{status: resp.StatusCode, later: retryAfter(resp.Header.Get("Retry-After"), at)}
+	o := outcome{status: resp.StatusCode, retryAfter: retryAfter(resp.Header.Get("Retry-After"), now)}
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		o.why = fmt.Sprintf("The endpoint answered %d; redirects are not followed: give the address that it leads to.", resp.StatusCode)
+		o.reason = fmt.Sprintf("The endpoint answered %d; redirects are not followed: set the endpoint to the address that it redirects to.", resp.StatusCode)
 	case resp.StatusCode < 200 || resp.StatusCode >= 400:
-		o.why = fmt.Sprintf("The endpoint answered %d; any status from 200 to 299 says that the event was taken.", resp.StatusCode)
+		o.reason = fmt.Sprintf("The endpoint answered %d; any status from 200 to 299 acknowledges the event.", resp.StatusCode)
 	}
 
 	return o
 }
 
-// settle writes down what a try came to: the end, or when the next one is.
-func (c *Courier) settle(ctx context.Context, e store.Endpoint, d store.Delivery, o outcome) error {
-	now := c.millis()
-	d.Status = int64(o.status)
-	d.Error = o.why
-	word := "delivered"
-	parked := int64(0)
+// recordOutcome writes the result of a try: the delivery's final state, or when it is
+// retried. 410 Gone ends the delivery and disables an endpoint that the account has
+// registered. The endpoint's failures and suspension are updated in the same
+// transaction as the delivery.
+func (w *Dispatcher) recordOutcome(ctx context.Context, e store.Endpoint, d store.Delivery, o outcome) error {
+	now := w.millis()
+	d.ResponseStatus = int64(o.status)
+	d.Error = o.reason
+	label := "delivered"
+	suspendedUntil := int64(0)
 
-	switch next := now + max(pauseAfter(d.Tries), o.later).Milliseconds(); {
-	case o.why == "":
-		d.State = store.Delivered
+	switch next := now + max(retryDelay(d.Tries), o.retryAfter).Milliseconds(); {
+	case o.reason == "":
+		d.State = store.DeliveryDelivered
 		d.EndedAt = now
-	case o.status == http.StatusGone || next > d.Until:
-		d.State = store.GivenUp
+	case o.status == http.StatusGone || next > d.GiveUpAt:
+		d.State = store.DeliveryFailed
 		d.EndedAt = now
-		word = "failed"
+		label = "failed"
 	default:
-		d.Due = next
-		word = "again"
+		d.DueAt = next
+		label = "retry"
 	}
 
-	if o.why != "" {
-		parked = now + parkedFor(e.Failures+1).Milliseconds()
+	if o.reason != "" {
+		suspendedUntil = now + suspendFor(e.Failures+1).Milliseconds()
 	}
 
-	c.outcomes.WithLabelValues(word).Inc()
+	w.outcomes.WithLabelValues(label).Inc()
 
-	return c.Store.WriteBackground(ctx, func(tx *store.Tx) error {
-		if err := tx.SaveDelivery(ctx, d, parked); err != nil {
+	return w.Store.WriteBackground(ctx, func(tx *store.Tx) error {
+		if err := tx.SaveDelivery(ctx, d, suspendedUntil); err != nil {
 			return err
 		}
 
-		if o.status != http.StatusGone || e.Kind != store.SetEndpoint {
+		if o.status != http.StatusGone || e.Kind != store.AccountEndpoint {
 			return nil
 		}
 
-		fresh, err := tx.Endpoint(ctx, e.Account, e.ID) // 410: it wants nothing any more
+		current, err := tx.Endpoint(ctx, e.Account, e.ID) // 410: the endpoint wants no more events
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 
 		if err == nil {
-			fresh.DisabledAt = now
-			err = tx.SaveEndpoint(ctx, fresh, now)
+			current.DisabledAt = now
+			err = tx.SaveEndpoint(ctx, current, now)
 		}
 
 		return err
 	})
 }
 
-// retryAfter reads a Retry-After: seconds or a date.
+// retryAfter parses a Retry-After header: seconds or a date.
 func retryAfter(text string, now time.Time) time.Duration {
 	var d time.Duration
 	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
@@ -176,31 +182,31 @@ func retryAfter(text string, now time.Time) time.Duration {
 		d = at.Sub(now)
 	}
 
-	return min(max(d, 0), laterMost)
+	return min(max(d, 0), maxRetryAfter)
 }
 
-// trouble says in plain words why there was no answer: nothing of ours, and no
-// address that a name led to.
-func trouble(err error) string {
+// connectionError explains to the customer why there was no response. It reveals neither
+// our own addresses nor the address that the host name resolved to.
+func connectionError(err error) string {
 	var (
-		dns         *net.DNSError
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		network     *net.OpError
-		timeout     interface{ Timeout() bool }
+		dnsErr     *net.DNSError
+		certErr    *tls.CertificateVerificationError
+		recordErr  tls.RecordHeaderError
+		netErr     *net.OpError
+		timeoutErr interface{ Timeout() bool }
 	)
 	switch {
 	case errors.Is(err, fetch.ErrNotAllowed):
-		return "The address is not on the public internet, or at a port other than 80 and 443."
-	case errors.As(err, &dns):
-		return "The host's name leads nowhere."
-	case errors.As(err, &certificate), errors.As(err, &record):
-		return "The endpoint's TLS certificate is not good for this address."
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("The endpoint did not answer within %d seconds.", int(SendTime.Seconds()))
-	case errors.As(err, &network):
-		return "There is no connection to the endpoint."
+		return "The address is not on the public internet, or its port is not 80 or 443."
+	case errors.As(err, &dnsErr):
+		return "The host name does not resolve."
+	case errors.As(err, &certErr), errors.As(err, &recordErr):
+		return "The endpoint's TLS certificate is not valid for this address."
+	case errors.As(err, &timeoutErr) && timeoutErr.Timeout():
+		return fmt.Sprintf("The endpoint did not answer within %d seconds.", int(SendTimeout.Seconds()))
+	case errors.As(err, &netErr):
+		return "Cannot connect to the endpoint."
 	}
 
-	return "The endpoint cannot be reached, or broke off."
+	return "The endpoint cannot be reached, or it closed the connection."
 }

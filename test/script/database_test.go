@@ -10,43 +10,46 @@ import (
 	"path/filepath"
 	"testing"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the drivers that elapse needs
+	_ "github.com/jackc/pgx/v5/stdlib" // expireCmd opens both kinds of databases
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
 
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-// databases are what the program runs on.
+// databases names the databases that the program supports.
 var databases = []string{"sqlite", "postgres"}
 
-// configured is the environment of a server on a new database of a kind.
-func configured(t *testing.T, database string) []string {
+// databaseEnv creates a database and returns the environment of a server that uses
+// it.
+func databaseEnv(t *testing.T, database string) []string {
 	t.Helper()
 
 	if database == "sqlite" {
 		return nil
 	}
 
-	return []string{"UNIREEL_DATABASE=" + storetest.Migrated(t, migrate)}
+	return []string{"UNIREEL_DATABASE=" + storetest.MigratedDatabase(t, migrate)}
 }
 
-// migrate is `unireel migrate`.
+// migrate runs `unireel migrate` on a database.
 func migrate(ctx context.Context, database string) error {
 	cmd := exec.CommandContext(ctx, binary, "migrate")
 
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(binary), "UNIREEL_DATABASE=" + database}
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("unireel migrate: %w\n%s", err, said)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("unireel migrate: %w\n%s", err, output)
 	}
 
 	return nil
 }
 
-// blankCmd is: blank: $UNIREEL_DATABASE is a database without tables, whose address
-// has a password.
-func blankCmd(ts *testscript.TestScript, _ bool, _ []string) {
-	dsn, drop, err := storetest.Make(nil)
+// emptyDatabaseCmd sets $UNIREEL_DATABASE to the address of a new database without
+// tables. The address contains a password:
+//
+//	emptydb
+func emptyDatabaseCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	dsn, drop, err := storetest.NewDatabase(nil)
 	ts.Check(err)
 	ts.Defer(func() { _ = drop() })
 
@@ -57,9 +60,11 @@ func blankCmd(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("UNIREEL_DATABASE", u.String())
 }
 
-// elapseCmd is: elapse TASK: the task's retention is over, for no test waits for
-// days. No server may be running.
-func elapseCmd(ts *testscript.TestScript, _ bool, args []string) {
+// expireCmd ends the retention of a task at once, since no test can wait for days.
+// No server may be running:
+//
+//	expire TASK
+func expireCmd(ts *testscript.TestScript, _ bool, args []string) {
 	driver := "sqlite"
 
 	source := filepath.Join(ts.Getenv("UNIREEL_DATA"), "unireel.db")
@@ -73,10 +78,10 @@ func elapseCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 	defer func() { _ = db.Close() }()
 
-	done, err := db.Exec("UPDATE task SET expires_at = 1 WHERE id = $1", args[0])
+	result, err := db.Exec("UPDATE task SET expires_at = 1 WHERE id = $1", args[0])
 	ts.Check(err)
 
-	if n, err := done.RowsAffected(); err != nil || n != 1 {
-		ts.Fatalf("%d tasks are %s (%v)", n, args[0], err)
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		ts.Fatalf("%d tasks have the id %s, want 1 (%v)", n, args[0], err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// formBody makes a form of the leading -F FIELD pairs of args, as curl does; rest
-// is what follows them.
+// formBody makes a multipart form from the leading -F FIELD pairs of args, as curl
+// does. rest is the arguments after them.
 func formBody(ts *testscript.TestScript, args []string) (body, contentType string, rest []string) {
 	var b bytes.Buffer
 
@@ -20,7 +20,7 @@ func formBody(ts *testscript.TestScript, args []string) (body, contentType strin
 	for len(args) > 1 && args[0] == "-F" {
 		name, value, ok := strings.Cut(args[1], "=")
 		if !ok {
-			ts.Fatalf("-F takes name=value or name=@FILE")
+			ts.Fatalf("-F %s: want name=value or name=@FILE", args[1])
 		}
 
 		if file, ok := strings.CutPrefix(value, "@"); ok {

@@ -16,37 +16,47 @@ import (
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
-// fleet is identical servers on one PostgreSQL and one S3 store, and a supplier
-// at which they have several accounts.
-type fleet struct {
-	t     *testing.T
-	sim   *dashscopesim.Sim
-	nodes []*node
-	mu    sync.Mutex
-	up    map[*node]bool // takes requests, as a proxy before them knows
+// cluster is a group of identical servers on one PostgreSQL and one S3 store, with
+// one simulated supplier that has several accounts.
+type cluster struct {
+	t         *testing.T
+	sim       *dashscopesim.Sim
+	nodes     []*node
+	mu        sync.Mutex
+	accepting map[*node]bool // the servers that a proxy would send requests to
 }
 
-// accountsAtSupplier are the upstreams' names; each has a key of its own.
-var accountsAtSupplier = [...]string{"red", "green", "blue"}
+// supplierAccounts names the upstreams. Each is an account with a key of its own.
+var supplierAccounts = [...]string{"red", "green", "blue"}
 
-func newFleet(t *testing.T, size int) *fleet {
+func newCluster(t *testing.T, size int) *cluster {
 	var keys []dashscopesim.Key
-	for i, name := range accountsAtSupplier {
+	for i, name := range supplierAccounts {
 		keys = append(keys, dashscopesim.Key{Secret: "sk-" + name, ID: fmt.Sprint(70 + i), Account: name})
 	}
 
-	f := &fleet{t: t, up: map[*node]bool{}, sim: dashscopesim.New(dashscopesim.Options{
-		Seed: 1, Keys: keys, RenderMin: 300 * time.Millisecond, RenderMax: 900 * time.Millisecond,
-		Limits: dashscopesim.Limits{Submits: dashscopesim.Unlimited, InProgress: dashscopesim.Unlimited, Queries: dashscopesim.Unlimited},
-	})}
-	supplier := httptest.NewServer(f.sim)
+	sim := dashscopesim.New(dashscopesim.Options{
+		Seed:      1,
+		Keys:      keys,
+		RenderMin: 300 * time.Millisecond,
+		RenderMax: 900 * time.Millisecond,
+		Limits: dashscopesim.Limits{
+			Submits:    dashscopesim.Unlimited,
+			InProgress: dashscopesim.Unlimited,
+			Queries:    dashscopesim.Unlimited,
+		},
+	})
+	c := &cluster{t: t, accepting: map[*node]bool{}, sim: sim}
+
+	supplier := httptest.NewServer(sim)
 	t.Cleanup(supplier.Close)
+
 	bucket := s3test.Start(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "unireel.yaml")
 
 	text := "upstreams:\n"
-	for _, name := range accountsAtSupplier {
+	for _, name := range supplierAccounts {
 		text += fmt.Sprintf("  - {name: %s, provider: dashscope, base_url: %q, api_key: sk-%s}\n", name, supplier.URL, name)
 	}
 
@@ -55,98 +65,104 @@ func newFleet(t *testing.T, size int) *fleet {
 	}
 
 	env := []string{
-		"UNIREEL_CONFIG=" + config, "UNIREEL_DATABASE=" + storetest.Database(t), "UNIREEL_BLOB=s3://" + bucket.Bucket,
-		"UNIREEL_S3_ENDPOINT=" + bucket.Endpoint, "UNIREEL_S3_ACCESS_KEY=" + bucket.AccessKey, "UNIREEL_S3_SECRET_KEY=" + bucket.SecretKey,
+		"UNIREEL_CONFIG=" + config,
+		"UNIREEL_DATABASE=" + storetest.Database(t),
+		"UNIREEL_BLOB=s3://" + bucket.Bucket,
+		"UNIREEL_S3_ENDPOINT=" + bucket.Endpoint,
+		"UNIREEL_S3_ACCESS_KEY=" + bucket.AccessKey,
+		"UNIREEL_S3_SECRET_KEY=" + bucket.SecretKey,
 		"UNIREEL_SHUTDOWN_GRACE=30s",
 	}
+
 	migrate := exec.Command(binary, "migrate")
 
 	migrate.Env = append([]string{"HOME=" + dir, "UNIREEL_DATA=" + dir}, env...)
-	if said, err := migrate.CombinedOutput(); err != nil {
-		t.Fatalf("migrate: %v\n%s", err, said)
+	if output, err := migrate.CombinedOutput(); err != nil {
+		t.Fatalf("migrate: %v\n%s", err, output)
 	}
 
 	for i := range size {
-		f.nodes = append(f.nodes, &node{t: t, data: filepath.Join(dir, fmt.Sprint("n", i)), env: env})
+		c.nodes = append(c.nodes, &node{t: t, dataDir: filepath.Join(dir, fmt.Sprint("n", i)), env: env})
 	}
 
-	for _, n := range f.nodes {
-		f.start(n)
+	for _, n := range c.nodes {
+		c.start(n)
 	}
 
-	return f
+	return c
 }
 
-func (f *fleet) start(n *node) {
+func (c *cluster) start(n *node) {
 	n.start("")
-	f.takes(n, true)
+	c.setAccepting(n, true)
 }
 
-func (f *fleet) takes(n *node, yes bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (c *cluster) setAccepting(n *node, accepting bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 
-	f.up[n] = yes
+	c.accepting[n] = accepting
 }
 
-// roll ends a server as a deployment does (the proxy first sends nobody there any
-// more) and starts it again.
-func (f *fleet) roll(n *node) {
-	f.takes(n, false)
+// restart stops a server and starts it again, as a deployment does: the proxy stops
+// sending requests to it first.
+func (c *cluster) restart(n *node) {
+	c.setAccepting(n, false)
 	n.stop()
-	f.start(n)
+	c.start(n)
 }
 
-// ask sends a request to the i-th of the servers that are up, and to the next one
-// when that has gone meanwhile, as a proxy does.
-func (f *fleet) ask(i int, method, path, body string, header ...string) (v seenVideo, err error) {
-	for try := range 4 * len(f.nodes) {
-		f.mu.Lock()
-		n := f.nodes[(i+try)%len(f.nodes)]
-		up := f.up[n]
-		f.mu.Unlock()
+// do sends a request to the i-th server, or to the next one that accepts requests
+// and responds, as a proxy does.
+func (c *cluster) do(i int, method, path, body string, header ...string) (v taskResponse, err error) {
+	for attempt := range 4 * len(c.nodes) {
+		c.mu.Lock()
+		n := c.nodes[(i+attempt)%len(c.nodes)]
+		accepting := c.accepting[n]
+		c.mu.Unlock()
 
-		if !up {
+		if !accepting {
 			continue
 		}
 
-		if v, err = n.call(method, path, body, header...); err == nil || !gone(err) {
+		if v, err = n.do(method, path, body, header...); err == nil || !isConnectionError(err) {
 			return v, err
 		}
 	}
 
-	return v, errors.Join(errors.New("no server is up"), err)
+	return v, errors.Join(errors.New("no server responded"), err)
 }
 
-// orders sends n orders one after the other, from server to server, and calls at
-// before some of them. It returns the tasks' ids by prompt.
-func (f *fleet) orders(n int, at map[int]func()) map[string]string {
-	f.t.Helper()
+// createTasks creates n tasks one after another, each at the next server. Before the
+// i-th it starts before[i] in the background, if there is one. It returns the tasks'
+// ids by prompt.
+func (c *cluster) createTasks(n int, before map[int]func()) map[string]string {
+	c.t.Helper()
 
-	var side sync.WaitGroup
-	defer side.Wait()
+	var background sync.WaitGroup
+	defer background.Wait()
 
 	ids := map[string]string{}
 
 	for i := range n {
-		if do := at[i]; do != nil {
-			side.Go(do)
+		if action := before[i]; action != nil {
+			background.Go(action)
 		}
 
-		prompt := fmt.Sprint("order ", i)
+		prompt := fmt.Sprint("task ", i)
 		body := fmt.Sprintf(`{"model":"wan2.6-video-720p","prompt":%q,"duration":2}`, prompt)
 
-		v, err := f.ask(i, "POST", "/v1/video/generations", body, "Idempotency-Key", prompt, "Content-Type", "application/json")
+		v, err := c.do(i, "POST", "/v1/video/generations", body, "Idempotency-Key", prompt, "Content-Type", "application/json")
 		if err != nil {
-			f.t.Fatalf("%s was not taken: %v", prompt, err)
+			c.t.Fatalf("create %s: %v", prompt, err)
 		}
 
 		ids[prompt] = v.ID
 
-		if i%3 == 0 { // a customer who waits, at another server than the one that made it
-			side.Go(func() {
-				if _, err := f.ask(i+1, "GET", "/v1/videos/"+v.ID+"?wait=20", ""); err != nil {
-					f.t.Errorf("%s could not be waited for: %v", prompt, err)
+		if i%3 == 0 { // a customer who waits for the task at another server
+			background.Go(func() {
+				if _, err := c.do(i+1, "GET", "/v1/videos/"+v.ID+"?wait=20", ""); err != nil {
+					c.t.Errorf("wait for %s: %v", prompt, err)
 				}
 			})
 		}
@@ -155,17 +171,18 @@ func (f *fleet) orders(n int, at map[int]func()) map[string]string {
 	return ids
 }
 
-// check waits for every order's end: each completed, submitted once, paid once.
-func (f *fleet) check(ids map[string]string) {
-	f.t.Helper()
+// checkTasks waits until every task has ended, and checks that each was completed,
+// submitted once and charged once.
+func (c *cluster) checkTasks(ids map[string]string) {
+	c.t.Helper()
 
 	for prompt, id := range ids {
-		v := seenVideo{Status: "queued"}
+		v := taskResponse{Status: "queued"}
 
 		for range 8 {
 			var err error
-			if v, err = f.ask(len(id), "GET", "/v1/videos/"+id+"?wait=30", ""); err != nil {
-				f.t.Fatal(err)
+			if v, err = c.do(len(id), "GET", "/v1/videos/"+id+"?wait=30", ""); err != nil {
+				c.t.Fatal(err)
 			}
 
 			if v.Status != "queued" && v.Status != "in_progress" {
@@ -174,59 +191,60 @@ func (f *fleet) check(ids map[string]string) {
 		}
 
 		if v.Status != "completed" || v.Usage.Cost != "0.20" {
-			f.t.Errorf("%s ended %s for %s (%s)", prompt, v.Status, v.Usage.Cost, v.Error)
+			c.t.Errorf("%s is %s and costs %s, want completed and 0.20 (%s)", prompt, v.Status, v.Usage.Cost, v.Error)
 		}
 	}
 
-	times := map[string]int{}
+	submitted := map[string]int{}
 
-	for _, s := range f.sim.Submissions() {
+	for _, s := range c.sim.Submissions() {
 		if s.Accepted {
-			times[s.Prompt]++
+			submitted[s.Prompt]++
 		}
 	}
 
 	for prompt := range ids {
-		if times[prompt] != 1 {
-			f.t.Errorf("%q was submitted %d times", prompt, times[prompt])
+		if submitted[prompt] != 1 {
+			c.t.Errorf("%q was submitted %d times, want once", prompt, submitted[prompt])
 		}
 	}
 
-	if len(times) != len(ids) {
-		f.t.Errorf("the supplier saw %d orders of %d", len(times), len(ids))
+	if len(submitted) != len(ids) {
+		c.t.Errorf("the supplier accepted %d different tasks, want %d", len(submitted), len(ids))
 	}
 
-	f.nodes[0].books(fmt.Sprintf("%d.%02d", 100-(len(ids)*20+99)/100, (100-len(ids)*20%100)%100))
+	c.nodes[0].checkLedger(fmt.Sprintf("%d.%02d", 100-(len(ids)*20+99)/100, (100-len(ids)*20%100)%100))
 }
 
-// Three servers are restarted one after the other while orders come in: none is
-// refused, none is lost, each is made once.
-func TestARollingRestartLosesNothing(t *testing.T) {
+// TestRollingRestartLosesNoTask restarts three servers one after another while
+// customers create tasks: no create fails, no task is lost, and each is submitted
+// once.
+func TestRollingRestartLosesNoTask(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 3)
-	ids := f.orders(60, map[int]func(){10: func() {
-		for _, n := range f.nodes {
-			f.roll(n)
+	c := newCluster(t, 3)
+	ids := c.createTasks(60, map[int]func(){10: func() {
+		for _, n := range c.nodes {
+			c.restart(n)
 		}
 	}})
-	f.check(ids)
+	c.checkTasks(ids)
 
-	for _, n := range f.nodes {
+	for _, n := range c.nodes {
 		n.stop()
 	}
 }
 
-// A server dies in the middle of its work: the others make what it had, and make
-// nothing twice.
-func TestTheOthersFinishWhatAKilledServerHad(t *testing.T) {
+// TestOtherServersFinishTasksOfKilledServer kills one of three servers while it has
+// tasks: the others finish them and submit none of them again.
+func TestOtherServersFinishTasksOfKilledServer(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 3)
-	ids := f.orders(40, map[int]func(){15: func() {
-		f.takes(f.nodes[1], false)
-		_ = f.nodes[1].cmd.Process.Kill()
-		<-f.nodes[1].done
+	c := newCluster(t, 3)
+	ids := c.createTasks(40, map[int]func(){15: func() {
+		c.setAccepting(c.nodes[1], false)
+		_ = c.nodes[1].cmd.Process.Kill()
+		<-c.nodes[1].exited
 	}})
-	f.check(ids)
-	f.nodes[0].stop()
-	f.nodes[2].stop()
+	c.checkTasks(ids)
+	c.nodes[0].stop()
+	c.nodes[2].stop()
 }

@@ -14,30 +14,35 @@ import (
 	"github.com/unireel/unireel/internal/blob/s3test"
 )
 
-// s3Servers are those of every script under way, by its name.
+// s3Servers holds the S3 servers of all running scripts, by the script's name.
 var s3Servers sync.Map
 
-// s3Cmd is: s3 starts an S3 server with a bucket: $S3 is its address, $BUCKET the
-// bucket, $S3KEY and $S3SECRET who may use it. `s3 stop` is a crash, `s3 run` its
-// end. `s3 count N` waits until the bucket has N blobs, whole ones or not.
+// s3Cmd controls an S3 server:
+//
+//	s3 [stop | start | count N]
+//
+// Without arguments it starts one with a bucket, and sets $S3 to its address,
+// $BUCKET to the bucket, and $S3_ACCESS_KEY and $S3_SECRET_KEY to its credentials.
+// `s3 stop` kills the server and `s3 start` starts it again. `s3 count N` waits
+// until the bucket has N blobs; incomplete ones count too.
 func s3Cmd(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
 		startS3(ts)
 		return
 	}
 
-	found, ok := s3Servers.Load(ts.Name())
+	stored, ok := s3Servers.Load(ts.Name())
 	if !ok {
 		ts.Fatalf("no S3 server was started")
 	}
 
-	server := found.(*s3test.Server)
+	server := stored.(*s3test.Server)
 
 	switch args[0] {
 	case "stop":
 		server.Stop()
-	case "run":
-		ts.Check(server.Run(context.Background()))
+	case "start":
+		ts.Check(server.Start(context.Background()))
 	case "count":
 		want, err := strconv.Atoi(args[1])
 		ts.Check(err)
@@ -45,13 +50,13 @@ func s3Cmd(ts *testscript.TestScript, _ bool, args []string) {
 		var files []string
 		defer func() { ts.Logf("the bucket has %v", files) }()
 
-		await(ts, running(ts, nil), "server", func() bool {
+		waitFor(ts, runningProcess(ts, nil), "server", func() bool {
 			files, err = server.Files(server.Bucket)
-			// A file may go while they are listed.
+			// A file may be deleted while they are listed; then the next try counts.
 			return err == nil && len(files) == want
 		})
 	default:
-		ts.Fatalf("usage: s3 [stop | run | count N]")
+		ts.Fatalf("usage: s3 [stop | start | count N]")
 	}
 }
 
@@ -59,9 +64,10 @@ func startS3(ts *testscript.TestScript) {
 	folder, err := os.MkdirTemp("", "unireel-s3-*")
 	ts.Check(err)
 	ts.Defer(func() { _ = os.RemoveAll(folder) })
-	// The first one on a machine is built, which takes minutes.
-	ctx, done := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer done()
+
+	// The first start on a machine builds the server, which takes minutes.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
 
 	server, err := s3test.Launch(ctx, folder)
 	ts.Check(err)
@@ -69,13 +75,14 @@ func startS3(ts *testscript.TestScript) {
 	s3Servers.Store(ts.Name(), server)
 	ts.Setenv("S3", server.Endpoint)
 	ts.Setenv("BUCKET", server.Bucket)
-	ts.Setenv("S3KEY", server.AccessKey)
-	ts.Setenv("S3SECRET", server.SecretKey)
+	ts.Setenv("S3_ACCESS_KEY", server.AccessKey)
+	ts.Setenv("S3_SECRET_KEY", server.SecretKey)
 }
 
-// saysCmd is: says [listener] REGEXP: waits until the server's log, or the
-// listener's, has a line like it.
-func saysCmd(ts *testscript.TestScript, _ bool, args []string) {
+// waitLogCmd waits until a line of the server's or of the listener's log matches:
+//
+//	waitlog [listener] REGEXP
+func waitLogCmd(ts *testscript.TestScript, _ bool, args []string) {
 	name := "server"
 	if args[0] == "listener" {
 		name = args[0]
@@ -84,12 +91,14 @@ func saysCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 	line := regexp.MustCompile(strings.Join(args, " "))
 
-	await(ts, running(ts, []string{name}), name, func() bool { return line.MatchString(ts.ReadFile(name + ".log")) })
+	waitFor(ts, runningProcess(ts, []string{name}), name, func() bool { return line.MatchString(ts.ReadFile(name + ".log")) })
 }
 
-// onelineCmd is: oneline FILE: it has one line, and no more.
-func onelineCmd(ts *testscript.TestScript, _ bool, args []string) {
+// oneLineCmd checks that a file has exactly one line:
+//
+//	oneline FILE
+func oneLineCmd(ts *testscript.TestScript, _ bool, args []string) {
 	if text := ts.ReadFile(args[0]); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") {
-		ts.Fatalf("not one line:\n%s", text)
+		ts.Fatalf("%s does not have exactly one line:\n%s", args[0], text)
 	}
 }

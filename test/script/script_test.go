@@ -1,6 +1,7 @@
-// Package script drives the real binary, as a customer and an operator do: each
-// *.txtar file is a story of commands and what they answer, on a data folder of
-// its own. `server` starts unireel serve, `http` is curl without being curl.
+// Package script tests the real binary from outside, as customers and operators
+// use it. Each *.txtar file is a sequence of commands with the output that they
+// must have; each runs in a data folder of its own. `server` starts unireel serve,
+// and `http` sends one HTTP request.
 package script
 
 import (
@@ -27,29 +28,29 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	_ "github.com/unireel/unireel/internal/cli" // what the program is made of: a result is kept only while it is the same
+	_ "github.com/unireel/unireel/internal/cli" // the program's packages: a change to them invalidates the cached test result
 	"github.com/unireel/unireel/internal/store/storetest"
 )
 
 // apiKey is the first key of every script's server.
 const apiKey = "sk-script-0123456789abcdef"
 
-// binary is the program with its fail points, built once.
+// binary is the path of the program, built once with its fail points.
 var binary string
 
-// atOnce is how many scripts run side by side, where the command line does not say:
-// they wait far more than they work.
-const atOnce = "5"
+// defaultParallel is how many scripts run in parallel unless the command line sets
+// -parallel. Scripts spend most of their time waiting.
+const defaultParallel = "5"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 
-	given := false
+	explicit := false
 
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
 
-	if !given {
-		if err := flag.Set("test.parallel", atOnce); err != nil {
+	if !explicit {
+		if err := flag.Set("test.parallel", defaultParallel); err != nil {
 			panic(err)
 		}
 	}
@@ -74,8 +75,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// Every script is told on both databases; a line that is about one of them begins
-// with [sqlite] or [postgres].
+// TestScripts runs every script on both databases. A line that applies to only one
+// of them begins with [sqlite] or [postgres].
 func TestScripts(t *testing.T) {
 	for _, tool := range []string{"ffmpeg", "ffprobe"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -86,12 +87,12 @@ func TestScripts(t *testing.T) {
 	for _, database := range databases {
 		t.Run(database, func(t *testing.T) {
 			t.Parallel()
-			scripts(t, database)
+			runScripts(t, database)
 		})
 	}
 }
 
-func scripts(t *testing.T, database string) {
+func runScripts(t *testing.T, database string) {
 	testscript.Run(t, testscript.Params{
 		Dir: ".",
 		Setup: func(env *testscript.Env) error {
@@ -102,57 +103,72 @@ func scripts(t *testing.T, database string) {
 			env.Setenv("UNIREEL_BOOTSTRAP_KEY", apiKey)
 			env.Setenv("KEY", apiKey)
 
-			page, err := filepath.Abs("../../internal/cli/testdata/demo")
-			env.Setenv("PAGE", page) // the bodies of the seed page
+			examples, err := filepath.Abs("../../internal/cli/testdata/demo")
+			env.Setenv("EXAMPLES", examples) // the request bodies of UniAll's example page
 
 			if err != nil || database == "sqlite" {
 				return err
 			}
 
-			dsn, drop, err := storetest.Make(migrate)
+			dsn, drop, err := storetest.NewDatabase(migrate)
 			if err != nil {
 				return err
 			}
 
-			env.Defer(func() { _ = drop() }) // the servers that use it are gone by then or lose it now
+			env.Defer(func() { _ = drop() }) // servers that still use it lose their connections
 			env.Setenv("UNIREEL_DATABASE", dsn)
 
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "sqlite" && name != "postgres" {
-				return false, fmt.Errorf("no database is called %q", name)
+				return false, fmt.Errorf("unknown condition %q: use [sqlite] or [postgres]", name)
 			}
 
 			return name == database, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": serverCmd, "sim": simCmd, "halt": haltCmd, "slay": slayCmd, "died": diedCmd,
-			"http": httpCmd, "json": jsonCmd, "keep": keepCmd, "await": awaitCmd, "probe": probeCmd,
-			"raw": rawCmd, "exits": exitsCmd, "elapse": elapseCmd, "blank": blankCmd, "gone": goneCmd,
-			"listener": listenerCmd, "s3": s3Cmd, "says": saysCmd, "oneline": onelineCmd,
+			"await":     awaitCmd,
+			"emptydb":   emptyDatabaseCmd,
+			"exitcode":  exitCodeCmd,
+			"expire":    expireCmd,
+			"http":      httpCmd,
+			"json":      jsonCmd,
+			"listener":  listenerCmd,
+			"oneline":   oneLineCmd,
+			"probe":     probeCmd,
+			"rawhttp":   rawHTTPCmd,
+			"s3":        s3Cmd,
+			"save":      saveCmd,
+			"server":    serverCmd,
+			"shutdown":  shutdownCmd,
+			"sigkill":   sigkillCmd,
+			"sim":       simCmd,
+			"waitempty": waitEmptyCmd,
+			"waitlog":   waitLogCmd,
 		},
 	})
 }
 
-// process is a program that a script started.
+// process is a program that was started by a script.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
-	log  *os.File
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	exitErr error
+	log     *os.File
 }
 
-// processes are those of every script under way, by its folder: scripts run side by
-// side, one of a name on each database.
+// processes holds the processes of all running scripts, by the script's working
+// folder and the process's name. The folder is part of the key because scripts run
+// in parallel, and each script runs once for each database.
 var processes sync.Map
 
-func start(ts *testscript.TestScript, name string, args ...string) *process {
+func startProcess(ts *testscript.TestScript, name string, args ...string) *process {
 	log, err := os.OpenFile(ts.MkAbs(name+".log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	ts.Check(err)
 
 	cmd := exec.Command(binary, args...)
-	if kib := ts.Getenv("FILEBOUND"); kib != "" { // no file may grow beyond it
+	if kib := ts.Getenv("FILE_SIZE_LIMIT"); kib != "" { // the largest file that the process may write, in KiB
 		cmd = exec.Command("bash", append([]string{"-c", `ulimit -f "$0" && exec "$@"`, kib, binary}, args...)...)
 	}
 
@@ -177,75 +193,74 @@ func start(ts *testscript.TestScript, name string, args ...string) *process {
 	cmd.Stderr = log
 	ts.Check(cmd.Start())
 
-	p := &process{cmd: cmd, done: make(chan struct{}), log: log}
-	go func() { p.err = cmd.Wait(); _ = log.Close(); close(p.done) }()
+	p := &process{cmd: cmd, exited: make(chan struct{}), log: log}
+	go func() { p.exitErr = cmd.Wait(); _ = log.Close(); close(p.exited) }()
 
 	processes.Store(ts.Getenv("WORK")+" "+name, p)
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
 
-		<-p.done
+		<-p.exited
 	})
 
 	return p
 }
 
-// serverCmd starts `unireel serve` and waits until it is ready; $URL is its
-// address afterwards.
+// serverCmd starts `unireel serve`, waits until it is ready, and sets $URL to its
+// address. With `!` the server must fail to start; its log becomes stderr.
 func serverCmd(ts *testscript.TestScript, neg bool, args []string) {
 	profile := filepath.Join(ts.Getenv("UNIREEL_DATA"), "profile.json")
-	p := start(ts, "server", append([]string{"serve"}, args...)...)
+	p := startProcess(ts, "server", append([]string{"serve"}, args...)...)
 
 	if neg {
 		select {
-		case <-p.done:
+		case <-p.exited:
 		case <-time.After(20 * time.Second):
-			ts.Fatalf("the server did not refuse to start")
+			ts.Fatalf("the server started; it must fail to start")
 		}
 
 		text := ts.ReadFile("server.log")
 
 		_, _ = io.WriteString(ts.Stderr(), text)
-		if p.err == nil {
-			ts.Fatalf("the server ended without an error")
+		if p.exitErr == nil {
+			ts.Fatalf("the server exited with code 0; it must fail to start")
 		}
 
 		return
 	}
 
-	await(ts, p, "server", func() bool {
+	waitFor(ts, p, "server", func() bool {
 		text, err := os.ReadFile(profile)
 
-		var seen struct{ URL string }
+		var parsed struct{ URL string }
 
-		if !strings.Contains(ts.ReadFile("server.log"), " listens on ") { // until then the profile is an earlier server's
+		if !strings.Contains(ts.ReadFile("server.log"), " listens on ") { // the profile is still that of an earlier server
 			return false
 		}
 
-		if err != nil || json.Unmarshal(text, &seen) != nil || seen.URL == "" {
+		if err != nil || json.Unmarshal(text, &parsed) != nil || parsed.URL == "" {
 			return false
 		}
 
-		resp, err := http.Get(seen.URL + "/readyz")
+		resp, err := http.Get(parsed.URL + "/readyz")
 		if err != nil {
 			return false
 		}
 
 		_ = resp.Body.Close()
 
-		ts.Setenv("URL", seen.URL)
+		ts.Setenv("URL", parsed.URL)
 
 		return resp.StatusCode == http.StatusOK
 	})
 }
 
-// simCmd starts `unireel sim dashscope`; $SIM is its address, and $SIMPORT its
-// port, afterwards.
+// simCmd starts `unireel sim dashscope` and sets $SIM to its address.
 func simCmd(ts *testscript.TestScript, _ bool, args []string) {
-	p := start(ts, "sim", append([]string{"sim", "dashscope", "--addr", "127.0.0.1:0"}, args...)...)
+	p := startProcess(ts, "sim", append([]string{"sim", "dashscope", "--addr", "127.0.0.1:0"}, args...)...)
 	address := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-	await(ts, p, "sim", func() bool {
+	waitFor(ts, p, "sim", func() bool {
 		found := address.FindString(ts.ReadFile("sim.log"))
 		ts.Setenv("SIM", found)
 
@@ -253,15 +268,15 @@ func simCmd(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// await waits for a process to be as wanted; it looks again after each pause, and
-// gives up when the process ends.
-func await(ts *testscript.TestScript, p *process, name string, ready func() bool) {
-	deadline := time.After(150 * time.Second) // a killed server's claim of a delivery lasts a minute
+// waitFor polls ready every 20 ms until it reports true. It fails the script when
+// the process exits or the time is over.
+func waitFor(ts *testscript.TestScript, p *process, name string, ready func() bool) {
+	deadline := time.After(150 * time.Second) // a killed server's claim of a delivery expires after a minute
 
 	for !ready() {
 		select {
-		case <-p.done:
-			ts.Fatalf("%s ended: %v\n%s", name, p.err, ts.ReadFile(name+".log"))
+		case <-p.exited:
+			ts.Fatalf("%s exited: %v\n%s", name, p.exitErr, ts.ReadFile(name+".log"))
 		case <-deadline:
 			ts.Fatalf("%s was not ready in time\n%s", name, ts.ReadFile(name+".log"))
 		case <-time.After(20 * time.Millisecond):
@@ -269,7 +284,8 @@ func await(ts *testscript.TestScript, p *process, name string, ready func() bool
 	}
 }
 
-func running(ts *testscript.TestScript, args []string) *process {
+// runningProcess returns the process that args names; without args, the server.
+func runningProcess(ts *testscript.TestScript, args []string) *process {
 	name := "server"
 	if len(args) > 0 {
 		name = args[0]
@@ -277,54 +293,45 @@ func running(ts *testscript.TestScript, args []string) *process {
 
 	p, ok := processes.Load(ts.Getenv("WORK") + " " + name)
 	if !ok {
-		ts.Fatalf("no %s was started", name)
+		ts.Fatalf("%s was not started", name)
 	}
 
 	return p.(*process)
 }
 
-// haltCmd ends a process with SIGTERM and wants exit code 0.
-func haltCmd(ts *testscript.TestScript, _ bool, args []string) {
-	p := running(ts, args)
+// shutdownCmd sends SIGTERM to a process and expects exit code 0.
+func shutdownCmd(ts *testscript.TestScript, _ bool, args []string) {
+	p := runningProcess(ts, args)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 
 	select {
-	case <-p.done:
+	case <-p.exited:
 	case <-time.After(30 * time.Second):
-		ts.Fatalf("it did not stop in time")
+		ts.Fatalf("the process did not exit within 30 s of SIGTERM")
 	}
 
-	if p.err != nil {
-		ts.Fatalf("it stopped with %v\n%s", p.err, ts.ReadFile("server.log"))
+	if p.exitErr != nil {
+		ts.Fatalf("after SIGTERM the process exited with %v\n%s", p.exitErr, ts.ReadFile("server.log"))
 	}
 }
 
-// slayCmd is kill -9.
-func slayCmd(ts *testscript.TestScript, _ bool, args []string) {
-	p := running(ts, args)
+// sigkillCmd kills a process with SIGKILL, as kill -9 does.
+func sigkillCmd(ts *testscript.TestScript, _ bool, args []string) {
+	p := runningProcess(ts, args)
 	ts.Check(p.cmd.Process.Kill())
-	<-p.done
+	<-p.exited
 }
 
-// diedCmd waits until a process killed itself at its fail point.
-func diedCmd(ts *testscript.TestScript, _ bool, args []string) {
-	p := running(ts, args)
-	select {
-	case <-p.done:
-	case <-time.After(120 * time.Second):
-		ts.Fatalf("it did not die at its fail point\n%s", ts.ReadFile("server.log"))
-	}
-
-	if p.cmd.ProcessState.ExitCode() != -1 {
-		ts.Fatalf("it ended with %v instead of being killed\n%s", p.err, ts.ReadFile("server.log"))
-	}
-}
-
-// httpCmd is: http STATUS METHOD PATH [BODY | @FILE | -F FIELD ...] [Header: value
-// ...], where a FIELD of a form is name=value or name=@FILE. The answer's body is stdout, its head stderr. $KEY is the key.
+// httpCmd sends a request and checks the status of the response:
+//
+//	http STATUS METHOD PATH [BODY | @FILE | -F FIELD ...] [Header:value ...]
+//
+// A FIELD of a form is name=value or name=@FILE. $KEY is sent as the API key. The
+// body of the response becomes stdout and the file "response"; its headers become
+// stderr.
 func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: http STATUS METHOD PATH [BODY | @FILE] [Header:value ...]")
+		ts.Fatalf("usage: http STATUS METHOD PATH [BODY | @FILE | -F FIELD ...] [Header:value ...]")
 	}
 
 	want, err := strconv.Atoi(args[0])
@@ -352,8 +359,8 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 		url = ts.Getenv("URL") + url
 	}
 
-	ctx, done := context.WithTimeout(context.Background(), 90*time.Second)
-	defer done()
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
 
 	req, err := http.NewRequestWithContext(ctx, args[1], url, strings.NewReader(body))
 	ts.Check(err)
@@ -378,22 +385,26 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 	text, err := io.ReadAll(resp.Body)
 	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("response"), text, 0o600))
 
-	if kind := resp.Header.Get("Content-Type"); strings.Contains(kind, "json") || strings.HasPrefix(kind, "text/") {
+	if mediaType := resp.Header.Get("Content-Type"); strings.Contains(mediaType, "json") || strings.HasPrefix(mediaType, "text/") {
 		_, _ = ts.Stdout().Write(text)
 	}
 
 	_ = resp.Header.Write(ts.Stderr())
 	if resp.StatusCode != want {
-		ts.Fatalf("%s %s answered %s, want %d\n%s", args[1], args[2], resp.Status, want, text)
+		ts.Fatalf("%s %s: status %s, want %d\n%s", args[1], args[2], resp.Status, want, text)
 	}
 }
 
-// rawCmd is: raw STATUS FILE: sends the file as it is, with CRLF for line ends of
-// its head and $KEY put in, over a connection of its own, and reads the answer
-// while the rest of the request never comes. The answer is stdout.
-func rawCmd(ts *testscript.TestScript, _ bool, args []string) {
+// rawHTTPCmd sends a file as an HTTP request over a new connection:
+//
+//	rawhttp STATUS FILE
+//
+// In the headers it replaces $KEY and ends lines with CRLF; the body is sent
+// unchanged. It reads the response without sending the rest of a body that is
+// shorter than its Content-Length. The body of the response becomes stdout.
+func rawHTTPCmd(ts *testscript.TestScript, _ bool, args []string) {
 	head, body, _ := strings.Cut(ts.ReadFile(args[1]), "\n\n")
 	head = strings.ReplaceAll(strings.ReplaceAll(head, "$KEY", ts.Getenv("KEY")), "\n", "\r\n")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(ts.Getenv("URL"), "http://"))
@@ -411,32 +422,36 @@ func rawCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 	text, err := io.ReadAll(resp.Body)
 	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("response"), text, 0o600))
 
 	_, _ = ts.Stdout().Write(text)
 	if got := strconv.Itoa(resp.StatusCode); got != args[0] {
-		ts.Fatalf("it answered %s, want %s\n%s", resp.Status, args[0], text)
+		ts.Fatalf("status %s, want %s\n%s", resp.Status, args[0], text)
 	}
 }
 
-// goneCmd is: gone FOLDER: waits until a sweep has left no file in it.
-func goneCmd(ts *testscript.TestScript, _ bool, args []string) {
-	await(ts, running(ts, nil), "server", func() bool {
-		found, err := filepath.Glob(filepath.Join(args[0], "*"))
+// waitEmptyCmd waits until a sweep has deleted every file of a folder:
+//
+//	waitempty FOLDER
+func waitEmptyCmd(ts *testscript.TestScript, _ bool, args []string) {
+	waitFor(ts, runningProcess(ts, nil), "server", func() bool {
+		files, err := filepath.Glob(filepath.Join(args[0], "*"))
 		ts.Check(err)
 
-		return len(found) == 0
+		return len(files) == 0
 	})
 }
 
-// exitsCmd is: exits CODE PROGRAM [ARGUMENT ...].
-func exitsCmd(ts *testscript.TestScript, _ bool, args []string) {
+// exitCodeCmd runs a program and checks its exit code:
+//
+//	exitcode CODE PROGRAM [ARGUMENT ...]
+func exitCodeCmd(ts *testscript.TestScript, _ bool, args []string) {
 	code := 0
 	err := ts.Exec(args[1], args[2:]...)
 
-	var ended *exec.ExitError
-	if errors.As(err, &ended) {
-		code = ended.ExitCode()
+	var exitErr *exec.ExitError
+	if errors.As(err, &exitErr) {
+		code = exitErr.ExitCode()
 	} else {
 		ts.Check(err)
 	}
@@ -446,11 +461,13 @@ func exitsCmd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// at finds a value in the last answer: "error.errors.0.param".
-func at(ts *testscript.TestScript, path string) string {
+// jsonValue returns the value at a path of the last response, for example
+// "error.errors.0.param"; "" if there is none and "null" for null. The element
+// "length" of a path is the length of an array.
+func jsonValue(ts *testscript.TestScript, path string) string {
 	var v any
 
-	d := json.NewDecoder(strings.NewReader(ts.ReadFile("answer")))
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("response")))
 	d.UseNumber()
 	ts.Check(d.Decode(&v))
 
@@ -490,59 +507,69 @@ func at(ts *testscript.TestScript, path string) string {
 	}
 }
 
-// jsonCmd is: json PATH REGEXP, over the last answer.
+// jsonCmd matches the whole of a value of the last response:
+//
+//	json PATH REGEXP
 func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json PATH REGEXP")
 	}
 
-	got := at(ts, args[0])
-	if regexp.MustCompile("^(?s:"+args[1]+")$").MatchString(got) == neg {
-		ts.Fatalf("%s is %q, want %s%s\n%s", args[0], got, map[bool]string{true: "not "}[neg], args[1], ts.ReadFile("answer"))
+	value := jsonValue(ts, args[0])
+	if regexp.MustCompile("^(?s:"+args[1]+")$").MatchString(value) == neg {
+		ts.Fatalf("%s is %q, want %s%s\n%s", args[0], value, map[bool]string{true: "not "}[neg], args[1], ts.ReadFile("response"))
 	}
 }
 
-// keepCmd is: keep VARIABLE PATH, from the last answer.
-func keepCmd(ts *testscript.TestScript, _ bool, args []string) {
-	got := at(ts, args[1])
-	if got == "" || got == "null" {
-		ts.Fatalf("the answer has no %s\n%s", args[1], ts.ReadFile("answer"))
+// saveCmd sets a variable to a value of the last response:
+//
+//	save VARIABLE PATH
+func saveCmd(ts *testscript.TestScript, _ bool, args []string) {
+	value := jsonValue(ts, args[1])
+	if value == "" || value == "null" {
+		ts.Fatalf("the response has no %s\n%s", args[1], ts.ReadFile("response"))
 	}
 
-	ts.Setenv(args[0], got)
+	ts.Setenv(args[0], value)
 }
 
-// awaitCmd is: await STATUS ID: long-polls until the task is final and wants it
-// to be so; the answer is the last one.
+// awaitCmd long-polls a task until it is final and checks its status. The last
+// response stays for the commands that follow:
+//
+//	await STATUS ID
 func awaitCmd(ts *testscript.TestScript, _ bool, args []string) {
 	deadline := time.Now().Add(170 * time.Second)
 
 	for {
 		httpCmd(ts, false, []string{"200", "GET", "/v1/videos/" + args[1] + "?wait=30"})
 
-		switch got := at(ts, "status"); got {
+		switch got := jsonValue(ts, "status"); got {
 		case args[0]:
 			return
 		case "queued", "in_progress":
 			if time.Now().After(deadline) {
-				ts.Fatalf("still %s\n%s\n%s", got, ts.ReadFile("answer"), ts.ReadFile("server.log"))
+				ts.Fatalf("the task is still %s\n%s\n%s", got, ts.ReadFile("response"), ts.ReadFile("server.log"))
 			}
 		default:
-			ts.Fatalf("it is %s, want %s\n%s\n%s", got, args[0], ts.ReadFile("answer"), ts.ReadFile("server.log"))
+			ts.Fatalf("the task is %s, want %s\n%s\n%s", got, args[0], ts.ReadFile("response"), ts.ReadFile("server.log"))
 		}
 	}
 }
 
-// probeCmd is: probe FILE WIDTH HEIGHT SECONDS SOUND, by ffprobe.
+// probeCmd checks a video with ffprobe. AUDIO is the codec's name, or "silent":
+//
+//	probe FILE WIDTH HEIGHT SECONDS AUDIO
 func probeCmd(ts *testscript.TestScript, _ bool, args []string) {
 	var out bytes.Buffer
 
-	cmd := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_type,codec_name,width,height,nb_read_frames,r_frame_rate", "-of", "json", ts.MkAbs(args[0]))
+	const entries = "stream=codec_type,codec_name,width,height,nb_read_frames,r_frame_rate"
+
+	cmd := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_entries", entries, "-of", "json", ts.MkAbs(args[0]))
 	cmd.Stdout = &out
 	cmd.Stderr = ts.Stderr()
 	ts.Check(cmd.Run())
 
-	var seen struct {
+	var parsed struct {
 		Streams []struct {
 			Type   string `json:"codec_type"`
 			Codec  string `json:"codec_name"`
@@ -552,14 +579,14 @@ func probeCmd(ts *testscript.TestScript, _ bool, args []string) {
 			Rate   string `json:"r_frame_rate"`
 		}
 	}
-	ts.Check(json.Unmarshal(out.Bytes(), &seen))
+	ts.Check(json.Unmarshal(out.Bytes(), &parsed))
 
 	video := ""
-	sound := "silent"
+	audio := "silent"
 	seconds, err := strconv.Atoi(args[3])
 	ts.Check(err)
 
-	for _, s := range seen.Streams {
+	for _, s := range parsed.Streams {
 		frames, _ := strconv.Atoi(s.Frames)
 		switch s.Type {
 		case "video":
@@ -569,11 +596,11 @@ func probeCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 			video = fmt.Sprintf("%s %d*%d", s.Codec, s.Width, s.Height)
 		case "audio":
-			sound = s.Codec
+			audio = s.Codec
 		}
 	}
 
-	if want := "h264 " + args[1] + "*" + args[2]; video != want || sound != args[4] {
-		ts.Fatalf("it is %s with %s, want %s with %s", video, sound, want, args[4])
+	if want := "h264 " + args[1] + "*" + args[2]; video != want || audio != args[4] {
+		ts.Fatalf("the file has video %s and audio %s, want video %s and audio %s", video, audio, want, args[4])
 	}
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// listenerCmd starts `unireel webhook listen`; $HOOK is its address afterwards. It
-// can be started again at the same one.
+// listenerCmd starts `unireel webhook listen` and sets $LISTENER to its address. A
+// listener that is started again gets the same address.
 func listenerCmd(ts *testscript.TestScript, _ bool, args []string) {
-	at := "127.0.0.1:0"
-	if was := ts.Getenv("HOOK"); was != "" {
-		at = strings.TrimPrefix(was, "http://")
+	addr := "127.0.0.1:0"
+	if previous := ts.Getenv("LISTENER"); previous != "" {
+		addr = strings.TrimPrefix(previous, "http://")
 	}
 
-	p := start(ts, "listener", append([]string{"webhook", "listen", "--addr", at}, args...)...)
+	p := startProcess(ts, "listener", append([]string{"webhook", "listen", "--addr", addr}, args...)...)
 	address := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-	await(ts, p, "listener", func() bool {
+	waitFor(ts, p, "listener", func() bool {
 		found := address.FindString(ts.ReadFile("listener.log"))
-		ts.Setenv("HOOK", found)
+		ts.Setenv("LISTENER", found)
 
 		return found != ""
 	})

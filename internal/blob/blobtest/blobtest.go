@@ -1,6 +1,6 @@
-// Package blobtest is the contract of blob.Store as one suite. Every store runs
-// it in its own tests; what it does not say, no caller may count on. It is used
-// by tests only and never touches a store other than the one it is given.
+// Package blobtest is the contract of blob.Store as one test suite. Every store runs it
+// in its own tests; callers must not rely on anything that it does not test. Only tests
+// use it, and it touches no store other than the one that it is given.
 package blobtest
 
 import (
@@ -24,46 +24,46 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 )
 
-// Run holds a store to the contract. open gives an empty store each time it is
-// called, and closes it by t.Cleanup.
+// Run checks a store against the contract. open returns a new, empty store on each call
+// and closes it with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) blob.Store) {
-	for name, law := range map[string]func(t *testing.T, s blob.Store){
-		"PutThenRead":      putThenRead,
-		"Empty":            empty,
-		"Large":            large,
-		"NeverReplaced":    neverReplaced,
-		"OneOfMany":        oneOfMany,
-		"ReaderFails":      readerFails,
-		"Cancelled":        cancelled,
-		"CancelledMidway":  cancelledMidway,
-		"Ranges":           ranges,
-		"Missing":          missing,
-		"Delete":           deleting,
-		"DeleteWhileRead":  deleteWhileRead,
-		"PutAmongDeletes":  putAmongDeletes,
-		"List":             list,
-		"ListStops":        listStops,
-		"BadKeys":          badKeys,
-		"URLIsUsableOrNil": link,
+	for name, test := range map[string]func(t *testing.T, s blob.Store){
+		"PutThenRead":        putThenRead,
+		"Empty":              putEmpty,
+		"Large":              putLarge,
+		"PutExisting":        putExisting,
+		"PutConcurrently":    putConcurrently,
+		"ReaderFails":        putReaderFails,
+		"Cancelled":          putCancelled,
+		"CancelledMidway":    putCancelledMidway,
+		"Ranges":             readRanges,
+		"Missing":            readMissing,
+		"Delete":             deleteThenPut,
+		"DeleteWhileRead":    deleteWhileRead,
+		"PutDuringDeletes":   putDuringDeletes,
+		"List":               listAll,
+		"ListStops":          listStops,
+		"BadKeys":            badKeys,
+		"URLIsUsableOrEmpty": urlIsUsable,
 	} {
-		t.Run(name, func(t *testing.T) { law(t, open(t)) })
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
 }
 
 func putThenRead(t *testing.T, s blob.Store) {
-	data := noise(1, 300_001)
+	data := randomBytes(1, 300_001)
 	for _, key := range []string{"one", "task_01/1-a.mp4", "a/b/c_D-9.x"} {
 		info, err := s.Put(t.Context(), key, iotest.HalfReader(bytes.NewReader(data)))
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if info.Key != key || info.Bytes != int64(len(data)) || info.SHA256 != sum(data) || info.ModTime.IsZero() {
-			t.Errorf("put says %+v", info)
+		if info.Key != key || info.Bytes != int64(len(data)) || info.SHA256 != sha256Hex(data) || info.ModTime.IsZero() {
+			t.Errorf("put returned %+v", info)
 		}
 
-		if got := read(t, s, key); !bytes.Equal(got, data) {
-			t.Errorf("%s: other bytes came back", key)
+		if got := readBlob(t, s, key); !bytes.Equal(got, data) {
+			t.Errorf("%s: read returned other bytes", key)
 		}
 
 		stat, err := s.Stat(t.Context(), key)
@@ -72,29 +72,28 @@ func putThenRead(t *testing.T, s blob.Store) {
 		}
 
 		if stat.Key != key || stat.Bytes != info.Bytes || (stat.SHA256 != "" && stat.SHA256 != info.SHA256) {
-			t.Errorf("stat says %+v", stat)
+			t.Errorf("stat returned %+v", stat)
 		}
 
 		if d := stat.ModTime.Sub(info.ModTime).Abs(); d > 2*time.Second {
-			t.Errorf("put and stat differ by %s in its time", d)
+			t.Errorf("the times of put and stat differ by %s", d)
 		}
 	}
 }
 
-func empty(t *testing.T, s blob.Store) {
+func putEmpty(t *testing.T, s blob.Store) {
 	info, err := s.Put(t.Context(), "x/empty", strings.NewReader(""))
-	if err != nil || info.Bytes != 0 || info.SHA256 != sum(nil) {
+	if err != nil || info.Bytes != 0 || info.SHA256 != sha256Hex(nil) {
 		t.Fatalf("got %+v, %v", info, err)
 	}
 
-	if got := read(t, s, "x/empty"); len(got) != 0 {
+	if got := readBlob(t, s, "x/empty"); len(got) != 0 {
 		t.Fatalf("got %d bytes", len(got))
 	}
 }
 
-// large streams 50 MiB and watches that the memory in use does not grow by as
-// much.
-func large(t *testing.T, s blob.Store) {
+// putLarge streams 50 MiB and checks that Put allocates much less memory than that.
+func putLarge(t *testing.T, s blob.Store) {
 	const size = 50 << 20
 
 	var before, after runtime.MemStats
@@ -102,15 +101,15 @@ func large(t *testing.T, s blob.Store) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 
-	source := &counting{r: io.LimitReader(pattern{}, size), at: size - 1<<20, do: func() { runtime.ReadMemStats(&after) }}
+	source := &triggerReader{r: io.LimitReader(endlessReader{}, size), threshold: size - 1<<20, trigger: func() { runtime.ReadMemStats(&after) }}
 
 	info, err := s.Put(t.Context(), "x/large", source)
 	if err != nil || info.Bytes != size {
 		t.Fatalf("got %+v, %v", info, err)
 	}
-	// All that was ever allocated counts: what is bounded allocates little.
-	if grew := int64(after.TotalAlloc - before.TotalAlloc); grew > size/2 {
-		t.Errorf("%d MiB were allocated for 50 MiB", grew>>20)
+	// TotalAlloc counts everything that was ever allocated, so buffers must be reused.
+	if allocated := int64(after.TotalAlloc - before.TotalAlloc); allocated > size/2 {
+		t.Errorf("%d MiB were allocated for 50 MiB", allocated>>20)
 	}
 
 	h := sha256.New()
@@ -123,31 +122,32 @@ func large(t *testing.T, s blob.Store) {
 	}
 }
 
-func neverReplaced(t *testing.T, s blob.Store) {
-	put(t, s, "x/one", "first")
+func putExisting(t *testing.T, s blob.Store) {
+	putBlob(t, s, "x/one", "first")
 
 	if _, err := s.Put(t.Context(), "x/one", strings.NewReader("second")); !errors.Is(err, blob.ErrExists) {
 		t.Fatalf("got %v", err)
 	}
 
-	if got := read(t, s, "x/one"); string(got) != "first" {
+	if got := readBlob(t, s, "x/one"); string(got) != "first" {
 		t.Fatalf("got %q", got)
 	}
 }
 
-// oneOfMany puts one key many times at once: one wins, whole.
-func oneOfMany(t *testing.T, s blob.Store) {
-	const many = 12
+// putConcurrently puts the same key many times at once: exactly one Put succeeds, and its
+// blob is complete.
+func putConcurrently(t *testing.T, s blob.Store) {
+	const writers = 12
 
 	start := make(chan struct{})
-	errs := make([]error, many)
+	errs := make([]error, writers)
 
 	var all sync.WaitGroup
-	for i := range many {
+	for i := range writers {
 		all.Go(func() {
 			<-start
 
-			_, errs[i] = s.Put(t.Context(), "x/one", bytes.NewReader(noise(uint64(i), 100_000)))
+			_, errs[i] = s.Put(t.Context(), "x/one", bytes.NewReader(randomBytes(uint64(i), 100_000)))
 		})
 	}
 
@@ -166,28 +166,28 @@ func oneOfMany(t *testing.T, s blob.Store) {
 	}
 
 	if winner < 0 {
-		t.Fatal("nobody won")
+		t.Fatal("no put succeeded")
 	}
 
-	if !bytes.Equal(read(t, s, "x/one"), noise(uint64(winner), 100_000)) {
-		t.Fatal("the blob is not the winner's")
+	if !bytes.Equal(readBlob(t, s, "x/one"), randomBytes(uint64(winner), 100_000)) {
+		t.Fatal("the blob is not that of the put that succeeded")
 	}
 }
 
-func readerFails(t *testing.T, s blob.Store) {
+func putReaderFails(t *testing.T, s blob.Store) {
 	broken := errors.New("broken")
 	for _, after := range []int{0, 1, 600_000} {
-		r := io.MultiReader(bytes.NewReader(noise(2, after)), iotest.ErrReader(broken))
+		r := io.MultiReader(bytes.NewReader(randomBytes(2, after)), iotest.ErrReader(broken))
 		if _, err := s.Put(t.Context(), "x/broken", r); !errors.Is(err, broken) {
 			t.Errorf("after %d bytes: %v", after, err)
 		}
 	}
 
-	nothing(t, s)
-	put(t, s, "x/broken", "the key is free")
+	checkEmpty(t, s)
+	putBlob(t, s, "x/broken", "the key is free")
 }
 
-func cancelled(t *testing.T, s blob.Store) {
+func putCancelled(t *testing.T, s blob.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
@@ -195,23 +195,23 @@ func cancelled(t *testing.T, s blob.Store) {
 		t.Errorf("put: %v", err)
 	}
 
-	nothing(t, s)
+	checkEmpty(t, s)
 }
 
-func cancelledMidway(t *testing.T, s blob.Store) {
+func putCancelledMidway(t *testing.T, s blob.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
-	source := &counting{r: io.LimitReader(pattern{}, 8<<20), at: 3 << 20, do: cancel}
+	source := &triggerReader{r: io.LimitReader(endlessReader{}, 8<<20), threshold: 3 << 20, trigger: cancel}
 	if _, err := s.Put(ctx, "x/one", source); !errors.Is(err, context.Canceled) {
 		t.Errorf("put: %v", err)
 	}
 
-	nothing(t, s)
+	checkEmpty(t, s)
 }
 
-func ranges(t *testing.T, s blob.Store) {
-	data := noise(3, 70_000)
+func readRanges(t *testing.T, s blob.Store) {
+	data := randomBytes(3, 70_000)
 	if _, err := s.Put(t.Context(), "x/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func ranges(t *testing.T, s blob.Store) {
 	}
 
 	if end, err := r.Seek(0, io.SeekEnd); err != nil || end != r.Size() {
-		t.Fatalf("the end is %d, %v", end, err)
+		t.Fatalf("seek to the end: %d, %v", end, err)
 	}
 
 	for _, at := range []int64{69_999, 0, 1, 35_000, 70_000} {
@@ -241,8 +241,8 @@ func ranges(t *testing.T, s blob.Store) {
 	}
 }
 
-func missing(t *testing.T, s blob.Store) {
-	put(t, s, "x/one", "bytes")
+func readMissing(t *testing.T, s blob.Store) {
+	putBlob(t, s, "x/one", "bytes")
 
 	for _, key := range []string{"nothing", "x", "x/two", "x/one/two"} {
 		if r, err := s.Open(t.Context(), key); !errors.Is(err, blob.ErrNotFound) {
@@ -255,9 +255,9 @@ func missing(t *testing.T, s blob.Store) {
 	}
 }
 
-func deleting(t *testing.T, s blob.Store) {
-	put(t, s, "x/one", "bytes")
-	put(t, s, "x/two", "more")
+func deleteThenPut(t *testing.T, s blob.Store) {
+	putBlob(t, s, "x/one", "bytes")
+	putBlob(t, s, "x/two", "more")
 
 	for range 2 {
 		if err := s.Delete(t.Context(), "x/one"); err != nil {
@@ -266,22 +266,22 @@ func deleting(t *testing.T, s blob.Store) {
 	}
 
 	if err := s.Delete(t.Context(), "x"); err != nil {
-		t.Errorf("delete of what is only a folder: %v", err)
+		t.Errorf("delete a key that is only a folder: %v", err)
 	}
 
-	if diff := cmp.Diff([]string{"x/two"}, keys(t, s)); diff != "" {
+	if diff := cmp.Diff([]string{"x/two"}, listKeys(t, s)); diff != "" {
 		t.Fatal(diff)
 	}
 
-	put(t, s, "x/one", "again")
+	putBlob(t, s, "x/one", "again")
 
-	if got := read(t, s, "x/one"); string(got) != "again" {
+	if got := readBlob(t, s, "x/one"); string(got) != "again" {
 		t.Fatalf("got %q", got)
 	}
 }
 
 func deleteWhileRead(t *testing.T, s blob.Store) {
-	put(t, s, "x/one", "bytes")
+	putBlob(t, s, "x/one", "bytes")
 
 	r := openBlob(t, s, "x/one")
 	defer r.Close()
@@ -289,14 +289,14 @@ func deleteWhileRead(t *testing.T, s blob.Store) {
 	if err := s.Delete(t.Context(), "x/one"); err != nil {
 		t.Fatal(err)
 	}
-	// A store may go on reading or say that it is gone; it may not give others.
+	// A store may continue to read the blob or return an error, but not other bytes.
 	if got, err := io.ReadAll(r); err == nil && string(got) != "bytes" {
 		t.Fatalf("got %q", got)
 	}
 }
 
-// putAmongDeletes puts into an owner's place while its last blob is deleted.
-func putAmongDeletes(t *testing.T, s blob.Store) {
+// putDuringDeletes puts blobs of an owner while the owner's last blob is deleted.
+func putDuringDeletes(t *testing.T, s blob.Store) {
 	var all sync.WaitGroup
 	for worker := range 4 {
 		all.Go(func() {
@@ -314,32 +314,32 @@ func putAmongDeletes(t *testing.T, s blob.Store) {
 	}
 
 	all.Wait()
-	nothing(t, s)
+	checkEmpty(t, s)
 }
 
-func list(t *testing.T, s blob.Store) {
-	nothing(t, s)
+func listAll(t *testing.T, s blob.Store) {
+	checkEmpty(t, s)
 
 	var want []string
 
 	for i := range 30 {
 		key := fmt.Sprintf("owner_%d/%d-%d", i%4, i, i)
-		put(t, s, key, strings.Repeat("x", i))
+		putBlob(t, s, key, strings.Repeat("x", i))
 		want = append(want, key)
 	}
 
 	slices.Sort(want)
 
-	if diff := cmp.Diff(want, keys(t, s)); diff != "" {
+	if diff := cmp.Diff(want, listKeys(t, s)); diff != "" {
 		t.Error(diff)
 	}
 
 	err := s.List(t.Context(), func(i blob.Info) bool {
 		var n int64
 		if _, err := fmt.Sscanf(i.Key[strings.Index(i.Key, "/")+1:], "%d", &n); err != nil || i.Bytes != n || i.ModTime.IsZero() {
-			t.Errorf("list says %+v", i)
+			t.Errorf("list returned %+v", i)
 		}
-		// Deleting what is visited is what a sweep does.
+		// Cleanup deletes blobs while it lists them.
 		if err := s.Delete(t.Context(), i.Key); err != nil {
 			t.Error(err)
 		}
@@ -350,12 +350,12 @@ func list(t *testing.T, s blob.Store) {
 		t.Fatal(err)
 	}
 
-	nothing(t, s)
+	checkEmpty(t, s)
 }
 
 func listStops(t *testing.T, s blob.Store) {
 	for i := range 5 {
-		put(t, s, fmt.Sprintf("x/%d", i), "bytes")
+		putBlob(t, s, fmt.Sprintf("x/%d", i), "bytes")
 	}
 
 	visits := 0
@@ -367,7 +367,7 @@ func listStops(t *testing.T, s blob.Store) {
 	cancel()
 
 	if err := s.List(ctx, func(blob.Info) bool { return true }); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled list: %v", err)
+		t.Errorf("list with a cancelled context: %v", err)
 	}
 }
 
@@ -393,11 +393,11 @@ func badKeys(t *testing.T, s blob.Store) {
 		}
 	}
 
-	nothing(t, s)
+	checkEmpty(t, s)
 }
 
-func link(t *testing.T, s blob.Store) {
-	put(t, s, "x/one", "bytes")
+func urlIsUsable(t *testing.T, s blob.Store) {
+	putBlob(t, s, "x/one", "bytes")
 
 	url, err := s.URL(t.Context(), "x/one", time.Minute)
 	if err != nil || (url != "" && !strings.HasPrefix(url, "http")) {

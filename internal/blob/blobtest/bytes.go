@@ -12,7 +12,7 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 )
 
-func put(t *testing.T, s blob.Store, key, data string) {
+func putBlob(t *testing.T, s blob.Store, key, data string) {
 	t.Helper()
 
 	if _, err := s.Put(t.Context(), key, strings.NewReader(data)); err != nil {
@@ -31,7 +31,7 @@ func openBlob(t *testing.T, s blob.Store, key string) blob.Reader {
 	return r
 }
 
-func read(t *testing.T, s blob.Store, key string) []byte {
+func readBlob(t *testing.T, s blob.Store, key string) []byte {
 	t.Helper()
 
 	r := openBlob(t, s, key)
@@ -49,7 +49,7 @@ func read(t *testing.T, s blob.Store, key string) []byte {
 	return data
 }
 
-func keys(t *testing.T, s blob.Store) []string {
+func listKeys(t *testing.T, s blob.Store) []string {
 	t.Helper()
 
 	var all []string
@@ -63,21 +63,21 @@ func keys(t *testing.T, s blob.Store) []string {
 	return all
 }
 
-func nothing(t *testing.T, s blob.Store) {
+func checkEmpty(t *testing.T, s blob.Store) {
 	t.Helper()
 
-	if left := keys(t, s); len(left) > 0 {
+	if left := listKeys(t, s); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
 
-func sum(data []byte) string {
+func sha256Hex(data []byte) string {
 	h := sha256.Sum256(data)
 	return hex.EncodeToString(h[:])
 }
 
-// noise is n bytes that differ with seed.
-func noise(seed uint64, n int) []byte {
+// randomBytes returns n bytes that depend on seed.
+func randomBytes(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
 
 	data := make([]byte, n)
@@ -88,10 +88,10 @@ func noise(seed uint64, n int) []byte {
 	return data
 }
 
-// pattern never ends.
-type pattern struct{}
+// endlessReader returns bytes without an end.
+type endlessReader struct{}
 
-func (pattern) Read(p []byte) (int, error) {
+func (endlessReader) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = byte(i * 7)
 	}
@@ -99,21 +99,21 @@ func (pattern) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// counting calls do once, when at bytes have been read.
-type counting struct {
-	r    io.Reader
-	read int64
-	at   int64
-	do   func()
+// triggerReader calls trigger once, when threshold bytes have been read.
+type triggerReader struct {
+	r         io.Reader
+	read      int64
+	threshold int64
+	trigger   func()
 }
 
-func (c *counting) Read(p []byte) (int, error) {
+func (c *triggerReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	before := c.read
 
 	c.read += int64(n)
-	if before < c.at && c.read >= c.at {
-		c.do()
+	if before < c.threshold && c.read >= c.threshold {
+		c.trigger()
 	}
 
 	return n, err

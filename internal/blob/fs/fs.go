@@ -1,8 +1,8 @@
-// Package fs keeps blobs as files in one folder: the embedded default of
-// blob.Store. dispatch and checkout put, api reads, the sweep deletes. Nothing
-// below the folder's root can be left by a key or a link, since every path goes
-// through os.Root. It never looks into a blob, never changes one, and does not
-// lock the folder: one process owns it, and who starts that process sees to it.
+// Package fs keeps blobs as files in one folder. It is the default blob.Store. dispatch
+// and checkout put blobs, api reads them, cleanup deletes them. Every path goes through
+// os.Root, so no key and no link leads out of the folder. It never looks into a blob or
+// changes one. It does not lock the folder: one process owns it, and whatever starts
+// that process must make sure of that.
 package fs
 
 import (
@@ -23,33 +23,32 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 )
 
-// incoming is where blobs are written before they get their name: on the same
-// file system, so that naming is one step, and in one place, so that Open finds
-// what a crash left without reading the whole store. No key begins with a dot.
-const incoming = ".incoming"
+// tempFolder is where blobs are written before they get their name. It is on the same
+// file system, so that naming is one step, and in one place, so that Open finds what a
+// crash left without reading the whole store. No key begins with a dot.
+const tempFolder = ".incoming"
 
-const chunk = 256 << 10
+const copyBufferSize = 256 << 10
 
-// Store is a blob.Store in a folder.
+// Store is a blob.Store that keeps files in a folder.
 type Store struct {
-	root   *os.Root
-	now    func() time.Time
-	writer func(io.Writer) io.Writer
-	link   func(from, to string) error
-	naming sync.Mutex // only where the file system has no links
+	root       *os.Root
+	now        func() time.Time
+	wrapWriter func(io.Writer) io.Writer
+	link       func(from, to string) error
+	renameMu   sync.Mutex // only where the file system has no links
 }
 
-// Option changes a Store as it is opened.
+// Option changes a Store when it is opened.
 type Option func(*Store)
 
-// Writer puts wrap around every file that is written, so that a test can have a
-// disk that is full.
-func Writer(wrap func(io.Writer) io.Writer) Option {
-	return func(s *Store) { s.writer = wrap }
+// WithWriter wraps every file that is written, so that a test can simulate a full disk.
+func WithWriter(wrap func(io.Writer) io.Writer) Option {
+	return func(s *Store) { s.wrapWriter = wrap }
 }
 
-// Open opens the store in folder, made if it is missing, and removes what an
-// earlier process left half-written. now gives the blobs their time.
+// Open opens the store in folder, creates the folder if it is missing, and removes what
+// an earlier process left half-written. now is the clock for the blobs' times.
 func Open(folder string, now func() time.Time, options ...Option) (*Store, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make blob folder: %w", err)
@@ -60,12 +59,12 @@ func Open(folder string, now func() time.Time, options ...Option) (*Store, error
 		return nil, fmt.Errorf("open blob folder: %w", err)
 	}
 
-	s := &Store{root: root, now: now, writer: func(w io.Writer) io.Writer { return w }, link: root.Link}
+	s := &Store{root: root, now: now, wrapWriter: func(w io.Writer) io.Writer { return w }, link: root.Link}
 	for _, o := range options {
 		o(s)
 	}
 
-	if err := errors.Join(root.RemoveAll(incoming), root.Mkdir(incoming, 0o700)); err != nil {
+	if err := errors.Join(root.RemoveAll(tempFolder), root.Mkdir(tempFolder, 0o700)); err != nil {
 		root.Close()
 		return nil, fmt.Errorf("clear half-written blobs: %w", err)
 	}
@@ -73,11 +72,11 @@ func Open(folder string, now func() time.Time, options ...Option) (*Store, error
 	return s, nil
 }
 
-// Close gives the folder up. Readers that are open stay readable.
+// Close closes the folder. Readers that are open remain usable.
 func (s *Store) Close() error { return s.root.Close() }
 
-// Put writes a blob; see blob.Store. A reader that waits must itself end with
-// ctx: between two reads Put looks, within one it cannot.
+// Put writes a blob; see blob.Store. It checks ctx between two reads, but cannot
+// interrupt one: a reader that blocks must end with ctx itself.
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) (blob.Info, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
@@ -89,27 +88,29 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (blob.Info, er
 
 	info, err := s.put(ctx, key, r)
 	if err != nil {
-		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, full(err))
+		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, classifyWriteError(err))
 	}
 
 	return info, nil
 }
 
 func (s *Store) put(ctx context.Context, key string, r io.Reader) (info blob.Info, err error) {
-	temp := path.Join(incoming, rand.Text())
+	temp := path.Join(tempFolder, rand.Text())
 	defer func() {
-		// After a link the temporary name is the file's second one; after a
-		// rename it is gone.
-		if gone := s.root.Remove(temp); err == nil && gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-			err = gone
+		// After a link the temporary name is a second name of the file; after a
+		// rename it no longer exists.
+		if removeErr := s.root.Remove(temp); err == nil && removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+			err = removeErr
 		}
 	}()
 
+	// The bytes are synced before the file gets its key, and the key's folders after:
+	// after a crash a key that can be read has all its bytes.
 	if info, err = s.write(ctx, temp, r); err != nil {
 		return blob.Info{}, err
 	}
 
-	if err := s.name(temp, key); err != nil {
+	if err := s.publish(temp, key); err != nil {
 		return blob.Info{}, err
 	}
 
@@ -122,7 +123,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader) (info blob.Inf
 	return info, nil
 }
 
-// write fills the temporary file and makes its bytes durable.
+// write writes the temporary file and makes its bytes durable.
 func (s *Store) write(ctx context.Context, temp string, r io.Reader) (blob.Info, error) {
 	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -131,13 +132,13 @@ func (s *Store) write(ctx context.Context, temp string, r io.Reader) (blob.Info,
 
 	hash := sha256.New()
 
-	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(s.writer(f), hash)}, onlyReader{ctx, r}, make([]byte, chunk))
+	n, err := io.CopyBuffer(plainWriter{io.MultiWriter(s.wrapWriter(f), hash)}, contextReader{ctx, r}, make([]byte, copyBufferSize))
 	if err == nil {
 		err = f.Sync()
 	}
 
-	if closed := f.Close(); err == nil {
-		err = closed
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
 
 	now := s.now()
@@ -152,18 +153,17 @@ func (s *Store) write(ctx context.Context, temp string, r io.Reader) (blob.Info,
 	return blob.Info{Bytes: n, SHA256: hex.EncodeToString(hash.Sum(nil)), ModTime: now}, nil
 }
 
-// name gives a finished file its key, and never replaces one that has it. The
-// key's folder may be removed by a Delete between the two steps; so it tries
-// again.
-func (s *Store) name(temp, key string) error {
+// publish gives a finished file its key and never replaces an existing one. A Delete may
+// remove the key's folder between MkdirAll and the link, so it tries again.
+func (s *Store) publish(temp, key string) error {
 	var err error
 	for range 100 {
 		if err = s.root.MkdirAll(path.Dir(key), 0o700); err == nil {
-			err = s.place(temp, key)
-		} else if s.throughBlob(key) {
+			err = s.linkOrRename(temp, key)
+		} else if s.parentIsBlob(key) {
 			return fmt.Errorf("%w: a part of it is a blob", blob.ErrBadKey)
 		} else if errors.Is(err, fs.ErrExist) {
-			continue // it was there, and was gone when it was looked at
+			continue // a Delete removed the folder while MkdirAll looked at it
 		}
 
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -174,8 +174,8 @@ func (s *Store) name(temp, key string) error {
 	return err
 }
 
-// throughBlob says whether a folder that the key would lie in is no folder.
-func (s *Store) throughBlob(key string) bool {
+// parentIsBlob reports whether one of the folders that the key needs is a file.
+func (s *Store) parentIsBlob(key string) bool {
 	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
 		if info, err := s.root.Lstat(folder); err == nil {
 			return !info.IsDir()
@@ -185,23 +185,23 @@ func (s *Store) throughBlob(key string) bool {
 	return false
 }
 
-func (s *Store) place(temp, key string) error {
+func (s *Store) linkOrRename(temp, key string) error {
 	err := s.link(temp, key)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return blob.ErrExists
 	case errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EMLINK):
-		return s.rename(temp, key)
+		return s.renameExclusive(temp, key)
 	}
 
 	return err
 }
 
-// rename does what link does on file systems without links, where only this
-// process' own lock keeps a key from being replaced.
-func (s *Store) rename(temp, key string) error {
-	s.naming.Lock()
-	defer s.naming.Unlock()
+// renameExclusive does the same as a link on file systems without links. There only this
+// process's own lock keeps an existing key from being replaced.
+func (s *Store) renameExclusive(temp, key string) error {
+	s.renameMu.Lock()
+	defer s.renameMu.Unlock()
 
 	if _, err := s.root.Lstat(key); err == nil {
 		return blob.ErrExists
@@ -210,8 +210,8 @@ func (s *Store) rename(temp, key string) error {
 	return s.root.Rename(temp, key)
 }
 
-// syncFolders makes the key's name durable, and the names of the folders that it
-// lies in: another Put may have made them a moment ago.
+// syncFolders makes the key's name durable, and the names of all folders above it,
+// because another Put may have made them a moment ago.
 func (s *Store) syncFolders(key string) error {
 	for folder := path.Dir(key); ; folder = path.Dir(folder) {
 		f, err := s.root.Open(folder)
@@ -229,7 +229,7 @@ func (s *Store) syncFolders(key string) error {
 	}
 }
 
-// Open reads a blob; see blob.Store.
+// Open opens a blob; see blob.Store.
 func (s *Store) Open(_ context.Context, key string) (blob.Reader, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func (s *Store) Open(_ context.Context, key string) (blob.Reader, error) {
 
 	f, err := s.root.Open(key)
 	if err != nil {
-		return nil, missing("open", key, err)
+		return nil, classifyReadError("open", key, err)
 	}
 
 	info, err := f.Stat()
@@ -247,13 +247,13 @@ func (s *Store) Open(_ context.Context, key string) (blob.Reader, error) {
 
 	if err != nil {
 		f.Close()
-		return nil, missing("open", key, err)
+		return nil, classifyReadError("open", key, err)
 	}
 
 	return &reader{f, info.Size()}, nil
 }
 
-// Stat says how large and how old a blob is; see blob.Store.
+// Stat returns a blob's size and age; see blob.Store.
 func (s *Store) Stat(_ context.Context, key string) (blob.Info, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
@@ -265,13 +265,13 @@ func (s *Store) Stat(_ context.Context, key string) (blob.Info, error) {
 	}
 
 	if err != nil {
-		return blob.Info{}, missing("stat", key, err)
+		return blob.Info{}, classifyReadError("stat", key, err)
 	}
 
 	return blob.Info{Key: key, Bytes: info.Size(), ModTime: info.ModTime()}, nil
 }
 
-// Delete removes a blob, and folders that it leaves empty; see blob.Store.
+// Delete removes a blob and the folders that become empty; see blob.Store.
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if _, err := s.Stat(ctx, key); err != nil {
 		if errors.Is(err, blob.ErrNotFound) {
@@ -286,7 +286,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 
 	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
-		if !s.removed(folder) {
+		if !s.tryRemove(folder) {
 			break // not empty
 		}
 	}
@@ -294,13 +294,13 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-func (s *Store) removed(folder string) bool { return s.root.Remove(folder) == nil }
+func (s *Store) tryRemove(folder string) bool { return s.root.Remove(folder) == nil }
 
-// URL gives none: the server passes the bytes on.
+// URL returns no link: the server passes the bytes on.
 func (s *Store) URL(context.Context, string, time.Duration) (string, error) { return "", nil }
 
-// List visits every blob; see blob.Store. It reads folders piece by piece, so a
-// store of any size is walked in bounded memory.
+// List visits every blob; see blob.Store. It reads folders in pieces, so that it needs
+// little memory for a store of any size.
 func (s *Store) List(ctx context.Context, visit func(blob.Info) bool) error {
 	_, err := s.walk(ctx, ".", visit)
 	return err
@@ -309,12 +309,13 @@ func (s *Store) List(ctx context.Context, visit func(blob.Info) bool) error {
 func (s *Store) walk(ctx context.Context, folder string, visit func(blob.Info) bool) (more bool, err error) {
 	f, err := s.root.Open(folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil // a Delete was faster
+		return true, nil // a Delete removed it meanwhile
 	}
 
 	if err != nil {
 		return false, fmt.Errorf("list blobs: %w", err)
 	}
+
 	defer f.Close()
 
 	for {
@@ -341,7 +342,7 @@ func (s *Store) visit(ctx context.Context, name string, e fs.DirEntry, visit fun
 	}
 
 	if !blob.IsKey(name) {
-		return true, nil // incoming, and what others put into the folder
+		return true, nil // the temporary folder, or files that others put into the folder
 	}
 
 	if e.IsDir() {
@@ -360,8 +361,8 @@ func (s *Store) visit(ctx context.Context, name string, e fs.DirEntry, visit fun
 	return visit(info), nil
 }
 
-// full marks errors of a disk, an account on it or a process that has no room.
-func full(err error) error {
+// classifyWriteError marks errors that mean no space: a full disk, a quota or a limit on file size.
+func classifyWriteError(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
 		return fmt.Errorf("%w: %w", blob.ErrFull, err)
 	}
@@ -369,7 +370,7 @@ func full(err error) error {
 	return err
 }
 
-func missing(verb, key string, err error) error {
+func classifyReadError(verb, key string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		err = blob.ErrNotFound
 	}
@@ -382,22 +383,22 @@ type reader struct {
 	size int64
 }
 
-// Size is the blob's length in bytes.
+// Size returns the blob's length in bytes.
 func (r *reader) Size() int64 { return r.size }
 
-// onlyReader looks at ctx before each read, and hides WriterTo, which would pass
-// over the bounded buffer.
-type onlyReader struct {
+// contextReader checks ctx before each read. It hides WriterTo, which would bypass the
+// bounded buffer.
+type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (o onlyReader) Read(p []byte) (int, error) {
-	if err := o.ctx.Err(); err != nil {
-		return 0, context.Cause(o.ctx)
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, context.Cause(c.ctx)
 	}
 
-	return o.r.Read(p)
+	return c.r.Read(p)
 }
 
-type onlyWriter struct{ io.Writer }
+type plainWriter struct{ io.Writer }

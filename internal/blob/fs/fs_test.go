@@ -14,7 +14,7 @@ import (
 	"github.com/unireel/unireel/internal/blob/blobtest"
 )
 
-func open(t *testing.T, folder string, options ...Option) *Store {
+func openStore(t *testing.T, folder string, options ...Option) *Store {
 	t.Helper()
 
 	s, err := Open(folder, time.Now, options...)
@@ -28,34 +28,34 @@ func open(t *testing.T, folder string, options ...Option) *Store {
 }
 
 func TestContract(t *testing.T) {
-	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, t.TempDir()) })
+	blobtest.Run(t, func(t *testing.T) blob.Store { return openStore(t, t.TempDir()) })
 }
 
 func TestContractWithoutLinks(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store {
-		s := open(t, t.TempDir())
+		s := openStore(t, t.TempDir())
 		s.link = func(string, string) error { return &os.LinkError{Op: "linkat", Err: syscall.EPERM} }
 
 		return s
 	})
 }
 
-// fullDisk takes some bytes, then has no room.
+// fullDisk accepts some bytes, then fails with no space left.
 type fullDisk struct {
 	w    io.Writer
-	room int
+	free int
 	err  error
 }
 
 func (d *fullDisk) Write(p []byte) (int, error) {
-	if len(p) > d.room {
-		n, _ := d.w.Write(p[:d.room])
-		d.room = 0
+	if len(p) > d.free {
+		n, _ := d.w.Write(p[:d.free])
+		d.free = 0
 
 		return n, &os.PathError{Op: "write", Err: d.err}
 	}
 
-	d.room -= len(p)
+	d.free -= len(p)
 
 	return d.w.Write(p)
 }
@@ -63,7 +63,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 func TestFullDisk(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		folder := t.TempDir()
-		s := open(t, folder, Writer(func(w io.Writer) io.Writer { return &fullDisk{w, 300_000, cause} }))
+		s := openStore(t, folder, WithWriter(func(w io.Writer) io.Writer { return &fullDisk{w, 300_000, cause} }))
 
 		_, err := s.Put(t.Context(), "x/large", strings.NewReader(strings.Repeat("x", 1<<20)))
 		if !errors.Is(err, blob.ErrFull) {
@@ -74,18 +74,18 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("stat: %v", err)
 		}
 
-		if left, _ := os.ReadDir(filepath.Join(folder, incoming)); len(left) > 0 {
+		if left, _ := os.ReadDir(filepath.Join(folder, tempFolder)); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 
 		if _, err := s.Put(t.Context(), "x/small", strings.NewReader("fits")); err != nil {
-			t.Errorf("a small one: %v", err)
+			t.Errorf("put a small blob: %v", err)
 		}
 	}
 }
 
-func TestOtherWriteErrorsAreNotFull(t *testing.T) {
-	s := open(t, t.TempDir(), Writer(func(w io.Writer) io.Writer { return &fullDisk{w, 10, syscall.EIO} }))
+func TestWriteErrorIsNotFull(t *testing.T) {
+	s := openStore(t, t.TempDir(), WithWriter(func(w io.Writer) io.Writer { return &fullDisk{w, 10, syscall.EIO} }))
 
 	_, err := s.Put(t.Context(), "x", strings.NewReader(strings.Repeat("x", 100)))
 	if !errors.Is(err, syscall.EIO) || errors.Is(err, blob.ErrFull) {
@@ -93,24 +93,24 @@ func TestOtherWriteErrorsAreNotFull(t *testing.T) {
 	}
 }
 
-func TestOpenClearsWhatACrashLeft(t *testing.T) {
+func TestOpenRemovesIncompleteBlobs(t *testing.T) {
 	folder := t.TempDir()
 
-	s := open(t, folder)
+	s := openStore(t, folder)
 	if _, err := s.Put(t.Context(), "x/whole", strings.NewReader("whole")); err != nil {
 		t.Fatal(err)
 	}
 
-	half := filepath.Join(folder, incoming, "half")
+	half := filepath.Join(folder, tempFolder, "half")
 	if err := os.WriteFile(half, []byte("ha"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
 	s.Close()
 
-	s = open(t, folder)
+	s = openStore(t, folder)
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the half-written file is there: %v", err)
+		t.Errorf("the half-written file was not removed: %v", err)
 	}
 
 	if _, err := s.Stat(t.Context(), "x/whole"); err != nil {
@@ -118,7 +118,7 @@ func TestOpenClearsWhatACrashLeft(t *testing.T) {
 	}
 }
 
-func TestTimeIsTheClocks(t *testing.T) {
+func TestModTimeIsFromClock(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 	s, err := Open(t.TempDir(), func() time.Time { return at })
@@ -138,7 +138,7 @@ func TestTimeIsTheClocks(t *testing.T) {
 	}
 }
 
-func TestLinksOutOfTheFolderAreNotFollowed(t *testing.T) {
+func TestSymlinksOutOfFolderAreNotFollowed(t *testing.T) {
 	folder := t.TempDir()
 
 	outside := filepath.Join(t.TempDir(), "secret")
@@ -146,7 +146,7 @@ func TestLinksOutOfTheFolderAreNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s := open(t, folder)
+	s := openStore(t, folder)
 	if err := os.Symlink(outside, filepath.Join(folder, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestLinksOutOfTheFolderAreNotFollowed(t *testing.T) {
 func TestDeleteLeavesNoEmptyFolders(t *testing.T) {
 	folder := t.TempDir()
 
-	s := open(t, folder)
+	s := openStore(t, folder)
 	if _, err := s.Put(t.Context(), "a/b/c", strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -169,13 +169,13 @@ func TestDeleteLeavesNoEmptyFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if left, _ := os.ReadDir(folder); len(left) != 1 || left[0].Name() != incoming {
+	if left, _ := os.ReadDir(folder); len(left) != 1 || left[0].Name() != tempFolder {
 		t.Fatalf("left behind: %v", left)
 	}
 }
 
-func TestABlobIsNoFolder(t *testing.T) {
-	s := open(t, t.TempDir())
+func TestPutBelowBlobFails(t *testing.T) {
+	s := openStore(t, t.TempDir())
 	if _, err := s.Put(t.Context(), "a", strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// check asks for what the store will need, by requests whose answers say what is
-// wrong: HEAD has none to read.
-func (s *Store) check(ctx context.Context) error {
-	timed, cancel := context.WithTimeout(ctx, patience)
+// checkAccess tries everything that the store needs. It uses requests whose error
+// responses have a body: a response to HEAD has none, so it cannot say what is wrong.
+func (s *Store) checkAccess(ctx context.Context) error {
+	timed, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
 	for object := range s.core.ListObjectsIter(timed, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, Recursive: true, MaxKeys: 1}) {
@@ -24,49 +24,49 @@ func (s *Store) check(ctx context.Context) error {
 		}
 
 		if object.Err != nil {
-			return diagnose(object.Err)
+			return openError(object.Err)
 		}
 
 		break
 	}
 
-	return s.probe(timed)
+	return s.probeWrites(timed)
 }
 
-// probe writes an object that is no blob, tries to replace it, and removes it.
-// By that it learns whether the server honours If-None-Match, which some know
-// nothing of.
-func (s *Store) probe(ctx context.Context) (err error) {
+// probeWrites writes an object that is not a blob, tries to replace it, and removes it.
+// The attempt to replace it shows whether the server supports If-None-Match; not all do.
+func (s *Store) probeWrites(ctx context.Context) (err error) {
 	key := ".probe-" + rand.Text()
 
 	err = s.writeProbe(ctx, key, true)
-	if code(err) == "NotImplemented" {
+	if errorCode(err) == "NotImplemented" {
 		err = s.writeProbe(ctx, key, false)
 	}
 
 	if err != nil {
-		return fmt.Errorf("write to the bucket: %w", diagnose(err))
+		return fmt.Errorf("write to the bucket: %w", openError(err))
 	}
+
 	defer func() {
-		if gone := s.remove(context.WithoutCancel(ctx), key); gone != nil {
-			err = errors.Join(err, fmt.Errorf("delete from the bucket: %w", diagnose(gone)))
+		if removeErr := s.removeObject(context.WithoutCancel(ctx), key); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("delete from the bucket: %w", openError(removeErr)))
 		}
 	}()
 
-	s.atomic = code(s.writeProbe(ctx, key, true)) == minio.PreconditionFailed
+	s.conditionalWrites = errorCode(s.writeProbe(ctx, key, true)) == minio.PreconditionFailed
 
 	return nil
 }
 
-func (s *Store) writeProbe(ctx context.Context, key string, once bool) error {
+func (s *Store) writeProbe(ctx context.Context, key string, ifAbsent bool) error {
 	o := minio.PutObjectOptions{DisableContentSha256: true}
-	if once {
+	if ifAbsent {
 		o.SetMatchETagExcept("*")
 	}
 
 	data := []byte("unireel")
 	sum := sha256.Sum256(data)
-	_, err := s.core.PutObject(ctx, s.bucket, s.object(key), bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), o)
+	_, err := s.core.PutObject(ctx, s.bucket, s.objectName(key), bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), o)
 
 	return err
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 )
 
-// leftAge is how old an upload in parts must be to be a crash's: no Put is as
-// slow, since its sender's own time is over long before.
-const leftAge = 24 * time.Hour
+// staleUploadAge is the age from which a multipart upload must be left over from a crash.
+// No Put takes as long, because the timeouts of its callers are much shorter.
+const staleUploadAge = 24 * time.Hour
 
-// List visits every blob, page by page; see blob.Store. It is what a sweep
-// walks, so it gives up the uploads that a crash left, too.
+// List visits every blob, page by page; see blob.Store. Cleanup calls it regularly, so it
+// also aborts the multipart uploads that a crash left over.
 func (s *Store) List(ctx context.Context, visit func(blob.Info) bool) error {
-	if err := s.giveUp(ctx); err != nil {
-		return fmt.Errorf("list blobs: %w", explain(ctx, err))
+	if err := s.abortStaleUploads(ctx); err != nil {
+		return fmt.Errorf("list blobs: %w", blobError(ctx, err))
 	}
 
 	walk, cancel := context.WithCancel(ctx)
-	defer cancel() // the iterator ends with it
+	defer cancel() // ends the iterator
 
 	for object := range s.core.ListObjectsIter(walk, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, Recursive: true}) {
 		if object.Err != nil {
-			return fmt.Errorf("list blobs: %w", explain(ctx, object.Err))
+			return fmt.Errorf("list blobs: %w", blobError(ctx, object.Err))
 		}
 
 		key := strings.TrimPrefix(object.Key, s.prefix)
 		if !blob.IsKey(key) {
-			continue // what others put there
+			continue // an object that others put there
 		}
 
 		if !visit(blob.Info{Key: key, Bytes: object.Size, ModTime: object.LastModified}) {
@@ -49,15 +49,15 @@ func (s *Store) List(ctx context.Context, visit func(blob.Info) bool) error {
 	return nil
 }
 
-// giveUp aborts uploads in parts that nobody will end. A server that keeps no
-// list of them has its own way to clear them up.
-func (s *Store) giveUp(ctx context.Context) error {
+// abortStaleUploads aborts old multipart uploads, which nobody will complete. A server that
+// cannot list uploads has its own way to remove them.
+func (s *Store) abortStaleUploads(ctx context.Context) error {
 	key := ""
-
 	id := ""
+
 	for {
-		page, err := s.uploads(ctx, key, id)
-		if code(err) == "NotImplemented" || status(err) == http.StatusNotImplemented {
+		page, err := s.listUploads(ctx, key, id)
+		if errorCode(err) == "NotImplemented" || errorStatus(err) == http.StatusNotImplemented {
 			return nil
 		}
 
@@ -65,12 +65,13 @@ func (s *Store) giveUp(ctx context.Context) error {
 			return err
 		}
 
-		for _, left := range page.Uploads {
-			if s.now().Sub(left.Initiated) < leftAge || !strings.HasPrefix(left.Key, s.prefix) || !blob.IsKey(strings.TrimPrefix(left.Key, s.prefix)) {
+		for _, stale := range page.Uploads {
+			ours := strings.HasPrefix(stale.Key, s.prefix) && blob.IsKey(strings.TrimPrefix(stale.Key, s.prefix))
+			if !ours || s.now().Sub(stale.Initiated) < staleUploadAge {
 				continue
 			}
 
-			if err := s.abortLeft(ctx, left); err != nil {
+			if err := s.abortUpload(ctx, stale); err != nil {
 				return err
 			}
 		}
@@ -80,7 +81,7 @@ func (s *Store) giveUp(ctx context.Context) error {
 		}
 
 		if page.NextKeyMarker == key && page.NextUploadIDMarker == id {
-			return errors.New("the list of uploads does not go on")
+			return errors.New("the server repeats the same page of the list of uploads")
 		}
 
 		key = page.NextKeyMarker
@@ -88,20 +89,20 @@ func (s *Store) giveUp(ctx context.Context) error {
 	}
 }
 
-func (s *Store) uploads(ctx context.Context, key, id string) (minio.ListMultipartUploadsResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *Store) listUploads(ctx context.Context, key, id string) (minio.ListMultipartUploadsResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
 	return s.core.ListMultipartUploads(ctx, s.bucket, s.prefix, key, id, "", 1000)
 }
 
-func (s *Store) abortLeft(ctx context.Context, left minio.ObjectMultipartInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *Store) abortUpload(ctx context.Context, stale minio.ObjectMultipartInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
-	err := s.core.AbortMultipartUpload(ctx, s.bucket, left.Key, left.UploadID)
-	if code(err) == minio.NoSuchUpload {
-		return nil // another replica was faster
+	err := s.core.AbortMultipartUpload(ctx, s.bucket, stale.Key, stale.UploadID)
+	if errorCode(err) == minio.NoSuchUpload {
+		return nil // another replica aborted it first
 	}
 
 	return err

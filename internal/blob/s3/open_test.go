@@ -12,7 +12,7 @@ import (
 	"github.com/unireel/unireel/internal/blob/s3test"
 )
 
-func TestOpenSaysWhatIsWrong(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	server := s3test.Start(t)
 
 	page := httptest.NewServer(http.NotFoundHandler())
@@ -22,20 +22,20 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		change func(*Options)
 		want   error
 	}{
-		"no bucket":           {func(o *Options) { o.Bucket = "flims" }, ErrNoBucket},
-		"an unknown key":      {func(o *Options) { o.AccessKey = "somebody" }, ErrCredentials},
-		"another secret":      {func(o *Options) { o.SecretKey += "x" }, ErrCredentials},
-		"another region":      {func(o *Options) { o.Region = "eu-north-1" }, ErrRegion},
-		"its own region":      {func(o *Options) { o.Region = s3test.Region }, nil},
-		"path":                {func(o *Options) { o.Addressing = Path }, nil},
-		"nobody there":        {func(o *Options) { o.Endpoint = "http://127.0.0.1:1" }, ErrUnreachable},
-		"a web server there":  {func(o *Options) { o.Endpoint = page.URL }, ErrNoBucket}, // as a proxy before a store may say it
-		"HTTPS where is none": {func(o *Options) { o.Endpoint = strings.Replace(o.Endpoint, "http:", "https:", 1) }, ErrUnreachable},
-		"no address":          {func(o *Options) { o.Endpoint = "minio:9000" }, ErrUnreachable},
-		"an address too long": {func(o *Options) { o.Endpoint += "/films" }, ErrUnreachable},
+		"no bucket":         {func(o *Options) { o.Bucket = "flims" }, ErrNoBucket},
+		"an unknown key":    {func(o *Options) { o.AccessKey = "somebody" }, ErrCredentials},
+		"another secret":    {func(o *Options) { o.SecretKey += "x" }, ErrCredentials},
+		"another region":    {func(o *Options) { o.Region = "eu-north-1" }, ErrRegion},
+		"its own region":    {func(o *Options) { o.Region = s3test.Region }, nil},
+		"path":              {func(o *Options) { o.Addressing = AddressingPath }, nil},
+		"nothing listens":   {func(o *Options) { o.Endpoint = "http://127.0.0.1:1" }, ErrUnreachable},
+		"a web server":      {func(o *Options) { o.Endpoint = page.URL }, ErrNoBucket}, // a proxy in front of a store may answer like this
+		"HTTPS without TLS": {func(o *Options) { o.Endpoint = strings.Replace(o.Endpoint, "http:", "https:", 1) }, ErrUnreachable},
+		"no address":        {func(o *Options) { o.Endpoint = "minio:9000" }, ErrUnreachable},
+		"a path":            {func(o *Options) { o.Endpoint += "/videos" }, ErrUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := options(server, "here")
+			o := testOptions(server, "here")
 			c.change(&o)
 
 			s, err := Open(t.Context(), o)
@@ -58,71 +58,71 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestOpenEndsWithItsCaller(t *testing.T) {
+func TestOpenCancelled(t *testing.T) {
 	server := s3test.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	if _, err := Open(ctx, options(server, "")); !errors.Is(err, context.Canceled) {
+	if _, err := Open(ctx, testOptions(server, "")); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
 }
 
-// TestAnUploadThatACrashLeftIsGivenUp begins uploads as a Put does and never ends
-// them; two clocks look at them.
-func TestAnUploadThatACrashLeftIsGivenUp(t *testing.T) {
+// TestStaleUploadsAreAborted starts uploads as Put does and never completes them. A store
+// with the true time keeps them; one whose clock is ahead aborts them.
+func TestStaleUploadsAreAborted(t *testing.T) {
 	server := s3test.Start(t)
-	begin := func(prefix, key string) {
+	startUpload := func(prefix, key string) {
 		t.Helper()
-		s := open(t, options(server, prefix))
+		s := openStore(t, testOptions(server, prefix))
 		u := &upload{s: s, key: key}
 
-		id, err := u.begin(t.Context(), nil)
+		id, err := u.startMultipart(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if _, err := u.part(t.Context(), id, 1, []byte("half")); err != nil {
+		if _, err := u.sendPart(t.Context(), id, 1, []byte("half")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	begin("ours", "task/1-a")
-	begin("ours", "task/1-b")
-	begin("theirs", "task/1-a")
+	startUpload("ours", "task/1-a")
+	startUpload("ours", "task/1-b")
+	startUpload("theirs", "task/1-a")
 
-	left := func() int {
+	countUploads := func() int {
 		t.Helper()
-		s := open(t, options(server, ""))
+		s := openStore(t, testOptions(server, ""))
 
-		page, err := s.uploads(t.Context(), "", "")
+		page, err := s.listUploads(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 
 		return len(page.Uploads)
 	}
-	o := options(server, "ours")
-	o.Now = func() time.Time { return time.Now().Add(leftAge - time.Hour) }
+	o := testOptions(server, "ours")
+	o.Now = func() time.Time { return time.Now().Add(staleUploadAge - time.Hour) }
 
-	s := open(t, o)
-	if n := left(); n != 3 {
-		t.Fatalf("%d uploads, want all 3: they may be under way", n)
+	s := openStore(t, o)
+	if n := countUploads(); n != 3 {
+		t.Fatalf("%d uploads, want all 3: they may still be in progress", n)
 	}
 
-	s.now = func() time.Time { return time.Now().Add(leftAge + time.Hour) }
+	s.now = func() time.Time { return time.Now().Add(staleUploadAge + time.Hour) }
 	if err := s.List(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 
-	if n := left(); n != 1 {
-		t.Fatalf("%d uploads, want that of the other prefix", n)
+	if n := countUploads(); n != 1 {
+		t.Fatalf("%d uploads, want only that of the other prefix", n)
 	}
 
-	o = options(server, "theirs")
+	o = testOptions(server, "theirs")
 	o.Now = s.now
-	open(t, o)
+	openStore(t, o)
 
-	if n := left(); n != 0 {
-		t.Fatalf("%d uploads after an opening", n)
+	if n := countUploads(); n != 0 {
+		t.Fatalf("%d uploads after Open", n)
 	}
 }

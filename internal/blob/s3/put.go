@@ -18,19 +18,19 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 )
 
-// conflicts is how often a blob is named again when the server says that others
-// are in the way (409), or that the key is taken (412) and then nobody has it.
-const conflicts = 10
+// maxCommitAttempts is how often a commit is tried when the server answers that another
+// request conflicts with it (409), or that the key exists (412) although it then does not.
+const maxCommitAttempts = 10
 
-// What is noted beside an object's bytes.
+// Metadata of an object.
 const (
-	noteSum = "Unireel-Sha256"
-	// notePut is a word of one Put: by it a Put whose answer was lost finds out
+	metaSHA256 = "Unireel-Sha256"
+	// metaPutID is unique to one Put. A Put that lost the response finds out with it
 	// whether the object under its key is its own.
-	notePut = "Unireel-Put"
+	metaPutID = "Unireel-Put"
 )
 
-func noted(object minio.ObjectInfo, name string) string {
+func metadata(object minio.ObjectInfo, name string) string {
 	for key, value := range object.UserMetadata {
 		if strings.EqualFold(key, name) {
 			return value
@@ -40,56 +40,56 @@ func noted(object minio.ObjectInfo, name string) string {
 	return ""
 }
 
-// upload is one Put under way.
+// upload is one Put in progress.
 type upload struct {
-	s    *Store
-	key  string
-	word string
-	r    io.Reader
-	sum  hash.Hash // of all bytes read
-	n    int64
+	s         *Store
+	key       string
+	putID     string
+	r         io.Reader
+	digest    hash.Hash // of all bytes read
+	bytesRead int64
 }
 
-// Put writes a blob; see blob.Store. A reader that waits must itself end with
-// ctx: between two reads Put looks, within one it cannot.
+// Put writes a blob; see blob.Store. It checks ctx between two reads, but cannot
+// interrupt one: a reader that blocks must end with ctx itself.
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) (blob.Info, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return blob.Info{}, err
 	}
-	// Before anything is read: the sender of a large file is told at once.
-	switch _, err := s.stat(ctx, key); {
+	// Check before reading anything, so that the sender of a large file learns at once that the key exists.
+	switch _, err := s.statObject(ctx, key); {
 	case err == nil:
 		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, blob.ErrExists)
-	case !errors.Is(explain(ctx, err), blob.ErrNotFound):
-		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, explain(ctx, err))
+	case !errors.Is(blobError(ctx, err), blob.ErrNotFound):
+		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, blobError(ctx, err))
 	}
 
-	u := &upload{s: s, key: key, word: rand.Text(), r: r, sum: sha256.New()}
+	u := &upload{s: s, key: key, putID: rand.Text(), r: r, digest: sha256.New()}
 	if err := u.run(ctx); err != nil {
 		return blob.Info{}, fmt.Errorf("put blob %s: %w", key, err)
 	}
 
-	return blob.Info{Key: key, Bytes: u.n, SHA256: hex.EncodeToString(u.sum.Sum(nil)), ModTime: s.now()}, nil
+	return blob.Info{Key: key, Bytes: u.bytesRead, SHA256: hex.EncodeToString(u.digest.Sum(nil)), ModTime: s.now()}, nil
 }
 
 func (u *upload) run(ctx context.Context) error {
-	part := u.s.parts.Get().(*[]byte)
-	defer u.s.parts.Put(part)
+	part := u.s.partBuffers.Get().(*[]byte)
+	defer u.s.partBuffers.Put(part)
 
-	n, end, err := u.fill(ctx, *part)
+	n, end, err := u.readPart(ctx, *part)
 	if err != nil {
 		return err
 	}
 
 	if end {
-		return u.whole(ctx, (*part)[:n])
+		return u.putSingle(ctx, (*part)[:n])
 	}
 
-	return u.inParts(ctx, *part)
+	return u.putMultipart(ctx, *part)
 }
 
-// fill reads until the part is full or the reader ends.
-func (u *upload) fill(ctx context.Context, part []byte) (n int, end bool, err error) {
+// readPart reads until the part is full or the reader ends.
+func (u *upload) readPart(ctx context.Context, part []byte) (n int, end bool, err error) {
 	for n < len(part) && !end {
 		if ctx.Err() != nil {
 			return n, false, context.Cause(ctx)
@@ -103,36 +103,35 @@ func (u *upload) fill(ctx context.Context, part []byte) (n int, end bool, err er
 		}
 	}
 
-	u.sum.Write(part[:n])
-	u.n += int64(n)
+	u.digest.Write(part[:n])
+	u.bytesRead += int64(n)
 
 	return n, end, nil
 }
 
-// whole puts a small blob by one request. The signature covers the bytes'
-// SHA-256, so the server takes these bytes or none.
-func (u *upload) whole(ctx context.Context, data []byte) error {
-	sum := hex.EncodeToString(u.sum.Sum(nil))
-	o := u.options(map[string]string{noteSum: sum}, data)
+// putSingle puts a small blob with one request. The signature covers the SHA-256 of the
+// bytes, so the server stores exactly these bytes or none.
+func (u *upload) putSingle(ctx context.Context, data []byte) error {
+	sum := hex.EncodeToString(u.digest.Sum(nil))
+	o := u.putOptions(map[string]string{metaSHA256: sum}, data)
 
-	return u.name(ctx, func(ctx context.Context, once bool) error {
-		if once {
+	return u.commit(ctx, func(ctx context.Context, ifAbsent bool) error {
+		if ifAbsent {
 			o.SetMatchETagExcept("*")
 		}
 
-		_, err := u.s.core.PutObject(ctx, u.s.bucket, u.s.object(u.key), bytes.NewReader(data), int64(len(data)), "", sum, o)
+		_, err := u.s.core.PutObject(ctx, u.s.bucket, u.s.objectName(u.key), bytes.NewReader(data), int64(len(data)), "", sum, o)
 
 		return err
 	})
 }
 
-// inParts sends one part while it reads the next. Nothing of it can be seen
-// under the key before its last request, and when that is not reached all of it
-// is given up.
-func (u *upload) inParts(ctx context.Context, first []byte) (err error) {
-	id, err := u.begin(ctx, first)
+// putMultipart sends one part while it reads the next. Until its last request nothing is
+// visible under the key. If it fails before that, the upload is aborted.
+func (u *upload) putMultipart(ctx context.Context, first []byte) (err error) {
+	id, err := u.startMultipart(ctx, first)
 	if err != nil {
-		return explain(ctx, err)
+		return blobError(ctx, err)
 	}
 	defer func() {
 		if err != nil {
@@ -140,123 +139,127 @@ func (u *upload) inParts(ctx context.Context, first []byte) (err error) {
 		}
 	}()
 
-	second := u.s.parts.Get().(*[]byte)
-	defer u.s.parts.Put(second)
+	second := u.s.partBuffers.Get().(*[]byte)
+	defer u.s.partBuffers.Put(second)
 
-	parts, err := u.send(ctx, id, first, *second)
+	parts, err := u.sendParts(ctx, id, first, *second)
 	if err != nil {
 		return err
 	}
 
-	return u.name(ctx, func(ctx context.Context, once bool) error {
+	return u.commit(ctx, func(ctx context.Context, ifAbsent bool) error {
 		var o minio.PutObjectOptions
-		if once {
+		if ifAbsent {
 			o.SetMatchETagExcept("*")
 		}
 
-		_, err := u.s.core.CompleteMultipartUpload(ctx, u.s.bucket, u.s.object(u.key), id, parts, o)
+		_, err := u.s.core.CompleteMultipartUpload(ctx, u.s.bucket, u.s.objectName(u.key), id, parts, o)
 
 		return err
 	})
 }
 
-func (u *upload) begin(ctx context.Context, data []byte) (id string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (u *upload) startMultipart(ctx context.Context, data []byte) (id string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
-	return u.s.core.NewMultipartUpload(ctx, u.s.bucket, u.s.object(u.key), u.options(nil, data))
+	return u.s.core.NewMultipartUpload(ctx, u.s.bucket, u.s.objectName(u.key), u.putOptions(nil, data))
 }
 
-// send sends the first part, which is full, and all that follow.
-func (u *upload) send(ctx context.Context, id string, now, next []byte) ([]minio.CompletePart, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+// sendParts sends the first part, which is full, and all that follow.
+func (u *upload) sendParts(ctx context.Context, id string, current, next []byte) ([]minio.CompletePart, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 
 	var parts []minio.CompletePart
-	for n, end := len(now), false; n > 0; {
+	for n, end := len(current), false; n > 0; {
 		if len(parts) == maxParts {
-			return nil, fmt.Errorf("it has more than the %d GiB that the store takes", int64(maxParts)*partSize>>30)
+			return nil, fmt.Errorf("the blob is larger than the store's limit of %d GiB", int64(maxParts)*partSize>>30)
 		}
 
 		var (
-			part   minio.ObjectPart
-			failed error
+			part    minio.ObjectPart
+			sendErr error
 		)
 
 		sent := make(chan struct{})
 		number := len(parts) + 1
-		data := now[:n]
+		data := current[:n]
 
 		go func() {
 			defer close(sent)
 
-			if part, failed = u.part(ctx, id, number, data); failed != nil {
-				stop(failed) // so that no more is read for nothing
+			if part, sendErr = u.sendPart(ctx, id, number, data); sendErr != nil {
+				cancel(sendErr) // stop reading: the upload has failed
 			}
 		}()
 
-		var unread error
+		var readErr error
 		if n = 0; !end {
-			if n, end, unread = u.fill(ctx, next); unread != nil {
-				stop(unread)
+			if n, end, readErr = u.readPart(ctx, next); readErr != nil {
+				cancel(readErr)
 			}
 		}
 
-		<-sent // its bytes are in use until then
+		<-sent // until then the goroutine uses the part's bytes
 
-		if failed != nil || unread != nil {
-			return nil, context.Cause(ctx) // whichever was first
+		if sendErr != nil || readErr != nil {
+			return nil, context.Cause(ctx) // the first of the two errors
 		}
 
 		parts = append(parts, minio.CompletePart{PartNumber: part.PartNumber, ETag: part.ETag})
-		now, next = next, now
+		current, next = next, current
 	}
 
 	return parts, nil
 }
 
-func (u *upload) part(ctx context.Context, id string, number int, data []byte) (minio.ObjectPart, error) {
-	timed, cancel := context.WithTimeout(ctx, moving)
+func (u *upload) sendPart(ctx context.Context, id string, number int, data []byte) (minio.ObjectPart, error) {
+	timed, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 
 	sum := sha256.Sum256(data)
-	part, err := u.s.core.PutObjectPart(timed, u.s.bucket, u.s.object(u.key), id, number, bytes.NewReader(data), int64(len(data)),
+	part, err := u.s.core.PutObjectPart(timed, u.s.bucket, u.s.objectName(u.key), id, number, bytes.NewReader(data), int64(len(data)),
 		minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), DisableContentSha256: true})
 
-	return part, explain(ctx, err)
+	return part, blobError(ctx, err)
 }
 
-// abort takes back what was sent, though the caller may be gone.
+// abort removes the parts that were sent, even if the caller's context has ended.
 func (u *upload) abort(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 
-	err := u.s.core.AbortMultipartUpload(ctx, u.s.bucket, u.s.object(u.key), id)
-	if err == nil || code(err) == minio.NoSuchUpload {
+	err := u.s.core.AbortMultipartUpload(ctx, u.s.bucket, u.s.objectName(u.key), id)
+	if err == nil || errorCode(err) == minio.NoSuchUpload {
 		return nil
 	}
 
-	return fmt.Errorf("give up its parts, which go by themselves after a day: %w", err)
+	return fmt.Errorf("abort the upload, whose parts are removed after a day: %w", err)
 }
 
-// name does the request that gives the blob its key, once for all who want it,
-// and finds out what became of it when its answer does not say.
-func (u *upload) name(ctx context.Context, request func(ctx context.Context, once bool) error) error {
-	release, err := u.s.naming.hold(ctx, u.key)
+// commit makes the request that gives the blob its key.
+//
+// Two blobs never get the same key. On a server with conditional writes the request
+// itself fails if the key exists, also when another replica took it. On other servers
+// keyLocks orders the Puts of this process, and the key is looked up under the lock;
+// there, replicas must not choose the same key.
+func (u *upload) commit(ctx context.Context, request func(ctx context.Context, ifAbsent bool) error) error {
+	release, err := u.s.keyLocks.lock(ctx, u.key)
 	if err != nil {
 		return err
 	}
 	defer release()
 
-	if !u.s.atomic {
-		if _, err := u.s.stat(ctx, u.key); err == nil {
+	if !u.s.conditionalWrites {
+		if _, err := u.s.statObject(ctx, u.key); err == nil {
 			return blob.ErrExists
 		}
 	}
 
-	for range conflicts {
-		err = u.ask(ctx, request)
-		if refused := status(err); refused != http.StatusConflict && refused != http.StatusPreconditionFailed {
+	for range maxCommitAttempts {
+		err = u.tryCommit(ctx, request)
+		if httpStatus := errorStatus(err); httpStatus != http.StatusConflict && httpStatus != http.StatusPreconditionFailed {
 			break
 		}
 	}
@@ -264,40 +267,45 @@ func (u *upload) name(ctx context.Context, request func(ctx context.Context, onc
 	return err
 }
 
-// ask does the request once. An answer that is lost is asked for again, and then
-// a success looks like a key that is taken, or an upload that is unknown: so
-// what did not go well is looked at.
-func (u *upload) ask(ctx context.Context, request func(ctx context.Context, once bool) error) error {
-	timed, cancel := context.WithTimeout(ctx, moving)
+// tryCommit makes the request once. When a response is lost, the client library repeats the
+// request. If the first request had succeeded, the repeated one then fails with "the key
+// exists" or "no such upload". So after any error the object under the key is inspected:
+// its put ID says whether it is this Put's own.
+func (u *upload) tryCommit(ctx context.Context, request func(ctx context.Context, ifAbsent bool) error) error {
+	timed, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 
-	err := request(timed, u.s.atomic)
+	err := request(timed, u.s.conditionalWrites)
 	if err == nil {
 		return nil
 	}
-	// A caller that went away meanwhile must still leave nothing, or a whole blob.
-	object, missed := u.s.stat(context.WithoutCancel(ctx), u.key)
+	// Even if the caller's context ended meanwhile, Put must leave nothing or a complete blob.
+	object, statErr := u.s.statObject(context.WithoutCancel(ctx), u.key)
 	switch {
-	case missed == nil && noted(object, notePut) == u.word:
+	case statErr == nil && metadata(object, metaPutID) == u.putID:
 		return nil
-	case missed == nil:
+	case statErr == nil:
 		return blob.ErrExists
 	}
 
-	return explain(ctx, err)
+	return blobError(ctx, err)
 }
 
-func (u *upload) options(notes map[string]string, data []byte) minio.PutObjectOptions {
-	o := minio.PutObjectOptions{ContentType: mediaType(data), UserMetadata: map[string]string{notePut: u.word}, DisableContentSha256: true}
-	for name, value := range notes {
+func (u *upload) putOptions(userMetadata map[string]string, data []byte) minio.PutObjectOptions {
+	o := minio.PutObjectOptions{
+		ContentType:          mediaType(data),
+		UserMetadata:         map[string]string{metaPutID: u.putID},
+		DisableContentSha256: true,
+	}
+	for name, value := range userMetadata {
 		o.UserMetadata[name] = value
 	}
 
 	return o
 }
 
-// mediaType is what a link to the object says that it is. Whatever a browser
-// could run is only bytes.
+// mediaType returns the content type that links to the object declare. It is
+// application/octet-stream for everything that a browser could execute.
 func mediaType(data []byte) string {
 	kind := http.DetectContentType(data)
 	for _, media := range []string{"video/", "image/", "audio/"} {

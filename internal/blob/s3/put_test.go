@@ -17,42 +17,42 @@ import (
 	"github.com/unireel/unireel/internal/blob/s3test"
 )
 
-// wire does something to requests on their way, and counts them.
-type wire struct {
-	next http.RoundTripper
-	do   func(*http.Request, http.RoundTripper) (*http.Response, error)
-	n    atomic.Int32
+// interceptor is a transport that counts requests and can answer or change them.
+type interceptor struct {
+	next      http.RoundTripper
+	intercept func(*http.Request, http.RoundTripper) (*http.Response, error)
+	requests  atomic.Int32
 }
 
-func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	w.n.Add(1)
+func (w *interceptor) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.requests.Add(1)
 
-	if w.do == nil {
+	if w.intercept == nil {
 		return w.next.RoundTrip(r)
 	}
 
-	return w.do(r, w.next)
+	return w.intercept(r, w.next)
 }
 
-func wired(t *testing.T, server *s3test.Server) (*Store, *wire) {
+func openIntercepted(t *testing.T, server *s3test.Server) (*Store, *interceptor) {
 	t.Helper()
 
 	transport := newTransport()
 	t.Cleanup(transport.CloseIdleConnections)
-	w := &wire{next: transport}
-	o := options(server, "wired")
+	w := &interceptor{next: transport}
+	o := testOptions(server, "wired")
 	o.Transport = w
 
-	return open(t, o), w
+	return openStore(t, o), w
 }
 
-// isLast says whether a request is the one that gives a blob its key.
-func isLast(r *http.Request) bool {
+// isCommit reports whether a request is the one that gives a blob its key.
+func isCommit(r *http.Request) bool {
 	q := r.URL.Query()
 	return r.Method == http.MethodPut && !q.Has("partNumber") || r.Method == http.MethodPost && q.Has("uploadId")
 }
 
-func noise(n int) []byte {
+func testBytes(n int) []byte {
 	data := make([]byte, n)
 	for i := range data {
 		data[i] = byte(i * i >> 3)
@@ -61,16 +61,16 @@ func noise(n int) []byte {
 	return data
 }
 
-// sizes of blobs about the borders of parts: by one request, and in several.
+// sizes are blob sizes around the limits of a part: one request, and several parts.
 var sizes = []int{0, 1, partSize - 1, partSize, partSize + 1, 2 * partSize, 2*partSize + 7}
 
-func TestEverySizeComesBack(t *testing.T) {
+func TestRoundTripSizes(t *testing.T) {
 	server := s3test.Start(t)
-	s, _ := wired(t, server)
+	s, _ := openIntercepted(t, server)
 
 	for i, n := range sizes {
 		key := fmt.Sprintf("size/%d", i)
-		data := noise(n)
+		data := testBytes(n)
 
 		put, err := s.Put(t.Context(), key, bytes.NewReader(data))
 		if err != nil {
@@ -90,67 +90,67 @@ func TestEverySizeComesBack(t *testing.T) {
 
 		stat, err := s.Stat(t.Context(), key)
 		if err != nil || stat.Bytes != int64(n) || (n < partSize) != (stat.SHA256 == put.SHA256) {
-			t.Errorf("%d bytes: stat says %+v, %v", n, stat, err)
+			t.Errorf("%d bytes: stat returned %+v, %v", n, stat, err)
 		}
 	}
 }
 
-// TestALostAnswerIsNoLoss loses the answer of the request that gives the blob
-// its key: it was done, and is asked for again.
-func TestALostAnswerIsNoLoss(t *testing.T) {
+// TestPutSurvivesLostResponse loses the response to the request that gives the blob its
+// key: the server has done it, and the client repeats it.
+func TestPutSurvivesLostResponse(t *testing.T) {
 	server := s3test.Start(t)
-	s, w := wired(t, server)
+	s, w := openIntercepted(t, server)
 
 	for _, n := range []int{1000, partSize + 1000} {
 		lost := 0
-		w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		w.intercept = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			resp, err := next.RoundTrip(r)
-			if isLast(r) && lost == 0 && err == nil {
+			if isCommit(r) && lost == 0 && err == nil {
 				lost++
 
 				resp.Body.Close()
 
-				return nil, errors.New("the answer was lost")
+				return nil, errors.New("the response was lost")
 			}
 
 			return resp, err
 		}
 		key := fmt.Sprintf("lost/%d", n)
 
-		info, err := s.Put(t.Context(), key, bytes.NewReader(noise(n)))
+		info, err := s.Put(t.Context(), key, bytes.NewReader(testBytes(n)))
 		if err != nil || info.Bytes != int64(n) || lost != 1 {
 			t.Fatalf("%d bytes, %d lost: %+v, %v", n, lost, info, err)
 		}
 
 		if _, err := s.Put(t.Context(), key, strings.NewReader("other")); !errors.Is(err, blob.ErrExists) {
-			t.Errorf("another one: %v", err)
+			t.Errorf("a second put: %v", err)
 		}
 	}
 }
 
-// TestWhatBreaksLeavesNothing breaks the way to the store at one request after
-// the other, until a Put goes through: each Put before it says so and leaves
-// nothing, no part of an upload either.
-func TestWhatBreaksLeavesNothing(t *testing.T) {
+// TestFailedPutLeavesNothing fails the first request, then the second, and so on, until a
+// Put succeeds. Each Put before that returns an error and leaves nothing, not even a part
+// of an upload.
+func TestFailedPutLeavesNothing(t *testing.T) {
 	server := s3test.Start(t)
-	s, w := wired(t, server)
+	s, w := openIntercepted(t, server)
 
 	for _, n := range []int{1000, 2*partSize + 1000} {
 		for at := int32(1); ; at++ {
 			if at > 20 {
-				t.Fatal("no Put goes through")
+				t.Fatal("no put succeeds")
 			}
 
-			w.n.Store(0)
-			w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-				if w.n.Load() == at {
-					return refused(r, http.StatusBadRequest, "BadRequest"), nil // which nobody repeats
+			w.requests.Store(0)
+			w.intercept = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if w.requests.Load() == at {
+					return errorResponse(r, http.StatusBadRequest, "BadRequest"), nil // an error that the client does not retry
 				}
 
 				return next.RoundTrip(r)
 			}
-			_, err := s.Put(t.Context(), "broken/one", bytes.NewReader(noise(n)))
-			w.do = nil
+			_, err := s.Put(t.Context(), "broken/one", bytes.NewReader(testBytes(n)))
+			w.intercept = nil
 
 			if err == nil {
 				break
@@ -160,7 +160,7 @@ func TestWhatBreaksLeavesNothing(t *testing.T) {
 				t.Errorf("request %d: %v", at, err)
 			}
 
-			nothingLeft(t, server)
+			checkBucketEmpty(t, server)
 		}
 
 		if err := s.Delete(t.Context(), "broken/one"); err != nil {
@@ -169,7 +169,7 @@ func TestWhatBreaksLeavesNothing(t *testing.T) {
 	}
 }
 
-func nothingLeft(t *testing.T, server *s3test.Server) {
+func checkBucketEmpty(t *testing.T, server *s3test.Server) {
 	t.Helper()
 
 	left, err := server.Files(server.Bucket)
@@ -178,10 +178,10 @@ func nothingLeft(t *testing.T, server *s3test.Server) {
 	}
 }
 
-func TestAStoreThatIsFullSaysSo(t *testing.T) {
+func TestFullStore(t *testing.T) {
 	server := s3test.Start(t)
 
-	s, w := wired(t, server)
+	s, w := openIntercepted(t, server)
 	for _, c := range []struct {
 		status int
 		code   string
@@ -194,26 +194,26 @@ func TestAStoreThatIsFullSaysSo(t *testing.T) {
 		{503, "SlowDown", blob.ErrUnavailable},
 		{404, "NoSuchBucket", blob.ErrUnavailable},
 	} {
-		w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-			if !isLast(r) {
+		w.intercept = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			if !isCommit(r) {
 				return next.RoundTrip(r)
 			}
 
-			return refused(r, c.status, c.code), nil
+			return errorResponse(r, c.status, c.code), nil
 		}
 
 		for _, n := range []int{10, partSize + 10} {
-			if _, err := s.Put(t.Context(), "full/one", bytes.NewReader(noise(n))); !errors.Is(err, c.want) {
+			if _, err := s.Put(t.Context(), "full/one", bytes.NewReader(testBytes(n))); !errors.Is(err, c.want) {
 				t.Errorf("%d %s: got %v", c.status, c.code, err)
 			}
 
-			nothingLeft(t, server)
+			checkBucketEmpty(t, server)
 		}
 	}
 }
 
-// refused is an error as S3 stores answer it, without a body when it has no code.
-func refused(r *http.Request, status int, code string) *http.Response {
+// errorResponse is an error response of an S3 store; without a code it has no body.
+func errorResponse(r *http.Request, status int, code string) *http.Response {
 	body := "<Error><Code>" + code + "</Code></Error>"
 	if code == "" {
 		body = ""
@@ -222,11 +222,11 @@ func refused(r *http.Request, status int, code string) *http.Response {
 	return &http.Response{StatusCode: status, Status: fmt.Sprint(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// TestOtherBytesAreNotTaken changes a byte on the way: the server sees it.
-func TestOtherBytesAreNotTaken(t *testing.T) {
+// TestCorruptedBytesAreRejected changes a byte on the way to the server, which must notice.
+func TestCorruptedBytesAreRejected(t *testing.T) {
 	server := s3test.Start(t)
-	s, w := wired(t, server)
-	w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	s, w := openIntercepted(t, server)
+	w.intercept = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if r.Method == http.MethodPut && r.Body != nil {
 			data, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -241,20 +241,20 @@ func TestOtherBytesAreNotTaken(t *testing.T) {
 	}
 
 	for _, n := range []int{1000, partSize + 1000} {
-		if _, err := s.Put(t.Context(), "changed/one", bytes.NewReader(noise(n))); !errors.Is(err, blob.ErrUnavailable) {
+		if _, err := s.Put(t.Context(), "changed/one", bytes.NewReader(testBytes(n))); !errors.Is(err, blob.ErrUnavailable) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 
-		nothingLeft(t, server)
+		checkBucketEmpty(t, server)
 	}
 }
 
-// TestACancelledPutLeavesNothing cancels at any byte of a blob in parts.
-func TestACancelledPutLeavesNothing(t *testing.T) {
+// TestCancelledPutLeavesNothing cancels a multipart Put at random bytes.
+func TestCancelledPutLeavesNothing(t *testing.T) {
 	server := s3test.Start(t)
-	s, _ := wired(t, server)
+	s, _ := openIntercepted(t, server)
 
-	data := noise(3 * partSize)
+	data := testBytes(3 * partSize)
 	for _, at := range []int{0, partSize / 2, partSize, partSize + 1, 2*partSize + partSize/2} {
 		ctx, cancel := context.WithCancel(t.Context())
 
@@ -266,7 +266,7 @@ func TestACancelledPutLeavesNothing(t *testing.T) {
 			t.Errorf("at %d: %v", at, err)
 		}
 
-		nothingLeft(t, server)
+		checkBucketEmpty(t, server)
 	}
 }
 
@@ -274,13 +274,13 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestAReaderIsAsIfItWereInMemory compares any sequence of seeks and reads with
-// that of bytes.Reader.
-func TestAReaderIsAsIfItWereInMemory(t *testing.T) {
+// TestReaderMatchesBytesReader compares random sequences of seeks and reads with those of
+// a bytes.Reader.
+func TestReaderMatchesBytesReader(t *testing.T) {
 	server := s3test.Start(t)
-	s, _ := wired(t, server)
+	s, _ := openIntercepted(t, server)
 
-	data := noise(3 << 20)
+	data := testBytes(3 << 20)
 	if _, err := s.Put(t.Context(), "read/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}

@@ -14,43 +14,50 @@ import (
 )
 
 const (
-	// A reader asks for a window at a time, each four times as large as the last
-	// up to the largest: a look at a film's head moves little, a download needs
-	// few requests, and no connection waits for a slow customer for long.
-	firstWindow = 1 << 20
-	lastWindow  = 16 << 20
-	// skipped is how far ahead a seek reads instead of asking anew.
-	skipped = 128 << 10
-	// attempts is how often a read asks again where it broke off.
-	attempts = 3
+	// A reader requests one window at a time. Each is four times as large as the last,
+	// up to maxWindow. So reading the head of a video moves few bytes, a download needs
+	// few requests, and no connection to the store waits long for a slow customer.
+	minWindow = 1 << 20
+	maxWindow = 16 << 20
+	// maxSkip is how far a seek reads ahead instead of making a new request.
+	maxSkip = 128 << 10
+	// maxReadAttempts is how often a read is tried before it fails.
+	maxReadAttempts = 3
 )
 
-// Open reads a blob; see blob.Store. Its bytes are asked for when they are read.
+// Open opens a blob; see blob.Store. Its bytes are requested when they are read.
 func (s *Store) Open(ctx context.Context, key string) (blob.Reader, error) {
 	if err := blob.CheckKey(key); err != nil {
 		return nil, err
 	}
 
-	object, err := s.stat(ctx, key)
+	object, err := s.statObject(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("open blob %s: %w", key, explain(ctx, err))
+		return nil, fmt.Errorf("open blob %s: %w", key, blobError(ctx, err))
 	}
 
-	return &reader{s: s, ctx: ctx, key: key, etag: object.ETag, size: object.Size, window: firstWindow}, nil
+	return &reader{
+		s:      s,
+		ctx:    ctx,
+		key:    key,
+		etag:   object.ETag,
+		size:   object.Size,
+		window: minWindow,
+	}, nil
 }
 
 // reader reads one version of one object.
 type reader struct {
-	s      *Store
-	ctx    context.Context // of Open
-	key    string
-	etag   string
-	size   int64
-	at     int64 // of the next byte
-	body   io.ReadCloser
-	left   int64 // of the body
-	window int64 // of the next request
-	closed bool
+	s         *Store
+	ctx       context.Context // from Open
+	key       string
+	etag      string
+	size      int64
+	pos       int64 // of the next byte
+	body      io.ReadCloser
+	remaining int64 // bytes left in body
+	window    int64 // size of the next request
+	closed    bool
 }
 
 // Size is the blob's length in bytes.
@@ -60,32 +67,32 @@ func (r *reader) Read(p []byte) (int, error) {
 	switch {
 	case r.closed:
 		return 0, fmt.Errorf("read blob %s: %w", r.key, os.ErrClosed)
-	case r.at >= r.size:
+	case r.pos >= r.size:
 		return 0, io.EOF
 	case len(p) == 0:
 		return 0, nil
 	}
 
-	var broke error
+	var lastErr error
 
-	for range attempts {
+	for range maxReadAttempts {
 		if r.body == nil {
-			if err := r.ask(); err != nil {
+			if err := r.openWindow(); err != nil {
 				return 0, fmt.Errorf("read blob %s: %w", r.key, err)
 			}
 		}
 
-		n, err := r.body.Read(p[:min(int64(len(p)), r.left)])
-		r.at = r.at + int64(n)
+		n, err := r.body.Read(p[:min(int64(len(p)), r.remaining)])
+		r.pos += int64(n)
 
-		r.left = r.left - int64(n)
-		if r.left == 0 {
-			// Its end is read as well, so that the connection serves the next.
+		r.remaining -= int64(n)
+		if r.remaining == 0 {
+			// Read the end of the body too, so that the connection can be reused.
 			_, _ = io.CopyN(io.Discard, r.body, 1)
-			r.drop()
-			r.window = min(4*r.window, lastWindow)
+			r.closeBody()
+			r.window = min(4*r.window, maxWindow)
 		} else if err != nil {
-			r.drop()
+			r.closeBody()
 		}
 
 		if n > 0 {
@@ -96,56 +103,56 @@ func (r *reader) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("read blob %s: %w", r.key, context.Cause(r.ctx))
 		}
 
-		broke = err
+		lastErr = err
 	}
 
-	return 0, fmt.Errorf("read blob %s: %w: %w", r.key, blob.ErrUnavailable, broke)
+	return 0, fmt.Errorf("read blob %s: %w: %w", r.key, blob.ErrUnavailable, lastErr)
 }
 
-// ask opens the next window, of the same object as before or of none.
-func (r *reader) ask() error {
-	end := min(r.at+r.window, r.size)
+// openWindow opens the next window. It fails if the object is no longer the same.
+func (r *reader) openWindow() error {
+	end := min(r.pos+r.window, r.size)
 
 	var o minio.GetObjectOptions
-	if err := errors.Join(o.SetRange(r.at, end-1), o.SetMatchETag(r.etag)); err != nil {
+	if err := errors.Join(o.SetRange(r.pos, end-1), o.SetMatchETag(r.etag)); err != nil {
 		return err
 	}
 
-	body, answer, _, err := r.s.core.GetObject(r.ctx, r.s.bucket, r.s.object(r.key), o)
-	if code(err) == minio.PreconditionFailed || status(err) == http.StatusPreconditionFailed {
-		return blob.ErrNotFound // and something else has its key
+	body, info, _, err := r.s.core.GetObject(r.ctx, r.s.bucket, r.s.objectName(r.key), o)
+	if errorCode(err) == minio.PreconditionFailed || errorStatus(err) == http.StatusPreconditionFailed {
+		return blob.ErrNotFound // the key now has another object
 	}
 
 	if err != nil {
-		return explain(r.ctx, err)
+		return blobError(r.ctx, err)
 	}
 
-	if answer.Size != end-r.at {
+	if info.Size != end-r.pos {
 		body.Close()
-		return fmt.Errorf("%w: it answered %d bytes where %d were asked for", blob.ErrUnavailable, answer.Size, end-r.at)
+		return fmt.Errorf("%w: it answered with %d bytes instead of %d", blob.ErrUnavailable, info.Size, end-r.pos)
 	}
 
 	r.body = body
-	r.left = end - r.at
+	r.remaining = end - r.pos
 
 	return nil
 }
 
-func (r *reader) drop() {
+func (r *reader) closeBody() {
 	if r.body != nil {
 		_ = r.body.Close()
 	}
 
 	r.body = nil
-	r.left = 0
+	r.remaining = 0
 }
 
-// Seek only notes where to read on: whoever seeks for the size moves no byte.
+// Seek only sets the position. A seek to the end to learn the size transfers nothing.
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
-		offset += r.at
+		offset += r.pos
 	case io.SeekEnd:
 		offset += r.size
 	default:
@@ -156,29 +163,29 @@ func (r *reader) Seek(offset int64, whence int) (int64, error) {
 		return 0, fmt.Errorf("seek blob %s: before its start", r.key)
 	}
 
-	ahead := offset - r.at
+	ahead := offset - r.pos
 	if r.body != nil && ahead != 0 {
-		if ahead < 0 || ahead >= r.left || ahead > skipped || !r.skip(ahead) {
-			r.drop()
-			r.window = firstWindow
+		if ahead < 0 || ahead >= r.remaining || ahead > maxSkip || !r.skip(ahead) {
+			r.closeBody()
+			r.window = minWindow
 		}
 	}
 
-	r.at = offset
+	r.pos = offset
 
 	return offset, nil
 }
 
-// skip reads over what lies between.
+// skip reads and discards n bytes.
 func (r *reader) skip(n int64) bool {
 	_, err := io.CopyN(io.Discard, r.body, n)
-	r.left -= n
+	r.remaining -= n
 
 	return err == nil
 }
 
 func (r *reader) Close() error {
-	r.drop()
+	r.closeBody()
 	r.closed = true
 
 	return nil

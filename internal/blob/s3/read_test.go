@@ -17,17 +17,17 @@ import (
 	"github.com/unireel/unireel/internal/blob/s3test"
 )
 
-// counted is how often the store is asked for bytes, and how many come.
-type counted struct {
-	asked int
-	bytes int64
+// readStats counts the requests for bytes and the bytes that arrive.
+type readStats struct {
+	requests int
+	bytes    int64
 }
 
-func (c *counted) on(w *wire) {
-	w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+func (c *readStats) attach(w *interceptor) {
+	w.intercept = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
 		if r.Method == http.MethodGet && err == nil {
-			c.asked++
+			c.requests++
 			c.bytes += resp.ContentLength
 		}
 
@@ -35,13 +35,13 @@ func (c *counted) on(w *wire) {
 	}
 }
 
-// TestServingARangeMovesLittle lets http.ServeContent, which seeks to the end
-// and back, serve a little of a large blob.
-func TestServingARangeMovesLittle(t *testing.T) {
+// TestServingRangeReadsLittle serves small ranges of a large blob with http.ServeContent,
+// which seeks to the end and back.
+func TestServingRangeReadsLittle(t *testing.T) {
 	server := s3test.Start(t)
-	s, w := wired(t, server)
+	s, w := openIntercepted(t, server)
 
-	data := noise(40 << 20)
+	data := testBytes(40 << 20)
 	if _, err := s.Put(t.Context(), "large/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
@@ -49,16 +49,16 @@ func TestServingARangeMovesLittle(t *testing.T) {
 	for _, c := range []struct {
 		name, header string
 		want         []byte
-		asks         int
-		moves        int64
+		maxRequests  int
+		maxBytes     int64
 	}{
 		{"the head", "bytes=0-99", data[:100], 1, 1 << 20},
 		{"the middle", "bytes=20000000-20000099", data[20000000:20000100], 1, 1 << 20},
 		{"the end", "bytes=-100", data[len(data)-100:], 1, 100},
 		{"all", "", data, 5, 40 << 20},
 	} {
-		var seen counted
-		seen.on(w)
+		var stats readStats
+		stats.attach(w)
 
 		r, err := s.Open(t.Context(), "large/one")
 		if err != nil {
@@ -74,13 +74,13 @@ func TestServingARangeMovesLittle(t *testing.T) {
 		http.ServeContent(answer, req, "x.mp4", time.Time{}, r)
 		r.Close()
 
-		if !bytes.Equal(answer.Body.Bytes(), c.want) || seen.asked > c.asks || seen.bytes > c.moves {
-			t.Errorf("%s: %d bytes by %d requests that move %d", c.name, answer.Body.Len(), seen.asked, seen.bytes)
+		if !bytes.Equal(answer.Body.Bytes(), c.want) || stats.requests > c.maxRequests || stats.bytes > c.maxBytes {
+			t.Errorf("%s: %d bytes with %d requests that transfer %d bytes", c.name, answer.Body.Len(), stats.requests, stats.bytes)
 		}
 	}
 
-	var head counted
-	head.on(w)
+	var head readStats
+	head.attach(w)
 
 	r, err := s.Open(t.Context(), "large/one")
 	if err != nil {
@@ -90,23 +90,23 @@ func TestServingARangeMovesLittle(t *testing.T) {
 
 	http.ServeContent(httptest.NewRecorder(), httptest.NewRequest(http.MethodHead, "/", nil), "x.mp4", time.Time{}, r)
 
-	if head.asked != 0 {
-		t.Errorf("HEAD asks for bytes %d times", head.asked)
+	if head.requests != 0 {
+		t.Errorf("HEAD makes %d requests for bytes", head.requests)
 	}
 }
 
-// TestAReaderGoesOnWhereItBroke cuts connections in the middle of a body.
-func TestAReaderGoesOnWhereItBroke(t *testing.T) {
+// TestReaderResumesAfterBreak closes connections in the middle of a body.
+func TestReaderResumesAfterBreak(t *testing.T) {
 	server := s3test.Start(t)
-	s, w := wired(t, server)
+	s, w := openIntercepted(t, server)
 
-	data := noise(5 << 20)
+	data := testBytes(5 << 20)
 	if _, err := s.Put(t.Context(), "cut/one", bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
 
 	cuts := 0
-	w.do = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	w.intercept = func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
 		if r.Method == http.MethodGet && err == nil && cuts < 4 {
 			cuts++
@@ -130,9 +130,9 @@ func TestAReaderGoesOnWhereItBroke(t *testing.T) {
 	}
 }
 
-func TestAnotherBlobUnderTheKeyIsNotRead(t *testing.T) {
+func TestReaderDetectsReplacedBlob(t *testing.T) {
 	server := s3test.Start(t)
-	s, _ := wired(t, server)
+	s, _ := openIntercepted(t, server)
 	put := func(text string) {
 		t.Helper()
 
@@ -159,12 +159,12 @@ func TestAnotherBlobUnderTheKeyIsNotRead(t *testing.T) {
 	}
 }
 
-// TestAnOutage asks a store that is down for everything, and again when it is
-// back: nothing has to be opened anew.
-func TestAnOutage(t *testing.T) {
+// TestOutage makes every call while the store is down, and again when it is back: nothing
+// has to be opened again.
+func TestOutage(t *testing.T) {
 	server := s3test.Start(t)
 
-	s := open(t, options(server, ""))
+	s := openStore(t, testOptions(server, ""))
 	if _, err := s.Put(t.Context(), "out/one", strings.NewReader("bytes")); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestAnOutage(t *testing.T) {
 
 	all.Wait()
 
-	if err := server.Run(t.Context()); err != nil {
+	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 
@@ -208,20 +208,20 @@ func TestAnOutage(t *testing.T) {
 	}
 }
 
-func TestASignedLink(t *testing.T) {
+func TestPresignedURL(t *testing.T) {
 	server := s3test.Start(t)
 
-	o := options(server, "links")
-	if link, err := open(t, o).URL(t.Context(), "task_1/1-a.mp4", time.Minute); link != "" || err != nil {
-		t.Fatalf("not asked for: %q, %v", link, err)
+	o := testOptions(server, "links")
+	if link, err := openStore(t, o).URL(t.Context(), "task_1/1-a.mp4", time.Minute); link != "" || err != nil {
+		t.Fatalf("without Presign: %q, %v", link, err)
 	}
 
 	o.Presign = true
-	s := open(t, o)
+	s := openStore(t, o)
 
-	film := append([]byte("\x00\x00\x00\x18ftypmp42"), noise(1000)...)
+	video := append([]byte("\x00\x00\x00\x18ftypmp42"), testBytes(1000)...)
 	for key, want := range map[string]string{"task_1/1-a.mp4": "video/mp4", "file_1/blob_2": "video/mp4", "file_2/page": "application/octet-stream"} {
-		data := film
+		data := video
 		if key == "file_2/page" {
 			data = []byte("<html><script>alert(1)</script>")
 		}
@@ -235,7 +235,7 @@ func TestASignedLink(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		status, got, body := fetch(t, link, "bytes=2-5")
+		status, got, body := getURL(t, link, "bytes=2-5")
 		if status != http.StatusPartialContent || !bytes.Equal(body, data[2:6]) {
 			t.Errorf("%s: %d, %d bytes", key, status, len(body))
 		}
@@ -258,13 +258,13 @@ func TestASignedLink(t *testing.T) {
 		q.Set("X-Amz-Expires", "6000")
 
 		u.RawQuery = q.Encode()
-		if status, _, _ := fetch(t, u.String(), ""); status != http.StatusForbidden {
-			t.Errorf("a link that was made longer: %d", status)
+		if status, _, _ := getURL(t, u.String(), ""); status != http.StatusForbidden {
+			t.Errorf("a link with a changed expiry: %d", status)
 		}
 	}
 }
 
-func fetch(t *testing.T, link, part string) (status int, header http.Header, body []byte) {
+func getURL(t *testing.T, link, byteRange string) (status int, header http.Header, body []byte) {
 	t.Helper()
 
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
@@ -272,8 +272,8 @@ func fetch(t *testing.T, link, part string) (status int, header http.Header, bod
 		t.Fatal(err)
 	}
 
-	if part != "" {
-		req.Header.Set("Range", part)
+	if byteRange != "" {
+		req.Header.Set("Range", byteRange)
 	}
 
 	resp, err := http.DefaultClient.Do(req)

@@ -11,13 +11,13 @@ import (
 	"github.com/unireel/unireel/internal/blob/s3test"
 )
 
-func options(server *s3test.Server, prefix string) Options {
+func testOptions(server *s3test.Server, prefix string) Options {
 	return Options{
 		Endpoint: server.Endpoint, AccessKey: server.AccessKey, SecretKey: server.SecretKey, Bucket: server.Bucket, Prefix: prefix, Now: time.Now,
 	}
 }
 
-func open(t *testing.T, o Options) *Store {
+func openStore(t *testing.T, o Options) *Store {
 	t.Helper()
 
 	s, err := Open(t.Context(), o)
@@ -36,24 +36,24 @@ func TestContract(t *testing.T) {
 	var stores atomic.Int32
 
 	blobtest.Run(t, func(t *testing.T) blob.Store {
-		s := open(t, options(server, fmt.Sprintf("store/%d", stores.Add(1))))
-		if !s.atomic {
-			t.Error("the server is taken for one that replaces objects")
+		s := openStore(t, testOptions(server, fmt.Sprintf("store/%d", stores.Add(1))))
+		if !s.conditionalWrites {
+			t.Error("the store believes that the server replaces objects")
 		}
 
 		return s
 	})
 }
 
-// TestContractWithoutConditions is for servers that know no If-None-Match.
-func TestContractWithoutConditions(t *testing.T) {
+// TestContractWithoutConditionalWrites runs the contract as on a server without If-None-Match.
+func TestContractWithoutConditionalWrites(t *testing.T) {
 	server := s3test.Start(t)
 
 	var stores atomic.Int32
 
 	blobtest.Run(t, func(t *testing.T) blob.Store {
-		s := open(t, options(server, fmt.Sprintf("store/%d", stores.Add(1))))
-		s.atomic = false
+		s := openStore(t, testOptions(server, fmt.Sprintf("store/%d", stores.Add(1))))
+		s.conditionalWrites = false
 
 		return s
 	})

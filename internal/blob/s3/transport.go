@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// stalled is how long a connection may move no byte at all: some stores put a
-// large blob's parts together before they answer.
-const stalled = 2 * time.Minute
+// idleTimeout is how long a connection may transfer no byte. It is long because some stores
+// assemble the parts of a large blob before they answer.
+const idleTimeout = 2 * time.Minute
 
-// newTransport gives up on whatever does not move, and never on what moves
-// slowly.
+// newTransport returns a transport that ends connections on which nothing moves, but never
+// ones that are merely slow.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 
@@ -24,33 +24,33 @@ func newTransport() *http.Transport {
 				return nil, err
 			}
 
-			return moved{conn}, nil
+			return idleTimeoutConn{conn}, nil
 		},
-		ForceAttemptHTTP2:     false, // one connection for all would share one window
+		ForceAttemptHTTP2:     false, // requests in one HTTP/2 connection would share one flow-control window
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       30 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		DisableCompression:    true, // ranges are of the bytes as they are kept
+		DisableCompression:    true, // ranges refer to the stored bytes
 	}
 }
 
-// moved is a connection that ends when nothing moves on it: bytes in either
-// direction give it more time.
-type moved struct{ net.Conn }
+// idleTimeoutConn is a connection that fails when nothing moves on it: bytes in either
+// direction extend the deadline.
+type idleTimeoutConn struct{ net.Conn }
 
-func (m moved) Read(p []byte) (int, error) {
-	if err := m.SetReadDeadline(time.Now().Add(stalled)); err != nil {
+func (c idleTimeoutConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return 0, err
 	}
 
-	return m.Conn.Read(p)
+	return c.Conn.Read(p)
 }
 
-func (m moved) Write(p []byte) (int, error) {
-	if err := m.SetDeadline(time.Now().Add(stalled)); err != nil {
+func (c idleTimeoutConn) Write(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return 0, err
 	}
 
-	return m.Conn.Write(p)
+	return c.Conn.Write(p)
 }

@@ -1,7 +1,7 @@
-// Package s3test starts a real S3 server, versitygw, for a test: on this machine
-// only, in a folder that goes away with the test, at a free port. It checks
-// signatures, checksums and conditions as the stores of the world do. The tests
-// of blob/s3, the scripts and the benchmark use it; the program never does.
+// Package s3test starts a real S3 server, versitygw, for a test. It runs on this machine
+// only, at a free port, in a folder that is removed after the test. It checks signatures,
+// checksums and conditions as real stores do. The tests of blob/s3, the scripts and the
+// benchmark use it; the program never does.
 package s3test
 
 import (
@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// Tool is the arguments of go that give the server's path, built if need be.
-// Its version is pinned in tools/versitygw/go.mod.
-const Tool = "tool -modfile=tools/versitygw/go.mod -n versitygw"
+// GoToolArgs are the arguments of go that print the server's path, after building it if
+// necessary. Its version is pinned in tools/versitygw/go.mod.
+const GoToolArgs = "tool -modfile=tools/versitygw/go.mod -n versitygw"
 
-// Region is where every server says that it is.
+// Region is the region of every server.
 const Region = "us-east-1"
 
 // Server is an S3 server with one bucket.
@@ -31,7 +31,7 @@ type Server struct {
 	SecretKey string
 	Bucket    string
 
-	folder  string // that has the buckets, as folders of files
+	folder  string // has the buckets, as folders of files
 	program string
 	process *process
 }
@@ -39,10 +39,10 @@ type Server struct {
 type process struct {
 	cmd  *exec.Cmd
 	out  *bytes.Buffer
-	done chan struct{} // closed when it ended
+	done chan struct{} // closed when the process has ended
 }
 
-// Start starts a server and waits until it answers; it ends with the test. The
+// Start starts a server, waits until it answers, and stops it at the end of the test. The
 // first call on a machine builds the server, which takes minutes.
 func Start(t testing.TB) *Server {
 	t.Helper()
@@ -57,25 +57,31 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Launch is Start for what is no test of its own, such as a script: the caller
-// stops the server and removes the folder.
+// Launch is Start for callers other than a Go test, such as a script: the caller stops the
+// server and removes the folder.
 func Launch(ctx context.Context, folder string) (*Server, error) {
-	program, err := build(ctx)
+	program, err := serverPath(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	s := &Server{AccessKey: "unireel-test", SecretKey: "unireel-test-secret-0123", Bucket: "films", folder: folder, program: program}
+	s := &Server{
+		AccessKey: "unireel-test",
+		SecretKey: "unireel-test-secret-0123",
+		Bucket:    "videos",
+		folder:    folder,
+		program:   program,
+	}
 	if err := s.MakeBucket(s.Bucket); err != nil {
 		return nil, err
 	}
-	// A port that was free may be somebody else's by now.
+	// Another process may take the free port before the server does, so try several times.
 	for range 5 {
 		if s.Endpoint, err = freeAddress(ctx); err != nil {
 			return nil, err
 		}
 
-		if err = s.Run(ctx); err == nil {
+		if err = s.Start(ctx); err == nil {
 			return s, nil
 		}
 	}
@@ -83,30 +89,30 @@ func Launch(ctx context.Context, folder string) (*Server, error) {
 	return nil, err
 }
 
-// build is the server's path. Go keeps what it built in its build cache.
-func build(ctx context.Context) (string, error) {
-	root, err := repository()
+// serverPath returns the path of the server's program. Go keeps it in its build cache.
+func serverPath(ctx context.Context) (string, error) {
+	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
 
-	var out, said bytes.Buffer
+	var stdout, stderr bytes.Buffer
 
-	cmd := exec.CommandContext(ctx, filepath.Join(root, "scripts", "go"), strings.Fields(Tool)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "scripts", "go"), strings.Fields(GoToolArgs)...)
 	cmd.Dir = root
-	cmd.Stdout = &out
-	cmd.Stderr = &said
-	// The tests' own flags (-race, -cover, tags) are not the server's.
+	cmd.Stdout = &stdout
+	cmd.Stderr = &stderr
+	// The test's own flags (-race, -cover, tags) must not affect the server.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("the S3 server of the tests is not here (%w); get it with: scripts/go %s\n%s", err, Tool, said.Bytes())
+		return "", fmt.Errorf("the S3 server for tests is missing (%w); get it with: scripts/go %s\n%s", err, GoToolArgs, stderr.Bytes())
 	}
 
-	return strings.TrimSpace(out.String()), nil
+	return strings.TrimSpace(stdout.String()), nil
 }
 
-// repository is the folder with this module's go.mod, above the test's own.
-func repository() (string, error) {
+// moduleRoot returns the folder of this module's go.mod, above the test's own folder.
+func moduleRoot() (string, error) {
 	folder, err := os.Getwd()
 	if err != nil {
 		return "", err
@@ -132,12 +138,12 @@ func freeAddress(ctx context.Context) (string, error) {
 	return "http://" + l.Addr().String(), l.Close()
 }
 
-// MakeBucket makes a bucket.
+// MakeBucket creates a bucket.
 func (s *Server) MakeBucket(name string) error {
 	return os.MkdirAll(filepath.Join(s.folder, "buckets", name), 0o700)
 }
 
-// Files are the files below a bucket, unfinished uploads among them.
+// Files returns the files of a bucket, including unfinished uploads.
 func (s *Server) Files(bucket string) ([]string, error) {
 	var found []string
 
@@ -154,11 +160,11 @@ func (s *Server) Files(bucket string) ([]string, error) {
 	return found, err
 }
 
-// Run starts a server that was stopped again, with the same address and blobs.
-func (s *Server) Run(ctx context.Context) error {
+// Start starts a stopped server again, with the same address and blobs.
+func (s *Server) Start(ctx context.Context) error {
 	address := strings.TrimPrefix(s.Endpoint, "http://")
 	p := &process{out: &bytes.Buffer{}, done: make(chan struct{})}
-	// It lives until Stop: ctx is for the start only.
+	// The server runs until Stop: ctx is only for the start.
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.program, "--port", address, "--region", Region, "--keep-alive", "--quiet",
 		"posix", filepath.Join(s.folder, "buckets"))
 	p.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
@@ -176,10 +182,10 @@ func (s *Server) Run(ctx context.Context) error {
 
 	s.process = p
 
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
+	retry := time.NewTicker(10 * time.Millisecond)
+	defer retry.Stop()
 
-	late := time.After(30 * time.Second)
+	timeout := time.After(30 * time.Second)
 
 	var dialer net.Dialer
 	for {
@@ -188,20 +194,20 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 
 		select {
-		case <-again.C:
+		case <-retry.C:
 		case <-p.done:
 			return fmt.Errorf("the S3 server ended:\n%s", p.out.Bytes())
 		case <-ctx.Done():
 			s.Stop()
 			return context.Cause(ctx)
-		case <-late:
+		case <-timeout:
 			s.Stop()
 			return fmt.Errorf("the S3 server does not answer:\n%s", p.out.Bytes())
 		}
 	}
 }
 
-// Stop ends the server at once, as a crash would. Its blobs stay.
+// Stop kills the server, like a crash. Its blobs remain.
 func (s *Server) Stop() {
 	_ = s.process.cmd.Process.Kill()
 	<-s.process.done

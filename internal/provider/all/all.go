@@ -1,6 +1,6 @@
-// Package all lists the providers: one line each. config and app choose an
-// upstream's kind from it by name; dispatch never sees it. There is no
-// registration: what is not written here does not exist.
+// Package all lists the providers, one line each. app chooses an upstream's
+// provider from it by name; dispatch never sees it. There is no registration: a
+// provider that is not in the list does not exist.
 package all
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/unireel/unireel/internal/provider/wavespeed"
 )
 
-// Kinds are all providers.
-func Kinds() []provider.Kind {
-	return []provider.Kind{
-		animatic.Kind(),
-		dashscope.Kind(),
-		fal.Kind(),
-		openai.Kind(),
-		uniall.Kind(),
-		wavespeed.Kind(),
+// Drivers returns all providers.
+func Drivers() []provider.Driver {
+	return []provider.Driver{
+		animatic.Driver(),
+		dashscope.Driver(),
+		fal.Driver(),
+		openai.Driver(),
+		uniall.Driver(),
+		wavespeed.Driver(),
 	}
 }

@@ -2,11 +2,11 @@ package all
 
 import "testing"
 
-func TestKindsAreWholeAndNamedOnce(t *testing.T) {
+func TestDriversAreCompleteAndUnique(t *testing.T) {
 	seen := map[string]bool{}
-	for _, k := range Kinds() {
-		if k.Name == "" || seen[k.Name] || k.New == nil || k.Traits.PollEvery[0] <= 0 || k.Traits.PollEvery[1] < k.Traits.PollEvery[0] {
-			t.Errorf("kind %+v is not whole, or its name stands twice", k)
+	for _, k := range Drivers() {
+		if k.Name == "" || seen[k.Name] || k.New == nil || k.Capabilities.PollInterval[0] <= 0 || k.Capabilities.PollInterval[1] < k.Capabilities.PollInterval[0] {
+			t.Errorf("driver %+v is incomplete, or its name is used twice", k)
 		}
 
 		seen[k.Name] = true

@@ -1,13 +1,13 @@
-// Package animatic is the embedded provider: it renders a real, playable preview
-// of a task with ffmpeg, on this machine, without a key, a GPU or a network.
-// dispatch hands it an Order; pictures are moved by the camera, videos are cut
-// in, the prompt is set in type, and a film of exactly the asked size, length and
-// sound comes out. The same order with the same seed is the same file.
+// Package animatic is the embedded provider. It renders a real, playable preview of a
+// task with ffmpeg on this machine, without a key, a GPU or a network. dispatch submits a
+// Submission; the camera moves over pictures, videos are cut in, the prompt is set in
+// type, and the result is a video of exactly the requested size, length and sound. The
+// same submission with the same seed gives the same file.
 //
-// Frames are composed here and encoded by ffmpeg; references are decoded by
-// ffmpeg too, in bounded processes of their own, since they are untrusted. It
-// never reaches the network, never pretends to be a model (its films are marked),
-// and keeps nothing beyond its folder and its process.
+// Frames are composed here and encoded by ffmpeg. References are untrusted, so ffmpeg
+// decodes them in separate processes with limits. The package never uses the network and
+// never pretends to be a model: its videos are marked. It keeps nothing outside its
+// folder and its process.
 package animatic
 
 import (
@@ -30,71 +30,75 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Bounds of the waiting room.
+// Limits of the queue and of a render.
 const (
-	mostWaiting = 64
-	keepFor     = time.Hour // how long a ticket and its film are kept after their end
-	renderTime  = 10 * time.Minute
+	maxQueued     = 64
+	retention     = time.Hour // how long a job and its video are kept after its end
+	renderTimeout = 10 * time.Minute
 )
 
-// Kind is the provider as a value.
+// Driver describes the provider.
 //
-// Settings: "parallel" (films rendered at once; default half the processors),
-// "timeout" (of one render, "10m"), "font" (a file with Chinese characters),
-// "ffmpeg" and "ffprobe" (paths).
-func Kind() provider.Kind {
-	return provider.Kind{
-		Name:   "animatic",
-		Traits: provider.Traits{Resubmit: true, Preview: true, PollEvery: [2]time.Duration{200 * time.Millisecond, time.Second}},
-		New:    open,
+// Settings: "parallel" (videos rendered at the same time; by default half the number of
+// processors), "timeout" (of one render, "10m"), "font" (a file with Chinese
+// characters), "ffmpeg" and "ffprobe" (paths).
+func Driver() provider.Driver {
+	return provider.Driver{
+		Name: "animatic",
+		Capabilities: provider.Capabilities{
+			SafeToResubmit: true,
+			Preview:        true,
+			PollInterval:   [2]time.Duration{200 * time.Millisecond, time.Second},
+		},
+		New: newRenderer,
 	}
 }
 
-// studio is the provider: a waiting room and the workers that render.
-type studio struct {
+// renderer is the provider: a queue of jobs and the workers that render them.
+type renderer struct {
 	tools   *tools
-	letters *letters
+	font    *typeface
 	folder  string
 	now     func() time.Time
 	log     *slog.Logger
 	timeout time.Duration
 
 	ctx     context.Context
-	end     context.CancelCauseFunc
+	cancel  context.CancelCauseFunc
 	workers sync.WaitGroup
-	waiting chan *render
+	queue   chan *job
 
-	mu      sync.Mutex
-	renders map[provider.Ticket]*render
-	closed  bool
+	mu     sync.Mutex
+	jobs   map[provider.RemoteID]*job
+	closed bool
 }
 
-// render is one ticket. Its fields below ctx are guarded by the studio's mu.
-type render struct {
-	ticket provider.Ticket
-	order  provider.Order
-	folder string
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+// job is one submission. Its fields after cancel are guarded by the renderer's mu.
+type job struct {
+	remoteID   provider.RemoteID
+	submission provider.Submission
+	folder     string
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
 
-	report provider.Report
-	film   string
-	ended  time.Time // zero until it has
+	report    provider.Report
+	videoPath string
+	endedAt   time.Time // zero while it is queued or rendered
 }
 
-// Causes that end a render.
+// Causes of the cancellation of a render.
 var (
 	errCancelled = errors.New("cancelled")
 	errClosed    = errors.New("the provider is closed")
 )
 
-func open(o provider.Options) (provider.Provider, error) {
+func newRenderer(o provider.Options) (provider.Provider, error) {
 	parallel, timeout, err := readSettings(o.Settings)
 	if err != nil {
 		return nil, err
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 2*checkTime)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*checkTimeout)
 	defer cancel()
 
 	t, err := findTools(o.Settings)
@@ -102,18 +106,24 @@ func open(o provider.Options) (provider.Provider, error) {
 		return nil, err
 	}
 
-	if err := empty(o.Folder); err != nil {
+	if err := emptyFolder(o.Folder); err != nil {
 		return nil, err
 	}
 
-	l, err := findLetters(ctx, o.Settings)
+	tf, err := findTypeface(ctx, o.Settings)
 	if err != nil {
 		return nil, err
 	}
 
-	s := &studio{
-		tools: t, letters: l, folder: o.Folder, now: o.Now, log: o.Log, timeout: timeout,
-		waiting: make(chan *render, mostWaiting), renders: map[provider.Ticket]*render{},
+	s := &renderer{
+		tools:   t,
+		font:    tf,
+		folder:  o.Folder,
+		now:     o.Now,
+		log:     o.Log,
+		timeout: timeout,
+		queue:   make(chan *job, maxQueued),
+		jobs:    map[provider.RemoteID]*job{},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -123,9 +133,9 @@ func open(o provider.Options) (provider.Provider, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 
-	s.ctx, s.end = context.WithCancelCause(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	for range parallel {
-		s.workers.Go(s.work)
+		s.workers.Go(s.runWorker)
 	}
 
 	return s, nil
@@ -133,7 +143,7 @@ func open(o provider.Options) (provider.Provider, error) {
 
 func readSettings(settings map[string]string) (parallel int, timeout time.Duration, err error) {
 	parallel = max(1, runtime.NumCPU()/2)
-	timeout = renderTime
+	timeout = renderTimeout
 
 	if v := settings["parallel"]; v != "" {
 		if parallel, err = strconv.Atoi(v); err != nil || parallel < 1 || parallel > 256 {
@@ -143,17 +153,17 @@ func readSettings(settings map[string]string) (parallel int, timeout time.Durati
 
 	if v := settings["timeout"]; v != "" {
 		if timeout, err = time.ParseDuration(v); err != nil || timeout <= 0 {
-			return 0, 0, fmt.Errorf("animatic's setting timeout is %q: give a time such as 10m", v)
+			return 0, 0, fmt.Errorf("animatic's setting timeout is %q: give a duration such as 10m", v)
 		}
 	}
 
 	return parallel, timeout, nil
 }
 
-// empty makes the folder, with nothing in it.
-func empty(folder string) error {
+// emptyFolder creates the folder or removes everything in it.
+func emptyFolder(folder string) error {
 	if folder == "" {
-		return errors.New("animatic was given no folder to write to")
+		return errors.New("animatic needs a folder to write to")
 	}
 
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -174,119 +184,127 @@ func empty(folder string) error {
 	return nil
 }
 
-// Submit takes an order into the waiting room. A full one is Throttled.
-func (s *studio) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+// Submit puts a submission into the queue. If the queue is full, the failure is Throttled.
+func (s *renderer) Submit(ctx context.Context, o provider.Submission) (provider.RemoteID, error) {
 	if err := ctx.Err(); err != nil {
-		return "", busy(provider.Passing, err)
+		return "", notAccepted(provider.Transient, err)
 	}
 
-	if f := refuse(o); f != nil {
+	if f := validate(o); f != nil {
 		return "", f
 	}
 
-	if err := provider.May(ctx); err != nil { // nobody would ask for the film
-		return "", busy(provider.Passing, err)
+	if err := provider.CheckSend(ctx); err != nil { // otherwise nobody would fetch the video
+		return "", notAccepted(provider.Transient, err)
 	}
 
 	id := rand.Text()
-	r := &render{ticket: provider.Ticket(fmt.Sprintf("%s.%d.%s", o.Task, o.Attempt, id)), order: o, folder: filepath.Join(s.folder, id)}
-	r.ctx, r.cancel = context.WithCancelCause(s.ctx)
-	r.report = provider.Report{Phase: provider.Waiting, Progress: 0}
+	j := &job{
+		remoteID:   provider.RemoteID(fmt.Sprintf("%s.%d.%s", o.TaskID, o.Attempt, id)),
+		submission: o,
+		folder:     filepath.Join(s.folder, id),
+	}
+	j.ctx, j.cancel = context.WithCancelCause(s.ctx)
+	j.report = provider.Report{Phase: provider.Queued, Progress: 0}
 
 	s.sweep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	if s.closed {
-		return "", busy(provider.Passing, errClosed)
+		return "", notAccepted(provider.Transient, errClosed)
 	}
 
 	select {
-	case s.waiting <- r:
-		s.renders[r.ticket] = r
-		return r.ticket, nil
+	case s.queue <- j:
+		s.jobs[j.remoteID] = j
+		return j.remoteID, nil
 	default:
-		return "", busy(provider.Throttled, errors.New("the waiting room is full"))
+		return "", notAccepted(provider.Throttled, errors.New("the queue is full"))
 	}
 }
 
-func busy(class provider.Class, err error) *provider.Failure {
+func notAccepted(class provider.Class, err error) *provider.Failure {
 	return &provider.Failure{
-		Taken: provider.NotTaken, Class: class, After: time.Second, Err: err,
-		Fault: fault.New(fault.CodeSupplier, "", "The preview renderer has no room at this moment. Nothing was charged; create the task again later.").Because(err),
+		Acceptance: provider.NotAccepted,
+		Class:      class,
+		RetryAfter: time.Second,
+		Err:        err,
+		Fault:      fault.New(fault.CodeSupplierFailed, "", "The preview renderer is busy at the moment. Nothing was charged; create the task again later.").WithCause(err),
 	}
 }
 
-// Poll says how a ticket stands.
-func (s *studio) Poll(ctx context.Context, t provider.Ticket) (provider.Report, error) {
+// Poll returns the report of a job.
+func (s *renderer) Poll(ctx context.Context, t provider.RemoteID) (provider.Report, error) {
 	if err := ctx.Err(); err != nil {
-		return provider.Report{}, busy(provider.Passing, err)
+		return provider.Report{}, notAccepted(provider.Transient, err)
 	}
 
 	s.sweep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	r := s.renders[t]
-	if r == nil {
+	j := s.jobs[t]
+	if j == nil {
 		return provider.Report{Phase: provider.Unknown, Progress: -1}, nil
 	}
 
-	return r.report, nil
+	return j.report, nil
 }
 
-// scheme begins a result's URL; the ticket follows.
+// scheme is the scheme of a result's URL; the remote ID follows.
 const scheme = "animatic:"
 
-// Open reads a film. It can be opened again for an hour.
-func (s *studio) Open(ctx context.Context, result provider.Result) (io.ReadCloser, error) {
+// Open opens a job's video, which is kept for an hour.
+func (s *renderer) Open(ctx context.Context, result provider.Result) (io.ReadCloser, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, busy(provider.Passing, err)
+		return nil, notAccepted(provider.Transient, err)
 	}
 
 	s.mu.Lock()
 
 	path := ""
-	if ticket, ours := strings.CutPrefix(result.URL, scheme); ours && s.renders[provider.Ticket(ticket)] != nil {
-		path = s.renders[provider.Ticket(ticket)].film
+	if remoteID, ours := strings.CutPrefix(result.URL, scheme); ours && s.jobs[provider.RemoteID(remoteID)] != nil {
+		path = s.jobs[provider.RemoteID(remoteID)].videoPath
 	}
 	s.mu.Unlock()
 
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &provider.Failure{
-			Class: provider.Gone, Err: err,
-			Fault: fault.New(fault.CodeResultLost, "", "The preview's file is not there any more. Create the task again.").Because(err),
+			Class: provider.NotFound,
+			Err:   err,
+			Fault: fault.New(fault.CodeResultLost, "", "The preview's file no longer exists. Create the task again.").WithCause(err),
 		}
 	}
 
 	return f, nil
 }
 
-// Cancel stops a ticket: its processes are killed and its files removed. It is
-// too late for one that has ended.
-func (s *studio) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
+// Cancel cancels a job: its processes are killed and its files removed. It has no effect
+// on a job that has ended.
+func (s *renderer) Cancel(ctx context.Context, t provider.RemoteID) (bool, error) {
 	if err := ctx.Err(); err != nil {
-		return false, busy(provider.Passing, err)
+		return false, notAccepted(provider.Transient, err)
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	r := s.renders[t]
-	if r == nil || !r.ended.IsZero() {
-		return r != nil && r.report.Phase == provider.Stopped, nil
+	j := s.jobs[t]
+	if j == nil || !j.endedAt.IsZero() {
+		return j != nil && j.report.Phase == provider.Cancelled, nil
 	}
 
-	r.cancel(errCancelled)
-	r.ended = s.now()
-	r.report = provider.Report{Phase: provider.Stopped, Progress: -1}
+	j.cancel(errCancelled)
+	j.endedAt = s.now()
+	j.report = provider.Report{Phase: provider.Cancelled, Progress: -1}
 
 	return true, nil
 }
 
-// Close ends every render, waits for them and empties the folder.
-func (s *studio) Close() error {
+// Close cancels every render, waits for them and empties the folder.
+func (s *renderer) Close() error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -294,43 +312,43 @@ func (s *studio) Close() error {
 	}
 
 	s.closed = true
-	clear(s.renders)
+	clear(s.jobs)
 	s.mu.Unlock()
-	s.end(errClosed)
+	s.cancel(errClosed)
 	s.workers.Wait()
 
-	return errors.Join(s.letters.close(), empty(s.folder))
+	return errors.Join(s.font.close(), emptyFolder(s.folder))
 }
 
-// sweep forgets what ended over an hour ago.
-func (s *studio) sweep() {
+// sweep removes jobs that ended more than an hour ago.
+func (s *renderer) sweep() {
 	now := s.now()
 	s.mu.Lock()
 
-	var old []string
+	var folders []string
 
-	for t, r := range s.renders {
-		if !r.ended.IsZero() && now.Sub(r.ended) > keepFor {
-			delete(s.renders, t)
+	for t, j := range s.jobs {
+		if !j.endedAt.IsZero() && now.Sub(j.endedAt) > retention {
+			delete(s.jobs, t)
 
-			old = append(old, r.folder)
+			folders = append(folders, j.folder)
 		}
 	}
 	s.mu.Unlock()
 
-	for _, folder := range old {
+	for _, folder := range folders {
 		_ = os.RemoveAll(folder)
 	}
 }
 
-// seedOf is the film's seed: the order's, or one of the task's own.
-func seedOf(o provider.Order) uint64 {
+// videoSeed returns the submission's seed, or if there is none, one derived from the task.
+func videoSeed(o provider.Submission) uint64 {
 	if o.Seed >= 0 {
 		return uint64(o.Seed)
 	}
 
 	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "%s.%d", o.Task, o.Attempt)
+	_, _ = fmt.Fprintf(h, "%s.%d", o.TaskID, o.Attempt)
 
 	return h.Sum64()
 }

@@ -31,16 +31,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// newStudio is a provider with a folder of its own, closed with the test.
-func newStudio(t testing.TB, settings map[string]string) *studio {
+// newTestRenderer returns a provider with a folder of its own; the test's end closes it.
+func newTestRenderer(t testing.TB, settings map[string]string) *renderer {
 	t.Helper()
 
-	p, err := Kind().New(provider.Options{Folder: t.TempDir(), Now: time.Now, Settings: settings})
+	p, err := Driver().New(provider.Options{Folder: t.TempDir(), Now: time.Now, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	s := p.(*studio)
+	s := p.(*renderer)
 
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -51,22 +51,33 @@ func newStudio(t testing.TB, settings map[string]string) *studio {
 	return s
 }
 
-// order asks for two pictures, red then blue, in 2 s of 640 x 360.
-func order(t testing.TB) provider.Order {
-	return provider.Order{
-		Task: "task_test", Attempt: 1, Mode: provider.R2V, Prompt: "character1 meets character2 by the sea.",
+// testSubmission is a video of 2 s in 640 x 360 from two pictures, first red, then blue.
+func testSubmission(t testing.TB) provider.Submission {
+	return provider.Submission{
+		TaskID:  "task_test",
+		Attempt: 1,
+		Mode:    provider.R2V,
+		Prompt:  "character1 meets character2 by the sea.",
 		References: []provider.Reference{
-			image1(t, "images[0]", color.RGBA{200, 40, 40, 255}, 500, 300),
-			image1(t, "images[1]", color.RGBA{40, 60, 200, 255}, 300, 400),
+			discImage(t, "images[0]", color.RGBA{200, 40, 40, 255}, 500, 300),
+			discImage(t, "images[1]", color.RGBA{40, 60, 200, 255}, 300, 400),
 		},
-		Size: "640*360", Width: 640, Height: 360, Seconds: 2, ShotType: "single", Seed: 7,
+		Size:     "640*360",
+		Width:    640,
+		Height:   360,
+		Seconds:  2,
+		ShotType: "single",
+		Seed:     7,
 	}
 }
 
 func fromBytes(kind, param, name string, b []byte) provider.Reference {
 	return provider.Reference{
-		Kind: kind, Param: param, Name: name, Bytes: int64(len(b)),
-		Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
+		Kind:      kind,
+		Param:     param,
+		Name:      name,
+		SizeBytes: int64(len(b)),
+		Open:      func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
 	}
 }
 
@@ -77,8 +88,8 @@ func fromFile(kind, param, path string) provider.Reference {
 	}
 }
 
-// image1 is a picture of one colour with a lighter disc, so that it has a shape.
-func image1(t testing.TB, param string, c color.RGBA, w, h int) provider.Reference {
+// discImage is a picture of one colour with a lighter disc, so that it has a visible shape.
+func discImage(t testing.TB, param string, c color.RGBA, w, h int) provider.Reference {
 	t.Helper()
 
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
@@ -103,37 +114,37 @@ func image1(t testing.TB, param string, c color.RGBA, w, h int) provider.Referen
 	return fromBytes("image", param, "picture.png", b.Bytes())
 }
 
-// ffmpeg runs ffmpeg for a test's own material or to look at a film.
+// ffmpeg runs ffmpeg to make the test's own material or to inspect a video.
 func ffmpeg(t testing.TB, args ...string) []byte {
 	t.Helper()
 
-	var said bytes.Buffer
+	var stderr bytes.Buffer
 
 	cmd := exec.Command("ffmpeg", append([]string{"-hide_banner", "-nostdin", "-loglevel", "error", "-y"}, args...)...)
-	cmd.Stderr = &said
+	cmd.Stderr = &stderr
 
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("ffmpeg %v: %v: %s", args, err, said.String())
+		t.Fatalf("ffmpeg %v: %v: %s", args, err, stderr.String())
 	}
 
 	return out
 }
 
-// await polls a ticket to its end; progress must not fall.
-func await(t testing.TB, s *studio, ticket provider.Ticket) provider.Report {
+// waitForEnd polls a job until it ends; progress must not decrease.
+func waitForEnd(t testing.TB, s *renderer, remoteID provider.RemoteID) provider.Report {
 	t.Helper()
 
 	before := 0
 
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
-		r, err := s.Poll(t.Context(), ticket)
+		r, err := s.Poll(t.Context(), remoteID)
 		if err != nil {
 			t.Fatal(err)
 		}
 
 		switch r.Phase {
-		case provider.Waiting, provider.Rendering:
+		case provider.Queued, provider.Rendering:
 			if r.Progress < before || r.Progress > 99 {
 				t.Fatalf("progress went from %d to %d", before, r.Progress)
 			}
@@ -151,16 +162,16 @@ func await(t testing.TB, s *studio, ticket provider.Ticket) provider.Report {
 	return provider.Report{}
 }
 
-// film renders an order and gives the file's path.
-func shoot(t testing.TB, s *studio, o provider.Order) string {
+// renderVideo renders a submission and returns the file's path.
+func renderVideo(t testing.TB, s *renderer, o provider.Submission) string {
 	t.Helper()
 
-	ticket, err := s.Submit(t.Context(), o)
+	remoteID, err := s.Submit(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	r := await(t, s, ticket)
+	r := waitForEnd(t, s, remoteID)
 	if r.Phase != provider.Rendered {
 		t.Fatalf("got %s: %v", r.Phase, r.Failure)
 	}
@@ -177,7 +188,7 @@ func shoot(t testing.TB, s *studio, o provider.Order) string {
 		t.Fatal(err)
 	}
 
-	path := filepath.Join(t.TempDir(), "film.mp4")
+	path := filepath.Join(t.TempDir(), "video.mp4")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +200,7 @@ func shoot(t testing.TB, s *studio, o provider.Order) string {
 	return path
 }
 
-type probed struct {
+type streamInfo struct {
 	Streams []struct {
 		Codec    string `json:"codec_name"`
 		Type     string `json:"codec_type"`
@@ -207,7 +218,7 @@ type probed struct {
 	} `json:"format"`
 }
 
-func probe(t testing.TB, path string) probed {
+func probe(t testing.TB, path string) streamInfo {
 	t.Helper()
 
 	out, err := exec.Command("ffprobe", "-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json", path).Output()
@@ -215,7 +226,7 @@ func probe(t testing.TB, path string) probed {
 		t.Fatal(err)
 	}
 
-	var p probed
+	var p streamInfo
 	if err := json.Unmarshal(out, &p); err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +234,8 @@ func probe(t testing.TB, path string) probed {
 	return p
 }
 
-// isFilm checks everything that a film must be as a file.
-func isFilm(t testing.TB, path string, o provider.Order) {
+// checkVideo checks all properties of a rendered file.
+func checkVideo(t testing.TB, path string, o provider.Submission) {
 	t.Helper()
 	p := probe(t, path)
 
@@ -240,7 +251,7 @@ func isFilm(t testing.TB, path string, o provider.Order) {
 	v := p.Streams[0]
 
 	got := fmt.Sprint(v.Codec, v.Profile, v.PixFmt, v.W, v.H, v.Rate, v.Frames)
-	if want := fmt.Sprint("h264", "High", "yuv420p", o.Width, o.Height, "30/1", strconv.Itoa(o.Seconds*rate)); got != want {
+	if want := fmt.Sprint("h264", "High", "yuv420p", o.Width, o.Height, "30/1", strconv.Itoa(o.Seconds*frameRate)); got != want {
 		t.Errorf("video is %s, want %s", got, want)
 	}
 
@@ -257,20 +268,20 @@ func isFilm(t testing.TB, path string, o provider.Order) {
 	}
 
 	if moov, mdat := bytes.Index(b, []byte("moov")), bytes.Index(b, []byte("mdat")); moov < 0 || moov > mdat {
-		t.Errorf("moov at %d, mdat at %d: it does not start fast", moov, mdat)
+		t.Errorf("moov at %d, mdat at %d: it is not fast start", moov, mdat)
 	}
 }
 
-func TestTwoPicturesBecomeAFilm(t *testing.T) {
-	o := order(t)
+func TestTwoImages(t *testing.T) {
+	o := testSubmission(t)
 	o.Sound = true
-	isFilm(t, shoot(t, newStudio(t, nil), o), o)
+	checkVideo(t, renderVideo(t, newTestRenderer(t, nil), o), o)
 }
 
-// BenchmarkFiveSeconds720p reports the CPU of the programs run and of this process.
+// BenchmarkFiveSeconds720p reports the CPU time of the programs and of this process.
 func BenchmarkFiveSeconds720p(b *testing.B) {
-	s := newStudio(b, nil)
-	o := order(b)
+	s := newTestRenderer(b, nil)
+	o := testSubmission(b)
 	o.Width = 1280
 	o.Height = 720
 	o.Seconds = 5
@@ -279,18 +290,18 @@ func BenchmarkFiveSeconds720p(b *testing.B) {
 
 	for b.Loop() {
 		before := ownCPU(b)
-		spent := s.tools.spent.Load()
+		cpuTime := s.tools.cpuTime.Load()
 
-		ticket, err := s.Submit(b.Context(), o)
+		remoteID, err := s.Submit(b.Context(), o)
 		if err != nil {
 			b.Fatal(err)
 		}
 
-		if r := await(b, s, ticket); r.Phase != provider.Rendered {
+		if r := waitForEnd(b, s, remoteID); r.Phase != provider.Rendered {
 			b.Fatal(r.Failure)
 		}
 
-		b.ReportMetric(time.Duration(s.tools.spent.Load()-spent).Seconds(), "children-cpu-s")
+		b.ReportMetric(time.Duration(s.tools.cpuTime.Load()-cpuTime).Seconds(), "children-cpu-s")
 		b.ReportMetric((ownCPU(b) - before).Seconds(), "own-cpu-s")
 	}
 }

@@ -5,52 +5,53 @@ import (
 	"math/rand/v2"
 )
 
-// rate is the films' frames per second.
-const rate = 30
+// frameRate is the frame rate of the videos, in frames per second.
+const frameRate = 30
 
-// view is where the camera stands: zoom 1 just covers the film with the source,
-// less lets its surroundings show; x and y (0 to 1) say which part of what does
-// not fit is seen.
+// view is a position of the camera. At zoom 1 the source just covers the output; below
+// that its surroundings are visible. x and y (0 to 1) select the visible part of a source
+// that is larger than the output.
 type view struct{ zoom, x, y float64 }
 
-// move is the camera's way through a shot.
-type move struct{ from, to view }
+// cameraMove is the camera's movement during a shot.
+type cameraMove struct{ from, to view }
 
-// drift is how far the camera goes at most, in film widths per second.
-const drift = 0.055
+// maxSpeed is the camera's highest speed, in output widths per second.
+const maxSpeed = 0.055
 
-// at gives where the whole source lies on the film after u (0 to 1) of a shot.
-// Places between are mixed, not views, so that the camera goes straight.
-func (m move) at(u float64, source, film box) box {
-	a := m.from.place(source, film)
-	b := m.to.place(source, film)
+// placement returns where the whole source lies on the output after u (0 to 1) of a shot.
+// It interpolates between placements and not between views, so that the camera moves in a
+// straight line.
+func (m cameraMove) placement(u float64, source, output box) box {
+	a := m.from.placement(source, output)
+	b := m.to.placement(source, output)
 	e := ease(u)
 	mix := func(p, q float64) float64 { return p + (q-p)*e }
 
 	return box{mix(a.x, b.x), mix(a.y, b.y), mix(a.w, b.w), mix(a.h, b.h)}
 }
 
-func (v view) place(source, film box) box {
-	scale := v.zoom * math.Max(film.w/source.w, film.h/source.h)
+func (v view) placement(source, output box) box {
+	scale := v.zoom * math.Max(output.w/source.w, output.h/source.h)
 	w := source.w * scale
 	h := source.h * scale
-	put := func(size, room, share float64) float64 {
-		if size < room {
-			return (room - size) / 2
+	offset := func(size, available, share float64) float64 {
+		if size < available {
+			return (available - size) / 2
 		}
 
-		return -(size - room) * share
+		return -(size - available) * share
 	}
 
-	return box{put(w, film.w, v.x), put(h, film.h, v.y), w, h}
+	return box{offset(w, output.w, v.x), offset(h, output.h, v.y), w, h}
 }
 
-// covers says whether the place leaves nothing of the film free.
-func (b box) covers(film box) bool {
-	return b.x <= 0 && b.y <= 0 && b.x+b.w >= film.w && b.y+b.h >= film.h
+// covers reports whether the box covers the whole output.
+func (b box) covers(output box) bool {
+	return b.x <= 0 && b.y <= 0 && b.x+b.w >= output.w && b.y+b.h >= output.h
 }
 
-// ease starts and ends softly but never stands still.
+// ease starts and ends slowly but never stands still.
 func ease(u float64) float64 {
 	u = math.Max(0, math.Min(1, u))
 	return 0.3*u + 0.7*u*u*(3-2*u)
@@ -60,54 +61,54 @@ func ease(u float64) float64 {
 type framing uint8
 
 const (
-	wide framing = iota // as much of the source as sits well
-	near                // a detail
-	side                // along the source's longer way
+	wide    framing = iota // as much of the source as looks good
+	closeUp                // a detail
+	pan                    // along the source's longer dimension
 )
 
-// fits is the share of a source's longer way below which it is shown on a
-// blurred ground instead of being cropped.
-const fits = 0.62
+// minVisibleShare is a share of a source's longer dimension. If less than that were
+// visible, the source is shown on a blurred backdrop instead of being cropped.
+const minVisibleShare = 0.62
 
-// shares is how much of its longer way a source shows when it covers the film.
-func shares(source, film box) float64 {
-	k := source.w / source.h / (film.w / film.h)
+// visibleShare returns how much of its longer dimension a source shows when it covers the output.
+func visibleShare(source, output box) float64 {
+	k := source.w / source.h / (output.w / output.h)
 	return math.Min(k, 1/k)
 }
 
-// establish makes the first shot of a turn show a source that does not fit as a
-// whole.
-func establish(how framing, source, film box) framing {
-	if shares(source, film) < fits {
+// establishingFraming returns the framing of the first shot of a segment: wide if the
+// source would be cropped too much, else the requested one.
+func establishingFraming(requested framing, source, output box) framing {
+	if visibleShare(source, output) < minVisibleShare {
 		return wide
 	}
 
-	return how
+	return requested
 }
 
-// direct makes a move for a framing. seconds is the shot's length.
-func direct(rng *rand.Rand, how framing, source, film box, seconds float64) move {
-	share := shares(source, film)
+// planMove plans a move for a framing. seconds is the shot's length.
+func planMove(rng *rand.Rand, shotFraming framing, source, output box, seconds float64) cameraMove {
+	share := visibleShare(source, output)
 
 	start := 1.0
-	if share < fits && how == wide {
+	if share < minVisibleShare && shotFraming == wide {
 		start = math.Min(1, share/0.74)
 	}
-	// Heads are mostly in the upper part of a picture that is cropped in height.
+	// In a picture that is cropped in height, heads are mostly in the upper part.
 	focus := view{zoom: start, x: 0.5, y: 0.36}
 	reach := math.Min(0.16, 0.035*seconds+0.03)
 	sign := float64(rng.IntN(2)*2 - 1)
-	m := move{focus, focus}
+	m := cameraMove{focus, focus}
 
-	switch how {
-	case near:
+	switch shotFraming {
+	case closeUp:
 		m.from.zoom = 1.5
 		m.to.zoom = 1.5 + reach
 		m.from.x = 0.5 - 0.2*sign
 		m.to.x = 0.5 - 0.08*sign
 		m.from.y = 0.3
 		m.to.y = 0.3 + 0.1*rng.Float64()
-	case side:
+	case pan:
 		m.from.zoom = 1.16
 		m.to.zoom = 1.16
 		m.from.x = 0.5 - 0.45*sign
@@ -121,29 +122,29 @@ func direct(rng *rand.Rand, how framing, source, film box, seconds float64) move
 		m.to.y = 0.36 + 0.12*(rng.Float64()-0.5)
 	}
 
-	if how != near && rng.IntN(2) == 0 {
+	if shotFraming != closeUp && rng.IntN(2) == 0 {
 		m.from, m.to = m.to, m.from
 	}
 
-	return m.slowed(source, film, seconds)
+	return m.limitSpeed(source, output, seconds)
 }
 
-// slowed brings the ends of a move together until the camera goes no faster than
-// drift; the middle stays.
-func (m move) slowed(source, film box, seconds float64) move {
-	a := m.from.place(source, film)
-	b := m.to.place(source, film)
-	// The way of the film's middle over the source, in film pixels.
-	dx := (film.w/2-a.x)/a.w - (film.w/2-b.x)/b.w
-	dy := (film.h/2-a.y)/a.h - (film.h/2-b.y)/b.h
-	way := math.Hypot(dx*b.w, dy*b.h)
+// limitSpeed moves the ends of a move closer together until the camera is no faster than
+// maxSpeed; the middle stays.
+func (m cameraMove) limitSpeed(source, output box, seconds float64) cameraMove {
+	a := m.from.placement(source, output)
+	b := m.to.placement(source, output)
+	// The path of the output's centre over the source, in output pixels.
+	dx := (output.w/2-a.x)/a.w - (output.w/2-b.x)/b.w
+	dy := (output.h/2-a.y)/a.h - (output.h/2-b.y)/b.h
+	distance := math.Hypot(dx*b.w, dy*b.h)
 
-	most := drift * film.w * seconds
-	if way <= most {
+	maxDistance := maxSpeed * output.w * seconds
+	if distance <= maxDistance {
 		return m
 	}
 
-	k := most / way
+	k := maxDistance / distance
 	pull := func(p, q float64) (float64, float64) {
 		mid := (p + q) / 2
 		return mid + (p-mid)*k, mid + (q-mid)*k

@@ -10,106 +10,106 @@ import (
 	"golang.org/x/image/font"
 )
 
-// words is all writing of a film.
-type words struct {
-	letters *letters
-	film    box
-	unit    float64 // the film's shorter side in pixels; all type is measured by it
-	fixed   []*overlay
-	lines   []line
+// textLayer is all text of a video.
+type textLayer struct {
+	font        *typeface
+	output      box
+	shorterSide float64 // the video's shorter side in pixels; all text sizes derive from it
+	permanent   []*overlay
+	timed       []timedOverlay
 }
 
-// line is writing that is seen on the frames [from, to).
-type line struct {
+// timedOverlay is an overlay that is visible on the frames [from, to).
+type timedOverlay struct {
 	from, to int
-	layer    *overlay
+	overlay  *overlay
 }
 
-// blink is how many frames writing takes to come and to go.
-const blink = 9
+// textFadeFrames is the number of frames in which text fades in and out.
+const textFadeFrames = 9
 
-func newWords(l *letters, film box, watermark bool) (*words, error) {
-	w := &words{letters: l, film: film, unit: min(film.w, film.h)}
+func newTextLayer(f *typeface, output box, watermark bool) (*textLayer, error) {
+	tl := &textLayer{font: f, output: output, shorterSide: min(output.w, output.h)}
 
-	size := w.unit * 0.021
-	if err := w.corner("PREVIEW", size, true); err != nil {
+	size := tl.shorterSide * 0.021
+	if err := tl.addBadge("PREVIEW", size, true); err != nil {
 		return nil, err
 	}
 
 	if watermark {
-		return w, w.corner("AI生成", size*1.25, false)
+		return tl, tl.addBadge("AI生成", size*1.25, false)
 	}
 
-	return w, nil
+	return tl, nil
 }
 
-func (w *words) margin() int { return int(w.unit * 0.05) }
+func (tl *textLayer) margin() int { return int(tl.shorterSide * 0.05) }
 
-func (w *words) mask() *image.Alpha {
-	return image.NewAlpha(image.Rect(0, 0, int(w.film.w), int(w.film.h)))
+func (tl *textLayer) mask() *image.Alpha {
+	return image.NewAlpha(image.Rect(0, 0, int(tl.output.w), int(tl.output.h)))
 }
 
-// corner marks the film at its upper or lower right.
-func (w *words) corner(s string, size float64, upper bool) error {
-	face, err := w.letters.face(size)
+// addBadge adds a badge at the upper or lower right of the video.
+func (tl *textLayer) addBadge(s string, size float64, upper bool) error {
+	face, err := tl.font.face(size)
 	if err != nil {
 		return err
 	}
 
-	room := int(size * 0.22)
-	wide := spaced(image.NewAlpha(image.Rect(0, 0, 1, 1)), face, s, image.Point{}, room)
+	spacing := int(size * 0.22)
+	width := drawSpaced(image.NewAlpha(image.Rect(0, 0, 1, 1)), face, s, image.Point{}, spacing)
 	height := face.Metrics().Height.Ceil()
-	x := int(w.film.w) - w.margin() - wide
+	x := int(tl.output.w) - tl.margin() - width
 
-	y := w.margin() - height/4
+	y := tl.margin() - height/4
 	if !upper {
-		y = int(w.film.h) - w.margin() - height
+		y = int(tl.output.h) - tl.margin() - height
 	}
 
 	pad := int(size)
-	layer := newOverlay(image.Rect(x-pad, y-pad, x+wide+pad, y+height+pad), w.film)
-	mask := w.mask()
-	pill(mask, image.Rect(x-pad*3/4, y-height/8, x+wide+pad*3/4, y+height+height/8))
-	layer.over(mask, black, 105)
-	mask = w.mask()
-	spaced(mask, face, s, image.Pt(x, y), room)
-	layer.over(mask, white, 225)
-	w.fixed = append(w.fixed, layer)
+	layer := newOverlay(image.Rect(x-pad, y-pad, x+width+pad, y+height+pad), tl.output)
+	mask := tl.mask()
+	fillPill(mask, image.Rect(x-pad*3/4, y-height/8, x+width+pad*3/4, y+height+height/8))
+	layer.addMask(mask, blackLuma, 105)
+	mask = tl.mask()
+	drawSpaced(mask, face, s, image.Pt(x, y), spacing)
+	layer.addMask(mask, whiteLuma, 225)
+	tl.permanent = append(tl.permanent, layer)
 
 	return nil
 }
 
-// caption shows the prompt page by page in the lower third.
-func (w *words) caption(prompt string, frames int) error {
-	prompt = w.letters.clean(prompt)
-	size := w.unit * 0.038
+// addCaptions shows the prompt, page by page, in the lower third.
+func (tl *textLayer) addCaptions(prompt string, frames int) error {
+	prompt = tl.font.removeUndrawable(prompt)
+	size := tl.shorterSide * 0.038
 
-	face, err := w.letters.face(size)
+	face, err := tl.font.face(size)
 	if err != nil || prompt == "" {
 		return err
 	}
 
-	each := 2
-	if w.film.h > w.film.w {
-		each = 3
+	linesPerPage := 2
+	if tl.output.h > tl.output.w {
+		linesPerPage = 3
 	}
 
-	width := min(int(w.film.w)-2*w.margin()-int(w.unit*0.2), int(size*30))
-	list := paginate(face, prompt, each, max(1, frames/(2*rate)), width)
-	w.schedule(list, frames, func(page []string) *overlay { return w.captionLayer(face, page, size) })
+	width := min(int(tl.output.w)-2*tl.margin()-int(tl.shorterSide*0.2), int(size*30))
+	pages := paginate(face, prompt, linesPerPage, max(1, frames/(2*frameRate)), width)
+	tl.schedule(pages, frames, func(page []string) *overlay { return tl.captionLayer(face, page, size) })
 
 	return nil
 }
 
-func (w *words) captionLayer(face font.Face, page []string, size float64) *overlay {
+func (tl *textLayer) captionLayer(face font.Face, page []string, size float64) *overlay {
 	step := int(size * 1.45)
-	x := w.margin()
-	y := int(w.film.h) - w.margin() - step*len(page)
+	x := tl.margin()
+	y := int(tl.output.h) - tl.margin() - step*len(page)
 	bar := max(2, int(size*0.11))
-	layer := newOverlay(image.Rect(0, y-int(w.unit*0.1), int(w.film.w), int(w.film.h)), w.film)
-	layer.scrim(168)
+	layer := newOverlay(image.Rect(0, y-int(tl.shorterSide*0.1), int(tl.output.w), int(tl.output.h)), tl.output)
+	layer.addGradient(168)
 
-	mask := w.mask()
+	mask := tl.mask()
 
 	for by := y + int(size*0.24); by < y+step*len(page)-int(size*0.1); by++ {
 		for bx := x; bx < x+bar; bx++ {
@@ -117,16 +117,16 @@ func (w *words) captionLayer(face font.Face, page []string, size float64) *overl
 		}
 	}
 
-	layer.over(mask, white, 150)
-	mask = w.mask()
-	ink(mask, face, page, image.Pt(x+bar+int(size*0.5), y), step)
-	layer.over(mask, white, 250)
+	layer.addMask(mask, whiteLuma, 150)
+	mask = tl.mask()
+	drawLines(mask, face, page, image.Pt(x+bar+int(size*0.5), y), step)
+	layer.addMask(mask, whiteLuma, 250)
 
 	return layer
 }
 
-// pill fills a rectangle with round ends.
-func pill(mask *image.Alpha, r image.Rectangle) {
+// fillPill fills a rectangle with round ends.
+func fillPill(mask *image.Alpha, r image.Rectangle) {
 	radius := float64(r.Dy()) / 2
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
@@ -139,8 +139,8 @@ func pill(mask *image.Alpha, r image.Rectangle) {
 	}
 }
 
-// schedule gives each page time by its length.
-func (w *words) schedule(list [][]string, frames int, draw func([]string) *overlay) {
+// schedule gives each page time in proportion to its length.
+func (tl *textLayer) schedule(list [][]string, frames int, draw func([]string) *overlay) {
 	weight := func(page []string) int {
 		n := 12
 		for _, l := range page {
@@ -159,53 +159,53 @@ func (w *words) schedule(list [][]string, frames int, draw func([]string) *overl
 	for _, page := range list {
 		from := frames * before / total
 		before += weight(page)
-		w.lines = append(w.lines, line{from: from, to: frames * before / total, layer: draw(page)})
+		tl.timed = append(tl.timed, timedOverlay{from: from, to: frames * before / total, overlay: draw(page)})
 	}
 }
 
-// titles shows pages of large type over cards, a page to each span of frames.
-func (w *words) titles(prompt string, spans []shot, dark func(i int) bool) error {
-	prompt = w.letters.clean(prompt)
+// addTitles shows pages of large text over title cards, one page for each span of frames.
+func (tl *textLayer) addTitles(prompt string, spans []shot, dark func(i int) bool) error {
+	prompt = tl.font.removeUndrawable(prompt)
 
-	size := w.unit * 0.074
+	size := tl.shorterSide * 0.074
 	if n := utf8.RuneCountInString(prompt); n > 120 {
-		size = w.unit * 0.052
+		size = tl.shorterSide * 0.052
 	}
 
-	face, err := w.letters.face(size)
+	face, err := tl.font.face(size)
 	if err != nil || prompt == "" {
 		return err
 	}
 
-	each := 4
+	linesPerPage := 4
 
-	width := int(w.film.w * 0.76)
-	if w.film.h > w.film.w {
-		each = 8
+	width := int(tl.output.w * 0.76)
+	if tl.output.h > tl.output.w {
+		linesPerPage = 8
 	}
 
-	list := paginate(face, prompt, each, len(spans), width)
+	pages := paginate(face, prompt, linesPerPage, len(spans), width)
 	for i, s := range spans {
-		page := list[i*len(list)/len(spans)]
-		w.lines = append(w.lines, line{from: s.from, to: s.to, layer: w.titleLayer(face, page, size, dark(i))})
+		page := pages[i*len(pages)/len(spans)]
+		tl.timed = append(tl.timed, timedOverlay{from: s.from, to: s.to, overlay: tl.titleLayer(face, page, size, dark(i))})
 	}
 
 	return nil
 }
 
-func (w *words) titleLayer(face font.Face, page []string, size float64, dark bool) *overlay {
+func (tl *textLayer) titleLayer(face font.Face, page []string, size float64, dark bool) *overlay {
 	step := int(size * 1.5)
-	x := int(w.film.w * 0.12)
-	y := (int(w.film.h) - step*len(page)) / 2
+	x := int(tl.output.w * 0.12)
+	y := (int(tl.output.h) - step*len(page)) / 2
 
-	luma := byte(white)
+	luma := byte(whiteLuma)
 	if !dark {
 		luma = 30
 	}
 
-	layer := newOverlay(image.Rect(0, y-int(size*1.2), int(w.film.w), y+step*len(page)+int(size)), w.film)
-	mask := w.mask()
-	ink(mask, face, page, image.Pt(x, y), step)
+	layer := newOverlay(image.Rect(0, y-int(size*1.2), int(tl.output.w), y+step*len(page)+int(size)), tl.output)
+	mask := tl.mask()
+	drawLines(mask, face, page, image.Pt(x, y), step)
 
 	for by := y - int(size*0.7); by < y-int(size*0.7)+max(2, int(size*0.07)); by++ {
 		for bx := x; bx < x+int(size*1.4) && by >= 0; bx++ {
@@ -213,77 +213,77 @@ func (w *words) titleLayer(face font.Face, page []string, size float64, dark boo
 		}
 	}
 
-	layer.over(mask, luma, 256)
+	layer.addMask(mask, luma, 256)
 
 	return layer
 }
 
-// number is the layer of a slate: which part of the film comes next.
-func (w *words) number(n int, dark bool) (*overlay, error) {
-	size := w.unit * 0.2
+// slateNumber returns the overlay of a slate: the number of the shot that comes next.
+func (tl *textLayer) slateNumber(n int, dark bool) (*overlay, error) {
+	size := tl.shorterSide * 0.2
 
-	face, err := w.letters.face(size)
+	face, err := tl.font.face(size)
 	if err != nil {
 		return nil, err
 	}
 
 	s := strconv.Itoa(n)
-	wide := font.MeasureString(face, s).Ceil()
-	x := (int(w.film.w) - wide) / 2
-	y := int(w.film.h/2 - size*0.82)
-	layer := newOverlay(image.Rect(x-2, y, x+wide+2, y+int(size*1.6)), w.film)
-	mask := w.mask()
-	ink(mask, face, []string{s}, image.Pt(x, y), 0)
+	width := font.MeasureString(face, s).Ceil()
+	x := (int(tl.output.w) - width) / 2
+	y := int(tl.output.h/2 - size*0.82)
+	layer := newOverlay(image.Rect(x-2, y, x+width+2, y+int(size*1.6)), tl.output)
+	mask := tl.mask()
+	drawLines(mask, face, []string{s}, image.Pt(x, y), 0)
 
-	luma := byte(white)
+	luma := byte(whiteLuma)
 	if !dark {
 		luma = 40
 	}
 
-	layer.over(mask, luma, 220)
+	layer.addMask(mask, luma, 220)
 
 	return layer, nil
 }
 
-// lay writes what is to be read on frame n of frames.
-func (w *words) lay(f *frame, n, frames int) {
-	for _, l := range w.lines {
+// drawOn draws the text of frame n of frames.
+func (tl *textLayer) drawOn(f *frame, n, frames int) {
+	for _, l := range tl.timed {
 		if n < l.from || n >= l.to {
 			continue
 		}
 
-		here := min(n-l.from+1, l.to-n)
+		framesFromEdge := min(n-l.from+1, l.to-n)
 		if l.to == frames {
-			here = n - l.from + 1 // the last page stays to the end
+			framesFromEdge = n - l.from + 1 // the last page does not fade out
 		}
 
-		l.layer.lay(f, 256*min(here, blink)/blink)
+		l.overlay.drawOn(f, 256*min(framesFromEdge, textFadeFrames)/textFadeFrames)
 	}
 
-	for _, layer := range w.fixed {
-		layer.lay(f, 256)
+	for _, layer := range tl.permanent {
+		layer.drawOn(f, 256)
 	}
 
-	w.hairline(f, n, frames)
+	tl.drawProgressBar(f, n, frames)
 }
 
-// hairline is how far the film is, along its lower edge.
-func (w *words) hairline(f *frame, n, frames int) {
-	high := max(2, int(w.unit*0.005)) &^ 1
+// drawProgressBar draws along the lower edge how far the video has played.
+func (tl *textLayer) drawProgressBar(f *frame, n, frames int) {
+	height := max(2, int(tl.shorterSide*0.005)) &^ 1
 
 	end := f.y.w * (n + 1) / frames
-	for y := f.y.h - high; y < f.y.h; y++ {
+	for y := f.y.h - height; y < f.y.h; y++ {
 		for x := range f.y.w {
-			share := int32(70)
-			luma := byte(black)
+			opacity := int32(70)
+			luma := byte(blackLuma)
 
 			if x < end {
-				share = 170
-				luma = white
+				opacity = 170
+				luma = whiteLuma
 			}
 
 			i := y*f.y.w + x
-			f.y.pix[i] = lerp(f.y.pix[i], luma, share)
+			f.y.pix[i] = lerp(f.y.pix[i], luma, opacity)
 		}
 	}
 }

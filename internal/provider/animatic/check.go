@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// checkTime bounds each question to a program.
-const checkTime = 15 * time.Second
+// checkTimeout limits each call of a program.
+const checkTimeout = 15 * time.Second
 
-// Check says what of the machine is missing for making films: ffmpeg with its
-// encoders, ffprobe, and a font with Chinese characters. settings are those of
-// Options. Its error is one clear sentence with the command that installs what
-// is missing; all that is missing is joined.
+// Check returns an error for everything that this machine lacks for rendering: ffmpeg
+// with its encoders, ffprobe, and a font with Chinese characters. settings are those of
+// Options. For each missing thing there is one sentence with the command that installs
+// it; the errors are joined.
 func Check(ctx context.Context, settings map[string]string) error {
 	t, err := findTools(settings)
 	if err != nil {
 		return err
 	}
 
-	l, fontErr := findLetters(ctx, settings)
+	tf, fontErr := findTypeface(ctx, settings)
 	if fontErr == nil {
-		fontErr = l.close()
+		fontErr = tf.close()
 	}
 
 	return errors.Join(t.checkEncoders(ctx), fontErr)
@@ -50,7 +50,7 @@ func findTools(settings map[string]string) (*tools, error) {
 
 		found, err := exec.LookPath(name)
 		if err != nil {
-			missing = errors.Join(missing, fmt.Errorf("%s was not found (looked for %q), and previews are made with it: install it with `%s`", p.name, name, install("ffmpeg")))
+			missing = errors.Join(missing, fmt.Errorf("%s was not found (looked for %q), but previews need it: install it with `%s`", p.name, name, installCommand("ffmpeg")))
 			continue
 		}
 
@@ -62,8 +62,8 @@ func findTools(settings map[string]string) (*tools, error) {
 	return t, missing
 }
 
-// install is the command that installs a Debian package, or its Homebrew twin.
-func install(what string) string {
+// installCommand returns the command that installs a Debian package, or its Homebrew equivalent.
+func installCommand(what string) string {
 	if runtime.GOOS == "darwin" {
 		if what == "fonts-noto-cjk" {
 			what = "--cask font-noto-sans-cjk"
@@ -75,28 +75,28 @@ func install(what string) string {
 	return "apt-get install " + what
 }
 
-// checkEncoders asks ffmpeg for the encoders that films need.
+// checkEncoders checks that ffmpeg has the encoders that videos need.
 func (t *tools) checkEncoders(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, checkTime, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, errTimeout)
 	defer cancel()
 
-	out := &limited{limit: 1 << 20}
-	if err := t.run(ctx, call{program: t.ffmpeg, out: out, args: []string{"-hide_banner", "-nostdin", "-encoders"}}); err != nil {
-		return fmt.Errorf("%s does not run (%w): install it with `%s`", t.ffmpeg, err, install("ffmpeg"))
+	out := &limitedBuffer{limit: 1 << 20}
+	if err := t.run(ctx, invocation{program: t.ffmpeg, stdout: out, args: []string{"-hide_banner", "-nostdin", "-encoders"}}); err != nil {
+		return fmt.Errorf("%s does not run (%w): install it with `%s`", t.ffmpeg, err, installCommand("ffmpeg"))
 	}
 
 	var missing error
 
 	for _, name := range []string{"libx264", "aac"} {
-		if !bytes.Contains(out.kept, []byte(" "+name+" ")) {
-			missing = errors.Join(missing, fmt.Errorf("%s has no encoder %s: install a full build with `%s`", t.ffmpeg, name, install("ffmpeg")))
+		if !bytes.Contains(out.buf, []byte(" "+name+" ")) {
+			missing = errors.Join(missing, fmt.Errorf("%s has no encoder %s: install a full build with `%s`", t.ffmpeg, name, installCommand("ffmpeg")))
 		}
 	}
 
 	return missing
 }
 
-// fontFiles are where fonts with Chinese characters are found without fontconfig.
+// fontFiles are the usual paths of fonts with Chinese characters, for machines without fontconfig.
 var fontFiles = []string{
 	"/usr/share/fonts/opentype/noto/NotoSansCJK-Medium.ttc",
 	"/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
@@ -108,12 +108,12 @@ var fontFiles = []string{
 	"/Library/Fonts/NotoSansCJK-Regular.ttc",
 }
 
-// specimen are characters that the font must have: Chinese, Latin, punctuation.
-const specimen = "永生成视频，Aa1…"
+// requiredCharacters are characters that the font must have: Chinese, Latin and punctuation.
+const requiredCharacters = "永生成视频，Aa1…"
 
-// findLetters opens the font of the settings, or the first that can be found and
-// has Chinese characters. The caller closes it.
-func findLetters(ctx context.Context, settings map[string]string) (*letters, error) {
+// findTypeface opens the font of the settings, or else the first font found that has
+// Chinese characters. The caller closes it.
+func findTypeface(ctx context.Context, settings map[string]string) (*typeface, error) {
 	candidates := fontFiles
 	if path := settings["font"]; path != "" {
 		candidates = []string{path}
@@ -127,32 +127,32 @@ func findLetters(ctx context.Context, settings map[string]string) (*letters, err
 		}
 	}
 
-	var tried error
+	var errs error
 
 	for _, path := range candidates {
-		l, err := openLetters(path)
-		if err == nil && l.clean(specimen) == specimen {
-			return l, nil
+		tf, err := openTypeface(path)
+		if err == nil && tf.removeUndrawable(requiredCharacters) == requiredCharacters {
+			return tf, nil
 		}
 
 		if err == nil {
-			_ = l.close()
+			_ = tf.close()
 			err = fmt.Errorf("font %s has no Chinese characters", path)
 		}
 
-		tried = errors.Join(tried, err)
+		errs = errors.Join(errs, err)
 	}
 
 	if path := settings["font"]; path != "" {
-		return nil, fmt.Errorf("the font %q cannot be used (%w): name another, or install one with `%s`", path, tried, install("fonts-noto-cjk"))
+		return nil, fmt.Errorf("the font %q cannot be used (%w): name another, or install one with `%s`", path, errs, installCommand("fonts-noto-cjk"))
 	}
 
-	return nil, fmt.Errorf("no font with Chinese characters was found, and captions are written with it: install one with `%s`", install("fonts-noto-cjk"))
+	return nil, fmt.Errorf("no font with Chinese characters was found, but captions need one: install one with `%s`", installCommand("fonts-noto-cjk"))
 }
 
-// matchFont asks fontconfig; "" when it is not there.
+// matchFont asks fontconfig for a font; it returns "" if fontconfig is not installed.
 func matchFont(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 
 	out, err := exec.CommandContext(ctx, "fc-match", "--format=%{file}", "Noto Sans CJK SC:lang=zh-cn").Output()

@@ -10,108 +10,108 @@ import (
 	"time"
 )
 
-// clip is a video that is cut in: its frames play while the camera moves.
+// clip is the scene of a video reference: its frames play while the camera moves.
 type clip struct {
-	tools  *tools
-	ctx    context.Context // of the render: every decoder ends with it
-	media  media
-	kept   *frame
-	film   box
-	way    move
-	frames int
-	start  int // the first frame, at the films' rate
-	brush  *brush
+	tools      *tools
+	ctx        context.Context // of the render: all decoders end with it
+	media      media
+	frame      *frame
+	output     box
+	move       cameraMove
+	frames     int
+	startFrame int // the first frame to show, at frameRate
+	scaler     *scaler
 
-	cmd    *exec.Cmd
-	said   *tail
-	out    io.ReadCloser
-	cancel context.CancelFunc
-	read   int // frames of this run
+	cmd        *exec.Cmd
+	stderr     *tailBuffer
+	stdout     io.ReadCloser
+	cancel     context.CancelFunc
+	framesRead int // by the current decoder
 }
 
-// shortest is the number of frames below which a video is held at its last frame
-// instead of being played again.
-const shortest = 10
+// minLoopFrames is the number of frames below which a video stays at its last frame
+// instead of being repeated.
+const minLoopFrames = 10
 
 // open starts the decoder.
-func (c *clip) open(start int) error {
+func (c *clip) open(startFrame int) error {
 	ctx, cancel := context.WithCancel(c.ctx)
-	w := c.kept.y.w
-	h := c.kept.y.h
+	w := c.frame.y.w
+	h := c.frame.y.h
 
-	args := quiet()
-	if start > 0 {
-		args = append(args, "-ss", strconv.FormatFloat(float64(start)/rate, 'f', 3, 64))
+	args := baseArgs()
+	if startFrame > 0 {
+		args = append(args, "-ss", strconv.FormatFloat(float64(startFrame)/frameRate, 'f', 3, 64))
 	}
 
-	cmd, said := c.tools.command(ctx, c.tools.ffmpeg, append(args, "-i", c.media.path, "-map", "0:v:0", "-an", "-sn",
-		"-vf", fmt.Sprintf("fps=%d,scale=%d:%d:flags=bicubic:out_color_matrix=bt709:out_range=tv,format=yuv420p", rate, w, h),
-		"-t", strconv.FormatFloat(float64(c.frames+rate)/rate, 'f', 3, 64), "-f", "rawvideo", "pipe:1"))
+	cmd, stderr := c.tools.command(ctx, c.tools.ffmpeg, append(args, "-i", c.media.path, "-map", "0:v:0", "-an", "-sn",
+		"-vf", fmt.Sprintf("fps=%d,scale=%d:%d:flags=bicubic:out_color_matrix=bt709:out_range=tv,format=yuv420p", frameRate, w, h),
+		"-t", strconv.FormatFloat(float64(c.frames+frameRate)/frameRate, 'f', 3, 64), "-f", "rawvideo", "pipe:1"))
 
-	out, err := cmd.StdoutPipe()
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		cancel()
 		return fmt.Errorf("open clip: %w", err)
 	}
 
-	if err := c.tools.begin(cmd); err != nil {
+	if err := c.tools.start(cmd); err != nil {
 		cancel()
 		return err
 	}
 
 	c.cmd = cmd
-	c.said = said
-	c.out = out
+	c.stderr = stderr
+	c.stdout = stdout
 	c.cancel = cancel
-	c.read = 0
+	c.framesRead = 0
 
 	return nil
 }
 
-// close ends the decoder, which mostly has frames left.
+// close stops the decoder, which usually has frames left.
 func (c *clip) close() {
 	if c.cmd == nil {
 		return
 	}
 
 	c.cancel()
-	_ = c.tools.wait(c.ctx, c.cmd, c.said)
+	_ = c.tools.wait(c.ctx, c.cmd, c.stderr)
 	c.cmd = nil
 }
 
-func (c *clip) draw(onto *frame, n int) error {
+func (c *clip) draw(dst *frame, n int) error {
 	if n == 0 {
-		if err := c.open(c.start); err != nil {
+		if err := c.open(c.startFrame); err != nil {
 			return err
 		}
 	}
 
-	if err := c.next(n); err != nil {
+	if err := c.readFrame(n); err != nil {
 		return err
 	}
 
 	u := float64(n) / float64(max(1, c.frames-1))
 
-	var ground *frame
-	if !c.way.at(u, c.kept.whole(), c.film).covers(c.film) {
-		ground = groundOf(c.kept, c.film)
+	var backdrop *frame
+	if !c.move.placement(u, c.frame.whole(), c.output).covers(c.output) {
+		backdrop = newBackdrop(c.frame, c.output)
 	}
 
-	c.brush.place(onto, c.kept, ground, c.way, u)
+	c.scaler.drawPlaced(dst, c.frame, backdrop, c.move, u)
 
 	return nil
 }
 
-// next reads the next frame; a video that is over plays again.
-func (c *clip) next(n int) error {
+// readFrame reads the next frame. A video that has ended starts again.
+func (c *clip) readFrame(n int) error {
 	for range 2 {
 		if c.cmd == nil {
 			return nil
 		}
 
-		_, err := io.ReadFull(c.out, c.kept.raw)
+		_, err := io.ReadFull(c.stdout, c.frame.raw)
 		if err == nil {
-			c.read++
+			c.framesRead++
 			return nil
 		}
 
@@ -119,15 +119,15 @@ func (c *clip) next(n int) error {
 			return context.Cause(c.ctx)
 		}
 
-		read := c.read
-		said := c.said
+		framesRead := c.framesRead
+		stderr := c.stderr
 		c.close()
 
-		if n == 0 && read == 0 && c.start == 0 {
-			return unreadable(c.media, errors.New(said.String()))
+		if n == 0 && framesRead == 0 && c.startFrame == 0 {
+			return unreadableReference(c.media, errors.New(stderr.String()))
 		}
 
-		if n > 0 && read < shortest {
+		if n > 0 && framesRead < minLoopFrames {
 			return nil
 		}
 
@@ -135,20 +135,20 @@ func (c *clip) next(n int) error {
 			return err
 		}
 
-		c.start = 0
+		c.startFrame = 0
 	}
 
-	if c.read == 0 {
-		return unreadable(c.media, errors.New("no frame can be decoded"))
+	if c.framesRead == 0 {
+		return unreadableReference(c.media, errors.New("no frame can be decoded"))
 	}
 
 	return nil
 }
 
-// after is where a video that was seen for some frames goes on.
-func (m media) after(start, frames int) int {
-	all := int(m.length * rate / time.Second)
-	if start+frames+shortest > all {
+// nextStart returns where a video continues after some frames of it were shown.
+func (m media) nextStart(start, frames int) int {
+	total := int(m.length * frameRate / time.Second)
+	if start+frames+minLoopFrames > total {
 		return 0
 	}
 

@@ -5,38 +5,38 @@ import (
 	"math"
 )
 
-// plane is one component of a picture, a byte a sample.
+// plane is one component of a picture, one byte for each sample.
 type plane struct {
 	w, h int
 	pix  []byte
 }
 
-// frame is a picture in yuv420p, BT.709, limited range. Its planes are windows
-// of raw, which is laid out as ffmpeg's rawvideo is.
+// frame is a picture in yuv420p, BT.709, limited range. Its planes are slices of raw,
+// which has the layout of ffmpeg's rawvideo.
 type frame struct {
 	y, u, v plane
 	raw     []byte
 }
 
-// box is a rectangle in samples; its borders need not fall on samples.
+// box is a rectangle in samples; its edges may lie between samples.
 type box struct{ x, y, w, h float64 }
 
 const (
-	black   = 16  // luma of black in limited range
-	white   = 235 // luma of white in limited range
-	neutral = 128 // chroma of grey
+	blackLuma     = 16  // luma of black in limited range
+	whiteLuma     = 235 // luma of white in limited range
+	neutralChroma = 128 // chroma of grey
 )
 
-// newFrame makes a frame of w x h samples. Odd sizes have one more chroma sample.
+// newFrame returns a frame of w x h samples. Odd sizes have one more chroma sample.
 func newFrame(w, h int) *frame {
 	cw := (w + 1) / 2
 	ch := (h + 1) / 2
 	raw := make([]byte, w*h+2*cw*ch)
 
-	return frameOf(w, h, raw)
+	return frameFromRaw(w, h, raw)
 }
 
-func frameOf(w, h int, raw []byte) *frame {
+func frameFromRaw(w, h int, raw []byte) *frame {
 	cw := (w + 1) / 2
 	ch := (h + 1) / 2
 
@@ -50,9 +50,9 @@ func frameOf(w, h int, raw []byte) *frame {
 
 func (f *frame) copyFrom(src *frame) { copy(f.raw, src.raw) }
 
-// blend moves f towards other: 0 leaves it, 256 makes it the other.
-func (f *frame) blend(other *frame, share int) {
-	k := int32(share)
+// blend mixes other into f: weight 0 leaves f as it is, 256 replaces it.
+func (f *frame) blend(other *frame, weight int) {
+	k := int32(weight)
 	dst := f.raw
 
 	src := other.raw[:len(f.raw)]
@@ -61,8 +61,8 @@ func (f *frame) blend(other *frame, share int) {
 	}
 }
 
-// distance is the mean difference of luma in percent of its 256 steps, which is
-// how ffmpeg's scdet measures; every fourth row is looked at.
+// distance returns the mean difference of luma in percent of its 256 steps, as ffmpeg's
+// scdet measures it; it uses every fourth row.
 func (f *frame) distance(other *frame) float64 {
 	var sum, n int
 
@@ -85,8 +85,8 @@ func (f *frame) distance(other *frame) float64 {
 	return float64(sum) / float64(n) * 100 / 256
 }
 
-// light is the mean luma, 16 to 235.
-func (f *frame) light() float64 {
+// meanLuma returns the mean luma, 16 to 235.
+func (f *frame) meanLuma() float64 {
 	var sum, n int
 	for i := 0; i < len(f.y.pix); i += 7 {
 		sum += int(f.y.pix[i])
@@ -96,14 +96,14 @@ func (f *frame) light() float64 {
 	return float64(sum) / float64(n)
 }
 
-// tone is a colour as a frame keeps it.
-type tone struct{ y, u, v byte }
+// yuv is a colour in a frame's format.
+type yuv struct{ y, u, v byte }
 
-// toneOf turns full-range RGB into BT.709 limited range.
-func toneOf(r, g, b float64) tone {
+// yuvFromRGB converts full-range RGB to BT.709 limited range.
+func yuvFromRGB(r, g, b float64) yuv {
 	luma := 0.2126*r + 0.7152*g + 0.0722*b
 
-	return tone{
+	return yuv{
 		y: clampByte(16 + luma*219/255),
 		u: clampByte(128 + (b-luma)/1.8556*224/255),
 		v: clampByte(128 + (r-luma)/1.5748*224/255),
@@ -114,11 +114,11 @@ func clampByte(v float64) byte {
 	return byte(math.Max(0, math.Min(255, math.Round(v))))
 }
 
-// paper is what shows through a transparent picture.
-const paper = 244
+// backgroundLevel is the grey level behind a transparent picture.
+const backgroundLevel = 244
 
-// frameOfPicture flattens a picture onto paper and converts it.
-func frameOfPicture(m *image.NRGBA) *frame {
+// frameFromImage draws a picture on that background and converts it.
+func frameFromImage(m *image.NRGBA) *frame {
 	w := m.Rect.Dx()
 	h := m.Rect.Dy()
 	f := newFrame(w, h)
@@ -130,9 +130,9 @@ func frameOfPicture(m *image.NRGBA) *frame {
 		for x := range w {
 			p := line[4*x : 4*x+4 : 4*x+4]
 			a := int32(p[3])
-			r := (int32(p[0])*a + paper*(255-a)) / 255
-			g := (int32(p[1])*a + paper*(255-a)) / 255
-			b := (int32(p[2])*a + paper*(255-a)) / 255
+			r := (int32(p[0])*a + backgroundLevel*(255-a)) / 255
+			g := (int32(p[1])*a + backgroundLevel*(255-a)) / 255
+			b := (int32(p[2])*a + backgroundLevel*(255-a)) / 255
 			f.y.pix[row*w+x] = byte((11966*r + 40254*g + 4064*b + 16<<16 + 1<<15) >> 16)
 			sumU[x/2] += -6596*r - 22189*g + 28784*b
 			sumV[x/2] += 28784*r - 26145*g - 2639*b

@@ -2,15 +2,15 @@ package animatic
 
 import "image"
 
-// overlay is a grey layer with transparency that lies over a part of the film.
+// overlay is a grey layer with transparency over a part of the video.
 type overlay struct {
 	x, y, w, h  int    // even
 	luma, alpha []byte // luma is multiplied by alpha
 }
 
-// newOverlay makes a clear layer; it widens to even borders and stays in the film.
-func newOverlay(r image.Rectangle, film box) *overlay {
-	r = r.Intersect(image.Rect(0, 0, int(film.w), int(film.h)))
+// newOverlay returns a transparent layer. It grows to even edges and stays within the output.
+func newOverlay(r image.Rectangle, output box) *overlay {
+	r = r.Intersect(image.Rect(0, 0, int(output.w), int(output.h)))
 	x := r.Min.X &^ 1
 	y := r.Min.Y &^ 1
 	w := (r.Max.X - x + 1) &^ 1
@@ -19,12 +19,12 @@ func newOverlay(r image.Rectangle, film box) *overlay {
 	return &overlay{x: x, y: y, w: w, h: h, luma: make([]byte, w*h), alpha: make([]byte, w*h)}
 }
 
-// over puts luma with a mask's opacity (times share of 256) onto the layer. The
-// mask is in film pixels.
-func (o *overlay) over(mask *image.Alpha, luma byte, share int) {
+// addMask draws luma through a mask onto the layer; opacity is of 256. The mask is in
+// output pixels.
+func (o *overlay) addMask(mask *image.Alpha, luma byte, opacity int) {
 	for y := range o.h {
 		for x := range o.w {
-			o.add(y*o.w+x, int(mask.AlphaAt(o.x+x, o.y+y).A)*share>>8, luma)
+			o.add(y*o.w+x, int(mask.AlphaAt(o.x+x, o.y+y).A)*opacity>>8, luma)
 		}
 	}
 }
@@ -38,21 +38,21 @@ func (o *overlay) add(i, a int, luma byte) {
 	o.alpha[i] = byte(a + int(o.alpha[i])*(255-a)/255)
 }
 
-// scrim darkens from nothing at the top to share (of 256) at the bottom.
-func (o *overlay) scrim(share int) {
+// addGradient darkens the layer from nothing at the top to opacity (of 256) at the bottom.
+func (o *overlay) addGradient(opacity int) {
 	for y := range o.h {
 		u := float64(y) / float64(o.h)
 
-		a := int(u * u * (3 - 2*u) * float64(share))
+		a := int(u * u * (3 - 2*u) * float64(opacity))
 		for x := range o.w {
-			o.add(y*o.w+x, min(255, a), black)
+			o.add(y*o.w+x, min(255, a), blackLuma)
 		}
 	}
 }
 
-// lay puts the layer over a frame; share (of 256) fades it.
-func (o *overlay) lay(f *frame, share int) {
-	k := int32(max(0, min(256, share)))
+// drawOn draws the layer over a frame; opacity (of 256) fades it.
+func (o *overlay) drawOn(f *frame, opacity int) {
+	k := int32(max(0, min(256, opacity)))
 	if k == 0 {
 		return
 	}
@@ -79,7 +79,7 @@ func (o *overlay) lay(f *frame, share int) {
 func fadeChroma(row, alpha []byte, k int32) {
 	for x, v := range row {
 		if a := int32(alpha[2*x]); a != 0 {
-			row[x] = lerp(v, neutral, a*k/255)
+			row[x] = lerp(v, neutralChroma, a*k/255)
 		}
 	}
 }

@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// grace is how long the pipes of a killed process may stay open.
-const grace = 5 * time.Second
+// killGrace is how long the pipes of a killed process may remain open.
+const killGrace = 5 * time.Second
 
-// tools are the programs that a film is made with, and what they have cost.
+// tools are the programs that render a video, and the processor time that they have used.
 type tools struct {
 	ffmpeg, ffprobe string
-	nice            string        // "" when there is none
-	spent           atomic.Int64  // CPU of all that ended, in nanoseconds
-	started         func(pid int) // told of every process; may be nil
+	nice            string        // "" if there is none
+	cpuTime         atomic.Int64  // of all ended processes, in nanoseconds
+	onStart         func(pid int) // called for every process; may be nil
 }
 
-// call is one run of a program.
-type call struct {
+// invocation is one run of a program.
+type invocation struct {
 	program string
 	args    []string
-	out     io.Writer
+	stdout  io.Writer
 }
 
-// command prepares a process in a group of its own that dies with ctx.
-func (t *tools) command(ctx context.Context, program string, args []string) (*exec.Cmd, *tail) {
+// command prepares a process in a group of its own, which is killed when ctx ends.
+func (t *tools) command(ctx context.Context, program string, args []string) (*exec.Cmd, *tailBuffer) {
 	argv := append([]string{program}, args...)
 	if t.nice != "" {
 		argv = append([]string{t.nice, "-n", "10"}, argv...)
@@ -47,38 +47,38 @@ func (t *tools) command(ctx context.Context, program string, args []string) (*ex
 
 		return nil
 	}
-	cmd.WaitDelay = grace
-	said := &tail{}
-	cmd.Stderr = said
+	cmd.WaitDelay = killGrace
+	stderr := &tailBuffer{}
+	cmd.Stderr = stderr
 
-	return cmd, said
+	return cmd, stderr
 }
 
-// begin starts a prepared process and bounds what it may take.
-func (t *tools) begin(cmd *exec.Cmd) error {
+// start starts a prepared process and sets its limits.
+func (t *tools) start(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 
-	if err := bound(cmd.Process.Pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := setLimits(cmd.Process.Pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 		_ = cmd.Cancel()
 		_ = cmd.Wait()
 
-		return fmt.Errorf("bound %s: %w", cmd.Path, err)
+		return fmt.Errorf("limit %s: %w", cmd.Path, err)
 	}
 
-	if t.started != nil {
-		t.started(cmd.Process.Pid)
+	if t.onStart != nil {
+		t.onStart(cmd.Process.Pid)
 	}
 
 	return nil
 }
 
-// wait ends a process and says what it said when it failed.
-func (t *tools) wait(ctx context.Context, cmd *exec.Cmd, said *tail) error {
+// wait waits for a process. Its error includes what the process wrote to stderr.
+func (t *tools) wait(ctx context.Context, cmd *exec.Cmd, stderr *tailBuffer) error {
 	err := cmd.Wait()
 	if state := cmd.ProcessState; state != nil {
-		t.spent.Add(int64(state.UserTime() + state.SystemTime()))
+		t.cpuTime.Add(int64(state.UserTime() + state.SystemTime()))
 	}
 
 	if ctx.Err() != nil {
@@ -86,61 +86,61 @@ func (t *tools) wait(ctx context.Context, cmd *exec.Cmd, said *tail) error {
 	}
 
 	if err != nil {
-		return &toolError{err: err, said: said.String()}
+		return &toolError{err: err, stderr: stderr.String()}
 	}
 
 	return nil
 }
 
-// run runs a program to its end.
-func (t *tools) run(ctx context.Context, c call) error {
-	cmd, said := t.command(ctx, c.program, c.args)
+// run runs a program and waits for it.
+func (t *tools) run(ctx context.Context, c invocation) error {
+	cmd, stderr := t.command(ctx, c.program, c.args)
 
-	cmd.Stdout = c.out
-	if err := t.begin(cmd); err != nil {
+	cmd.Stdout = c.stdout
+	if err := t.start(cmd); err != nil {
 		return err
 	}
 
-	return t.wait(ctx, cmd, said)
+	return t.wait(ctx, cmd, stderr)
 }
 
-// toolError is a program that failed. What it said is for the log only.
+// toolError is the failure of a program. Its stderr is only for the log.
 type toolError struct {
-	err  error
-	said string
+	err    error
+	stderr string
 }
 
-func (e *toolError) Error() string { return fmt.Sprintf("%v: %s", e.err, e.said) }
+func (e *toolError) Error() string { return fmt.Sprintf("%v: %s", e.err, e.stderr) }
 func (e *toolError) Unwrap() error { return e.err }
 
-// tail keeps the end of what is written to it.
-type tail struct{ kept []byte }
+// tailBuffer keeps the last tailBytes bytes that are written to it.
+type tailBuffer struct{ buf []byte }
 
 const tailBytes = 2 << 10
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - tailBytes; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
+func (t *tailBuffer) Write(p []byte) (int, error) {
+	t.buf = append(t.buf, p...)
+	if excess := len(t.buf) - tailBytes; excess > 0 {
+		t.buf = append(t.buf[:0], t.buf[excess:]...)
 	}
 
 	return len(p), nil
 }
 
-func (t *tail) String() string { return strings.TrimSpace(string(t.kept)) }
+func (t *tailBuffer) String() string { return strings.TrimSpace(string(t.buf)) }
 
-// limited is a buffer that refuses to grow over its limit.
-type limited struct {
-	kept  []byte
+// limitedBuffer is a buffer that does not grow over its limit.
+type limitedBuffer struct {
+	buf   []byte
 	limit int
 }
 
-func (l *limited) Write(p []byte) (int, error) {
-	if len(l.kept)+len(p) > l.limit {
-		return 0, fmt.Errorf("keep output: over %d bytes", l.limit)
+func (l *limitedBuffer) Write(p []byte) (int, error) {
+	if len(l.buf)+len(p) > l.limit {
+		return 0, fmt.Errorf("output exceeds %d bytes", l.limit)
 	}
 
-	l.kept = append(l.kept, p...)
+	l.buf = append(l.buf, p...)
 
 	return len(p), nil
 }

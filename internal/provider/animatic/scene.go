@@ -1,106 +1,106 @@
 package animatic
 
-// scene is what a shot shows. It draws frame n of its shot, from 0 upwards and
-// each once; close ends what it runs.
+// scene is what a shot shows. draw is called once for each frame n of the shot, from 0
+// upwards; close stops the processes of the scene.
 type scene interface {
 	draw(onto *frame, n int) error
 	close()
 }
 
-// still is a picture that the camera moves over.
-type still struct {
-	picture *frame
-	ground  *frame // blurred surroundings
-	way     move
-	frames  int
-	brush   *brush
+// stillScene is a picture over which the camera moves.
+type stillScene struct {
+	image    *frame
+	backdrop *frame // blurred surroundings
+	move     cameraMove
+	frames   int
+	scaler   *scaler
 }
 
-func (s *still) close() {}
+func (s *stillScene) close() {}
 
-func (s *still) draw(onto *frame, n int) error {
+func (s *stillScene) draw(dst *frame, n int) error {
 	u := float64(n) / float64(max(1, s.frames-1))
-	s.brush.place(onto, s.picture, s.ground, s.way, u)
+	s.scaler.drawPlaced(dst, s.image, s.backdrop, s.move, u)
 
 	return nil
 }
 
-// place draws a source where the camera sees it, on its blurred ground when it
-// leaves some of the film free.
-func (b *brush) place(onto, source, ground *frame, way move, u float64) {
-	film := onto.whole()
+// drawPlaced draws a source where the camera sees it. If it does not cover the output, it
+// is drawn on its blurred backdrop.
+func (sc *scaler) drawPlaced(dst, source, backdrop *frame, m cameraMove, u float64) {
+	output := dst.whole()
 
-	to := way.at(u, source.whole(), film)
-	if !to.covers(film) {
-		// The ground goes the other way, slower: it lies farther off.
-		far := ground.whole()
+	target := m.placement(u, source.whole(), output)
+	if !target.covers(output) {
+		// The backdrop moves slower and in the opposite direction, as if it were farther away.
+		whole := backdrop.whole()
 		k := 0.06 * u
-		b.draw(onto, ground, box{far.w * k / 2, far.h * k / 2, far.w * (1 - k), far.h * (1 - k)}, film, true)
-		b.shade(onto, to)
+		sc.draw(dst, backdrop, box{whole.w * k / 2, whole.h * k / 2, whole.w * (1 - k), whole.h * (1 - k)}, output, true)
+		sc.drawShadow(dst, target)
 	}
 
-	b.draw(onto, source, source.whole(), to, false)
+	sc.draw(dst, source, source.whole(), target, false)
 }
 
-// shade darkens the ground beside a source, as if the source stood before it.
-func (b *brush) shade(onto *frame, to box) {
-	reach := int(0.03 * float64(min(onto.y.w, onto.y.h)))
-	w := onto.y.w
+// drawShadow darkens the backdrop beside a source, as if the source stood in front of it.
+func (sc *scaler) drawShadow(dst *frame, target box) {
+	radius := int(0.03 * float64(min(dst.y.w, dst.y.h)))
+	w := dst.y.w
 
-	for d := range reach {
-		k := int32(80 * (reach - d) * (reach - d) / (reach * reach))
-		for _, y := range []int{int(to.y) - d, int(to.y+to.h) + d} {
-			if to.h >= float64(onto.y.h) || y < 0 || y >= onto.y.h {
+	for d := range radius {
+		k := int32(80 * (radius - d) * (radius - d) / (radius * radius))
+		for _, y := range []int{int(target.y) - d, int(target.y+target.h) + d} {
+			if target.h >= float64(dst.y.h) || y < 0 || y >= dst.y.h {
 				continue
 			}
 
-			row := onto.y.pix[y*w : (y+1)*w]
+			row := dst.y.pix[y*w : (y+1)*w]
 			for i, v := range row {
-				row[i] = lerp(v, black, k)
+				row[i] = lerp(v, blackLuma, k)
 			}
 		}
 
-		for _, x := range []int{int(to.x) - d, int(to.x+to.w) + d} {
-			if to.w >= float64(w) || x < 0 || x >= w {
+		for _, x := range []int{int(target.x) - d, int(target.x+target.w) + d} {
+			if target.w >= float64(w) || x < 0 || x >= w {
 				continue
 			}
 
-			for i := x; i < len(onto.y.pix); i += w {
-				onto.y.pix[i] = lerp(onto.y.pix[i], black, k)
+			for i := x; i < len(dst.y.pix); i += w {
+				dst.y.pix[i] = lerp(dst.y.pix[i], blackLuma, k)
 			}
 		}
 	}
 }
 
-// groundStep is how many times coarser than the film a blurred ground is.
-const groundStep = 8
+// backdropScale is how many times smaller than the output a backdrop is.
+const backdropScale = 8
 
-// groundOf fills a small frame of the film's shape with a source, blurred and
-// darkened.
-func groundOf(source *frame, film box) *frame {
-	g := newFrame(max(16, int(film.w)/groundStep), max(16, int(film.h)/groundStep))
+// newBackdrop returns a small frame of the output's shape, filled with the source, blurred
+// and darkened.
+func newBackdrop(source *frame, output box) *frame {
+	g := newFrame(max(16, int(output.w)/backdropScale), max(16, int(output.h)/backdropScale))
 	small := g.whole()
-	to := view{zoom: 1.12, x: 0.5, y: 0.4}.place(source.whole(), small)
-	shrink(g.y, source.y, to)
-	shrink(g.u, source.u, to.half())
-	shrink(g.v, source.v, to.half())
+	to := view{zoom: 1.12, x: 0.5, y: 0.4}.placement(source.whole(), small)
+	downscale(g.y, source.y, to)
+	downscale(g.u, source.u, to.half())
+	downscale(g.v, source.v, to.half())
 
-	reach := max(2, g.y.w/26)
+	radius := max(2, g.y.w/26)
 	for range 3 {
-		blur(g.y, reach)
-		blur(g.u, max(1, reach/2))
-		blur(g.v, max(1, reach/2))
+		blur(g.y, radius)
+		blur(g.u, max(1, radius/2))
+		blur(g.v, max(1, radius/2))
 	}
 
 	for i, v := range g.y.pix {
-		g.y.pix[i] = byte(black + (int(v)-black)*150/256)
+		g.y.pix[i] = byte(blackLuma + (int(v)-blackLuma)*150/256)
 	}
 
 	return g
 }
 
-// shrink draws a plane much smaller: each sample is the mean of what it covers.
-func shrink(d, s plane, to box) {
+// downscale draws a plane much smaller: each sample is the mean of those that it covers.
+func downscale(d, s plane, to box) {
 	sx := float64(s.w) / to.w
 
 	sy := float64(s.h) / to.h
@@ -124,32 +124,32 @@ func shrink(d, s plane, to box) {
 	}
 }
 
-// blur takes the mean of 2 reach + 1 samples, across and down.
-func blur(p plane, reach int) {
+// blur replaces each sample by the mean of 2*radius+1 samples, horizontally and vertically.
+func blur(p plane, radius int) {
 	line := make([]byte, max(p.w, p.h))
 	for y := range p.h {
-		blurLine(p.pix[y*p.w:], line[:p.w], 1, reach)
+		blurLine(p.pix[y*p.w:], line[:p.w], 1, radius)
 	}
 
 	for x := range p.w {
-		blurLine(p.pix[x:], line[:p.h], p.w, reach)
+		blurLine(p.pix[x:], line[:p.h], p.w, radius)
 	}
 }
 
-func blurLine(pix, line []byte, step, reach int) {
+func blurLine(pix, line []byte, step, radius int) {
 	n := len(line)
 	for i := range line {
 		line[i] = pix[i*step]
 	}
 
-	sum := int(line[0]) * reach
-	for i := range reach {
+	sum := int(line[0]) * radius
+	for i := range radius {
 		sum += int(line[min(i, n-1)])
 	}
 
 	for i := range n {
-		sum += int(line[min(i+reach, n-1)])
-		pix[i*step] = byte(sum / (2*reach + 1))
-		sum -= int(line[max(i-reach, 0)])
+		sum += int(line[min(i+radius, n-1)])
+		pix[i*step] = byte(sum / (2*radius + 1))
+		sum -= int(line[max(i-radius, 0)])
 	}
 }

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// letters is the font of captions and cards. It reads its file as it goes: fonts
-// with Chinese characters are some 20 MB, which an idle process should not hold.
-type letters struct {
+// typeface is the font of captions and cards. It reads its file on demand: fonts with
+// Chinese characters have some 20 MB, which an idle process should not hold in memory.
+type typeface struct {
 	font *opentype.Font
 	file *os.File
 }
 
-func (l *letters) close() error { return l.file.Close() }
+func (tf *typeface) close() error { return tf.file.Close() }
 
-// openLetters opens a font or a collection of fonts. Of a collection it takes
-// the one with simplified Chinese shapes. The caller closes it.
-func openLetters(path string) (_ *letters, err error) {
+// openTypeface opens a font or a collection of fonts. From a collection it selects the
+// font with simplified Chinese glyphs. The caller closes it.
+func openTypeface(path string) (_ *typeface, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open font: %w", err)
@@ -41,7 +41,7 @@ func openLetters(path string) (_ *letters, err error) {
 		return nil, fmt.Errorf("parse font %s: %w", path, err)
 	}
 
-	l := &letters{file: file}
+	tf := &typeface{file: file}
 
 	for i := range collection.NumFonts() {
 		f, err := collection.Font(i)
@@ -50,45 +50,46 @@ func openLetters(path string) (_ *letters, err error) {
 		}
 
 		name, _ := f.Name(nil, sfnt.NameIDFull)
-		if l.font == nil || strings.Contains(name, " SC") && !strings.Contains(name, "Mono") {
-			l.font = f
+		if tf.font == nil || strings.Contains(name, " SC") && !strings.Contains(name, "Mono") {
+			tf.font = f
 		}
 	}
 
-	if l.font == nil {
-		return nil, fmt.Errorf("parse font %s: it holds no font", path)
+	if tf.font == nil {
+		return nil, fmt.Errorf("parse font %s: it contains no font", path)
 	}
 
-	return l, nil
+	return tf, nil
 }
 
-// has says whether the font can draw a character.
-func (l *letters) has(buffer *sfnt.Buffer, r rune) bool {
-	i, err := l.font.GlyphIndex(buffer, r)
+// hasGlyph reports whether the font can draw a character.
+func (tf *typeface) hasGlyph(buffer *sfnt.Buffer, r rune) bool {
+	i, err := tf.font.GlyphIndex(buffer, r)
 	return err == nil && i != 0
 }
 
-// clean leaves what can be drawn: one space for any space, nothing for control
-// characters and for what the font lacks (it would show an empty box).
-func (l *letters) clean(s string) string {
+// removeUndrawable returns the drawable text of s: one space for any white space, and
+// without control characters and characters that the font lacks (which would show as
+// empty boxes).
+func (tf *typeface) removeUndrawable(s string) string {
 	var (
 		buffer sfnt.Buffer
 		out    strings.Builder
 	)
 
-	gap := false
+	pendingSpace := false
 
 	for _, r := range s {
 		switch {
 		case unicode.IsSpace(r):
-			gap = true
-		case !unicode.IsGraphic(r) || !l.has(&buffer, r):
+			pendingSpace = true
+		case !unicode.IsGraphic(r) || !tf.hasGlyph(&buffer, r):
 		default:
-			if gap && out.Len() > 0 {
+			if pendingSpace && out.Len() > 0 {
 				out.WriteByte(' ')
 			}
 
-			gap = false
+			pendingSpace = false
 
 			out.WriteRune(r)
 		}
@@ -97,9 +98,9 @@ func (l *letters) clean(s string) string {
 	return out.String()
 }
 
-// face is the font at a size in pixels.
-func (l *letters) face(size float64) (font.Face, error) {
-	f, err := opentype.NewFace(l.font, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingNone})
+// face returns the font at a size in pixels.
+func (tf *typeface) face(size float64) (font.Face, error) {
+	f, err := opentype.NewFace(tf.font, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingNone})
 	if err != nil {
 		return nil, fmt.Errorf("size font: %w", err)
 	}
@@ -107,11 +108,11 @@ func (l *letters) face(size float64) (font.Face, error) {
 	return f, nil
 }
 
-// mostLines bounds the lines of one prompt.
-const mostLines = 60
+// maxLines limits the lines of one prompt.
+const maxLines = 60
 
-// wrap breaks a clean text where its script allows, and a word that is too long
-// anywhere.
+// wrap breaks a text into lines where its script allows, and a word that is too long at
+// any character.
 func wrap(face font.Face, s string, width int) []string {
 	var lines []string
 
@@ -124,18 +125,18 @@ func wrap(face font.Face, s string, width int) []string {
 
 		line = ""
 	}
-	wideAs := func(t string) bool { return font.MeasureString(face, strings.TrimRight(t, " ")).Ceil() > width }
+	tooWide := func(t string) bool { return font.MeasureString(face, strings.TrimRight(t, " ")).Ceil() > width }
 
-	for s != "" && len(lines) < mostLines {
+	for s != "" && len(lines) < maxLines {
 		var piece string
 
 		piece, s, _, state = uniseg.FirstLineSegmentInString(s, state)
-		if line != "" && wideAs(line+piece) {
+		if line != "" && tooWide(line+piece) {
 			flush()
 		}
 
-		for wideAs(piece) && len(lines) < mostLines {
-			head, rest := cutAt(face, piece, width)
+		for tooWide(piece) && len(lines) < maxLines {
+			head, rest := splitToFit(face, piece, width)
 			line = head
 
 			flush()
@@ -148,11 +149,11 @@ func wrap(face font.Face, s string, width int) []string {
 
 	flush()
 
-	return lines[:min(len(lines), mostLines)]
+	return lines[:min(len(lines), maxLines)]
 }
 
-// cutAt takes as many whole characters as fit, at least one.
-func cutAt(face font.Face, s string, width int) (head, rest string) {
+// splitToFit returns as many whole characters as fit, at least one, and the rest.
+func splitToFit(face font.Face, s string, width int) (head, rest string) {
 	rest = s
 
 	state := -1
@@ -162,7 +163,7 @@ func cutAt(face font.Face, s string, width int) (head, rest string) {
 			break
 		}
 
-		head = head + c
+		head += c
 		rest = after
 		state = next
 	}
@@ -170,18 +171,18 @@ func cutAt(face font.Face, s string, width int) (head, rest string) {
 	return head, rest
 }
 
-// pages groups lines; when there are more than fit, the last page ends with an
-// ellipsis.
-func pages(face font.Face, lines []string, each, most, width int) [][]string {
-	var list [][]string
-	for len(lines) > 0 && len(list) < most {
-		n := min(each, len(lines))
-		list = append(list, append([]string(nil), lines[:n]...))
+// splitPages groups lines into pages. If there are too many lines, the last page ends with
+// an ellipsis.
+func splitPages(face font.Face, lines []string, linesPerPage, maxPages, width int) [][]string {
+	var result [][]string
+	for len(lines) > 0 && len(result) < maxPages {
+		n := min(linesPerPage, len(lines))
+		result = append(result, append([]string(nil), lines[:n]...))
 		lines = lines[n:]
 	}
 
-	if len(lines) > 0 && len(list) > 0 {
-		last := list[len(list)-1]
+	if len(lines) > 0 && len(result) > 0 {
+		last := result[len(result)-1]
 
 		end := &last[len(last)-1]
 		for *end != "" && font.MeasureString(face, *end+"…").Ceil() > width {
@@ -192,33 +193,33 @@ func pages(face font.Face, lines []string, each, most, width int) [][]string {
 		*end = strings.TrimRight(*end, " ,.;:，。；：、") + "…"
 	}
 
-	return list
+	return result
 }
 
-// paginate sets a text as pages: a sentence begins a new one while there are
-// pages enough, and the lines of a page are of like length.
-func paginate(face font.Face, s string, each, most, width int) [][]string {
-	var list [][]string
-	for rest, state := s, -1; rest != "" && len(list) <= most; {
+// paginate lays out a text as pages. Each sentence begins a new page as long as there are
+// enough pages, and the lines of a page have similar lengths.
+func paginate(face font.Face, s string, linesPerPage, maxPages, width int) [][]string {
+	var result [][]string
+	for rest, state := s, -1; rest != "" && len(result) <= maxPages; {
 		var sentence string
 
 		sentence, rest, state = uniseg.FirstSentenceInString(rest, state)
-		lines := balanced(face, sentence, width)
-		list = append(list, pages(face, lines, each, mostLines, width)...)
+		lines := wrapBalanced(face, sentence, width)
+		result = append(result, splitPages(face, lines, linesPerPage, maxLines, width)...)
 	}
 
-	if len(list) > most {
-		return pages(face, wrap(face, s, width), each, most, width)
+	if len(result) > maxPages {
+		return splitPages(face, wrap(face, s, width), linesPerPage, maxPages, width)
 	}
 
-	return list
+	return result
 }
 
-// balanced wraps as narrowly as takes no more lines.
-func balanced(face font.Face, s string, width int) []string {
+// wrapBalanced wraps a text as narrowly as possible without more lines.
+func wrapBalanced(face font.Face, s string, width int) []string {
 	lines := wrap(face, s, width)
-	for narrow := width * 19 / 20; len(lines) > 1 && narrow > width/2; narrow -= width / 20 {
-		tried := wrap(face, s, narrow)
+	for narrower := width * 19 / 20; len(lines) > 1 && narrower > width/2; narrower -= width / 20 {
+		tried := wrap(face, s, narrower)
 		if len(tried) > len(lines) {
 			break
 		}
@@ -229,25 +230,25 @@ func balanced(face font.Face, s string, width int) []string {
 	return lines
 }
 
-// ink draws lines into a mask, the first one's top left at a point. step is from
-// line to line; all in pixels.
-func ink(mask *image.Alpha, face font.Face, lines []string, at image.Point, step int) {
+// drawLines draws lines into a mask, the first one with its top left at a point.
+// lineHeight is the distance between lines; all values are in pixels.
+func drawLines(mask *image.Alpha, face font.Face, lines []string, at image.Point, lineHeight int) {
 	d := font.Drawer{Dst: mask, Src: image.Opaque, Face: face}
 
 	ascent := face.Metrics().Ascent.Ceil()
 	for i, line := range lines {
-		d.Dot = fixed.P(at.X, at.Y+i*step+ascent)
+		d.Dot = fixed.P(at.X, at.Y+i*lineHeight+ascent)
 		d.DrawString(line)
 	}
 }
 
-// spaced draws a line with room between its letters and returns its width.
-func spaced(mask *image.Alpha, face font.Face, s string, at image.Point, room int) int {
+// drawSpaced draws a line with space between its letters and returns its width.
+func drawSpaced(mask *image.Alpha, face font.Face, s string, at image.Point, spacing int) int {
 	d := font.Drawer{Dst: mask, Src: image.Opaque, Face: face, Dot: fixed.P(at.X, at.Y+face.Metrics().Ascent.Ceil())}
 	for _, r := range s {
 		d.DrawString(string(r))
-		d.Dot.X += fixed.I(room)
+		d.Dot.X += fixed.I(spacing)
 	}
 
-	return d.Dot.X.Ceil() - at.X - room
+	return d.Dot.X.Ceil() - at.X - spacing
 }

@@ -14,10 +14,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-func face(t testing.TB) (*letters, font.Face) {
+func testFace(t testing.TB) (*typeface, font.Face) {
 	t.Helper()
 
-	l, err := findLetters(context.Background(), nil)
+	l, err := findTypeface(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +32,11 @@ func face(t testing.TB) (*letters, font.Face) {
 	return l, f
 }
 
-func TestChineseIsDrawnAndIsNoBox(t *testing.T) {
-	_, f := face(t)
+func TestChineseCharactersAreDrawn(t *testing.T) {
+	_, f := testFace(t)
 	draw := func(s string) []byte {
 		m := image.NewAlpha(image.Rect(0, 0, 200, 50))
-		ink(m, f, []string{s}, image.Point{}, 40)
+		drawLines(m, f, []string{s}, image.Point{}, 40)
 
 		return m.Pix
 	}
@@ -57,20 +57,20 @@ func TestChineseIsDrawnAndIsNoBox(t *testing.T) {
 	}
 
 	if slices.Equal(a, b) {
-		t.Error("different characters look the same: boxes")
+		t.Error("different characters look the same: empty boxes")
 	}
 }
 
-func TestWhatTheFontLacksIsLeftOut(t *testing.T) {
-	l, _ := face(t)
-	if got := l.clean("a\t\n 猫\x00\u202e \U0001F600b%{x}\\'\""); got != `a 猫 b%{x}\'"` {
+func TestUndrawableCharactersAreRemoved(t *testing.T) {
+	l, _ := testFace(t)
+	if got := l.removeUndrawable("a\t\n 猫\x00\u202e \U0001F600b%{x}\\'\""); got != `a 猫 b%{x}\'"` {
 		t.Errorf("got %q", got)
 	}
 }
 
-// An idle process does not hold a font of some 20 MB.
-func TestNewHoldsNoFontInMemory(t *testing.T) {
-	l, _ := face(t)
+// An idle process does not hold the font, some 20 MB, in memory.
+func TestFontIsNotHeldInMemory(t *testing.T) {
+	l, _ := testFace(t)
 
 	info, err := l.file.Stat()
 	if err != nil {
@@ -78,7 +78,7 @@ func TestNewHoldsNoFontInMemory(t *testing.T) {
 	}
 
 	if info.Size() < 8<<20 {
-		t.Fatalf("the font is %d bytes: too small to tell", info.Size())
+		t.Fatalf("the font has %d bytes: too few for this test", info.Size())
 	}
 
 	inUse := func() int64 {
@@ -91,7 +91,7 @@ func TestNewHoldsNoFontInMemory(t *testing.T) {
 	}
 	before := inUse()
 
-	s := newStudio(t, map[string]string{"font": l.file.Name()})
+	s := newTestRenderer(t, map[string]string{"font": l.file.Name()})
 	if held := inUse() - before; held > info.Size()/4 {
 		t.Errorf("after New %d bytes of memory are held, with a font of %d", held, info.Size())
 	}
@@ -100,15 +100,15 @@ func TestNewHoldsNoFontInMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, err := s.letters.file.Stat(); !errors.Is(err, os.ErrClosed) {
+	if _, err := s.font.file.Stat(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after Close the font's file is still open: %v", err)
 	}
 }
 
-func TestLinesFit(t *testing.T) {
-	l, f := face(t)
+func TestWrapFitsWidth(t *testing.T) {
+	l, f := testFace(t)
 	rapid.Check(t, func(t *rapid.T) {
-		s := l.clean(strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"猫", "，", "word ", "a", "。", "“", " ", strings.Repeat("w", 40)}), 0, 60).Draw(t, "s"), ""))
+		s := l.removeUndrawable(strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"猫", "，", "word ", "a", "。", "“", " ", strings.Repeat("w", 40)}), 0, 60).Draw(t, "s"), ""))
 		width := rapid.IntRange(60, 400).Draw(t, "width")
 
 		lines := wrap(f, s, width)
@@ -118,7 +118,7 @@ func TestLinesFit(t *testing.T) {
 			}
 		}
 
-		if squeeze := strings.NewReplacer(" ", ""); len(lines) < mostLines && squeeze.Replace(strings.Join(lines, "")) != squeeze.Replace(s) {
+		if squeeze := strings.NewReplacer(" ", ""); len(lines) < maxLines && squeeze.Replace(strings.Join(lines, "")) != squeeze.Replace(s) {
 			t.Fatalf("%q became %q", s, lines)
 		}
 
@@ -128,8 +128,8 @@ func TestLinesFit(t *testing.T) {
 	})
 }
 
-func TestALongPromptEndsWithAnEllipsis(t *testing.T) {
-	_, f := face(t)
+func TestLongPromptEndsWithEllipsis(t *testing.T) {
+	_, f := testFace(t)
 	list := paginate(f, strings.Repeat("很长的一句话，", 100), 2, 2, 400)
 
 	last := list[len(list)-1]

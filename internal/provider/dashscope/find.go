@@ -15,19 +15,19 @@ import (
 
 const (
 	listWindow = 24 * time.Hour
-	// listAhead covers a supplier's clock that is ahead of ours.
-	listAhead = 2 * time.Minute
+	// clockSkew covers a supplier's clock that is ahead of ours.
+	clockSkew = 2 * time.Minute
 	pageSize  = 100
 	maxPages  = 1000
 )
 
 // Find lists the supplier account's tasks of a model ("manage asynchronous
-// tasks"): what the supplier still shows, the last 24 hours. Half a list is an
+// tasks"). The supplier shows the last 24 hours only. An incomplete list is an
 // error.
-func (d *dashscope) Find(ctx context.Context, model string, since time.Time) ([]provider.Found, error) {
-	const form = "20060102150405"
+func (d *dashscope) Find(ctx context.Context, model string, since time.Time) ([]provider.RemoteTask, error) {
+	const layout = "20060102150405"
 
-	end := d.talk.Now().Add(listAhead)
+	end := d.client.Now().Add(clockSkew)
 
 	start := end.Add(-listWindow)
 	if since.After(start) {
@@ -40,58 +40,64 @@ func (d *dashscope) Find(ctx context.Context, model string, since time.Time) ([]
 
 	q := url.Values{
 		"model_name": {model}, "page_size": {strconv.Itoa(pageSize)},
-		"start_time": {start.In(beijing).Format(form)}, "end_time": {end.In(beijing).Format(form)},
+		"start_time": {start.In(beijing).Format(layout)}, "end_time": {end.In(beijing).Format(layout)},
 	}
-	seen := map[provider.Ticket]bool{}
+	seen := map[provider.RemoteID]bool{}
 
-	var list []provider.Found
+	var list []provider.RemoteTask
 
 	for n := 1; ; n++ {
 		if n > maxPages {
-			return nil, d.broken(provider.Answer{}, errors.New("the list does not end"))
+			return nil, d.transientFailure(provider.Response{}, errors.New("the list has too many pages"))
 		}
 
 		q.Set("page_no", strconv.Itoa(n))
 
-		x, f := d.ask(ctx, http.MethodGet, d.tasksPath+"/?"+q.Encode())
+		response, f := d.query(ctx, http.MethodGet, d.tasksPath+"/?"+q.Encode())
 		if f != nil {
 			return nil, f
 		}
 
-		p, err := readPage(x.Body)
+		p, err := readTaskPage(response.Body)
 		if err != nil {
-			return nil, d.broken(x, err)
+			return nil, d.transientFailure(response, err)
 		}
 
 		for _, r := range *p.Data {
-			one := foundOf(r)
-			// New tasks push older ones to the next page, where they come again.
-			if one.Model != model || one.MadeAt.Before(since) || seen[one.Ticket] {
+			remoteTask := remoteTaskOf(r)
+			// New tasks move older ones to the next page, where they appear again.
+			if remoteTask.Model != model || remoteTask.CreatedAt.Before(since) || seen[remoteTask.RemoteID] {
 				continue
 			}
 
-			seen[one.Ticket] = true
-			list = append(list, one)
+			seen[remoteTask.RemoteID] = true
+			list = append(list, remoteTask)
 		}
 
-		if len(*p.Data) == 0 || int64(n) >= p.TotalPage.Whole() {
+		if len(*p.Data) == 0 || int64(n) >= p.TotalPages.Int64() {
 			break
 		}
 	}
 
-	slices.SortStableFunc(list, func(a, b provider.Found) int { return cmp.Compare(b.MadeAt.UnixMilli(), a.MadeAt.UnixMilli()) })
+	slices.SortStableFunc(list, func(a, b provider.RemoteTask) int {
+		return cmp.Compare(b.CreatedAt.UnixMilli(), a.CreatedAt.UnixMilli())
+	})
 
 	return list, nil
 }
 
-func foundOf(r row) provider.Found {
+func remoteTaskOf(r taskRow) provider.RemoteTask {
 	phase, known := phases[r.Status]
 	if !known {
 		phase = provider.Unknown
 	}
 
-	return provider.Found{
-		Ticket: provider.Ticket(r.TaskID), Model: string(r.Model), KeyID: string(r.KeyID),
-		RequestID: string(r.RequestID), Phase: phase, MadeAt: time.UnixMilli(r.Created.Whole()),
+	return provider.RemoteTask{
+		RemoteID:  provider.RemoteID(r.TaskID),
+		Model:     string(r.Model),
+		KeyID:     string(r.KeyID),
+		RequestID: string(r.RequestID),
+		Phase:     phase,
+		CreatedAt: time.UnixMilli(r.CreatedAt.Int64()),
 	}
 }

@@ -17,14 +17,14 @@ import (
 )
 
 func TestFindReadsAllPages(t *testing.T) {
-	s := simulate(t, nil)
+	s := newFixture(t, nil)
 
 	const many = 2*pageSize + 7
 
-	want := map[provider.Ticket]bool{}
+	want := map[provider.RemoteID]bool{}
 	for n := range many {
-		want[provider.Ticket(s.Plant(dashscopesim.Planted{Key: mine, Model: "wan2.6-r2v", Prompt: fmt.Sprint(n)}))] = true
-		s.clock.pass(time.Second)
+		want[provider.RemoteID(s.AddForeignTask(dashscopesim.ForeignTask{Key: ownKey, Model: "wan2.6-r2v", Prompt: fmt.Sprint(n)}))] = true
+		s.clock.advance(time.Second)
 	}
 
 	list, err := s.Find(t.Context(), "wan2.6-r2v", s.clock.now().Add(-time.Hour))
@@ -33,77 +33,77 @@ func TestFindReadsAllPages(t *testing.T) {
 	}
 
 	for _, one := range list {
-		delete(want, one.Ticket)
+		delete(want, one.RemoteID)
 	}
 
 	if len(want) > 0 {
 		t.Errorf("%d not found", len(want))
 	}
 
-	second := dashscopesim.Refuse(dashscopesim.List, 500, "InternalError", "broken")
+	second := dashscopesim.Reject(dashscopesim.List, 500, "InternalError", "broken")
 	second.When = func(r *http.Request) bool { return r.URL.Query().Get("page_no") == "2" }
 	s.Inject(second)
 
 	if list, err := s.Find(t.Context(), "wan2.6-r2v", time.Time{}); err == nil {
-		t.Errorf("half a list passed for one: %d", len(list))
+		t.Errorf("an incomplete list was returned: %d", len(list))
 	}
 }
 
-func TestFindTellsForeignTasksApart(t *testing.T) {
-	other := dashscopesim.Key{Secret: "sk-other", ID: "999", Account: "studio"}
-	stranger := dashscopesim.Key{Secret: "sk-stranger", ID: "5", Account: "elsewhere"}
-	s := simulate(t, func(o *dashscopesim.Options) { o.ListLag = 20 * time.Second })
-	o := small()
+func TestFindReportsKeyOfForeignTasks(t *testing.T) {
+	other := dashscopesim.Key{Secret: "sk-other", ID: "999", Account: "acct-1"}
+	otherAccount := dashscopesim.Key{Secret: "sk-stranger", ID: "5", Account: "acct-2"}
+	s := newFixture(t, func(o *dashscopesim.Options) { o.ListLag = 20 * time.Second })
+	o := smallSubmission()
 
-	ticket, err := s.Submit(t.Context(), o)
+	remoteID, err := s.Submit(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	foreign := s.Plant(dashscopesim.Planted{Key: other, Model: o.Model, Prompt: o.Prompt})
-	s.Plant(dashscopesim.Planted{Key: stranger, Model: o.Model, Prompt: o.Prompt})
-	s.Plant(dashscopesim.Planted{Key: mine, Model: "wan2.6-r2v", Prompt: o.Prompt})
+	foreign := s.AddForeignTask(dashscopesim.ForeignTask{Key: other, Model: o.Model, Prompt: o.Prompt})
+	s.AddForeignTask(dashscopesim.ForeignTask{Key: otherAccount, Model: o.Model, Prompt: o.Prompt})
+	s.AddForeignTask(dashscopesim.ForeignTask{Key: ownKey, Model: "wan2.6-r2v", Prompt: o.Prompt})
 
 	since := s.clock.now().Add(-5 * time.Second)
 	if list, err := s.Find(t.Context(), o.Model, since); err != nil || len(list) != 0 {
 		t.Errorf("within the lag: %+v, %v; want none", list, err)
 	}
 
-	s.clock.pass(20 * time.Second)
+	s.clock.advance(20 * time.Second)
 
 	list, err := s.Find(t.Context(), o.Model, since)
 	if err != nil || len(list) != 2 {
-		t.Fatalf("after the lag: %+v, %v; want mine and the foreign one", list, err)
+		t.Fatalf("after the lag: %+v, %v; want our own and the foreign one", list, err)
 	}
 
-	keys := map[provider.Ticket]string{}
+	keys := map[provider.RemoteID]string{}
 	for _, one := range list {
-		keys[one.Ticket] = one.KeyID
+		keys[one.RemoteID] = one.KeyID
 	}
 
-	if keys[ticket] != mine.ID || keys[provider.Ticket(foreign)] != other.ID {
+	if keys[remoteID] != ownKey.ID || keys[provider.RemoteID(foreign)] != other.ID {
 		t.Errorf("keys %v", keys)
 	}
 }
 
-// The window is written in UTC+8 to the second, at most 24 hours long, and
-// nothing of its first second is lost.
-func TestFindAsksForTheRightWindow(t *testing.T) {
-	s := simulate(t, nil)
-	s.clock.pass(700 * time.Millisecond)
+// The window is written in UTC+8 with a precision of one second and is at most 24
+// hours long. Tasks in its first second are not lost.
+func TestFindQueriesCorrectTimeWindow(t *testing.T) {
+	s := newFixture(t, nil)
+	s.clock.advance(700 * time.Millisecond)
 	at := s.clock.now()
 
-	id := s.Plant(dashscopesim.Planted{Key: mine, Model: "wan2.6-r2v"})
-	for name, since := range map[string]time.Time{"to the millisecond": at, "for ever": {}, "a day": at.Add(-24 * time.Hour)} {
-		if list, err := s.Find(t.Context(), "wan2.6-r2v", since); err != nil || len(list) != 1 || list[0].Ticket != provider.Ticket(id) || !list[0].MadeAt.Equal(at) {
+	id := s.AddForeignTask(dashscopesim.ForeignTask{Key: ownKey, Model: "wan2.6-r2v"})
+	for name, since := range map[string]time.Time{"to the millisecond": at, "zero time": {}, "a day": at.Add(-24 * time.Hour)} {
+		if list, err := s.Find(t.Context(), "wan2.6-r2v", since); err != nil || len(list) != 1 || list[0].RemoteID != provider.RemoteID(id) || !list[0].CreatedAt.Equal(at) {
 			t.Errorf("%s: %+v, %v", name, list, err)
 		}
 	}
 }
 
-func TestUploadIsBoundToItsModel(t *testing.T) {
-	s := simulate(t, func(o *dashscopesim.Options) { o.MaxUploadMB = 1 })
-	o := small()
+func TestUploadIsValidForItsModelOnly(t *testing.T) {
+	s := newFixture(t, func(o *dashscopesim.Options) { o.MaxUploadMB = 1 })
+	o := smallSubmission()
 
 	address, err := s.Upload(t.Context(), o.Model, "../../me and you.png", 3, strings.NewReader("abc"))
 	if err != nil || !strings.HasSuffix(address, "/_.._me_and_you.png") {
@@ -112,70 +112,70 @@ func TestUploadIsBoundToItsModel(t *testing.T) {
 
 	o.References[0].URL = address
 	if _, err := s.Submit(t.Context(), o); err != nil {
-		t.Errorf("its own model: %v", err)
+		t.Errorf("the model of the upload: %v", err)
 	}
 
 	o.Model = "wan2.6-r2v"
 
 	_, err = s.Submit(t.Context(), o)
-	if f := providertest.FailureOf(t, err, secret); f.Fault.Code != fault.CodeUnreachable || f.Fault.Param != "images[0]" || f.Taken != provider.NotTaken {
+	if f := providertest.FailureOf(t, err, secret); f.Fault.Code != fault.CodeReferenceUnreachable || f.Fault.Param != "images[0]" || f.Acceptance != provider.NotAccepted {
 		t.Errorf("another model: %v, fault %+v", f, f.Fault)
 	}
 
 	big := int64(1<<20 + 1)
 
 	_, err = s.Upload(t.Context(), o.Model, "big.mp4", big, io.LimitReader(bytes.NewReader(make([]byte, big)), big))
-	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Refused || f.Fault.Code != fault.CodeBadReference {
-		t.Errorf("over the bound: %v", f)
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.InvalidRequest || f.Fault.Code != fault.CodeReferenceInvalid {
+		t.Errorf("over the size limit: %v", f)
 	}
 
-	s.Inject(dashscopesim.Raw(dashscopesim.Upload, 403, "application/xml", "<Error><Code>AccessDenied</Code><Message>Invalid according to Policy: Policy expired.</Message></Error>"))
+	s.Inject(dashscopesim.RespondRaw(dashscopesim.Upload, 403, "application/xml", "<Error><Code>AccessDenied</Code><Message>Invalid according to Policy: Policy expired.</Message></Error>"))
 
 	_, err = s.Upload(t.Context(), o.Model, "a.png", 3, strings.NewReader("abc"))
-	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || f.Code != "AccessDenied" {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Transient || f.Code != "AccessDenied" {
 		t.Errorf("an expired policy: %v", f)
 	}
 }
 
-func TestOpenTellsWhatIsGone(t *testing.T) {
-	s := simulate(t, func(o *dashscopesim.Options) {
+func TestOpenClassifiesMissingResults(t *testing.T) {
+	s := newFixture(t, func(o *dashscopesim.Options) {
 		o.Video = func(dashscopesim.Spec) ([]byte, error) { return make([]byte, 1<<20), nil }
 	})
 	s.Inject(dashscopesim.ExpiredLink())
-	result := s.rendered(t)
+	result := s.renderedResult(t)
 
 	_, err := s.Open(t.Context(), result)
-	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Gone || f.Fault.Code != fault.CodeResultLost || f.Code != "AccessDenied" || strings.Contains(f.Error(), "Signature=") {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.NotFound || f.Fault.Code != fault.CodeResultLost || f.Code != "AccessDenied" || strings.Contains(f.Error(), "Signature=") {
 		t.Errorf("an expired link: %v", f)
 	}
 
-	result = s.rendered(t)
+	result = s.renderedResult(t)
 	if want := s.clock.now().Add(24 * time.Hour); time.UnixMilli(result.ExpiresAt).After(want) || time.UnixMilli(result.ExpiresAt).Before(want.Add(-time.Minute)) {
 		t.Errorf("expires at %s, want about %s", time.UnixMilli(result.ExpiresAt), want)
 	}
 
-	s.Inject(dashscopesim.Raw(dashscopesim.Fetch, 503, "", ""))
+	s.Inject(dashscopesim.RespondRaw(dashscopesim.Download, 503, "", ""))
 
-	if _, err := s.Open(t.Context(), result); providertest.FailureOf(t, err, secret).Class != provider.Passing {
+	if _, err := s.Open(t.Context(), result); providertest.FailureOf(t, err, secret).Class != provider.Transient {
 		t.Errorf("a busy store: %v", err)
 	}
 
-	if _, err := s.Open(t.Context(), provider.Result{URL: "file:///etc/passwd"}); providertest.FailureOf(t, err, secret).Class != provider.Gone {
+	if _, err := s.Open(t.Context(), provider.Result{URL: "file:///etc/passwd"}); providertest.FailureOf(t, err, secret).Class != provider.NotFound {
 		t.Errorf("a file: %v", err)
 	}
 }
 
-func TestOpenDoesNotWaitForSilence(t *testing.T) {
-	s := simulate(t, func(o *dashscopesim.Options) {
+func TestOpenStopsAfterIdleTimeout(t *testing.T) {
+	s := newFixture(t, func(o *dashscopesim.Options) {
 		o.Video = func(dashscopesim.Spec) ([]byte, error) { return make([]byte, 1<<20), nil }
 	})
-	result := s.rendered(t)
-	s.talk.Silence = time.Hour
+	result := s.renderedResult(t)
+	s.client.IdleTimeout = time.Hour
 
 	release := make(chan struct{})
 	defer close(release)
 
-	s.Inject(dashscopesim.Stall(dashscopesim.Fetch, release))
+	s.Inject(dashscopesim.StallHalfway(dashscopesim.Download, release))
 
 	ctx, done := context.WithTimeout(t.Context(), time.Minute)
 	defer done()
@@ -186,26 +186,26 @@ func TestOpenDoesNotWaitForSilence(t *testing.T) {
 	}
 	defer body.Close()
 
-	s.talk.Silence = 50 * time.Millisecond // from the first bytes on
+	s.client.IdleTimeout = 50 * time.Millisecond // measured from the response's first bytes
 
 	_, err = io.Copy(io.Discard, body)
-	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
-		t.Errorf("a silent store: %v", f)
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Transient || !strings.Contains(f.Error(), "no bytes arrived for too long") {
+		t.Errorf("a stalled store: %v", f)
 	}
 }
 
-// rendered is the result of a whole render.
-func (s supplier) rendered(t *testing.T) provider.Result {
+// renderedResult submits a task and returns its result.
+func (s fixture) renderedResult(t *testing.T) provider.Result {
 	t.Helper()
 
-	ticket, err := s.Submit(t.Context(), small())
+	remoteID, err := s.Submit(t.Context(), smallSubmission())
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	s.clock.pass(10 * time.Second)
+	s.clock.advance(10 * time.Second)
 
-	report, err := s.Poll(t.Context(), ticket)
+	report, err := s.Poll(t.Context(), remoteID)
 	if err != nil || report.Result == nil {
 		t.Fatalf("Poll = %+v, %v", report, err)
 	}

@@ -11,27 +11,27 @@ import (
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(providertest.Recorded(f, name))
+		f.Add(providertest.ReadTestdata(f, name))
 	}
 
 	f.Add([]byte(`{"output":{"task_id":1e99,"task_status":[]},"usage":{"duration":"NaN"}}`))
 	f.Add([]byte("<Error><Code>a</Code></Error>"))
 }
 
-func FuzzCreateAnswer(f *testing.F) {
+func FuzzCreateResponse(f *testing.F) {
 	seeds(f, "create.json")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if a, err := readAnswer(b); err == nil && (a.Output.TaskID == "" || a.Output.Status == "") {
+		if a, err := readTaskResponse(b); err == nil && (a.Output.TaskID == "" || a.Output.Status == "") {
 			t.Fatalf("%q has no id or status", b)
 		}
 	})
 }
 
-func FuzzPollAnswer(f *testing.F) {
+func FuzzPollResponse(f *testing.F) {
 	seeds(f, "pending.json", "running.json", "succeeded.json", "succeeded-lenient.json", "succeeded-media.json", "succeeded-clip.json", "failed.json", "unknown.json")
 	d := connect(f, "http://127.0.0.1:1", secret, func() time.Time { return time.Unix(1, 0) })
 	f.Fuzz(func(t *testing.T, b []byte) {
-		a, err := readAnswer(b)
+		a, err := readTaskResponse(b)
 		if err != nil {
 			return
 		}
@@ -41,22 +41,22 @@ func FuzzPollAnswer(f *testing.F) {
 			t.Fatalf("%q bills %+v", b, *u)
 		}
 
-		if v := judge(0, string(a.Output.Code), string(a.Output.Message)); v.sentence == "" || v.fault == "" {
-			t.Fatalf("%q has no verdict", b)
+		if v := classify(0, string(a.Output.Code), string(a.Output.Message)); v.message == "" || v.fault == "" {
+			t.Fatalf("%q has no classification", b)
 		}
 	})
 }
 
-func FuzzList(f *testing.F) {
+func FuzzTaskPage(f *testing.F) {
 	seeds(f, "list.json")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := readPage(b)
+		p, err := readTaskPage(b)
 		if err != nil {
 			return
 		}
 
 		for _, r := range *p.Data {
-			if one := foundOf(r); one.Ticket == "" || one.Phase == "" || one.MadeAt.UnixMilli() <= 0 {
+			if one := remoteTaskOf(r); one.RemoteID == "" || one.Phase == "" || one.CreatedAt.UnixMilli() <= 0 {
 				t.Fatalf("%q found %+v", b, one)
 			}
 		}
@@ -67,7 +67,7 @@ func FuzzErrorBody(f *testing.F) {
 	seeds(f, "error.json", "error-compatible.json", "error-oss.xml")
 	d := connect(f, "http://127.0.0.1:1", secret, time.Now)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		failure := d.talk.Refusal(provider.Answer{Status: http.StatusBadRequest, Body: b})
+		failure := d.client.StatusFailure(provider.Response{Status: http.StatusBadRequest, Body: b})
 		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
 			t.Fatalf("%q became %v", b, failure)
 		}
@@ -78,10 +78,10 @@ func FuzzErrorBody(f *testing.F) {
 	})
 }
 
-func FuzzPolicy(f *testing.F) {
+func FuzzUploadPolicy(f *testing.F) {
 	seeds(f, "policy.json")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if p, err := readPolicy(b); err == nil && (p.Host == "" || p.Folder == "" || p.Policy == "") {
+		if p, err := readUploadPolicy(b); err == nil && (p.Host == "" || p.Dir == "" || p.Policy == "") {
 			t.Fatalf("%q gave %+v", b, p)
 		}
 	})

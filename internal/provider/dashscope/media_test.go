@@ -9,58 +9,58 @@ import (
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
 )
 
-// Every order of the golden files, through the simulated supplier to its end.
-func TestMediaOrdersAreMade(t *testing.T) {
+// Every submission of the golden files is rendered by the simulated supplier.
+func TestMediaSubmissionsAreRendered(t *testing.T) {
 	want := map[string]provider.Usage{
-		"2.7-r2v":         {Billed: 11_650, Input: 1650, Output: 10_000}, // one video of three references
+		"2.7-r2v":         {Billed: 11_650, Input: 1650, Output: 10_000}, // one video among three references
 		"2.7-r2v-chinese": {Billed: 8300, Input: 3300, Output: 5000},
 		"2.7-i2v":         {Billed: 15_000, Output: 15_000},
 		"2.7-t2v":         {Billed: 5000, Output: 5000},
-		"3.0-r2v":         {Billed: 27_500, Input: 12_500, Output: 15_000}, // whole
+		"3.0-r2v":         {Billed: 27_500, Input: 12_500, Output: 15_000}, // the full length
 		"3.0-i2v":         {Billed: 30_000, Output: 30_000},
 		"3.0-t2v":         {Billed: 2000, Output: 2000},
 	}
 
-	for name, o := range mediaOrders {
+	for name, o := range mediaSubmissions {
 		t.Run(name, func(t *testing.T) {
 			specs := make(chan dashscopesim.Spec, 1)
-			s := simulate(t, func(options *dashscopesim.Options) {
+			s := newFixture(t, func(options *dashscopesim.Options) {
 				options.ReferenceSeconds = 12.5
-				options.Video = func(spec dashscopesim.Spec) ([]byte, error) { specs <- spec; return []byte("film"), nil }
+				options.Video = func(spec dashscopesim.Spec) ([]byte, error) { specs <- spec; return []byte("video bytes"), nil }
 			})
-			readable(t, s, &o)
+			uploadReferences(t, s, &o)
 
-			ticket, err := s.Submit(t.Context(), o)
+			remoteID, err := s.Submit(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}
 
-			s.clock.pass(time.Minute)
+			s.clock.advance(time.Minute)
 
-			report, err := s.Poll(t.Context(), ticket)
+			report, err := s.Poll(t.Context(), remoteID)
 			if err != nil || report.Phase != provider.Rendered {
 				t.Fatalf("%+v, %v", report, err)
 			}
 
-			if report.Prompt != wired(t, o) || report.Result.Size != "" || *report.Result.Usage != want[name] {
+			if report.Prompt != sentPrompt(t, o) || report.Result.Size != "" || *report.Result.Usage != want[name] {
 				t.Errorf("%+v, usage %+v, want %+v", report.Result, *report.Result.Usage, want[name])
 			}
 
-			film, err := s.Open(t.Context(), *report.Result)
+			video, err := s.Open(t.Context(), *report.Result)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer film.Close()
+			defer video.Close()
 
 			if spec := <-specs; spec != (dashscopesim.Spec{Width: o.Width, Height: o.Height, Seconds: o.Seconds, Sound: o.Sound}) {
-				t.Errorf("made %+v of %s", spec, o.Size)
+				t.Errorf("rendered %+v for %s", spec, o.Size)
 			}
 		})
 	}
 }
 
-// readable uploads what the order has in the supplier's store.
-func readable(t *testing.T, s supplier, o *provider.Order) {
+// uploadReferences uploads the submission's references to the supplier's store.
+func uploadReferences(t *testing.T, s fixture, o *provider.Submission) {
 	t.Helper()
 
 	put := func(ref *provider.Reference) {
@@ -88,10 +88,10 @@ func readable(t *testing.T, s supplier, o *provider.Order) {
 	}
 }
 
-func wired(t *testing.T, o provider.Order) string {
+func sentPrompt(t *testing.T, o provider.Submission) string {
 	t.Helper()
 
-	c, f := creationOf(o)
+	c, f := newCreateRequest(o)
 	if f != nil {
 		t.Fatal(f)
 	}

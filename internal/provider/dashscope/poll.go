@@ -13,116 +13,119 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// phases are the supplier's states ("query task result").
+// phases maps the supplier's states ("query task result").
 var phases = map[text]provider.Phase{
-	"PENDING":   provider.Waiting,
-	"SUSPENDED": provider.Waiting,
+	"PENDING":   provider.Queued,
+	"SUSPENDED": provider.Queued,
 	"RUNNING":   provider.Rendering,
 	"SUCCEEDED": provider.Rendered,
-	"FAILED":    provider.Broken,
-	"CANCELED":  provider.Stopped,
+	"FAILED":    provider.Failed,
+	"CANCELED":  provider.Cancelled,
 	"UNKNOWN":   provider.Unknown,
 }
 
-// resultLife is how long a result's link works ("video_url is valid for 24
-// hours").
-const resultLife = 24 * time.Hour
+// resultTTL is how long a result's link works ("video_url is valid for 24 hours").
+const resultTTL = 24 * time.Hour
 
-// Poll asks how a task stands. The supplier tells no progress.
-func (d *dashscope) Poll(ctx context.Context, t provider.Ticket) (provider.Report, error) {
-	x, f := d.ask(ctx, http.MethodGet, d.tasksPath+"/"+url.PathEscape(string(t)))
+// Poll reports the state of a task. The supplier reports no progress.
+func (d *dashscope) Poll(ctx context.Context, id provider.RemoteID) (provider.Report, error) {
+	response, f := d.query(ctx, http.MethodGet, d.tasksPath+"/"+url.PathEscape(string(id)))
 	if f != nil {
 		return provider.Report{}, f
 	}
 
-	a, err := readAnswer(x.Body)
+	taskResp, err := readTaskResponse(response.Body)
 	if err != nil {
-		return provider.Report{}, d.broken(x, err)
+		return provider.Report{}, d.transientFailure(response, err)
 	}
 
-	if a.Output.TaskID != text(t) {
-		return provider.Report{}, d.broken(x, errors.New("the answer is about another task"))
+	if taskResp.Output.TaskID != text(id) {
+		return provider.Report{}, d.transientFailure(response, errors.New("the response is about another task"))
 	}
 
-	phase, known := phases[a.Output.Status]
+	phase, known := phases[taskResp.Output.Status]
 	if !known {
-		return provider.Report{}, d.broken(x, fmt.Errorf("unknown task_status %q", a.Output.Status))
+		return provider.Report{}, d.transientFailure(response, fmt.Errorf("unknown task_status %q", taskResp.Output.Status))
 	}
 
-	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(a.Output.OrigPrompt)}
+	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(taskResp.Output.OrigPrompt)}
 	switch phase {
 	case provider.Rendered:
-		report.Result = d.result(a)
+		report.Result = d.result(taskResp)
 		if report.Result.URL == "" {
-			return provider.Report{}, d.broken(x, errors.New("succeeded without a video_url"))
+			return provider.Report{}, d.transientFailure(response, errors.New("succeeded without a video_url"))
 		}
-	case provider.Broken:
-		c := provider.Complaint{Code: string(a.Output.Code), Message: string(a.Output.Message), RequestID: string(either(a.RequestID, text(x.RequestID)))}
-		report.Failure = d.talk.Failure(d.talk.Judge(0, c), c, fmt.Errorf("task failed: %s", c.Message))
+	case provider.Failed:
+		errBody := provider.ErrorBody{
+			Code:      string(taskResp.Output.Code),
+			Message:   string(taskResp.Output.Message),
+			RequestID: string(firstNonEmpty(taskResp.RequestID, text(response.RequestID))),
+		}
+		report.Failure = d.client.NewFailure(d.client.Classify(0, errBody), errBody, fmt.Errorf("task failed: %s", errBody.Message))
 	}
 
 	return report, nil
 }
 
 // result reads where the video is and what is billed.
-func (d *dashscope) result(a answer) *provider.Result {
-	r := &provider.Result{URL: string(a.Output.VideoURL), Prompt: string(a.Output.OrigPrompt)}
-	for _, one := range a.Output.Results {
+func (d *dashscope) result(taskResp taskResponse) *provider.Result {
+	r := &provider.Result{URL: string(taskResp.Output.VideoURL), Prompt: string(taskResp.Output.OrigPrompt)}
+	for _, result := range taskResp.Output.Results {
 		if r.URL == "" {
-			r.URL = string(one.VideoURL)
+			r.URL = string(result.VideoURL)
 		}
 	}
 
-	end, ok := readTime(a.Output.EndTime)
-	if begin, told := readTime(a.Output.SubmitTime); ok && told && end.After(begin) {
-		r.Took = end.Sub(begin).Milliseconds()
+	end, hasEnd := readTime(taskResp.Output.EndTime)
+	if begin, hasBegin := readTime(taskResp.Output.SubmitTime); hasEnd && hasBegin && end.After(begin) {
+		r.DurationMillis = end.Sub(begin).Milliseconds()
 	}
 
-	if !ok {
-		end = d.talk.Now()
+	if !hasEnd {
+		end = d.client.Now()
 	}
 
-	r.ExpiresAt = end.Add(resultLife).UnixMilli()
+	r.ExpiresAt = end.Add(resultTTL).UnixMilli()
 	if u, err := url.Parse(r.URL); err == nil {
 		if seconds, err := strconv.ParseInt(u.Query().Get("Expires"), 10, 64); err == nil && seconds > 0 && seconds < 1<<40 {
 			r.ExpiresAt = seconds * 1000
 		}
 	}
 
-	if a.Usage != nil {
-		r.Size = strings.ReplaceAll(strings.ToLower(string(a.Usage.Size)), "x", "*")
-		r.Usage = billed(*a.Usage)
+	if taskResp.Usage != nil {
+		r.Size = strings.ReplaceAll(strings.ToLower(string(taskResp.Usage.Size)), "x", "*")
+		r.Usage = readUsage(*taskResp.Usage)
 	}
 
 	return r
 }
 
-// billed reads usage; nil when it does not tell what is billed. duration is the
-// figure that counts; it is the sum of the other two.
-func billed(u usage) *provider.Usage {
-	all, told := u.Duration.Millis()
-	in, _ := u.Input.Millis()
+// readUsage reads the usage; nil when it does not say what is billed. duration is
+// the figure that counts; it is the sum of the other two.
+func readUsage(u usage) *provider.Usage {
+	totalMillis, hasTotal := u.Duration.Millis()
+	inputMillis, _ := u.Input.Millis()
 
-	out, toldOut := u.Output.Millis()
-	if !told && !toldOut {
-		out, toldOut = u.Clip.Millis()
+	outputMillis, hasOutput := u.Output.Millis()
+	if !hasTotal && !hasOutput {
+		outputMillis, hasOutput = u.VideoDuration.Millis()
 	}
 
 	switch {
-	case told && !toldOut:
-		out = max(all-in, 0)
-	case !told && toldOut:
-		all = in + out
-	case !told:
+	case hasTotal && !hasOutput:
+		outputMillis = max(totalMillis-inputMillis, 0)
+	case !hasTotal && hasOutput:
+		totalMillis = inputMillis + outputMillis
+	case !hasTotal:
 		return nil
 	}
 
-	return &provider.Usage{Billed: all, Input: in, Output: out}
+	return &provider.Usage{Billed: totalMillis, Input: inputMillis, Output: outputMillis}
 }
 
-// Cancel stops a PENDING task; a running one cannot be stopped.
-func (d *dashscope) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
-	_, f := d.ask(ctx, http.MethodPost, d.tasksPath+"/"+url.PathEscape(string(t))+"/cancel")
+// Cancel cancels a PENDING task; a running one cannot be cancelled.
+func (d *dashscope) Cancel(ctx context.Context, id provider.RemoteID) (bool, error) {
+	_, f := d.query(ctx, http.MethodPost, d.tasksPath+"/"+url.PathEscape(string(id))+"/cancel")
 	switch {
 	case f == nil:
 		return true, nil

@@ -10,127 +10,132 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Submit creates a task at the supplier ("create task"). There is no idempotency
-// key: what cannot be known to have failed is Unsure.
-func (d *dashscope) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+// Submit creates a task at the supplier ("create task"). The API has no
+// idempotency key: when the outcome is not known, the failure's acceptance is
+// unknown.
+func (d *dashscope) Submit(ctx context.Context, sub provider.Submission) (provider.RemoteID, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.submitTimeout)
 	defer cancel()
 
-	order, f := creationOf(o)
+	request, f := newCreateRequest(sub)
 	if f != nil {
 		return "", f
 	}
 
-	body, err := provider.EncodeJSON(order)
+	body, err := provider.EncodeJSON(request)
 	if err != nil {
-		return "", untaken(d.broken(provider.Answer{}, err))
+		return "", notAccepted(d.transientFailure(provider.Response{}, err))
 	}
 
 	r, err := d.request(ctx, http.MethodPost, d.createPath, body)
 	if err != nil {
-		return "", untaken(d.broken(provider.Answer{}, err))
+		return "", notAccepted(d.transientFailure(provider.Response{}, err))
 	}
 
 	r.Header.Set("X-DashScope-Async", "enable")
 
-	if usesOSS(order.Input) {
+	if usesOSS(request.Input) {
 		r.Header.Set("X-DashScope-OssResourceResolve", "enable")
 	}
 
-	x, f := d.talk.Order(r)
+	response, f := d.client.DoOnce(r)
 	if f != nil {
-		f.Fault.Param = blame(o, f)
+		f.Fault.Param = failedReferenceParam(sub, f)
 		return "", f
 	}
 
-	a, err := readAnswer(x.Body)
+	taskResp, err := readTaskResponse(response.Body)
 	if err != nil {
-		return "", d.broken(x, err)
+		return "", d.transientFailure(response, err)
 	}
 
-	return provider.Ticket(a.Output.TaskID), nil
+	return provider.RemoteID(taskResp.Output.TaskID), nil
 }
 
-func untaken(f *provider.Failure) *provider.Failure {
-	f.Taken = provider.NotTaken
+func notAccepted(f *provider.Failure) *provider.Failure {
+	f.Acceptance = provider.NotAccepted
 	return f
 }
 
-// creationOf says an order in the supplier's words.
-func creationOf(o provider.Order) (creation, *provider.Failure) {
-	if f := incomplete(o); f != nil {
-		return creation{}, f
+// newCreateRequest writes a submission as the supplier's request.
+func newCreateRequest(sub provider.Submission) (createRequest, *provider.Failure) {
+	if f := checkComplete(sub); f != nil {
+		return createRequest{}, f
 	}
 
-	c := creation{
-		Model:      o.Model,
-		Input:      input{Prompt: o.Prompt, NegativePrompt: o.NegativePrompt},
-		Parameters: parameters{Duration: o.Seconds, PromptExtend: o.PromptExpansion, Watermark: o.Watermark},
+	c := createRequest{
+		Model:      sub.Model,
+		Input:      input{Prompt: sub.Prompt, NegativePrompt: sub.NegativePrompt},
+		Parameters: parameters{Duration: sub.Seconds, PromptExtend: sub.PromptExpansion, Watermark: sub.Watermark},
 	}
-	if o.Seed >= 0 {
-		c.Parameters.Seed = &o.Seed
+	if sub.Seed >= 0 {
+		c.Parameters.Seed = &sub.Seed
 	}
 
-	if s := shapeOf(o.Model); s.media {
-		s.fill(&c, o)
+	if s := requestFormatOf(sub.Model); s.mediaList {
+		s.fillMediaList(&c, sub)
 	} else {
-		fill(&c, o)
+		fillWan26(&c, sub)
 	}
 
 	return c, nil
 }
 
-// incomplete refuses an order that no body could be made of.
-func incomplete(o provider.Order) *provider.Failure {
-	for _, ref := range o.References {
+// checkComplete rejects a submission for which no body can be made.
+func checkComplete(sub provider.Submission) *provider.Failure {
+	for _, ref := range sub.References {
 		if ref.URL == "" {
-			return unreadable(ref)
+			return referenceWithoutURL(ref)
 		}
 	}
 
-	if o.Audio != nil && o.Audio.URL == "" {
-		return unreadable(*o.Audio)
+	if sub.Audio != nil && sub.Audio.URL == "" {
+		return referenceWithoutURL(*sub.Audio)
 	}
 
-	if o.Mode == provider.I2V && len(o.References) != 1 {
+	if sub.Mode == provider.I2V && len(sub.References) != 1 {
 		return &provider.Failure{
-			Taken: provider.NotTaken, Class: provider.Refused, Err: errors.New("an I2V order without exactly one picture"),
-			Fault: fault.New(fault.CodeRefused, "image", "A video from a picture wants exactly one picture. Send one."),
+			Acceptance: provider.NotAccepted,
+			Class:      provider.InvalidRequest,
+			Err:        errors.New("an I2V submission without exactly one picture"),
+			Fault:      fault.New(fault.CodeSupplierRejected, "image", "A video from a picture needs exactly one picture. Send one."),
 		}
 	}
 
 	return nil
 }
 
-// fill says an order as the Wan 2.6 models take it.
-func fill(c *creation, o provider.Order) {
-	c.Parameters.ShotType = o.ShotType
-	if strings.Contains(o.Model, "-flash") {
-		c.Parameters.Audio = &o.Sound
+// fillWan26 writes a submission in the format of the Wan 2.6 models.
+func fillWan26(c *createRequest, sub provider.Submission) {
+	c.Parameters.ShotType = sub.ShotType
+	if strings.Contains(sub.Model, "-flash") {
+		c.Parameters.Audio = &sub.Sound
 	}
 
-	if o.Audio != nil {
-		c.Input.AudioURL = o.Audio.URL
+	if sub.Audio != nil {
+		c.Input.AudioURL = sub.Audio.URL
 	}
 
-	if o.Mode == provider.I2V {
-		c.Input.ImageURL = o.References[0].URL
-		c.Parameters.Resolution = resolution(o.Width, o.Height)
+	if sub.Mode == provider.I2V {
+		c.Input.ImageURL = sub.References[0].URL
+		c.Parameters.Resolution = resolutionTier(sub.Width, sub.Height)
 
 		return
 	}
 
-	c.Parameters.Size = o.Size
-	for _, ref := range o.References {
+	c.Parameters.Size = sub.Size
+	for _, ref := range sub.References {
 		c.Input.ReferenceURLs = append(c.Input.ReferenceURLs, ref.URL)
 	}
 }
 
-// unreadable refuses a reference that was neither public nor uploaded.
-func unreadable(ref provider.Reference) *provider.Failure {
+// referenceWithoutURL rejects a reference that is neither public nor uploaded.
+func referenceWithoutURL(ref provider.Reference) *provider.Failure {
 	return &provider.Failure{
-		Taken: provider.NotTaken, Class: provider.Refused, Err: errors.New("a reference without an address"),
-		Fault: fault.New(fault.CodeUnreachable, ref.Param, "This reference could not be handed to the supplier. Upload it by POST /v1/files, or give a public address."),
+		Acceptance: provider.NotAccepted,
+		Class:      provider.InvalidRequest,
+		Err:        errors.New("a reference without a URL"),
+		Fault:      fault.New(fault.CodeReferenceUnreachable, ref.Param, "This reference could not be passed to the supplier. Upload it with POST /v1/files, or use a public URL."),
 	}
 }
 
@@ -149,26 +154,26 @@ func usesOSS(in input) bool {
 	return false
 }
 
-// blame is the field of the reference that a failure is about: the one whose
-// address the supplier repeats, or the only one.
-func blame(o provider.Order, f *provider.Failure) string {
-	if f.Fault.Code != fault.CodeUnreachable && f.Fault.Code != fault.CodeBadReference {
+// failedReferenceParam returns the field of the reference that a failure is about:
+// the one whose URL the supplier's message repeats, or the only one.
+func failedReferenceParam(sub provider.Submission, f *provider.Failure) string {
+	if f.Fault.Code != fault.CodeReferenceUnreachable && f.Fault.Code != fault.CodeReferenceInvalid {
 		return ""
 	}
 
-	all := o.References
-	if o.Audio != nil {
-		all = append(all[:len(all):len(all)], *o.Audio)
+	references := sub.References
+	if sub.Audio != nil {
+		references = append(references[:len(references):len(references)], *sub.Audio)
 	}
 
-	for _, ref := range all {
+	for _, ref := range references {
 		if strings.Contains(f.Err.Error(), ref.URL) {
 			return ref.Param
 		}
 	}
 
-	if len(all) == 1 {
-		return all[0].Param
+	if len(references) == 1 {
+		return references[0].Param
 	}
 
 	return ""

@@ -13,55 +13,58 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Upload brings a file to the supplier's temporary store ("get temporary file
-// URL") and returns its oss:// address: good for 48 hours, for this account and
-// this model alone. size is in bytes.
+// Upload copies a file to the supplier's temporary store ("get temporary file
+// URL") and returns its oss:// URL, which works for 48 hours, for this account and
+// this model only. size is in bytes.
 func (d *dashscope) Upload(ctx context.Context, model, name string, size int64, r io.Reader) (string, error) {
-	x, f := d.ask(ctx, http.MethodGet, d.uploadsPath+"?"+url.Values{"action": {"getPolicy"}, "model": {model}}.Encode())
+	response, f := d.query(ctx, http.MethodGet, d.uploadsPath+"?"+url.Values{"action": {"getPolicy"}, "model": {model}}.Encode())
 	if f != nil {
 		return "", f
 	}
 
-	p, err := readPolicy(x.Body)
+	p, err := readUploadPolicy(response.Body)
 	if err != nil {
-		return "", d.broken(x, err)
+		return "", d.transientFailure(response, err)
 	}
 
-	if most := p.MaxMB.Whole() << 20; most > 0 && size > most {
+	if maxBytes := p.MaxMB.Int64() << 20; maxBytes > 0 && size > maxBytes {
 		return "", &provider.Failure{
-			Taken: provider.NotTaken, Class: provider.Refused, RequestID: x.RequestID, Err: errors.New("over max_file_size_mb"),
-			Fault: fault.New(fault.CodeBadReference, "", fmt.Sprintf("The file has %d bytes; the supplier takes at most %d. Send a smaller one.", size, most)),
+			Acceptance: provider.NotAccepted,
+			Class:      provider.InvalidRequest,
+			RequestID:  response.RequestID,
+			Err:        errors.New("over max_file_size_mb"),
+			Fault:      fault.New(fault.CodeReferenceInvalid, "", fmt.Sprintf("The file has %d bytes; the supplier accepts at most %d. Send a smaller one.", size, maxBytes)),
 		}
 	}
 
-	host, err := d.storeHost(string(p.Host))
+	host, err := d.checkUploadHost(string(p.Host))
 	if err != nil {
-		return "", d.broken(x, err)
+		return "", d.transientFailure(response, err)
 	}
 
-	key := string(p.Folder) + "/" + provider.SafeName(name)
+	key := string(p.Dir) + "/" + provider.SafeFileName(name)
 
 	p.Host = text(host)
-	if f := d.post(ctx, p, key, size, r); f != nil {
+	if f := d.postFile(ctx, p, key, size, r); f != nil {
 		return "", f
 	}
 
 	return "oss://" + key, nil
 }
 
-// storeHost wants an address as well kept as the supplier's own.
-func (d *dashscope) storeHost(host string) (string, error) {
+// checkUploadHost requires https, unless the supplier itself is reached by http.
+func (d *dashscope) checkUploadHost(host string) (string, error) {
 	u, err := url.Parse(host)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(d.talk.Origin, "https:"))) {
-		return "", errors.New("the policy's upload_host is not an https address")
+	if err != nil || u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(d.client.Origin, "https:"))) {
+		return "", errors.New("the policy's upload_host is not an https URL")
 	}
 
 	return u.String(), nil
 }
 
-// post sends the form with the file last, as the object store wants it, without
-// ever holding the file.
-func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, file io.Reader) *provider.Failure {
+// postFile sends the form with the file last, as the object store requires,
+// without holding the file in memory.
+func (d *dashscope) postFile(ctx context.Context, p uploadPolicy, key string, size int64, file io.Reader) *provider.Failure {
 	ctx, cancel := context.WithTimeout(ctx, d.uploadTimeout)
 	defer cancel()
 
@@ -75,37 +78,37 @@ func (d *dashscope) post(ctx context.Context, p policy, key string, size int64, 
 		{"key", key},
 		{"success_action_status", "200"},
 	} {
-		form.Field(field[0], field[1])
+		form.AddField(field[0], field[1])
 	}
 
-	form.File("file", key[strings.LastIndexByte(key, '/')+1:], "", size, io.NopCloser(file)) // whose Close is the caller's
+	form.AddFile("file", key[strings.LastIndexByte(key, '/')+1:], "", size, io.NopCloser(file)) // the caller closes the file
 
-	body, length, kind, err := form.Body()
+	body, length, contentType, err := form.Body()
 	if err != nil {
-		return d.broken(provider.Answer{}, err)
+		return d.transientFailure(provider.Response{}, err)
 	}
 
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, string(p.Host), body)
 	if err != nil {
-		return d.broken(provider.Answer{}, err)
+		return d.transientFailure(provider.Response{}, err)
 	}
 
 	r.ContentLength = length
-	r.Header.Set("Content-Type", kind)
+	r.Header.Set("Content-Type", contentType)
 
-	x, f := d.talk.Ask(r)
-	if f == nil || x.Status == 0 {
+	response, f := d.client.Do(r)
+	if f == nil || response.Status == 0 {
 		return f
 	}
-	// The object store's codes are not the API's: a policy that ran out or a busy
-	// store is asked again with a new policy.
-	c, _ := readError(x.Body)
-	f = d.broken(x, fmt.Errorf("upload: status %d: %s", x.Status, c.Message))
+	// The object store's codes are not the API's: after an expired policy or with a
+	// busy store, a new attempt with a new policy can succeed.
+	errBody, _ := readError(response.Body)
+	f = d.transientFailure(response, fmt.Errorf("upload: status %d: %s", response.Status, errBody.Message))
 
-	f.Code = d.talk.Clean(c.Code)
+	f.Code = d.client.Sanitize(errBody.Code)
 	if f.Code == "EntityTooLarge" {
-		f.Class = provider.Refused
-		f.Fault = fault.New(fault.CodeBadReference, "", "The file is larger than the supplier takes. Send a smaller one.")
+		f.Class = provider.InvalidRequest
+		f.Fault = fault.New(fault.CodeReferenceInvalid, "", "The file is larger than the supplier accepts. Send a smaller one.")
 	}
 
 	return f

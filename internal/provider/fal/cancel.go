@@ -9,37 +9,37 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Cancel asks the supplier to stop an order ("cancel a request"). One that waits
-// is removed; one that runs is only given a signal, which its model may not heed.
-// So after a promise to try, the order's own state decides: it is stopped, or it
-// runs on.
-func (f *fal) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
-	ours, ok := readTicket(t)
+// Cancel asks the supplier to cancel a request ("cancel a request"). A queued
+// request is removed; a running one only gets a signal, which its model may
+// ignore. So after the supplier has agreed to try, the request's own state decides
+// whether it was cancelled or runs on.
+func (f *fal) Cancel(ctx context.Context, id provider.RemoteID) (bool, error) {
+	handle, ok := parseRemoteID(id)
 	if !ok {
 		return false, nil
 	}
 
-	a, no := f.ask(ctx, http.MethodPut, ours.cancel)
-	switch readCancel(a.Body) {
+	resp, failure := f.query(ctx, http.MethodPut, handle.cancelPath)
+	switch readCancelStatus(resp.Body) {
 	case "ALREADY_COMPLETED", "NOT_FOUND":
 		return false, nil
 	case "OK", "CANCELLATION_REQUESTED":
-		report, err := f.Poll(ctx, t)
-		return err == nil && (report.Phase == provider.Stopped || report.Phase == provider.Unknown), err
+		report, err := f.Poll(ctx, id)
+		return err == nil && (report.Phase == provider.Cancelled || report.Phase == provider.Unknown), err
 	}
 
 	switch {
-	case nobody(a):
+	case isUnknownRequest(resp):
 		return false, nil
-	case no == nil:
-		no = f.talk.Broken(a, errors.New("the answer to a cancel says nothing that is known"))
+	case failure == nil:
+		failure = f.client.TransientFailure(resp, errors.New("the response to a cancel has no known status"))
 	}
 
-	return false, no
+	return false, failure
 }
 
-// readCancel is the supplier's word on a cancel, "" when it says none.
-func readCancel(b []byte) string {
+// readCancelStatus reads the status of a cancel response, "" when there is none.
+func readCancelStatus(b []byte) string {
 	var c struct {
 		Status provider.Text `json:"status"`
 	}

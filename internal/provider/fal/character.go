@@ -11,48 +11,49 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// character is how our prompts name a reference: character1 is the first.
-var character = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
+// characterPattern matches a reference's name in our prompts: character1 is the
+// first.
+var characterPattern = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
 
-// sorted are an order's references as the supplier wants them, in two lists, and
-// what each becomes in the prompt: names[0] is what character1 becomes.
-type sorted struct {
+// sortedReferences holds a submission's references as the supplier wants them, in
+// two lists, and their names in the prompt: names[0] replaces character1.
+type sortedReferences struct {
 	videos, images []string
 	names          []string
 }
 
-// sortReferences sorts an order's references. Flash counts videos first, then
+// sortReferences sorts a submission's references. Flash counts videos first, then
 // pictures, and calls them Character1, Character2, ...; the other model takes
-// videos alone and calls them @Video1, @Video2, ... (the models' own pages).
-func sortReferences(o provider.Order, flash bool) (sorted, *provider.Failure) {
-	var s sorted
+// videos only and calls them @Video1, @Video2, ... (the models' own pages).
+func sortReferences(sub provider.Submission, flash bool) (sortedReferences, *provider.Failure) {
+	var s sortedReferences
 
 	videos := 0
 
-	kinds := make([]string, len(o.References))
-	for i, ref := range o.References {
-		if kinds[i] = kindOf(ref); kinds[i] == "video" {
+	kinds := make([]string, len(sub.References))
+	for i, ref := range sub.References {
+		if kinds[i] = referenceKind(ref); kinds[i] == "video" {
 			videos++
 		}
 	}
 
-	for i, ref := range o.References {
+	for i, ref := range sub.References {
 		switch {
 		case ref.URL == "":
-			return s, provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
+			return s, provider.NewInvalidRequest(fault.CodeReferenceUnreachable, ref.Param, errNoURL)
 		case kinds[i] == "":
-			return s, impossible(ref.Param, "This supplier has to be told whether this reference is a picture or a video. Say its type.")
+			return s, unsupported(ref.Param, "This supplier needs to know whether this reference is a picture or a video. State its type.")
 		case kinds[i] == "video":
 			s.videos = append(s.videos, ref.URL)
 
-			form := "@Video%d"
+			format := "@Video%d"
 			if flash {
-				form = "Character%d"
+				format = "Character%d"
 			}
 
-			s.names = append(s.names, fmt.Sprintf(form, len(s.videos)))
+			s.names = append(s.names, fmt.Sprintf(format, len(s.videos)))
 		case !flash:
-			return s, impossible(ref.Param, "This supplier's model takes videos as references only. Ask for a flash model to use pictures.")
+			return s, unsupported(ref.Param, "This supplier's model accepts only videos as references. Ask for a flash model to use pictures.")
 		default:
 			s.images = append(s.images, ref.URL)
 			s.names = append(s.names, fmt.Sprintf("Character%d", videos+len(s.images)))
@@ -62,15 +63,16 @@ func sortReferences(o provider.Order, flash bool) (sorted, *provider.Failure) {
 	return s, nil
 }
 
-// kindOf is whether a reference is a picture or a video; one that was not looked
-// into (references_check: trust) tells by its ending, or not at all: "".
-func kindOf(ref provider.Reference) string {
+// referenceKind is "image" or "video". A reference that was not inspected
+// (references_check: trust) is judged by the extension of its URL; "" when that
+// says nothing.
+func referenceKind(ref provider.Reference) string {
 	if ref.Kind != "" {
 		return ref.Kind
 	}
 
 	if u, err := url.Parse(ref.URL); err == nil {
-		if kind, _, _ := strings.Cut(provider.TypeOf(u.Path), "/"); kind == "image" || kind == "video" {
+		if kind, _, _ := strings.Cut(provider.MediaTypeByName(u.Path), "/"); kind == "image" || kind == "video" {
 			return kind
 		}
 	}
@@ -78,11 +80,11 @@ func kindOf(ref provider.Reference) string {
 	return ""
 }
 
-// prompt writes a prompt's characters as the supplier calls them. A character
-// that there is no reference for stays as it is.
-func (s sorted) prompt(ours string) string {
-	return character.ReplaceAllStringFunc(ours, func(name string) string {
-		n, err := strconv.Atoi(character.FindStringSubmatch(name)[1])
+// renameCharacters renames a prompt's characters to the supplier's names. A number
+// without a reference stays as it is.
+func (s sortedReferences) renameCharacters(prompt string) string {
+	return characterPattern.ReplaceAllStringFunc(prompt, func(name string) string {
+		n, err := strconv.Atoi(characterPattern.FindStringSubmatch(name)[1])
 		if err != nil || n < 1 || n > len(s.names) {
 			return name
 		}

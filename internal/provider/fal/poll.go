@@ -10,102 +10,103 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Poll asks how an order stands ("get queue status"), and when it is completed,
-// what came of it: only that answer tells whether it failed.
-func (f *fal) Poll(ctx context.Context, t provider.Ticket) (provider.Report, error) {
-	ours, ok := readTicket(t)
+// Poll reads the state of a request ("get queue status") and, when it is
+// completed, its outcome: only the outcome says whether it failed.
+func (f *fal) Poll(ctx context.Context, id provider.RemoteID) (provider.Report, error) {
+	handle, ok := parseRemoteID(id)
 	if !ok {
-		return told(provider.Unknown), nil
+		return phaseReport(provider.Unknown), nil
 	}
 
-	a, no := f.ask(ctx, http.MethodGet, ours.status)
-	if nobody(a) {
-		return told(provider.Unknown), nil
+	resp, failure := f.query(ctx, http.MethodGet, handle.statusPath)
+	if isUnknownRequest(resp) {
+		return phaseReport(provider.Unknown), nil
 	}
 
-	if no != nil {
-		return provider.Report{}, no
+	if failure != nil {
+		return provider.Report{}, failure
 	}
 
-	s, err := readStanding(a.Body)
+	s, err := readStatus(resp.Body)
 	if err != nil {
-		return provider.Report{}, f.talk.Broken(a, err)
+		return provider.Report{}, f.client.TransientFailure(resp, err)
 	}
 
-	if s.ID != "" && string(s.ID) != ours.id {
-		return provider.Report{}, f.talk.Broken(a, errors.New("the answer is about another request"))
+	if s.ID != "" && string(s.ID) != handle.id {
+		return provider.Report{}, f.client.TransientFailure(resp, errors.New("the response is about another request"))
 	}
 
 	switch {
 	case s.Status == "IN_QUEUE":
-		return told(provider.Waiting), nil
+		return phaseReport(provider.Queued), nil
 	case s.Status == "IN_PROGRESS":
-		return told(provider.Rendering), nil
-	case s.Status == "CANCELLED", s.Status == "CANCELED", s.ErrorType == kindCancelled:
-		return told(provider.Stopped), nil
+		return phaseReport(provider.Rendering), nil
+	case s.Status == "CANCELLED", s.Status == "CANCELED", s.ErrorType == errorTypeCancelled:
+		return phaseReport(provider.Cancelled), nil
 	case s.Status == "COMPLETED", s.Status == "FAILED", s.Status == "ERROR":
-		return f.outcome(ctx, ours)
+		return f.fetchOutcome(ctx, handle)
 	}
 
-	return provider.Report{}, f.talk.Broken(a, fmt.Errorf("unknown status %q", s.Status))
+	return provider.Report{}, f.client.TransientFailure(resp, fmt.Errorf("unknown status %q", s.Status))
 }
 
-// outcome asks what came of a completed order. A failed one answers with the
-// status and the body that its model gave; an answer of the way there (the key,
-// too many questions, something between us) says nothing about the order.
-func (f *fal) outcome(ctx context.Context, ours ticket) (provider.Report, error) {
-	a, no := f.ask(ctx, http.MethodGet, ours.response)
-	if no == nil {
-		address, err := readResponse(a.Body)
+// fetchOutcome reads the outcome of a completed request. A failed one responds
+// with the status and body of its model. An error from elsewhere (the key,
+// throttling, a proxy) says nothing about the request.
+func (f *fal) fetchOutcome(ctx context.Context, handle requestHandle) (provider.Report, error) {
+	resp, failure := f.query(ctx, http.MethodGet, handle.resultPath)
+	if failure == nil {
+		address, err := readResult(resp.Body)
 		if err != nil {
-			return provider.Report{}, f.talk.Broken(a, err)
+			return provider.Report{}, f.client.TransientFailure(resp, err)
 		}
 
-		report := told(provider.Rendered)
+		report := phaseReport(provider.Rendered)
 		report.Result = &provider.Result{URL: address}
 
 		return report, nil
 	}
 
-	c, own := readComplaint(a.Body)
+	errBody, own := readError(resp.Body)
 
-	_, known := verdicts[c.Code]
+	_, known := classifications[errBody.Code]
 	switch {
-	case own && c.Code == kindCancelled:
-		return told(provider.Stopped), nil
-	case nobody(a):
-		return told(provider.Unknown), nil
-	case !own, !known && !ofModel(a.Status, c):
-		return provider.Report{}, no
-	case strings.Contains(strings.ToLower(c.Message), "still in progress"):
-		return told(provider.Rendering), nil
+	case own && errBody.Code == errorTypeCancelled:
+		return phaseReport(provider.Cancelled), nil
+	case isUnknownRequest(resp):
+		return phaseReport(provider.Unknown), nil
+	case !own, !known && !isModelError(resp.Status, errBody):
+		return provider.Report{}, failure
+	case strings.Contains(strings.ToLower(errBody.Message), "still in progress"):
+		return phaseReport(provider.Rendering), nil
 	}
 
-	report := told(provider.Broken)
-	report.Failure = no
+	report := phaseReport(provider.Failed)
+	report.Failure = failure
 
 	return report, nil
 }
 
-// ofModel says whether an error of no known kind is what a model answered: an
-// order that is wrong, or a breakdown that has a name.
-func ofModel(status int, c provider.Complaint) bool {
+// isModelError reports whether an error of an unknown type came from the model: an
+// invalid request, or a failure with a type.
+func isModelError(status int, errBody provider.ErrorBody) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return true
 	}
 
-	return status >= http.StatusInternalServerError && c.Code != ""
+	return status >= http.StatusInternalServerError && errBody.Code != ""
 }
 
-// told is a report of a phase alone: the supplier tells no progress, and does not
-// repeat the prompt.
-func told(phase provider.Phase) provider.Report {
+// phaseReport is a report of the phase only: the supplier reports no progress and
+// does not repeat the prompt.
+func phaseReport(phase provider.Phase) provider.Report {
 	return provider.Report{Phase: phase, Progress: -1}
 }
 
-// nobody says whether the supplier itself does not know the order (any more).
-func nobody(a provider.Answer) bool {
-	c, own := readComplaint(a.Body)
-	return a.Status == http.StatusNotFound && own && c.Code == ""
+// isUnknownRequest reports whether the supplier itself does not know the request,
+// or no longer.
+func isUnknownRequest(resp provider.Response) bool {
+	errBody, own := readError(resp.Body)
+	return resp.Status == http.StatusNotFound && own && errBody.Code == ""
 }

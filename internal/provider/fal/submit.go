@@ -13,84 +13,84 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Submit puts an order into the supplier's queue. There is no idempotency key:
-// what cannot be known to have failed is Unsure.
-func (f *fal) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+// Submit puts a request into the supplier's queue. The API has no idempotency key:
+// when the outcome is not known, the failure's acceptance is unknown.
+func (f *fal) Submit(ctx context.Context, sub provider.Submission) (provider.RemoteID, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.submitTimeout)
 	defer cancel()
 
-	order, no := creationOf(o)
-	if no != nil {
-		return "", no
+	request, failure := newCreateRequest(sub)
+	if failure != nil {
+		return "", failure
 	}
 
-	body, err := provider.EncodeJSON(order)
+	body, err := provider.EncodeJSON(request)
 	if err != nil {
-		return "", f.unsent(err)
+		return "", f.notSent(err)
 	}
 
-	r, err := f.talk.Request(ctx, http.MethodPost, "/"+o.Model, bytes.NewReader(body))
+	r, err := f.client.NewRequest(ctx, http.MethodPost, "/"+sub.Model, bytes.NewReader(body))
 	if err != nil {
-		return "", f.unsent(err)
+		return "", f.notSent(err)
 	}
 
 	r.Header.Set("Content-Type", "application/json")
 
-	a, no := f.talk.Order(r)
-	if no != nil {
-		c, _ := readComplaint(a.Body)
-		no.Fault.Param = blame(o, no, c.Param)
+	resp, failure := f.client.DoOnce(r)
+	if failure != nil {
+		errBody, _ := readError(resp.Body)
+		failure.Fault.Param = failedReferenceParam(sub, failure, errBody.Param)
 
-		return "", no
+		return "", failure
 	}
 
-	q, err := readQueued(a.Body)
+	q, err := readCreateResponse(resp.Body)
 	if err != nil {
-		return "", f.talk.Broken(a, err)
+		return "", f.client.TransientFailure(resp, err)
 	}
 
-	if a.RequestID == "" {
-		a.RequestID = f.talk.Clean(string(q.ID))
+	if resp.RequestID == "" {
+		resp.RequestID = f.client.Sanitize(string(q.ID))
 	}
 
-	t, err := f.ticketOf(q)
+	remoteID, err := f.remoteIDOf(q)
 	if err != nil {
-		return "", f.talk.Broken(a, err)
+		return "", f.client.TransientFailure(resp, err)
 	}
 
-	return t, nil
+	return remoteID, nil
 }
 
-func (f *fal) unsent(err error) *provider.Failure {
-	no := f.talk.Broken(provider.Answer{}, err)
-	no.Taken = provider.NotTaken
+func (f *fal) notSent(err error) *provider.Failure {
+	failure := f.client.TransientFailure(provider.Response{}, err)
+	failure.Acceptance = provider.NotAccepted
 
-	return no
+	return failure
 }
 
-// impossible refuses an order before it is sent, for something that the supplier
-// has no word for: nothing is left out in silence.
-func impossible(param, sentence string) *provider.Failure {
-	no := provider.Unsent(fault.CodeRefused, param, errors.New("the supplier has no word for a part of the order"))
-	no.Fault.Detail = sentence
+// unsupported rejects a submission before it is sent, because the supplier's API
+// has no parameter for a part of it: nothing is left out silently.
+func unsupported(param, message string) *provider.Failure {
+	failure := provider.NewInvalidRequest(fault.CodeSupplierRejected, param, errors.New("the supplier's API has no parameter for a part of the submission"))
+	failure.Fault.Detail = message
 
-	return no
+	return failure
 }
 
-var errNowhere = errors.New("a reference without an address")
+var errNoURL = errors.New("a reference without a URL")
 
-// blame is the field of the reference that a failure is about: the one in the
-// supplier's "body.image_urls.1", or the only one.
-func blame(o provider.Order, no *provider.Failure, where string) string {
-	if no.Fault.Code != fault.CodeUnreachable && no.Fault.Code != fault.CodeBadReference {
+// failedReferenceParam returns the field of the reference that a failure is about:
+// the one in the supplier's "body.image_urls.1", or the only one.
+func failedReferenceParam(sub provider.Submission, failure *provider.Failure, location string) string {
+	if failure.Fault.Code != fault.CodeReferenceUnreachable && failure.Fault.Code != fault.CodeReferenceInvalid {
 		return ""
 	}
 
 	seen := map[string]int{}
 
-	for _, ref := range o.References {
-		kind := kindOf(ref)
-		if where == fmt.Sprintf("body.%s_urls.%d", kind, seen[kind]) || len(o.References) == 1 {
+	for _, ref := range sub.References {
+		kind := referenceKind(ref)
+		if location == fmt.Sprintf("body.%s_urls.%d", kind, seen[kind]) || len(sub.References) == 1 {
 			return ref.Param
 		}
 
@@ -100,46 +100,52 @@ func blame(o provider.Order, no *provider.Failure, where string) string {
 	return ""
 }
 
-// shapes are the sizes that the supplier knows by shape and resolution.
-var shapes = map[string][2]string{
+// sizeParameters are the supplier's sizes by aspect ratio and resolution.
+var sizeParameters = map[string][2]string{
 	"1280*720": {"16:9", "720p"}, "720*1280": {"9:16", "720p"}, "960*960": {"1:1", "720p"}, "1088*832": {"4:3", "720p"}, "832*1088": {"3:4", "720p"},
 	"1920*1080": {"16:9", "1080p"}, "1080*1920": {"9:16", "1080p"}, "1440*1440": {"1:1", "1080p"}, "1632*1248": {"4:3", "1080p"}, "1248*1632": {"3:4", "1080p"},
 }
 
-// creationOf says an order in the supplier's words.
-func creationOf(o provider.Order) (creation, *provider.Failure) {
-	flash := strings.HasSuffix(o.Model, "/flash")
+// newCreateRequest writes a submission as the supplier's request.
+func newCreateRequest(sub provider.Submission) (createRequest, *provider.Failure) {
+	flash := strings.HasSuffix(sub.Model, "/flash")
 
-	shape, known := shapes[o.Size]
+	parameters, known := sizeParameters[sub.Size]
 	switch {
-	case o.Mode != provider.R2V:
-		return creation{}, impossible("model", "This supplier makes videos from references only. Ask for another model.")
+	case sub.Mode != provider.R2V:
+		return createRequest{}, unsupported("model", "This supplier makes videos from references only. Ask for another model.")
 	case !known:
-		return creation{}, impossible("size", "This supplier does not make videos of this size. Choose another of the model's sizes.")
-	case o.Audio != nil:
-		return creation{}, impossible(o.Audio.Param, "This supplier takes no guide audio. Leave it out.")
-	case o.Watermark != nil:
-		return creation{}, impossible("watermark", "This supplier does not let the watermark be chosen. Leave it out.")
-	case !flash && !o.Sound:
-		return creation{}, impossible("model", "This supplier's model always makes sound. Ask for a flash model to get a silent video.")
+		return createRequest{}, unsupported("size", "This supplier does not make videos of this size. Choose another of the model's sizes.")
+	case sub.Audio != nil:
+		return createRequest{}, unsupported(sub.Audio.Param, "This supplier does not support guide audio. Leave it out.")
+	case sub.Watermark != nil:
+		return createRequest{}, unsupported("watermark", "This supplier has no watermark setting. Leave it out.")
+	case !flash && !sub.Sound:
+		return createRequest{}, unsupported("model", "This supplier's model always makes sound. Ask for a flash model to get a silent video.")
 	}
 
-	refs, no := sortReferences(o, flash)
-	if no != nil {
-		return creation{}, no
+	refs, failure := sortReferences(sub, flash)
+	if failure != nil {
+		return createRequest{}, failure
 	}
 
-	c := creation{
-		Prompt: refs.prompt(o.Prompt), VideoURLs: refs.videos, ImageURLs: refs.images,
-		Shape: shape[0], Resolution: shape[1], Duration: strconv.Itoa(o.Seconds),
-		NegativePrompt: o.NegativePrompt, PromptExpansion: o.PromptExpansion, MultiShots: o.ShotType == "multi",
+	c := createRequest{
+		Prompt:          refs.renameCharacters(sub.Prompt),
+		VideoURLs:       refs.videos,
+		ImageURLs:       refs.images,
+		AspectRatio:     parameters[0],
+		Resolution:      parameters[1],
+		Duration:        strconv.Itoa(sub.Seconds),
+		NegativePrompt:  sub.NegativePrompt,
+		PromptExpansion: sub.PromptExpansion,
+		MultiShots:      sub.ShotType == "multi",
 	}
 	if flash {
-		c.EnableAudio = &o.Sound
+		c.EnableAudio = &sub.Sound
 	}
 
-	if o.Seed >= 0 {
-		c.Seed = &o.Seed
+	if sub.Seed >= 0 {
+		c.Seed = &sub.Seed
 	}
 
 	return c, nil

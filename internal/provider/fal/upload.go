@@ -13,73 +13,75 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Upload brings a file to the supplier's store, as its own clients do: one call
-// for a place, one for the bytes. size is in bytes; the file is never held.
+// Upload copies a file to the supplier's storage, as its own clients do: one
+// request for the URLs, one for the bytes. size is in bytes; the file is not held
+// in memory.
 func (f *fal) Upload(ctx context.Context, _, name string, size int64, file io.Reader) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.uploadTimeout)
 	defer cancel()
 
-	name = provider.SafeName(name)
+	name = provider.SafeFileName(name)
 
-	put, get, no := f.place(ctx, name)
-	if no != nil {
-		return "", no
+	put, get, failure := f.uploadURLs(ctx, name)
+	if failure != nil {
+		return "", failure
 	}
 
 	r, err := http.NewRequestWithContext(ctx, http.MethodPut, put, io.NopCloser(io.LimitReader(file, size)))
 	if err != nil {
-		return "", f.unsent(err)
+		return "", f.notSent(err)
 	}
 
-	r.ContentLength = size // the place is signed: the key stays here
-	r.Header.Set("Content-Type", provider.TypeOf(name))
+	// The URL is signed, so the key is not sent.
+	r.ContentLength = size
+	r.Header.Set("Content-Type", provider.MediaTypeByName(name))
 	r.Header.Set("User-Agent", "unireel")
 
-	a, no := f.talk.Ask(r)
+	resp, failure := f.client.Do(r)
 	switch {
-	case no == nil:
+	case failure == nil:
 		return get, nil
-	case a.Status == http.StatusRequestEntityTooLarge:
-		return "", provider.Unsent(fault.CodeBadReference, "", no.Err)
-	case a.Status != 0: // its words are not the API's: a new place may work
-		return "", f.talk.Broken(a, fmt.Errorf("upload: status %d", a.Status))
+	case resp.Status == http.StatusRequestEntityTooLarge:
+		return "", provider.NewInvalidRequest(fault.CodeReferenceInvalid, "", failure.Err)
+	case resp.Status != 0: // the storage's errors are not the API's: a new URL may work
+		return "", f.client.TransientFailure(resp, fmt.Errorf("upload: status %d", resp.Status))
 	}
 
-	return "", no
+	return "", failure
 }
 
-// place asks for a place to put a file, and where it will be read.
-func (f *fal) place(ctx context.Context, name string) (put, get string, no *provider.Failure) {
+// uploadURLs requests the URL to send a file to and the URL to read it from.
+func (f *fal) uploadURLs(ctx context.Context, name string) (put, get string, failure *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, f.queryTimeout)
 	defer cancel()
 
-	body, err := provider.EncodeJSON(map[string]string{"content_type": provider.TypeOf(name), "file_name": name})
+	body, err := provider.EncodeJSON(map[string]string{"content_type": provider.MediaTypeByName(name), "file_name": name})
 	if err != nil {
-		return "", "", f.unsent(err)
+		return "", "", f.notSent(err)
 	}
 
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, f.store+"/storage/upload/initiate?storage_type=fal-cdn-v3", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, f.storageURL+"/storage/upload/initiate?storage_type=fal-cdn-v3", bytes.NewReader(body))
 	if err != nil {
-		return "", "", f.unsent(err)
+		return "", "", f.notSent(err)
 	}
 
-	r.Header.Set("Authorization", f.talk.Auth)
+	r.Header.Set("Authorization", f.client.Authorization)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "unireel")
 
-	a, no := f.talk.Ask(r)
-	if no != nil {
-		return "", "", no
+	resp, failure := f.client.Do(r)
+	if failure != nil {
+		return "", "", failure
 	}
 
-	put, get, err = readPlace(a.Body)
-	if err == nil && strings.HasPrefix(f.store, "https:") && (!strings.HasPrefix(put, "https:") || !strings.HasPrefix(get, "https:")) {
-		err = errors.New("the place for the upload is not an https address")
+	put, get, err = readUploadURLs(resp.Body)
+	if err == nil && strings.HasPrefix(f.storageURL, "https:") && (!strings.HasPrefix(put, "https:") || !strings.HasPrefix(get, "https:")) {
+		err = errors.New("the upload URL is not an https URL")
 	}
 
 	if err != nil {
-		return "", "", f.talk.Broken(a, err)
+		return "", "", f.client.TransientFailure(resp, err)
 	}
 
 	return put, get, nil

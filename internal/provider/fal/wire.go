@@ -9,48 +9,49 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// creation is the body of an order (the models' own pages, "input schema").
-type creation struct {
+// createRequest is the body of a submission (the models' own pages, "input
+// schema").
+type createRequest struct {
 	Prompt          string   `json:"prompt"`
 	VideoURLs       []string `json:"video_urls,omitempty"`
 	ImageURLs       []string `json:"image_urls,omitempty"` // flash only
-	Shape           string   `json:"aspect_ratio"`         // "16:9"
+	AspectRatio     string   `json:"aspect_ratio"`         // "16:9"
 	Resolution      string   `json:"resolution"`           // "720p", "1080p"
 	Duration        string   `json:"duration"`             // seconds: "5" or "10"
 	NegativePrompt  string   `json:"negative_prompt,omitempty"`
 	PromptExpansion *bool    `json:"enable_prompt_expansion,omitempty"`
-	MultiShots      bool     `json:"multi_shots"`            // its own default is true
+	MultiShots      bool     `json:"multi_shots"`            // the supplier's default is true
 	EnableAudio     *bool    `json:"enable_audio,omitempty"` // flash only
 	Seed            *int64   `json:"seed,omitempty"`
 }
 
-// queued is the answer to an order ("submit a request").
-type queued struct {
-	ID       provider.Text `json:"request_id"`
-	Status   provider.Text `json:"status_url"`
-	Response provider.Text `json:"response_url"`
-	Cancel   provider.Text `json:"cancel_url"`
+// createResponse is the response to a submission ("submit a request").
+type createResponse struct {
+	ID          provider.Text `json:"request_id"`
+	StatusURL   provider.Text `json:"status_url"`
+	ResponseURL provider.Text `json:"response_url"`
+	CancelURL   provider.Text `json:"cancel_url"`
 }
 
-// standing is how an order stands ("get queue status").
-type standing struct {
+// statusResponse is the state of a request ("get queue status").
+type statusResponse struct {
 	ID        provider.Text `json:"request_id"`
 	Status    provider.Text `json:"status"`
 	ErrorType provider.Text `json:"error_type"`
 }
 
-// response is what a finished order made.
-type response struct {
+// resultResponse is the result of a finished request.
+type resultResponse struct {
 	Video struct {
 		URL provider.Text `json:"url"`
 	} `json:"video"`
 }
 
-// readComplaint reads the supplier's own no: {"detail": [{type, msg, loc}]} of a
-// model ("errors"), {"detail": "...", "error_type": "..."} of the queue
-// ("request-errors"), or a bare list of the former. Its code is the word for
-// machines, "" where there is a sentence alone.
-func readComplaint(b []byte) (provider.Complaint, bool) {
+// readError reads an error of the supplier's own: {"detail": [{type, msg, loc}]}
+// of a model ("errors"), {"detail": "...", "error_type": "..."} of the queue
+// ("request-errors"), or a bare list of the former. The code is the error type, ""
+// where there is only a sentence.
+func readError(b []byte) (provider.ErrorBody, bool) {
 	var e struct {
 		Detail json.RawMessage `json:"detail"`
 		Kind   provider.Text   `json:"error_type"`
@@ -59,7 +60,7 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 	list := bytes.TrimSpace(b)
 	if !bytes.HasPrefix(list, []byte("[")) {
 		if err := json.Unmarshal(b, &e); err != nil {
-			return provider.Complaint{}, false
+			return provider.ErrorBody{}, false
 		}
 
 		list = e.Detail
@@ -68,29 +69,34 @@ func readComplaint(b []byte) (provider.Complaint, bool) {
 	var details []struct {
 		Message provider.Text `json:"msg"`
 		Kind    provider.Text `json:"type"`
-		Where   places        `json:"loc"`
+		Where   errorLocation `json:"loc"`
 	}
 	if json.Unmarshal(list, &details) == nil && len(details) > 0 {
 		first := details[0]
 		if first.Kind == "" && first.Message == "" {
-			return provider.Complaint{}, false
+			return provider.ErrorBody{}, false
 		}
 
-		return provider.Complaint{Code: string(first.Kind), Message: string(first.Message), Param: first.Where.String()}, true
+		return provider.ErrorBody{
+			Code:    string(first.Kind),
+			Message: string(first.Message),
+			Param:   first.Where.String(),
+		}, true
 	}
 
 	var sentence provider.Text
 
-	_ = json.Unmarshal(list, &sentence) // what is no text stays ""
+	_ = json.Unmarshal(list, &sentence) // anything but text stays ""
 
-	return provider.Complaint{Code: string(e.Kind), Message: string(sentence)}, sentence != "" || e.Kind != ""
+	return provider.ErrorBody{Code: string(e.Kind), Message: string(sentence)}, sentence != "" || e.Kind != ""
 }
 
-// places reads where in the body an error is; what is no list reads as none.
-type places []provider.Text
+// errorLocation reads where in the body an error is; anything but a list reads as
+// empty.
+type errorLocation []provider.Text
 
-// UnmarshalJSON never errs on valid JSON.
-func (p *places) UnmarshalJSON(b []byte) error {
+// UnmarshalJSON never fails on valid JSON.
+func (p *errorLocation) UnmarshalJSON(b []byte) error {
 	var list []provider.Text
 	if json.Unmarshal(b, &list) == nil {
 		*p = list
@@ -100,7 +106,7 @@ func (p *places) UnmarshalJSON(b []byte) error {
 }
 
 // String writes ["body", "image_urls", 0] as "body.image_urls.0".
-func (p places) String() string {
+func (p errorLocation) String() string {
 	var s []byte
 
 	for i, one := range p {
@@ -114,34 +120,34 @@ func (p places) String() string {
 	return string(s)
 }
 
-func readQueued(b []byte) (queued, error) {
-	var q queued
+func readCreateResponse(b []byte) (createResponse, error) {
+	var q createResponse
 	if err := json.Unmarshal(b, &q); err != nil {
-		return queued{}, fmt.Errorf("read answer: %w", err)
+		return createResponse{}, fmt.Errorf("read response: %w", err)
 	}
 
-	if q.ID == "" || q.Status == "" || q.Response == "" || q.Cancel == "" {
-		return queued{}, errors.New("read answer: no request_id or one of its addresses is missing")
+	if q.ID == "" || q.StatusURL == "" || q.ResponseURL == "" || q.CancelURL == "" {
+		return createResponse{}, errors.New("read response: request_id or one of the URLs is missing")
 	}
 
 	return q, nil
 }
 
-func readStanding(b []byte) (standing, error) {
-	var s standing
+func readStatus(b []byte) (statusResponse, error) {
+	var s statusResponse
 	if err := json.Unmarshal(b, &s); err != nil {
-		return standing{}, fmt.Errorf("read status: %w", err)
+		return statusResponse{}, fmt.Errorf("read status: %w", err)
 	}
 
 	if s.Status == "" {
-		return standing{}, errors.New("read status: none is told")
+		return statusResponse{}, errors.New("read status: no status")
 	}
 
 	return s, nil
 }
 
-func readResponse(b []byte) (string, error) {
-	var r response
+func readResult(b []byte) (string, error) {
+	var r resultResponse
 	if err := json.Unmarshal(b, &r); err != nil {
 		return "", fmt.Errorf("read response: %w", err)
 	}
@@ -153,8 +159,8 @@ func readResponse(b []byte) (string, error) {
 	return string(r.Video.URL), nil
 }
 
-// readPlace reads where an upload goes and where it is read.
-func readPlace(b []byte) (put, get string, err error) {
+// readUploadURLs reads the URL to send an upload to and the URL to read it from.
+func readUploadURLs(b []byte) (put, get string, err error) {
 	var p struct {
 		Put provider.Text `json:"upload_url"`
 		Get provider.Text `json:"file_url"`
@@ -163,8 +169,8 @@ func readPlace(b []byte) (put, get string, err error) {
 		return "", "", fmt.Errorf("read upload: %w", err)
 	}
 
-	if !web(string(p.Put)) || !web(string(p.Get)) {
-		return "", "", errors.New("read upload: an address is missing")
+	if !isHTTP(string(p.Put)) || !isHTTP(string(p.Get)) {
+		return "", "", errors.New("read upload: a URL is missing")
 	}
 
 	return string(p.Put), string(p.Get), nil

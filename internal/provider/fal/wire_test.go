@@ -17,46 +17,74 @@ import (
 	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-func bit(v bool) *bool { return &v }
+func boolPtr(v bool) *bool { return &v }
 
-const given = "764cabcf-b745-4b3e-ae38-1200304cf45b"
+const recordedID = "764cabcf-b745-4b3e-ae38-1200304cf45b"
 
-// The orders that the model pages' examples become, and what the supplier is
-// sent. The first example's guide audio is what it has no word for.
-var orders = map[string]provider.Order{
+// The submissions for the examples on the models' pages; the golden files are the
+// requests for them. The first example's guide audio is left out, since the
+// supplier does not support it.
+var submissions = map[string]provider.Submission{
 	"example-1-without-audio": {
-		Model: "wan/v2.6/reference-to-video/flash", Mode: provider.R2V, Prompt: "保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。",
-		NegativePrompt: "watermark, blur, flicker", References: []provider.Reference{{Kind: "video", URL: "https://example.com/reference-shot-1.mp4"}},
-		Size: "1280*720", Seconds: 5, Sound: true, ShotType: "single", PromptExpansion: bit(false), Seed: -1,
+		Model:           "wan/v2.6/reference-to-video/flash",
+		Mode:            provider.R2V,
+		Prompt:          "保持相同主体身份与电影感风格,生成一段更快节奏的新镜头。",
+		NegativePrompt:  "watermark, blur, flicker",
+		References:      []provider.Reference{{Kind: "video", URL: "https://example.com/reference-shot-1.mp4"}},
+		Size:            "1280*720",
+		Seconds:         5,
+		Sound:           true,
+		ShotType:        "single",
+		PromptExpansion: boolPtr(false),
+		Seed:            -1,
 	},
 	"example-2": {
-		Model: "wan/v2.6/reference-to-video/flash", Mode: provider.R2V, Prompt: "保持相同产品身份与风格,生成一段干净的营销视频。",
-		NegativePrompt: "watermark, blur", References: []provider.Reference{{Kind: "image", URL: "https://example.com/ref-1.png"}, {Kind: "image", URL: "https://example.com/ref-2.png"}},
-		Size: "1920*1080", Seconds: 10, ShotType: "multi", PromptExpansion: bit(true), Seed: 42,
+		Model:           "wan/v2.6/reference-to-video/flash",
+		Mode:            provider.R2V,
+		Prompt:          "保持相同产品身份与风格,生成一段干净的营销视频。",
+		NegativePrompt:  "watermark, blur",
+		References:      []provider.Reference{{Kind: "image", URL: "https://example.com/ref-1.png"}, {Kind: "image", URL: "https://example.com/ref-2.png"}},
+		Size:            "1920*1080",
+		Seconds:         10,
+		ShotType:        "multi",
+		PromptExpansion: boolPtr(true),
+		Seed:            42,
 	},
 	"mixed": {
-		Model: "wan/v2.6/reference-to-video/flash", Mode: provider.R2V, Prompt: "character1 & character2 <walk>",
+		Model:      "wan/v2.6/reference-to-video/flash",
+		Mode:       provider.R2V,
+		Prompt:     "character1 & character2 <walk>",
 		References: []provider.Reference{{Kind: "image", URL: "https://x.org/1.png"}, {Kind: "video", URL: "https://x.org/2.mp4"}},
-		Size:       "832*1088", Seconds: 5, Sound: true, ShotType: "single", Seed: 0,
+		Size:       "832*1088",
+		Seconds:    5,
+		Sound:      true,
+		ShotType:   "single",
+		Seed:       0,
 	},
 	"plain": {
-		Model: "wan/v2.6/reference-to-video", Mode: provider.R2V, Prompt: "character1 & character2 <walk>",
+		Model:      "wan/v2.6/reference-to-video",
+		Mode:       provider.R2V,
+		Prompt:     "character1 & character2 <walk>",
 		References: []provider.Reference{{Kind: "video", URL: "https://x.org/1.mp4"}, {Kind: "video", URL: "https://x.org/2.mp4"}},
-		Size:       "1440*1440", Seconds: 10, Sound: true, ShotType: "multi", Seed: 2147483647,
+		Size:       "1440*1440",
+		Seconds:    10,
+		Sound:      true,
+		ShotType:   "multi",
+		Seed:       2147483647,
 	},
 }
 
-func TestOrdersOnTheWire(t *testing.T) {
-	for name, o := range orders {
+func TestCreateRequestBodies(t *testing.T) {
+	for name, o := range submissions {
 		t.Run(name, func(t *testing.T) {
 			var (
 				got     []byte
 				request *http.Request
 			)
 
-			address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+			address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				var body json.RawMessage
 				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 					t.Error(err)
@@ -64,16 +92,16 @@ func TestOrdersOnTheWire(t *testing.T) {
 
 				got = body
 				request = r
-				w.Write(queuedAt(t, "http://"+r.Host))
+				w.Write(createResponseAt(t, "http://"+r.Host))
 			})
-			ticket, err := connect(t, address, time.Now, nil).Submit(t.Context(), o)
+			remoteID, err := connect(t, address, time.Now, nil).Submit(t.Context(), o)
 
-			at := "/wan/v2.6/requests/" + given
-			if want := strings.Join([]string{given, at + "/status", at, at + "/cancel"}, " "); err != nil || string(ticket) != want {
-				t.Fatalf("Submit = %q, %v; want %q", ticket, err, want)
+			at := "/wan/v2.6/requests/" + recordedID
+			if want := strings.Join([]string{recordedID, at + "/status", at, at + "/cancel"}, " "); err != nil || string(remoteID) != want {
+				t.Fatalf("Submit = %q, %v; want %q", remoteID, err, want)
 			}
 
-			providertest.Golden(t, *update, "order-"+name+".json", got)
+			providertest.CompareGolden(t, *update, "request-"+name+".json", got)
 
 			if request.URL.Path != "/"+o.Model || request.Header.Get("Authorization") != "Key "+secret || request.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s with %v", request.URL, request.Header)
@@ -82,8 +110,8 @@ func TestOrdersOnTheWire(t *testing.T) {
 	}
 }
 
-// Characters become what the supplier calls them: videos first on flash, @VideoN
-// on the other model.
+// Characters get the supplier's names: videos first on flash, @VideoN on the other
+// model.
 func TestCharacters(t *testing.T) {
 	kinds := func(list string) []provider.Reference {
 		var refs []provider.Reference
@@ -106,97 +134,98 @@ func TestCharacters(t *testing.T) {
 		{false, "vvv", "character3 meets Character1.", "@Video3 meets @Video1."},
 		{false, "v", "character1 and character2", "@Video1 and character2"},
 	} {
-		s, no := sortReferences(provider.Order{References: kinds(c.refs)}, c.flash)
-		if no != nil {
-			t.Fatal(no)
+		s, failure := sortReferences(provider.Submission{References: kinds(c.refs)}, c.flash)
+		if failure != nil {
+			t.Fatal(failure)
 		}
 
-		if got := s.prompt(c.prompt); got != c.want {
+		if got := s.renameCharacters(c.prompt); got != c.want {
 			t.Errorf("%s: %q became %q, want %q", c.refs, c.prompt, got, c.want)
 		}
 	}
 }
 
-// A reference that nobody looked into tells by its ending what it is.
-func TestKinds(t *testing.T) {
+// The extension decides the kind of a reference that was not inspected.
+func TestReferenceKind(t *testing.T) {
 	for address, want := range map[string]string{
 		"https://x.org/a.MP4?s=1.png": "video", "https://x.org/a.mov": "video", "https://x.org/a.webp": "image", "https://x.org/a": "", "https://x.org/a.mp3": "", "%": "",
 	} {
-		if got := kindOf(provider.Reference{URL: address}); got != want {
+		if got := referenceKind(provider.Reference{URL: address}); got != want {
 			t.Errorf("%s: %q, want %q", address, got, want)
 		}
 	}
 
-	_, no := sortReferences(provider.Order{References: []provider.Reference{{URL: "https://x.org/a", Param: "references[0]"}}}, true)
-	if no == nil || no.Fault.Param != "references[0]" {
-		t.Errorf("of an unknown kind: %+v", no)
+	_, failure := sortReferences(provider.Submission{References: []provider.Reference{{URL: "https://x.org/a", Param: "references[0]"}}}, true)
+	if failure == nil || failure.Fault.Param != "references[0]" {
+		t.Errorf("of an unknown kind: %+v", failure)
 	}
 }
 
-// What the supplier has no word for is refused before it is asked.
-func TestOrdersThatCannotBeSent(t *testing.T) {
+// What the supplier's API has no parameter for is rejected before anything is
+// sent.
+func TestInvalidSubmissionsAreNotSent(t *testing.T) {
 	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
 
 	for name, c := range map[string]struct {
-		change func(*provider.Order)
+		change func(*provider.Submission)
 		code   fault.Code
 		param  string
 	}{
-		"a watermark": {func(o *provider.Order) { o.Watermark = bit(true) }, fault.CodeRefused, "watermark"},
-		"a guide audio": {func(o *provider.Order) {
+		"watermark": {func(o *provider.Submission) { o.Watermark = boolPtr(true) }, fault.CodeSupplierRejected, "watermark"},
+		"guide audio": {func(o *provider.Submission) {
 			o.Audio = &provider.Reference{Param: "extra_body.audio", URL: "https://x.org/a.mp3"}
-		}, fault.CodeRefused, "extra_body.audio"},
-		"a size without a shape": {func(o *provider.Order) { o.Size = "640*360" }, fault.CodeRefused, "size"},
-		"another mode":           {func(o *provider.Order) { o.Mode = provider.I2V }, fault.CodeRefused, "model"},
-		"a silent one of the other": {func(o *provider.Order) {
+		}, fault.CodeSupplierRejected, "extra_body.audio"},
+		"unknown size": {func(o *provider.Submission) { o.Size = "640*360" }, fault.CodeSupplierRejected, "size"},
+		"another mode": {func(o *provider.Submission) { o.Mode = provider.I2V }, fault.CodeSupplierRejected, "model"},
+		"no sound with the non-flash model": {func(o *provider.Submission) {
 			o.Model = "wan/v2.6/reference-to-video"
 			o.Sound = false
-		}, fault.CodeRefused, "model"},
-		"a picture for the other":        {func(o *provider.Order) { o.Model = "wan/v2.6/reference-to-video" }, fault.CodeRefused, "images[0]"},
-		"a reference without an address": {func(o *provider.Order) { o.References[0].URL = "" }, fault.CodeUnreachable, "images[0]"},
+		}, fault.CodeSupplierRejected, "model"},
+		"picture for the non-flash model": {func(o *provider.Submission) { o.Model = "wan/v2.6/reference-to-video" }, fault.CodeSupplierRejected, "images[0]"},
+		"reference without a URL":         {func(o *provider.Submission) { o.References[0].URL = "" }, fault.CodeReferenceUnreachable, "images[0]"},
 	} {
-		o := small()
+		o := smallSubmission()
 		c.change(&o)
 
 		_, err := f.Submit(t.Context(), o)
-		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.NotTaken || f.Class != provider.Refused || f.Fault.Code != c.code || f.Fault.Param != c.param {
+		if f := providertest.FailureOf(t, err, secret); f.Acceptance != provider.NotAccepted || f.Class != provider.InvalidRequest || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
 	}
 }
 
-// The key is taken to no other place than the configured one.
-func TestForeignAddressesAreNotFollowed(t *testing.T) {
+// The key is sent to the configured origin only.
+func TestForeignURLsAreNotFollowed(t *testing.T) {
 	for _, origin := range []string{"https://queue.fal.run", "http://127.0.0.1:1", "//evil.example.com", ""} {
-		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(queuedAt(t, origin)) })
+		address := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(createResponseAt(t, origin)) })
 
-		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), small())
-		if f := providertest.FailureOf(t, err, secret); f.Taken != provider.Unsure || f.RequestID != given || !strings.Contains(f.Error(), "base URL") {
+		_, err := connect(t, address, time.Now, nil).Submit(t.Context(), smallSubmission())
+		if f := providertest.FailureOf(t, err, secret); f.Acceptance != provider.AcceptanceUnknown || f.RequestID != recordedID || !strings.Contains(f.Error(), "base URL") {
 			t.Errorf("%q: %v, request %q", origin, f, f.RequestID)
 		}
 	}
 
-	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Write(bytes.ReplaceAll(queuedAt(t, "http://"+r.Host), []byte(given), []byte("a b")))
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write(bytes.ReplaceAll(createResponseAt(t, "http://"+r.Host), []byte(recordedID), []byte("a b")))
 	})
-	if _, err := connect(t, address, time.Now, nil).Submit(t.Context(), small()); providertest.FailureOf(t, err, secret).Taken != provider.Unsure {
+	if _, err := connect(t, address, time.Now, nil).Submit(t.Context(), smallSubmission()); providertest.FailureOf(t, err, secret).Acceptance != provider.AcceptanceUnknown {
 		t.Errorf("an id with a space: %v", err)
 	}
 
 	f := connect(t, "http://127.0.0.1:1", time.Now, nil)
-	for _, ticket := range []provider.Ticket{"", "r-1", "r-1 /a /b", "r-1 http://evil.example.com/a /b /c", "r-1 /a /b /c /d", " /a /b /c"} {
-		if report, err := f.Poll(t.Context(), ticket); err != nil || report.Phase != provider.Unknown {
-			t.Errorf("%q: %+v, %v", ticket, report, err)
+	for _, remoteID := range []provider.RemoteID{"", "r-1", "r-1 /a /b", "r-1 http://evil.example.com/a /b /c", "r-1 /a /b /c /d", " /a /b /c"} {
+		if report, err := f.Poll(t.Context(), remoteID); err != nil || report.Phase != provider.Unknown {
+			t.Errorf("%q: %+v, %v", remoteID, report, err)
 		}
 
-		if stopped, err := f.Cancel(t.Context(), ticket); err != nil || stopped {
-			t.Errorf("%q: cancelled %v, %v", ticket, stopped, err)
+		if cancelled, err := f.Cancel(t.Context(), remoteID); err != nil || cancelled {
+			t.Errorf("%q: cancelled %v, %v", remoteID, cancelled, err)
 		}
 	}
 }
 
-// The key is asked with below the configured address alone.
-func TestOnlyItsOwnAddressesAreAsked(t *testing.T) {
+// Requests with the key go to paths below the configured base URL only.
+func TestRelativePath(t *testing.T) {
 	for _, c := range []struct{ origin, address, want string }{
 		{"https://q.example.com", "https://q.example.com/a/b?c=d", "/a/b?c=d"},
 		{"https://q.example.com", "https://Q.example.com/a%2Fb", "/a%2Fb"},
@@ -211,18 +240,19 @@ func TestOnlyItsOwnAddressesAreAsked(t *testing.T) {
 		{"https://q.example.com", "https://q.example.com", ""},
 		{"https://q.example.com", "https://q.exam ple.com/%", ""},
 	} {
-		if got, ok := connect(t, c.origin, time.Now, nil).path(c.address); got != c.want || ok != (c.want != "") {
+		if got, ok := connect(t, c.origin, time.Now, nil).relativePath(c.address); got != c.want || ok != (c.want != "") {
 			t.Errorf("%s of %s: %q, %v; want %q", c.address, c.origin, got, ok, c.want)
 		}
 	}
 }
 
-const asked = provider.Ticket("r-1 /wan/v2.6/requests/r-1/status /wan/v2.6/requests/r-1 /wan/v2.6/requests/r-1/cancel")
+const testRemoteID = provider.RemoteID("r-1 /wan/v2.6/requests/r-1/status /wan/v2.6/requests/r-1 /wan/v2.6/requests/r-1/cancel")
 
-// answers serves each path from what was recorded: "200 file" or "500 {...}".
-func answers(t *testing.T, status, response string) *fal {
+// connectToResponses returns a provider for a server with these recorded
+// responses: "200 file" or "500 {...}".
+func connectToResponses(t *testing.T, status, response string) *fal {
 	t.Helper()
-	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		said := response
 		if strings.HasSuffix(r.URL.Path, "/status") {
 			said = status
@@ -232,7 +262,7 @@ func answers(t *testing.T, status, response string) *fal {
 		w.WriteHeader(int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'))
 
 		if strings.HasSuffix(body, ".json") {
-			body = string(providertest.Recorded(t, body))
+			body = string(providertest.ReadTestdata(t, body))
 		}
 
 		w.Write([]byte(body))
@@ -241,23 +271,23 @@ func answers(t *testing.T, status, response string) *fal {
 	return connect(t, address, time.Now, nil)
 }
 
-func TestPollsOnTheWire(t *testing.T) {
-	film := &provider.Result{URL: "https://v3b.fal.media/files/b/0a86742f/out.mp4"}
+func TestPollResponses(t *testing.T) {
+	result := &provider.Result{URL: "https://v3b.fal.media/files/b/0a86742f/out.mp4"}
 	for _, c := range []struct {
 		status, response string
 		want             provider.Report
 	}{
-		{"202 in-queue.json", "", provider.Report{Phase: provider.Waiting, Progress: -1}},
+		{"202 in-queue.json", "", provider.Report{Phase: provider.Queued, Progress: -1}},
 		{"202 in-progress.json", "", provider.Report{Phase: provider.Rendering, Progress: -1}},
-		{"200 completed.json", "200 response.json", provider.Report{Phase: provider.Rendered, Progress: -1, Result: film}},
-		{"200 cancelled.json", "", provider.Report{Phase: provider.Stopped, Progress: -1}},
-		{`200 {"status":"CANCELLED"}`, "", provider.Report{Phase: provider.Stopped, Progress: -1}},
-		{"200 completed.json", `499 {"detail":"cancelled","error_type":"client_cancelled"}`, provider.Report{Phase: provider.Stopped, Progress: -1}},
+		{"200 completed.json", "200 response.json", provider.Report{Phase: provider.Rendered, Progress: -1, Result: result}},
+		{"200 cancelled.json", "", provider.Report{Phase: provider.Cancelled, Progress: -1}},
+		{`200 {"status":"CANCELLED"}`, "", provider.Report{Phase: provider.Cancelled, Progress: -1}},
+		{"200 completed.json", `499 {"detail":"cancelled","error_type":"client_cancelled"}`, provider.Report{Phase: provider.Cancelled, Progress: -1}},
 		{`404 {"detail":"Request not found"}`, "", provider.Report{Phase: provider.Unknown, Progress: -1}},
 		{"200 completed.json", `404 {"detail":"Request not found"}`, provider.Report{Phase: provider.Unknown, Progress: -1}},
 		{"200 completed.json", `400 {"detail":"Request is still in progress"}`, provider.Report{Phase: provider.Rendering, Progress: -1}},
 	} {
-		got, err := answers(t, c.status, c.response).Poll(t.Context(), asked)
+		got, err := connectToResponses(t, c.status, c.response).Poll(t.Context(), testRemoteID)
 		if err != nil {
 			t.Errorf("%s, %s: %v", c.status, c.response, err)
 		}
@@ -268,20 +298,20 @@ func TestPollsOnTheWire(t *testing.T) {
 	}
 }
 
-func TestAnswersThatCannotBe(t *testing.T) {
+func TestMalformedResponses(t *testing.T) {
 	for name, c := range map[string][2]string{
-		"another's":          {`200 {"status":"IN_PROGRESS","request_id":"r-2"}`, ""},
-		"a state of its own": {`200 {"status":"DREAMING"}`, ""},
-		"no state":           {`200 {}`, ""},
-		"a page":             {`200 <html>`, ""},
-		"a bare 404":         {`404 <html>`, ""},
-		"no video":           {`200 completed.json`, `200 {"video":null}`},
-		"a video of a kind":  {`200 completed.json`, `200 []`},
-		"a bare 500":         {`200 completed.json`, `500 `},
-		"a bare 404 of it":   {`200 completed.json`, `404 not here`},
+		"another request":                 {`200 {"status":"IN_PROGRESS","request_id":"r-2"}`, ""},
+		"unknown state":                   {`200 {"status":"DREAMING"}`, ""},
+		"no state":                        {`200 {}`, ""},
+		"HTML page":                       {`200 <html>`, ""},
+		"404 from a proxy":                {`404 <html>`, ""},
+		"no video":                        {`200 completed.json`, `200 {"video":null}`},
+		"unknown result":                  {`200 completed.json`, `200 []`},
+		"bare 500":                        {`200 completed.json`, `500 `},
+		"404 without JSON for the result": {`200 completed.json`, `404 not here`},
 	} {
-		if got, err := answers(t, c[0], c[1]).Poll(t.Context(), asked); err == nil || providertest.FailureOf(t, err, secret).Class == provider.Refused {
-			t.Errorf("%s: %+v, %v; want no answer", name, got, err)
+		if got, err := connectToResponses(t, c[0], c[1]).Poll(t.Context(), testRemoteID); err == nil || providertest.FailureOf(t, err, secret).Class == provider.InvalidRequest {
+			t.Errorf("%s: %+v, %v; want an error", name, got, err)
 		}
 	}
 }
@@ -290,22 +320,22 @@ func TestCancels(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
-		then   string // how the order stands after it
+		then   string // the request's status afterwards
 		want   bool
 		fails  bool
 	}{
-		"removed":           {200, `{"status":"OK"}`, "cancelled.json", true, false},
-		"removed and gone":  {202, `{"status":"CANCELLATION_REQUESTED"}`, "", true, false},
-		"stopped":           {202, `{"status":"CANCELLATION_REQUESTED"}`, "cancelled.json", true, false},
-		"a signal unheeded": {202, `{"status":"CANCELLATION_REQUESTED"}`, "in-progress.json", false, false},
-		"too late":          {400, `{"status":"ALREADY_COMPLETED"}`, "", false, false},
-		"unknown":           {404, `{"status":"NOT_FOUND"}`, "", false, false},
-		"unknown otherwise": {404, `{"detail":"Request not found"}`, "", false, false},
-		"refused":           {403, `{"detail":"forbidden"}`, "", false, true},
-		"broken":            {502, `<html>`, "", false, true},
-		"empty":             {200, ``, "", false, true},
+		"removed from the queue": {200, `{"status":"OK"}`, "cancelled.json", true, false},
+		"removed and forgotten":  {202, `{"status":"CANCELLATION_REQUESTED"}`, "", true, false},
+		"cancelled":              {202, `{"status":"CANCELLATION_REQUESTED"}`, "cancelled.json", true, false},
+		"signal ignored":         {202, `{"status":"CANCELLATION_REQUESTED"}`, "in-progress.json", false, false},
+		"too late":               {400, `{"status":"ALREADY_COMPLETED"}`, "", false, false},
+		"unknown":                {404, `{"status":"NOT_FOUND"}`, "", false, false},
+		"unknown, plain 404":     {404, `{"detail":"Request not found"}`, "", false, false},
+		"forbidden":              {403, `{"detail":"forbidden"}`, "", false, true},
+		"proxy error":            {502, `<html>`, "", false, true},
+		"empty":                  {200, ``, "", false, true},
 	} {
-		address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+		address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.Method == http.MethodPut && r.URL.Path == "/wan/v2.6/requests/r-1/cancel":
 				w.WriteHeader(c.status)
@@ -314,11 +344,11 @@ func TestCancels(t *testing.T) {
 				w.WriteHeader(http.StatusNotFound)
 				w.Write([]byte(`{"detail":"Request not found"}`))
 			default:
-				w.Write(providertest.Recorded(t, c.then))
+				w.Write(providertest.ReadTestdata(t, c.then))
 			}
 		})
 
-		got, err := connect(t, address, time.Now, nil).Cancel(t.Context(), asked)
+		got, err := connect(t, address, time.Now, nil).Cancel(t.Context(), testRemoteID)
 		if got != c.want || (err != nil) != c.fails {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
@@ -329,17 +359,17 @@ func TestCancels(t *testing.T) {
 	}
 }
 
-func TestUploadsOnTheWire(t *testing.T) {
-	var kept string
+func TestUploadRequests(t *testing.T) {
+	var stored string
 
-	address := recorded(t, func(w http.ResponseWriter, r *http.Request) {
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			b := new(bytes.Buffer)
 			b.ReadFrom(r.Body)
 
-			kept = r.Header.Get("Content-Type") + " " + b.String()
+			stored = r.Header.Get("Content-Type") + " " + b.String()
 			if r.Header.Get("Authorization") != "" {
-				t.Error("the key went to the store")
+				t.Error("the key was sent to the storage")
 			}
 
 			return
@@ -352,21 +382,21 @@ func TestUploadsOnTheWire(t *testing.T) {
 			t.Errorf("%s %v", r.URL, body)
 		}
 
-		w.Write(bytes.ReplaceAll(providertest.Recorded(t, "place.json"), []byte("https://v3b.fal.media"), []byte("http://"+r.Host)))
+		w.Write(bytes.ReplaceAll(providertest.ReadTestdata(t, "upload-urls.json"), []byte("https://v3b.fal.media"), []byte("http://"+r.Host)))
 	})
 	f := connect(t, "http://127.0.0.1:1", time.Now, map[string]string{"storage_url": address + "/"})
 
 	got, err := f.Upload(t.Context(), "m", "one.png", 3, strings.NewReader("abc"))
-	if err != nil || got != address+"/files/b/koala/one.png" || kept != "image/png abc" {
-		t.Errorf("Upload = %q, %v, kept %q", got, err, kept)
+	if err != nil || got != address+"/files/b/koala/one.png" || stored != "image/png abc" {
+		t.Errorf("Upload = %q, %v, stored %q", got, err, stored)
 	}
 
 	for body, want := range map[string]provider.Class{
-		`200 {}`: provider.Passing, `200 {"upload_url":"file:///a","file_url":"https://x.org/b"}`: provider.Passing,
-		`401 {"detail":"no"}`: provider.Locked, `500 <html>`: provider.Passing,
+		`200 {}`: provider.Transient, `200 {"upload_url":"file:///a","file_url":"https://x.org/b"}`: provider.Transient,
+		`401 {"detail":"no"}`: provider.AccountBlocked, `500 <html>`: provider.Transient,
 	} {
 		code, said, _ := strings.Cut(body, " ")
-		address := recorded(t, func(w http.ResponseWriter, _ *http.Request) {
+		address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(int(code[0]-'0')*100 + int(code[2]-'0'))
 			w.Write([]byte(said))
 		})
@@ -378,35 +408,36 @@ func TestUploadsOnTheWire(t *testing.T) {
 	}
 }
 
-func TestWhereUploadsGo(t *testing.T) {
+func TestStorageURL(t *testing.T) {
 	for _, c := range []struct{ origin, store, want string }{
-		{"", "", homeStore},
-		{home + "/", "", homeStore},
+		{"", "", defaultStorageURL},
+		{defaultBaseURL + "/", "", defaultStorageURL},
 		{"http://127.0.0.1:9", "", "http://127.0.0.1:9"},
 		{"http://127.0.0.1:9", "https://s.org/", "https://s.org"},
 		{"", "s.org", ""},
 		{"", "ftp://s.org", ""},
 	} {
-		o := provider.Options{BaseURL: c.origin, Secret: secret, Client: http.DefaultClient, Submit: http.DefaultClient, Now: time.Now}
+		o := provider.Options{BaseURL: c.origin, Secret: secret, HTTPClient: http.DefaultClient, SubmitHTTPClient: http.DefaultClient, Now: time.Now}
 		if c.store != "" {
 			o.Settings = map[string]string{"storage_url": c.store}
 		}
 
 		p, err := New(o)
-		if (err != nil) != (c.want == "") || err == nil && p.(*fal).store != c.want {
+		if (err != nil) != (c.want == "") || err == nil && p.(*fal).storageURL != c.want {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
 
-func recorded(t *testing.T, answer http.HandlerFunc) string {
-	server := httptest.NewServer(answer)
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 
 	return server.URL
 }
 
-// queuedAt is the recorded answer to an order, as this origin would give it.
-func queuedAt(t testing.TB, origin string) []byte {
-	return bytes.ReplaceAll(providertest.Recorded(t, "queued.json"), []byte("ORIGIN"), []byte(origin))
+// createResponseAt is the recorded response to a submission, with this origin in
+// its URLs.
+func createResponseAt(t testing.TB, origin string) []byte {
+	return bytes.ReplaceAll(providertest.ReadTestdata(t, "queued.json"), []byte("ORIGIN"), []byte(origin))
 }

@@ -18,35 +18,35 @@ const secret = "sk-simulated-0123456789"
 
 var _ providertest.Sim = (*openaisim.Sim)(nil)
 
-// server is a simulated one on loopback and a provider that speaks to it.
-type server struct {
+// fixture is a simulated server on loopback and a provider that speaks to it.
+type fixture struct {
 	*openai
-	*providertest.Front
+	*providertest.Server
 	sim   *openaisim.Sim
 	clock *providertest.Clock
 }
 
-func simulate(t testing.TB, set map[string]string, keys ...string) server {
+func newFixture(t testing.TB, settings map[string]string, keys ...string) fixture {
 	t.Helper()
 
 	clock := providertest.NewClock()
 	o := openaisim.Options{Keys: keys}
 	o.Now = clock.Now
 	sim := openaisim.New(o)
-	front := providertest.Serve(t, sim)
+	server := providertest.NewServer(t, sim)
 
 	key := ""
 	if len(keys) > 0 {
 		key = keys[0]
 	}
 
-	return server{openai: connect(t, front.URL, key, clock, set), Front: front, sim: sim, clock: clock}
+	return fixture{openai: connect(t, server.URL, key, clock, settings), Server: server, sim: sim, clock: clock}
 }
 
-func connect(t testing.TB, address, key string, clock *providertest.Clock, set map[string]string) *openai {
+func connect(t testing.TB, address, key string, clock *providertest.Clock, settings map[string]string) *openai {
 	t.Helper()
-	options := providertest.Options(t, address, key, clock.Now)
-	options.Settings = set
+	options := providertest.LoopbackOptions(t, address, key, clock.Now)
+	options.Settings = settings
 
 	p, err := New(options)
 	if err != nil {
@@ -56,10 +56,20 @@ func connect(t testing.TB, address, key string, clock *providertest.Clock, set m
 	return p.(*openai)
 }
 
-func small() provider.Order {
-	return provider.Order{
-		Task: "task_1", Attempt: 1, Model: "Wan-AI/Wan2.2-T2V-A14B-Diffusers", Mode: provider.T2V, Prompt: "a street",
-		Size: "320*192", Width: 320, Height: 192, Seconds: 2, Sound: true, ShotType: "single", Seed: 7,
+func smallSubmission() provider.Submission {
+	return provider.Submission{
+		TaskID:   "task_1",
+		Attempt:  1,
+		Model:    "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+		Mode:     provider.T2V,
+		Prompt:   "a street",
+		Size:     "320*192",
+		Width:    320,
+		Height:   192,
+		Seconds:  2,
+		Sound:    true,
+		ShotType: "single",
+		Seed:     7,
 	}
 }
 
@@ -68,26 +78,30 @@ func TestContract(t *testing.T) {
 		set  map[string]string
 		keys []string
 	}{
-		"a form, without a key": {nil, nil},
-		"JSON, with a key":      {map[string]string{"body": "json"}, []string{secret}},
+		"form, without a key": {nil, nil},
+		"JSON, with a key":    {map[string]string{"body": "json"}, []string{secret}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			providertest.Run(t, func(t *testing.T) providertest.Harness {
-				s := simulate(t, c.set, c.keys...)
-				refused := small()
+				s := newFixture(t, c.set, c.keys...)
+				refused := smallSubmission()
 				refused.Size = "333*192"
 
 				return providertest.Harness{
-					At: func(t *testing.T, address string) provider.Provider {
-						return connect(t, address, s.talk.Secret, s.clock, map[string]string{"submit_timeout": "300ms"})
+					ConnectTo: func(t *testing.T, address string) provider.Provider {
+						return connect(t, address, s.client.Secret, s.clock, map[string]string{"submit_timeout": "300ms"})
 					},
-					Provider: s.openai, Order: small(), Secret: s.talk.Secret, Refused: &refused, Unknown: "sim-99999999",
-					Next: func(*testing.T) { s.clock.Pass(500 * time.Millisecond) },
-					Kill: func(*testing.T, provider.Result) { s.clock.Pass(25 * time.Hour) },
-					Break: func(*testing.T) {
-						s.Say(http.StatusInternalServerError, "application/json", `{"error":{"message":"broken for `+secret+`","type":"server_error"}}`)
+					Provider:          s.openai,
+					Submission:        smallSubmission(),
+					Secret:            s.client.Secret,
+					InvalidSubmission: &refused,
+					UnknownID:         "sim-99999999",
+					Advance:           func(*testing.T) { s.clock.Advance(500 * time.Millisecond) },
+					ExpireResult:      func(*testing.T, provider.Result) { s.clock.Advance(25 * time.Hour) },
+					FailAll: func(*testing.T) {
+						s.Respond(http.StatusInternalServerError, "application/json", `{"error":{"message":"failed for `+secret+`","type":"server_error"}}`)
 					},
-					Stall: s.Stall,
+					HangAll: s.Hang,
 				}
 			})
 		})

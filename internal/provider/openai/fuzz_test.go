@@ -10,7 +10,7 @@ import (
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(providertest.Recorded(f, name))
+		f.Add(providertest.ReadTestdata(f, name))
 	}
 
 	f.Add([]byte(`{"id":1e99,"status":[],"error":{"code":{}},"expires_at":"NaN","detail":[{"loc":[1]}]}`))
@@ -19,7 +19,7 @@ func seeds(f *testing.F, names ...string) {
 func FuzzVideo(f *testing.F) {
 	seeds(f, "queued.json", "in_progress.json", "processing.json", "completed.json", "completed-vllm.json", "completed-url.json", "deleted.json", "cancelled.json")
 
-	p := &openai{talk: &provider.Talk{Origin: "http://127.0.0.1:1"}}
+	p := &openai{client: &provider.Client{Origin: "http://127.0.0.1:1"}}
 
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := readVideo(b)
@@ -27,7 +27,7 @@ func FuzzVideo(f *testing.F) {
 			return
 		}
 
-		if r := p.result(v); r.URL == "" || r.ExpiresAt < 0 || r.Took < 0 {
+		if r := p.result(v); r.URL == "" || r.ExpiresAt < 0 || r.DurationMillis < 0 {
 			t.Fatalf("%q became %+v", b, r)
 		}
 
@@ -35,8 +35,8 @@ func FuzzVideo(f *testing.F) {
 			t.Fatalf("%q has progress %d", b, n)
 		}
 
-		if j := judge(0, v.complaint()); j.Fault == "" {
-			t.Fatalf("%q has no verdict", b)
+		if j := classify(0, v.errorBody()); j.Fault == "" {
+			t.Fatalf("%q has no classification", b)
 		}
 	})
 }
@@ -47,20 +47,20 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add([]byte(`{"detail":[{"type":"t","loc":["body","seconds"],"msg":"m"}]}`))
 	seeds(f)
 
-	talk := &provider.Talk{Secret: secret, Complain: readComplaint, Judge: judge}
+	client := &provider.Client{Secret: secret, ParseError: readError, Classify: classify}
 
 	f.Fuzz(func(t *testing.T, b []byte) {
-		failure := talk.Refusal(provider.Answer{Status: http.StatusBadRequest, Body: b})
+		failure := client.StatusFailure(provider.Response{Status: http.StatusBadRequest, Body: b})
 		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
 			t.Fatalf("%q became %v", b, failure)
 		}
 
-		if c, own := readComplaint(b); own && c.Code == "" && c.Message == "" {
-			t.Fatalf("%q says nothing and counts as the server's own", b)
+		if c, own := readError(b); own && c.Code == "" && c.Message == "" {
+			t.Fatalf("%q is empty and counts as the server's own error", b)
 		}
 
-		if paramOf(orders["i2v"], failure.Fault.Param) != "" && failure.Class != provider.Refused {
-			t.Fatalf("%q blames a field without refusing", b)
+		if customerParam(submissions["i2v"], failure.Fault.Param) != "" && failure.Class != provider.InvalidRequest {
+			t.Fatalf("%q names a field without being an invalid request", b)
 		}
 	})
 }

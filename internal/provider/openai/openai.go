@@ -1,21 +1,22 @@
 // Package openai speaks OpenAI's videos API to any server that has it: a GPU
 // server of the operator's own (SGLang-Diffusion, vLLM-Omni) or another gateway.
-// dispatch calls it with an Order that checkout priced, and takes from it a
-// ticket, then a Result, then the bytes. It maps shapes and names what went
-// wrong; it never retries, never waits for a limit and never decides what becomes
-// of a task.
+// dispatch passes it a Submission that checkout priced, gets a remote ID, later a
+// Result, and then the bytes. The package translates requests and responses and
+// classifies errors. It never retries, never waits for a limit and never decides
+// what becomes of a task.
 //
-// What an order asks for is sent, be it no field of OpenAI's own: servers ignore
-// or refuse what they do not know. What a server cannot do stands in the `lacks`
-// of its route, and is then never asked of it.
+// Everything that a submission asks for is sent, even if OpenAI has no such field:
+// servers ignore or reject what they do not know. What a server cannot do is
+// listed under `unsupported` in its route, and no submission that needs it is sent
+// there.
 //
-// The API has no keys for repeating an order and its lists do not say whose a
-// video is, so it is no provider.Finder: an order whose answer was lost is given
-// up, never sent again.
+// The API has no idempotency keys, and its lists do not say which client created a
+// video, so the package does not implement provider.Finder: a submission whose
+// response was lost is given up and never sent again.
 //
 // The pages: platform.openai.com/docs/api-reference/videos,
-// docs.sglang.io/diffusion/api/openai_api.html,
-// docs.vllm.ai/projects/vllm-omni "Videos API".
+// docs.sglang.io/diffusion/api/openai_api.html, docs.vllm.ai/projects/vllm-omni
+// "Videos API".
 package openai
 
 import (
@@ -29,23 +30,24 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Kind is the API as a value. Its servers are anywhere and often without a key.
-func Kind() provider.Kind {
-	return provider.Kind{
-		Name:    "openai",
-		Traits:  provider.Traits{PollEvery: [2]time.Duration{2 * time.Second, 15 * time.Second}},
-		Keyless: true,
-		New:     New,
+// Driver describes the provider. Its servers can be anywhere and often need no
+// key.
+func Driver() provider.Driver {
+	return provider.Driver{
+		Name:         "openai",
+		Capabilities: provider.Capabilities{PollInterval: [2]time.Duration{2 * time.Second, 15 * time.Second}},
+		KeyOptional:  true,
+		New:          New,
 	}
 }
 
-// openai is one server.
+// openai is the provider of one server.
 type openai struct {
 	settings
-	talk *provider.Talk
+	client *provider.Client
 
 	mu      sync.Mutex
-	deleted []provider.Ticket // by us, the newest last: the server forgets what was deleted
+	deleted []provider.RemoteID // deleted by us, newest last: the server forgets deleted videos
 }
 
 var (
@@ -53,35 +55,36 @@ var (
 	_ provider.Canceler = (*openai)(nil)
 )
 
-// New makes the provider of one upstream. It errs on options that cannot work
-// and touches no network.
+// New makes the provider of one upstream. It returns an error for options that
+// cannot work; it does not use the network.
 func New(o provider.Options) (provider.Provider, error) {
-	s, err := readSettings(o.Settings)
+	s, err := parseSettings(o.Settings)
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
 
-	talk, err := provider.NewTalk(o, "openai", "http://gpu-1:30000")
+	client, err := provider.NewClient(o, "openai", "http://gpu-1:30000")
 	if err != nil {
 		return nil, err
 	}
 
-	talk.Silence = s.silenceTimeout
-	talk.Complain = readComplaint
-	talk.Judge = judge
+	client.IdleTimeout = s.idleTimeout
+	client.ParseError = readError
+	client.Classify = classify
 
-	return &openai{settings: s, talk: talk}, nil
+	return &openai{settings: s, client: client}, nil
 }
 
-// Open reads a result, with the key when it is the server's own.
+// Open reads a result, with the key when the URL is the server's own.
 func (p *openai) Open(ctx context.Context, r provider.Result) (io.ReadCloser, error) {
-	return p.talk.Open(ctx, r)
+	return p.client.Open(ctx, r)
 }
 
-// noPicture refuses a video from a picture without exactly one.
-func noPicture() *provider.Failure {
-	f := provider.Unsent(fault.CodeRefused, "image", errPictures)
-	f.Fault.Detail = "A video from a picture wants exactly one picture. Send one."
+// pictureRequired rejects an I2V submission that does not have exactly one
+// picture.
+func pictureRequired() *provider.Failure {
+	f := provider.NewInvalidRequest(fault.CodeSupplierRejected, "image", errPictureCount)
+	f.Fault.Detail = "A video from a picture needs exactly one picture. Send one."
 
 	return f
 }

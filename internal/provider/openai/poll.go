@@ -12,70 +12,70 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// phases are the states of OpenAI ("the video object"), of SGLang and of other
+// phases maps the states of OpenAI ("the video object"), of SGLang and of other
 // servers of the API.
 var phases = map[text]provider.Phase{
-	"queued":      provider.Waiting,
-	"pending":     provider.Waiting,
+	"queued":      provider.Queued,
+	"pending":     provider.Queued,
 	"in_progress": provider.Rendering,
 	"processing":  provider.Rendering,
 	"running":     provider.Rendering,
 	"completed":   provider.Rendered,
 	"succeeded":   provider.Rendered,
-	"failed":      provider.Broken,
-	"error":       provider.Broken,
-	"deleted":     provider.Stopped,
-	"cancelled":   provider.Stopped,
-	"canceled":    provider.Stopped,
+	"failed":      provider.Failed,
+	"error":       provider.Failed,
+	"deleted":     provider.Cancelled,
+	"cancelled":   provider.Cancelled,
+	"canceled":    provider.Cancelled,
 	"expired":     provider.Unknown,
 }
 
-func (p *openai) path(t provider.Ticket) string {
-	return p.videosPath + "/" + url.PathEscape(string(t))
+func (p *openai) videoPath(id provider.RemoteID) string {
+	return p.videosPath + "/" + url.PathEscape(string(id))
 }
 
-// ask is one call about a ticket. The video is nil where the server does not
-// know the ticket.
-func (p *openai) ask(ctx context.Context, method string, t provider.Ticket) (*video, provider.Answer, *provider.Failure) {
+// query sends one request about a remote task. The video is nil when the server
+// does not know the remote ID.
+func (p *openai) query(ctx context.Context, method string, id provider.RemoteID) (*video, provider.Response, *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, p.queryTimeout)
 	defer cancel()
 
-	r, err := p.talk.Request(ctx, method, p.path(t), nil)
+	r, err := p.client.NewRequest(ctx, method, p.videoPath(id), nil)
 	if err != nil {
-		return nil, provider.Answer{}, p.talk.Broken(provider.Answer{}, err)
+		return nil, provider.Response{}, p.client.TransientFailure(provider.Response{}, err)
 	}
 
-	a, f := p.talk.Ask(r)
+	resp, f := p.client.Do(r)
 	if f != nil {
-		if _, own := readComplaint(a.Body); own && a.Status == http.StatusNotFound {
-			return nil, a, nil
+		if _, own := readError(resp.Body); own && resp.Status == http.StatusNotFound {
+			return nil, resp, nil
 		}
 
-		return nil, a, f
+		return nil, resp, f
 	}
 
-	v, err := readVideo(a.Body)
+	v, err := readVideo(resp.Body)
 	if err != nil {
-		return nil, a, p.talk.Broken(a, err)
+		return nil, resp, p.client.TransientFailure(resp, err)
 	}
 
-	if v.ID != text(t) {
-		return nil, a, p.talk.Broken(a, errors.New("the answer is about another video"))
+	if v.ID != text(id) {
+		return nil, resp, p.client.TransientFailure(resp, errors.New("the response is about another video"))
 	}
 
-	return &v, a, nil
+	return &v, resp, nil
 }
 
-// Poll asks how a video stands ("retrieve video").
-func (p *openai) Poll(ctx context.Context, t provider.Ticket) (provider.Report, error) {
-	v, a, f := p.ask(ctx, http.MethodGet, t)
+// Poll reports the state of a video ("retrieve video").
+func (p *openai) Poll(ctx context.Context, id provider.RemoteID) (provider.Report, error) {
+	v, resp, f := p.query(ctx, http.MethodGet, id)
 	if f != nil {
 		return provider.Report{}, f
 	}
 
 	if v == nil {
-		if p.gone(t) {
-			return provider.Report{Phase: provider.Stopped, Progress: -1}, nil
+		if p.wasDeleted(id) {
+			return provider.Report{Phase: provider.Cancelled, Progress: -1}, nil
 		}
 
 		return provider.Report{Phase: provider.Unknown, Progress: -1}, nil
@@ -83,7 +83,7 @@ func (p *openai) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 
 	phase, known := phases[v.Status]
 	if !known {
-		return provider.Report{}, p.talk.Broken(a, fmt.Errorf("unknown status %q", v.Status))
+		return provider.Report{}, p.client.TransientFailure(resp, fmt.Errorf("unknown status %q", v.Status))
 	}
 
 	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(v.Prompt)}
@@ -92,25 +92,26 @@ func (p *openai) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 		report.Progress = progressOf(v.Progress)
 	case provider.Rendered:
 		report.Result = p.result(*v)
-	case provider.Broken:
-		c := v.complaint()
-		if c.Code == "cancelled" { // how a gateway says it that keeps to OpenAI's states
-			report.Phase = provider.Stopped
+	case provider.Failed:
+		errBody := v.errorBody()
+		if errBody.Code == "cancelled" { // from a gateway that uses OpenAI's states only
+			report.Phase = provider.Cancelled
 			break
 		}
 
-		judged := judge(0, c)
-		judged.Param = "" // the order that the server's field belongs to is not here
-		report.Failure = p.talk.Failure(judged, c, fmt.Errorf("video failed: %s", c.Message))
-		report.Failure.RequestID = a.RequestID
+		classification := classify(0, errBody)
+		classification.Param = "" // the submission that the server's field belongs to is not known here
+		report.Failure = p.client.NewFailure(classification, errBody, fmt.Errorf("video failed: %s", errBody.Message))
+		report.Failure.RequestID = resp.RequestID
 	}
 
 	return report, nil
 }
 
-// progressOf is -1 at 0 too: most servers know no more than that it began.
+// progressOf returns -1 for 0 too: most servers report 0 until the video is
+// complete.
 func progressOf(t text) int {
-	n := min(t.Whole(), 99)
+	n := min(t.Int64(), 99)
 	if n <= 0 {
 		return -1
 	}
@@ -118,77 +119,78 @@ func progressOf(t text) int {
 	return int(n)
 }
 
-// result is where the video is: where the server says, else its content ("retrieve
-// video content").
+// result returns where the video is: the URL that the server reports, else its
+// content endpoint ("retrieve video content").
 func (p *openai) result(v video) *provider.Result {
 	r := &provider.Result{
-		URL: p.talk.Origin + p.path(provider.Ticket(v.ID)) + "/content", Prompt: string(v.Prompt),
+		URL: p.client.Origin + p.videoPath(provider.RemoteID(v.ID)) + "/content", Prompt: string(v.Prompt),
 		Size: strings.ReplaceAll(strings.ToLower(string(v.Size)), "x", "*"),
 	}
-	for _, one := range []text{v.URL, v.VideoURL} {
-		if u, err := url.Parse(string(one)); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
-			r.URL = string(one)
+	for _, link := range []text{v.URL, v.VideoURL} {
+		if u, err := url.Parse(string(link)); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
+			r.URL = string(link)
 			break
 		}
 	}
 
-	const latest = 1 << 40 // seconds: beyond it a number is no time
-	if at := v.ExpiresAt.Whole(); at > 0 && at < latest {
+	const latest = 1 << 40 // seconds: a larger number is not a time
+	if at := v.ExpiresAt.Int64(); at > 0 && at < latest {
 		r.ExpiresAt = at * 1000
 	}
 
-	if begin, end := v.CreatedAt.Whole(), v.CompletedAt.Whole(); begin > 0 && end > begin && end < latest {
-		r.Took = (end - begin) * 1000
+	if begin, end := v.CreatedAt.Int64(), v.CompletedAt.Int64(); begin > 0 && end > begin && end < latest {
+		r.DurationMillis = (end - begin) * 1000
 	}
 
 	return r
 }
 
-// Cancel deletes a video that is not finished ("delete video"). Some servers
-// render on and only forget it; a finished one is left alone, since deleting it
-// would lose the file.
-func (p *openai) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
-	v, _, f := p.ask(ctx, http.MethodGet, t)
+// Cancel deletes a video that is not finished ("delete video"). Some servers only
+// forget the video and continue to render it. A finished video is left alone,
+// since deleting it would lose the file.
+func (p *openai) Cancel(ctx context.Context, id provider.RemoteID) (bool, error) {
+	v, _, f := p.query(ctx, http.MethodGet, id)
 	if f != nil {
 		return false, f
 	}
 
 	if v == nil {
-		return p.gone(t), nil
+		return p.wasDeleted(id), nil
 	}
 
 	switch phases[v.Status] {
-	case provider.Waiting, provider.Rendering:
-	case provider.Stopped:
+	case provider.Queued, provider.Rendering:
+	case provider.Cancelled:
 		return true, nil
 	default:
 		return false, nil
 	}
 
-	v, a, f := p.ask(ctx, http.MethodDelete, t)
+	v, resp, f := p.query(ctx, http.MethodDelete, id)
 	if f != nil {
-		return p.deletedAnyhow(t, a, f)
+		return p.deletedWithoutVideo(id, resp, f)
 	}
-	// vLLM reads the video again and keeps one that was finished meanwhile.
+	// vLLM reads the video again and keeps one that was finished in the meantime.
 	if v == nil || v.Deleted == "false" || v.Deleted == "" && phases[v.Status] == provider.Rendered {
 		return false, nil
 	}
 
-	p.remember(t)
+	p.rememberDeleted(id)
 
 	return true, nil
 }
 
-// deletedAnyhow reads the answers to a delete that carry no video: an empty body
-// is a yes, and that it cannot be done is a no.
-func (p *openai) deletedAnyhow(t provider.Ticket, a provider.Answer, f *provider.Failure) (bool, error) {
-	switch a.Status {
+// deletedWithoutVideo reads the responses to a delete that carry no video: an
+// empty body means deleted, an error about an impossible operation means not
+// deleted.
+func (p *openai) deletedWithoutVideo(id provider.RemoteID, resp provider.Response, f *provider.Failure) (bool, error) {
+	switch resp.Status {
 	case http.StatusOK, http.StatusAccepted, http.StatusNoContent:
-		if len(a.Body) > 0 {
+		if len(resp.Body) > 0 {
 			return false, f
 		}
 
-		p.remember(t)
+		p.rememberDeleted(id)
 
 		return true, nil
 	case http.StatusBadRequest, http.StatusConflict, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -198,22 +200,23 @@ func (p *openai) deletedAnyhow(t provider.Ticket, a provider.Answer, f *provider
 	}
 }
 
-// mostDeleted bounds what is remembered of deleted videos: polls end soon after.
-const mostDeleted = 1000
+// maxDeleted is how many deleted videos are remembered; polls of a deleted video
+// end soon.
+const maxDeleted = 1000
 
-func (p *openai) remember(t provider.Ticket) {
+func (p *openai) rememberDeleted(id provider.RemoteID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.deleted = append(p.deleted, t)
-	if len(p.deleted) > mostDeleted {
-		p.deleted = slices.Delete(p.deleted, 0, len(p.deleted)-mostDeleted)
+	p.deleted = append(p.deleted, id)
+	if len(p.deleted) > maxDeleted {
+		p.deleted = slices.Delete(p.deleted, 0, len(p.deleted)-maxDeleted)
 	}
 }
 
-func (p *openai) gone(t provider.Ticket) bool {
+func (p *openai) wasDeleted(id provider.RemoteID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	return slices.Contains(p.deleted, t)
+	return slices.Contains(p.deleted, id)
 }

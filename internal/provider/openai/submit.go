@@ -19,114 +19,114 @@ import (
 )
 
 var (
-	errPictures = errors.New("an I2V order without exactly one picture")
-	errNowhere  = errors.New("a reference without an address and without bytes")
-	errLarge    = errors.New("a reference too large for a JSON body")
+	errPictureCount = errors.New("an I2V submission without exactly one picture")
+	errNoSource     = errors.New("a reference without a URL and without bytes")
+	errTooLarge     = errors.New("a reference too large for a JSON body")
 )
 
-// maxInline bounds what goes into a JSON body as a data URI, in bytes: OpenAI
-// takes 20 MiB of text for each.
+// maxInline is the largest reference that goes into a JSON body as a data URI, in
+// bytes: OpenAI accepts 20 MiB of text for each.
 const maxInline = 15 << 20
 
-// Submit creates a video ("create video"). There is no key for repeating it: what
-// cannot be known to have failed is Unsure.
-func (p *openai) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+// Submit creates a video ("create video"). The API has no idempotency key: when
+// the outcome is not known, the failure's acceptance is unknown.
+func (p *openai) Submit(ctx context.Context, sub provider.Submission) (provider.RemoteID, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.submitTimeout)
 	defer cancel()
 
-	if o.Mode == provider.I2V && len(o.References) != 1 {
-		return "", noPicture()
+	if sub.Mode == provider.I2V && len(sub.References) != 1 {
+		return "", pictureRequired()
 	}
 
-	r, f := p.creation(ctx, o)
+	r, f := p.newCreateRequest(ctx, sub)
 	if f != nil {
-		f.Taken = provider.NotTaken
+		f.Acceptance = provider.NotAccepted
 		return "", f
 	}
 
-	a, f := p.talk.Order(r)
+	resp, f := p.client.DoOnce(r)
 	if f != nil {
-		f.Fault.Param = paramOf(o, f.Fault.Param)
+		f.Fault.Param = customerParam(sub, f.Fault.Param)
 		return "", f
 	}
 
-	v, err := readVideo(a.Body)
+	v, err := readVideo(resp.Body)
 	if err != nil {
-		return "", p.talk.Broken(a, err)
+		return "", p.client.TransientFailure(resp, err)
 	}
 
-	return provider.Ticket(v.ID), nil
+	return provider.RemoteID(v.ID), nil
 }
 
-// creation says an order in the server's words.
-func (p *openai) creation(ctx context.Context, o provider.Order) (*http.Request, *provider.Failure) {
-	say := p.form
-	if p.json {
-		say = p.object
+// newCreateRequest writes a submission as the server's request.
+func (p *openai) newCreateRequest(ctx context.Context, sub provider.Submission) (*http.Request, *provider.Failure) {
+	encode := p.encodeForm
+	if p.jsonBody {
+		encode = p.encodeJSON
 	}
 
-	body, length, kind, f := say(ctx, o)
+	body, length, contentType, f := encode(ctx, sub)
 	if f != nil {
 		return nil, f
 	}
 
-	r, err := p.talk.Request(ctx, http.MethodPost, p.videosPath, body)
+	r, err := p.client.NewRequest(ctx, http.MethodPost, p.videosPath, body)
 	if err != nil {
-		_ = body.Close() // files that were only read
-		return nil, p.talk.Broken(provider.Answer{}, err)
+		_ = body.Close() // nothing was written, so the error does not matter
+		return nil, p.client.TransientFailure(provider.Response{}, err)
 	}
 
 	r.ContentLength = length
-	r.Header.Set("Content-Type", kind)
+	r.Header.Set("Content-Type", contentType)
 
 	return r, nil
 }
 
-// field is one field of an order that is no file.
+// field is one field of a submission that is not a file.
 type field struct {
 	name  string
 	value any // string, int64 or bool
 }
 
-// fieldsOf are the fields of an order, in their order: OpenAI's own, then those
-// that other servers have beside them and the operator's.
-func (p *openai) fieldsOf(o provider.Order) []field {
+// fieldsOf returns the fields of a submission in order: OpenAI's own, then those
+// that other servers add, then the operator's.
+func (p *openai) fieldsOf(sub provider.Submission) []field {
 	list := []field{
-		{"model", o.Model},
-		{"prompt", o.Prompt},
-		{"seconds", strconv.Itoa(o.Seconds)}, // a string in OpenAI's API
-		{"size", strings.ReplaceAll(o.Size, "*", "x")},
+		{"model", sub.Model},
+		{"prompt", sub.Prompt},
+		{"seconds", strconv.Itoa(sub.Seconds)}, // a string in OpenAI's API
+		{"size", strings.ReplaceAll(sub.Size, "*", "x")},
 	}
-	if o.Seed >= 0 {
-		list = append(list, field{"seed", o.Seed})
-	}
-
-	if o.NegativePrompt != "" {
-		list = append(list, field{"negative_prompt", o.NegativePrompt})
+	if sub.Seed >= 0 {
+		list = append(list, field{"seed", sub.Seed})
 	}
 
-	if o.ShotType == "multi" { // one shot is what every server makes
-		list = append(list, field{"shot_type", o.ShotType})
+	if sub.NegativePrompt != "" {
+		list = append(list, field{"negative_prompt", sub.NegativePrompt})
 	}
 
-	if o.PromptExpansion != nil {
-		list = append(list, field{"enable_prompt_expansion", *o.PromptExpansion})
+	if sub.ShotType == "multi" { // every server makes a single shot by default
+		list = append(list, field{"shot_type", sub.ShotType})
 	}
 
-	if o.Watermark != nil {
-		list = append(list, field{"watermark", *o.Watermark})
+	if sub.PromptExpansion != nil {
+		list = append(list, field{"enable_prompt_expansion", *sub.PromptExpansion})
 	}
 
-	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
-		list = append(list, field{name, p.fields[name]})
+	if sub.Watermark != nil {
+		list = append(list, field{"watermark", *sub.Watermark})
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(p.extraFields)) {
+		list = append(list, field{name, p.extraFields[name]})
 	}
 
 	return list
 }
 
-// literal is what an operator's field is in a JSON body: 16 is a number there,
-// true a boolean.
-func literal(value string) any {
+// jsonLiteral is the value of an operator's field in a JSON body: 16 is a number
+// there, true a boolean.
+func jsonLiteral(value string) any {
 	if json.Valid([]byte(value)) {
 		return json.RawMessage(value)
 	}
@@ -134,96 +134,97 @@ func literal(value string) any {
 	return value
 }
 
-// form is the order as multipart/form-data: references are files, read as they
-// go out. Every file is open before the first byte goes.
-func (p *openai) form(ctx context.Context, o provider.Order) (io.ReadCloser, int64, string, *provider.Failure) {
+// encodeForm writes the submission as multipart/form-data. References are files
+// that are read while the form is sent. Every file is opened before the first byte
+// is sent.
+func (p *openai) encodeForm(ctx context.Context, sub provider.Submission) (io.ReadCloser, int64, string, *provider.Failure) {
 	form := &provider.Form{}
-	for _, f := range p.fieldsOf(o) {
-		form.Field(f.name, fmt.Sprint(f.value))
+	for _, f := range p.fieldsOf(sub) {
+		form.AddField(f.name, fmt.Sprint(f.value))
 	}
 
-	for _, ref := range o.References {
-		if f := p.attach(ctx, form, ref); f != nil {
-			_ = form.Close() // files that were only read
+	for _, ref := range sub.References {
+		if f := p.attachReference(ctx, form, ref); f != nil {
+			_ = form.Close() // nothing was written, so the error does not matter
 			return nil, 0, "", f
 		}
 	}
 
-	if o.Audio != nil {
-		address, f := p.inline(ctx, *o.Audio)
+	if sub.Audio != nil {
+		address, f := p.inlineReference(ctx, *sub.Audio)
 		if f != nil {
 			_ = form.Close()
 			return nil, 0, "", f
 		}
 
-		form.Field("audio_reference", audioReference(address))
+		form.AddField("audio_reference", audioReference(address))
 	}
 
-	body, length, kind, err := form.Body()
+	body, length, contentType, err := form.Body()
 	if err != nil {
 		_ = form.Close()
-		return nil, 0, "", p.talk.Broken(provider.Answer{}, err)
+		return nil, 0, "", p.client.TransientFailure(provider.Response{}, err)
 	}
 
-	return body, length, kind, nil
+	return body, length, contentType, nil
 }
 
-// attach puts a reference into the form: our own bytes, else its address.
-func (p *openai) attach(ctx context.Context, form *provider.Form, ref provider.Reference) *provider.Failure {
-	if ref.URL != "" && (ref.Open == nil || p.asURL) {
-		form.Field("reference_url", ref.URL)
+// attachReference puts a reference into the form: our own copy, else its URL.
+func (p *openai) attachReference(ctx context.Context, form *provider.Form, ref provider.Reference) *provider.Failure {
+	if ref.URL != "" && (ref.Open == nil || p.referenceURL) {
+		form.AddField("reference_url", ref.URL)
 		return nil
 	}
 
 	if ref.Open == nil {
-		return provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
+		return provider.NewInvalidRequest(fault.CodeReferenceUnreachable, ref.Param, errNoSource)
 	}
 
 	file, err := ref.Open(ctx)
 	if err != nil {
-		return p.talk.Broken(provider.Answer{}, fmt.Errorf("open %s: %w", ref.Param, err))
+		return p.client.TransientFailure(provider.Response{}, fmt.Errorf("open %s: %w", ref.Param, err))
 	}
 
-	size := ref.Bytes
+	size := ref.SizeBytes
 	if size <= 0 {
 		size = -1
 	}
 
-	form.File("input_reference", ref.Name, ref.Type, size, file)
+	form.AddFile("input_reference", ref.Name, ref.MediaType, size, file)
 
 	return nil
 }
 
-// audioReference is the guide audio as vLLM-Omni's speech-to-video takes it.
+// audioReference is the guide audio in the format of vLLM-Omni's speech-to-video.
 func audioReference(address string) string {
 	b, err := provider.EncodeJSON(map[string]string{"audio_url": address})
 	if err != nil {
-		return "" // a map of strings encodes
+		return "" // encoding a map of strings cannot fail
 	}
 
 	return string(b)
 }
 
-// object is the order as a JSON object.
-func (p *openai) object(ctx context.Context, o provider.Order) (io.ReadCloser, int64, string, *provider.Failure) {
+// encodeJSON writes the submission as a JSON object.
+func (p *openai) encodeJSON(ctx context.Context, sub provider.Submission) (io.ReadCloser, int64, string, *provider.Failure) {
 	body := map[string]any{}
-	for _, f := range p.fieldsOf(o) {
+	for _, f := range p.fieldsOf(sub) {
 		body[f.name] = f.value
 	}
 
-	for name, value := range p.fields {
-		body[name] = literal(value)
+	for name, value := range p.extraFields {
+		body[name] = jsonLiteral(value)
 	}
 
 	var list []any
 
-	for _, ref := range o.References {
-		address, f := p.inline(ctx, ref)
+	for _, ref := range sub.References {
+		address, f := p.inlineReference(ctx, ref)
 		if f != nil {
 			return nil, 0, "", f
 		}
 
-		if p.asURL {
+		if p.referenceURL {
 			list = append(list, address)
 		} else {
 			list = append(list, map[string]string{"image_url": address})
@@ -231,7 +232,7 @@ func (p *openai) object(ctx context.Context, o provider.Order) (io.ReadCloser, i
 	}
 
 	field := "input_reference"
-	if p.asURL {
+	if p.referenceURL {
 		field = "reference_url"
 	}
 
@@ -243,8 +244,8 @@ func (p *openai) object(ctx context.Context, o provider.Order) (io.ReadCloser, i
 		body[field] = list
 	}
 
-	if o.Audio != nil {
-		address, f := p.inline(ctx, *o.Audio)
+	if sub.Audio != nil {
+		address, f := p.inlineReference(ctx, *sub.Audio)
 		if f != nil {
 			return nil, 0, "", f
 		}
@@ -254,61 +255,61 @@ func (p *openai) object(ctx context.Context, o provider.Order) (io.ReadCloser, i
 
 	b, err := provider.EncodeJSON(body)
 	if err != nil {
-		return nil, 0, "", p.talk.Broken(provider.Answer{}, err)
+		return nil, 0, "", p.client.TransientFailure(provider.Response{}, err)
 	}
 
 	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), "application/json", nil
 }
 
-// inline is a reference as text: its address where the public reads it, else our
-// own bytes as a data URI.
-func (p *openai) inline(ctx context.Context, ref provider.Reference) (string, *provider.Failure) {
+// inlineReference returns a reference as text: its URL when it is public, else our
+// own copy as a data URI.
+func (p *openai) inlineReference(ctx context.Context, ref provider.Reference) (string, *provider.Failure) {
 	if ref.URL != "" {
 		return ref.URL, nil
 	}
 
 	if ref.Open == nil {
-		return "", provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
+		return "", provider.NewInvalidRequest(fault.CodeReferenceUnreachable, ref.Param, errNoSource)
 	}
 
 	file, err := ref.Open(ctx)
 	if err != nil {
-		return "", p.talk.Broken(provider.Answer{}, fmt.Errorf("open %s: %w", ref.Param, err))
+		return "", p.client.TransientFailure(provider.Response{}, fmt.Errorf("open %s: %w", ref.Param, err))
 	}
 	defer file.Close()
 
 	b, err := io.ReadAll(io.LimitReader(file, maxInline+1))
 	if err != nil {
-		return "", p.talk.Broken(provider.Answer{}, fmt.Errorf("read %s: %w", ref.Param, err))
+		return "", p.client.TransientFailure(provider.Response{}, fmt.Errorf("read %s: %w", ref.Param, err))
 	}
 
 	if len(b) > maxInline {
-		return "", provider.Unsent(fault.CodeBadReference, ref.Param, errLarge)
+		return "", provider.NewInvalidRequest(fault.CodeReferenceInvalid, ref.Param, errTooLarge)
 	}
 
-	kind := ref.Type
-	if kind == "" {
-		kind = "application/octet-stream"
+	mediaType := ref.MediaType
+	if mediaType == "" {
+		mediaType = "application/octet-stream"
 	}
 
-	return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b), nil
+	return "data:" + mediaType + ";base64," + base64.StdEncoding.EncodeToString(b), nil
 }
 
-// paramOf is the customer's field for one of the server's; "" where there is no
-// telling.
-func paramOf(o provider.Order, theirs string) string {
-	switch theirs {
+// customerParam returns the customer's field for one of the server's; "" when it
+// is not known.
+func customerParam(sub provider.Submission, serverParam string) string {
+	switch serverParam {
 	case "prompt", "size", "seed", "negative_prompt", "shot_type", "enable_prompt_expansion", "watermark":
-		return theirs
+		return serverParam
 	case "seconds":
 		return "duration"
 	case "audio_reference":
-		if o.Audio != nil {
-			return o.Audio.Param
+		if sub.Audio != nil {
+			return sub.Audio.Param
 		}
 	case "input_reference", "reference_url", "image_reference", "video_reference":
-		if len(o.References) == 1 {
-			return o.References[0].Param
+		if len(sub.References) == 1 {
+			return sub.References[0].Param
 		}
 	}
 

@@ -14,8 +14,8 @@ import (
 
 type text = provider.Text
 
-// video is what create, retrieve and delete answer ("the video object"); all of
-// it is read leniently.
+// video is the response to create, retrieve and delete ("the video object"). It is
+// read leniently.
 type video struct {
 	ID          text            `json:"id"`
 	Object      text            `json:"object"`
@@ -23,16 +23,16 @@ type video struct {
 	Progress    text            `json:"progress"`
 	Prompt      text            `json:"prompt"`
 	Size        text            `json:"size"`       // "1280x720"
-	CreatedAt   text            `json:"created_at"` // unix seconds, as the others
+	CreatedAt   text            `json:"created_at"` // unix seconds, as in the other times
 	CompletedAt text            `json:"completed_at"`
 	ExpiresAt   text            `json:"expires_at"`
-	URL         text            `json:"url"`       // SGLang: where it keeps videos in a store
+	URL         text            `json:"url"`       // SGLang: where it keeps videos in an object store
 	VideoURL    text            `json:"video_url"` // other gateways
 	Deleted     text            `json:"deleted"`
-	Error       json.RawMessage `json:"error"` // null, a text or {code, message}
+	Error       json.RawMessage `json:"error"` // null, a string or {code, message}
 }
 
-// readVideo reads an answer; it wants an id, which goes into paths.
+// readVideo reads a response. It requires an ID that can be part of a path.
 func readVideo(b []byte) (video, error) {
 	var v video
 	if err := json.Unmarshal(b, &v); err != nil {
@@ -46,46 +46,47 @@ func readVideo(b []byte) (video, error) {
 	return v, nil
 }
 
-// complaint reads the error of a failed video.
-func (v video) complaint() provider.Complaint {
+// errorBody reads the error of a failed video.
+func (v video) errorBody() provider.ErrorBody {
 	var plain string
 	if json.Unmarshal(v.Error, &plain) == nil {
-		return provider.Complaint{Message: plain}
+		return provider.ErrorBody{Message: plain}
 	}
 
-	c, _ := readInner(v.Error)
+	errBody, _ := readErrorObject(v.Error)
 
-	return c
+	return errBody
 }
 
-// readComplaint reads what servers of this API answer to a wrong request:
-// OpenAI's {error: {code, message, param, type}}, vLLM's older flat
-// {object: "error", message, type, code}, and FastAPI's {detail} of a text or a
-// list. Anything else is no server's own: a page of something between.
-func readComplaint(b []byte) (provider.Complaint, bool) {
-	var wire struct {
+// readError reads the errors of servers of this API: OpenAI's {error: {code,
+// message, param, type}}, vLLM's older flat {object: "error", message, type,
+// code}, and FastAPI's {detail} with a string or a list. Anything else did not
+// come from the server, but for example from a proxy.
+func readError(b []byte) (provider.ErrorBody, bool) {
+	var envelope struct {
 		Error  json.RawMessage `json:"error"`
 		Object text            `json:"object"`
 		Detail json.RawMessage `json:"detail"`
 	}
-	if json.Unmarshal(b, &wire) != nil {
-		return provider.Complaint{}, false
+	if json.Unmarshal(b, &envelope) != nil {
+		return provider.ErrorBody{}, false
 	}
 
 	switch {
-	case isObject(wire.Error):
-		return readInner(wire.Error)
-	case wire.Object == "error":
-		return readInner(b)
+	case isObject(envelope.Error):
+		return readErrorObject(envelope.Error)
+	case envelope.Object == "error":
+		return readErrorObject(b)
 	default:
-		return readDetail(wire.Detail)
+		return readDetail(envelope.Detail)
 	}
 }
 
 func isObject(b []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) }
 
-// readInner reads the error itself; one that says nothing is none.
-func readInner(b []byte) (provider.Complaint, bool) {
+// readErrorObject reads the error object; false when it has neither a code nor a
+// message.
+func readErrorObject(b []byte) (provider.ErrorBody, bool) {
 	var e struct {
 		Code    text `json:"code"`
 		Type    text `json:"type"`
@@ -93,21 +94,25 @@ func readInner(b []byte) (provider.Complaint, bool) {
 		Param   text `json:"param"`
 	}
 	if !isObject(b) || json.Unmarshal(b, &e) != nil {
-		return provider.Complaint{}, false
+		return provider.ErrorBody{}, false
 	}
-	// vLLM's code is the HTTP status again; its type is the word.
+	// vLLM's code repeats the HTTP status; its type is the actual code.
 	if e.Code == "" || e.Type != "" && strings.Trim(string(e.Code), "0123456789") == "" {
 		e.Code = e.Type
 	}
 
-	return provider.Complaint{Code: string(e.Code), Message: string(e.Message), Param: string(e.Param)}, e.Code != "" || e.Message != ""
+	return provider.ErrorBody{
+		Code:    string(e.Code),
+		Message: string(e.Message),
+		Param:   string(e.Param),
+	}, e.Code != "" || e.Message != ""
 }
 
-// readDetail reads FastAPI's: a text, or a list of {loc, msg, type}.
-func readDetail(b []byte) (provider.Complaint, bool) {
+// readDetail reads FastAPI's detail: a string, or a list of {loc, msg, type}.
+func readDetail(b []byte) (provider.ErrorBody, bool) {
 	var plain string
 	if json.Unmarshal(b, &plain) == nil && plain != "" {
-		return provider.Complaint{Message: plain}, true
+		return provider.ErrorBody{Message: plain}, true
 	}
 
 	var list []struct {
@@ -116,10 +121,10 @@ func readDetail(b []byte) (provider.Complaint, bool) {
 		Type text   `json:"type"`
 	}
 	if json.Unmarshal(b, &list) != nil || len(list) == 0 || list[0].Msg == "" {
-		return provider.Complaint{}, false
+		return provider.ErrorBody{}, false
 	}
 
-	c := provider.Complaint{Code: string(list[0].Type), Message: string(list[0].Msg)}
+	c := provider.ErrorBody{Code: string(list[0].Type), Message: string(list[0].Msg)}
 	if len(list[0].Loc) > 1 {
 		c.Param = string(list[0].Loc[1])
 	}
@@ -127,52 +132,64 @@ func readDetail(b []byte) (provider.Complaint, bool) {
 	return c, true
 }
 
-// verdicts are the codes and words that mean the same wherever they come from;
-// the first row that fits wins. An empty column is any.
-var verdicts = []struct {
-	code, says string
-	verdict    provider.Verdict
+// classifications are the codes and words that mean the same on every server; the
+// first matching row applies. An empty column matches anything.
+var classifications = []struct {
+	code, phrase   string
+	classification provider.Classification
 }{
-	{"moderation_blocked", "", provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}},
-	{"content_policy_violation", "", provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}},
-	{"content_rejected", "", provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}},
-	{"", "content policy", provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}},
-	{"", "moderation", provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}},
-	{"", "safety checker", provider.Verdict{Class: provider.Refused, Fault: fault.CodeModerated}},
-	{"insufficient_quota", "", provider.Verdict{Class: provider.Locked, Fault: fault.CodeSupplier}},
-	{"billing_hard_limit_reached", "", provider.Verdict{Class: provider.Locked, Fault: fault.CodeSupplier}},
-	{"invalid_api_key", "", provider.Verdict{Class: provider.Locked, Fault: fault.CodeSupplier}},
-	{"model_not_found", "", provider.Verdict{Class: provider.Locked, ModelOnly: true, Fault: fault.CodeSupplier}},
-	{"unknown_model", "", provider.Verdict{Class: provider.Locked, ModelOnly: true, Fault: fault.CodeSupplier}},
-	{"invalid_model", "", provider.Verdict{Class: provider.Locked, ModelOnly: true, Fault: fault.CodeSupplier}},
-	{"reference_unreachable", "", provider.Verdict{Class: provider.Refused, Fault: fault.CodeUnreachable}},
-	{"reference_invalid", "", provider.Verdict{Class: provider.Refused, Fault: fault.CodeBadReference}},
-	{"", "failed to download", provider.Verdict{Class: provider.Refused, Fault: fault.CodeUnreachable}},
-	{"", "cannot identify image", provider.Verdict{Class: provider.Refused, Fault: fault.CodeBadReference}},
-	{"", "out of memory", provider.Verdict{Class: provider.Passing, Fault: fault.CodeSupplier}},
-	{"", "too many requests", provider.Verdict{Class: provider.Throttled, Fault: fault.CodeSupplier}},
-	{"", "queue is full", provider.Verdict{Class: provider.Throttled, Fault: fault.CodeSupplier}},
+	{"moderation_blocked", "", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeContentRejected}},
+	{"content_policy_violation", "", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeContentRejected}},
+	{"content_rejected", "", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeContentRejected}},
+	{"", "content policy", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeContentRejected}},
+	{"", "moderation", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeContentRejected}},
+	{"", "safety checker", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeContentRejected}},
+	{"insufficient_quota", "", provider.Classification{Class: provider.AccountBlocked, Fault: fault.CodeSupplierFailed}},
+	{"billing_hard_limit_reached", "", provider.Classification{Class: provider.AccountBlocked, Fault: fault.CodeSupplierFailed}},
+	{"invalid_api_key", "", provider.Classification{Class: provider.AccountBlocked, Fault: fault.CodeSupplierFailed}},
+	{"model_not_found", "", provider.Classification{
+		Class:     provider.AccountBlocked,
+		ModelOnly: true,
+		Fault:     fault.CodeSupplierFailed,
+	}},
+	{"unknown_model", "", provider.Classification{
+		Class:     provider.AccountBlocked,
+		ModelOnly: true,
+		Fault:     fault.CodeSupplierFailed,
+	}},
+	{"invalid_model", "", provider.Classification{
+		Class:     provider.AccountBlocked,
+		ModelOnly: true,
+		Fault:     fault.CodeSupplierFailed,
+	}},
+	{"reference_unreachable", "", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeReferenceUnreachable}},
+	{"reference_invalid", "", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeReferenceInvalid}},
+	{"", "failed to download", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeReferenceUnreachable}},
+	{"", "cannot identify image", provider.Classification{Class: provider.InvalidRequest, Fault: fault.CodeReferenceInvalid}},
+	{"", "out of memory", provider.Classification{Class: provider.Transient, Fault: fault.CodeSupplierFailed}},
+	{"", "too many requests", provider.Classification{Class: provider.Throttled, Fault: fault.CodeSupplierFailed}},
+	{"", "queue is full", provider.Classification{Class: provider.Throttled, Fault: fault.CodeSupplierFailed}},
 }
 
-// judge says what an error means; status is 0 in a video that failed, which may
-// then be made again: it costs nothing. The param is the server's.
-func judge(status int, c provider.Complaint) provider.Verdict {
-	v := provider.ByStatus(status)
+// classify says what an error means. status is 0 for a failed video, which may be
+// submitted again: it costs nothing. The param is the server's.
+func classify(status int, errBody provider.ErrorBody) provider.Classification {
+	v := provider.ClassifyStatus(status)
 
-	message := strings.ToLower(c.Message)
-	for _, row := range verdicts {
-		if (row.code == "" || row.code == c.Code) && strings.Contains(message, row.says) {
-			v = row.verdict
+	message := strings.ToLower(errBody.Message)
+	for _, row := range classifications {
+		if (row.code == "" || row.code == errBody.Code) && strings.Contains(message, row.phrase) {
+			v = row.classification
 			break
 		}
 	}
-	// A server of one model names it where it is asked for another.
-	if status == http.StatusNotFound && (c.Param == "model" || strings.Contains(message, "model")) {
+	// A server with one model names the model when another one is requested.
+	if status == http.StatusNotFound && (errBody.Param == "model" || strings.Contains(message, "model")) {
 		v.ModelOnly = true
 	}
 
-	if v.Class == provider.Refused {
-		v.Param = c.Param
+	if v.Class == provider.InvalidRequest {
+		v.Param = errBody.Param
 	}
 
 	return v

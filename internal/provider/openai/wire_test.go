@@ -20,47 +20,74 @@ import (
 	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-func bytesOf(s string) func(context.Context) (io.ReadCloser, error) {
+func openBytes(s string) func(context.Context) (io.ReadCloser, error) {
 	return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
 }
 
-// kept is a reference whose bytes we have.
-func kept(kind, param, name, mediaType, content string) provider.Reference {
-	return provider.Reference{Kind: kind, Param: param, Name: name, Type: mediaType, Bytes: int64(len(content)), Open: bytesOf(content)}
+// storedReference is a reference with our own copy of its bytes.
+func storedReference(kind, param, name, mediaType, content string) provider.Reference {
+	return provider.Reference{Kind: kind, Param: param, Name: name, MediaType: mediaType, SizeBytes: int64(len(content)), Open: openBytes(content)}
 }
 
-func bit(v bool) *bool { return &v }
+func boolPtr(v bool) *bool { return &v }
 
-var orders = map[string]provider.Order{
+var submissions = map[string]provider.Submission{
 	"t2v": {
-		Model: "Wan-AI/Wan2.2-T2V-A14B-Diffusers", Mode: provider.T2V, Prompt: "街道 <a street> & \"rain\"", NegativePrompt: "blur, watermark",
-		Size: "1280*720", Width: 1280, Height: 720, Seconds: 5, Sound: true, ShotType: "multi", PromptExpansion: bit(false), Watermark: bit(true), Seed: 42,
+		Model:           "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+		Mode:            provider.T2V,
+		Prompt:          "街道 <a street> & \"rain\"",
+		NegativePrompt:  "blur, watermark",
+		Size:            "1280*720",
+		Width:           1280,
+		Height:          720,
+		Seconds:         5,
+		Sound:           true,
+		ShotType:        "multi",
+		PromptExpansion: boolPtr(false),
+		Watermark:       boolPtr(true),
+		Seed:            42,
 	},
 	"i2v": {
-		Model: "Wan-AI/Wan2.2-I2V-A14B-Diffusers", Mode: provider.I2V, Prompt: "it moves", Size: "720*1280", Width: 720, Height: 1280, Seconds: 4, ShotType: "single", Seed: -1,
-		References: []provider.Reference{kept("image", "image", "first frame.png", "image/png", "\x89PNG bytes")},
+		Model:      "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+		Mode:       provider.I2V,
+		Prompt:     "it moves",
+		Size:       "720*1280",
+		Width:      720,
+		Height:     1280,
+		Seconds:    4,
+		ShotType:   "single",
+		Seed:       -1,
+		References: []provider.Reference{storedReference("image", "image", "first frame.png", "image/png", "\x89PNG bytes")},
 	},
 	"r2v": {
-		Model: "vace", Mode: provider.R2V, Prompt: "character1 meets character2", Size: "960*960", Width: 960, Height: 960, Seconds: 2, ShotType: "single", Seed: 0,
+		Model:    "vace",
+		Mode:     provider.R2V,
+		Prompt:   "character1 meets character2",
+		Size:     "960*960",
+		Width:    960,
+		Height:   960,
+		Seconds:  2,
+		ShotType: "single",
+		Seed:     0,
 		References: []provider.Reference{
-			kept("video", "videos[0]", "a.mp4", "video/mp4", "film"), kept("image", "images[0]", "b.jpg", "image/jpeg", "picture"),
+			storedReference("video", "videos[0]", "a.mp4", "video/mp4", "video bytes"), storedReference("image", "images[0]", "b.jpg", "image/jpeg", "picture"),
 			{Kind: "image", Param: "images[1]", URL: "https://example.com/only-there.png", Name: "only-there.png"},
 		},
 		Audio: &provider.Reference{Kind: "audio", Param: "extra_body.audio", URL: "https://example.com/guide.mp3"},
 	},
 }
 
-// part is a part of a form as the golden files show it.
-type part struct {
+// formPart is one part of a form as the golden files show it.
+type formPart struct {
 	Name, Value string
 	File        string `json:",omitempty"`
 	Type        string `json:",omitempty"`
 }
 
-func TestOrdersOnTheWire(t *testing.T) {
-	for name, o := range orders {
+func TestCreateRequestBodies(t *testing.T) {
+	for name, o := range submissions {
 		for _, body := range []string{"multipart", "json"} {
 			t.Run(name+" "+body, func(t *testing.T) {
 				var (
@@ -69,21 +96,21 @@ func TestOrdersOnTheWire(t *testing.T) {
 					length int64
 				)
 
-				front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					got = read(t, r)
+				server := providertest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					got = readBody(t, r)
 					header = r.Header
 					length = r.ContentLength
 
-					w.Write(providertest.Recorded(t, "queued.json"))
+					w.Write(providertest.ReadTestdata(t, "queued.json"))
 				}))
-				p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"body": body, "field.num_inference_steps": "40", "field.scheduler": "unipc"})
+				p := connect(t, server.URL, "", providertest.NewClock(), map[string]string{"body": body, "field.num_inference_steps": "40", "field.scheduler": "unipc"})
 
-				ticket, err := p.Submit(t.Context(), o)
-				if err != nil || ticket != "video_123" {
-					t.Fatalf("Submit = %q, %v", ticket, err)
+				remoteID, err := p.Submit(t.Context(), o)
+				if err != nil || remoteID != "video_123" {
+					t.Fatalf("Submit = %q, %v", remoteID, err)
 				}
 
-				providertest.Golden(t, *update, "order-"+name+"-"+body+".json", got)
+				providertest.CompareGolden(t, *update, "request-"+name+"-"+body+".json", got)
 
 				if header.Get("Authorization") != "" || header.Get("Idempotency-Key") != "" || length <= 0 {
 					t.Errorf("headers %v, length %d", header, length)
@@ -93,8 +120,8 @@ func TestOrdersOnTheWire(t *testing.T) {
 	}
 }
 
-// read is the body of a request as the golden files show it.
-func read(t *testing.T, r *http.Request) []byte {
+// readBody returns the body of a request as the golden files show it.
+func readBody(t *testing.T, r *http.Request) []byte {
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Error(err)
@@ -105,7 +132,7 @@ func read(t *testing.T, r *http.Request) []byte {
 		return b
 	}
 
-	var parts []part
+	var parts []formPart
 
 	form := multipart.NewReader(bytes.NewReader(b), params["boundary"])
 	for {
@@ -119,7 +146,7 @@ func read(t *testing.T, r *http.Request) []byte {
 			t.Error(err)
 		}
 
-		parts = append(parts, part{Name: p.FormName(), Value: string(value), File: p.FileName(), Type: p.Header.Get("Content-Type")})
+		parts = append(parts, formPart{Name: p.FormName(), Value: string(value), File: p.FileName(), Type: p.Header.Get("Content-Type")})
 	}
 
 	b, err = json.MarshalIndent(parts, "", " ")
@@ -130,87 +157,96 @@ func read(t *testing.T, r *http.Request) []byte {
 	return b
 }
 
-func TestSGLangsReferenceURL(t *testing.T) {
+func TestSGLangReferenceURL(t *testing.T) {
 	var got []byte
 
-	front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = read(t, r)
-		w.Write(providertest.Recorded(t, "queued.json"))
+	server := providertest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = readBody(t, r)
+		w.Write(providertest.ReadTestdata(t, "queued.json"))
 	}))
 
-	p := connect(t, front.URL+"/v1/", "", providertest.NewClock(), map[string]string{"body": "json", "reference": "reference_url"})
-	if _, err := p.Submit(t.Context(), orders["i2v"]); err != nil || !strings.Contains(string(got), `"reference_url":"data:image/png;base64,`) {
+	p := connect(t, server.URL+"/v1/", "", providertest.NewClock(), map[string]string{"body": "json", "reference": "reference_url"})
+	if _, err := p.Submit(t.Context(), submissions["i2v"]); err != nil || !strings.Contains(string(got), `"reference_url":"data:image/png;base64,`) {
 		t.Errorf("%v, sent %s", err, got)
 	}
 }
 
-func TestOrdersThatCannotBeSent(t *testing.T) {
-	missing := orders["i2v"]
-	none := orders["i2v"]
-	large := orders["i2v"]
-	lost := orders["i2v"]
+func TestInvalidSubmissionsAreNotSent(t *testing.T) {
+	missing := submissions["i2v"]
+	none := submissions["i2v"]
+	large := submissions["i2v"]
+	lost := submissions["i2v"]
 	missing.References = []provider.Reference{{Param: "image"}}
 	none.References = nil
-	large.References = []provider.Reference{kept("image", "image", "a.png", "image/png", strings.Repeat("x", maxInline+1))}
+	large.References = []provider.Reference{storedReference("image", "image", "a.png", "image/png", strings.Repeat("x", maxInline+1))}
 
 	lost.References = []provider.Reference{{Param: "image", Open: func(context.Context) (io.ReadCloser, error) { return nil, io.ErrUnexpectedEOF }}}
 	for name, c := range map[string]struct {
-		order provider.Order
-		body  string
-		class provider.Class
-		code  fault.Code
-		param string
+		submission provider.Submission
+		body       string
+		class      provider.Class
+		code       fault.Code
+		param      string
 	}{
-		"a reference without anything":     {missing, "multipart", provider.Refused, fault.CodeUnreachable, "image"},
-		"JSON, a reference of nothing":     {missing, "json", provider.Refused, fault.CodeUnreachable, "image"},
-		"picture to video without one":     {none, "multipart", provider.Refused, fault.CodeRefused, "image"},
-		"JSON, a picture that is too much": {large, "json", provider.Refused, fault.CodeBadReference, "image"},
-		"bytes that are not there now":     {lost, "multipart", provider.Passing, fault.CodeSupplier, ""},
+		"reference without a URL or bytes":       {missing, "multipart", provider.InvalidRequest, fault.CodeReferenceUnreachable, "image"},
+		"JSON, reference without a URL or bytes": {missing, "json", provider.InvalidRequest, fault.CodeReferenceUnreachable, "image"},
+		"I2V without a picture":                  {none, "multipart", provider.InvalidRequest, fault.CodeSupplierRejected, "image"},
+		"JSON, picture too large":                {large, "json", provider.InvalidRequest, fault.CodeReferenceInvalid, "image"},
+		"bytes that cannot be opened":            {lost, "multipart", provider.Transient, fault.CodeSupplierFailed, ""},
 	} {
 		p := connect(t, "http://127.0.0.1:1", "", providertest.NewClock(), map[string]string{"body": c.body})
-		_, err := p.Submit(t.Context(), c.order)
+		_, err := p.Submit(t.Context(), c.submission)
 
 		f := providertest.FailureOf(t, err, secret)
-		if f.Taken != provider.NotTaken || f.Class != c.class || f.Fault.Code != c.code || f.Fault.Param != c.param {
+		if f.Acceptance != provider.NotAccepted || f.Class != c.class || f.Fault.Code != c.code || f.Fault.Param != c.param {
 			t.Errorf("%s: %+v, fault %+v", name, f, f.Fault)
 		}
 	}
 }
 
 func TestSettings(t *testing.T) {
-	for key, value := range map[string]string{"bodies": "x", "body": "xml", "reference": "x", "videos_path": "v1", "query_timeout": "5", "field.": "x", "field.prompt": "x", "field.a b": "x"} {
-		if _, err := readSettings(map[string]string{key: value}); err == nil || !strings.Contains(err.Error(), key) {
+	for key, value := range map[string]string{
+		"bodies":        "x",
+		"body":          "xml",
+		"reference":     "x",
+		"videos_path":   "v1",
+		"query_timeout": "5",
+		"field.":        "x",
+		"field.prompt":  "x",
+		"field.a b":     "x",
+	} {
+		if _, err := parseSettings(map[string]string{key: value}); err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("setting %s = %q: %v; want an error that names it", key, value, err)
 		}
 	}
 
-	o := providertest.Options(t, "gpu-1:30000", "", time.Now)
+	o := providertest.LoopbackOptions(t, "gpu-1:30000", "", time.Now)
 	if _, err := New(o); err == nil {
-		t.Error("a base URL without a scheme was taken")
+		t.Error("a base URL without a scheme was accepted")
 	}
 
 	o.BaseURL = ""
 	if _, err := New(o); err == nil {
-		t.Error("no base URL was taken")
+		t.Error("an empty base URL was accepted")
 	}
 }
 
-func TestPollsOnTheWire(t *testing.T) {
+func TestPollResponses(t *testing.T) {
 	for name, want := range map[string]provider.Report{
-		"queued.json":         {Phase: provider.Waiting, Progress: -1},
+		"queued.json":         {Phase: provider.Queued, Progress: -1},
 		"in_progress.json":    {Phase: provider.Rendering, Progress: 37, Prompt: "a street"},
 		"processing.json":     {Phase: provider.Rendering, Progress: -1},
-		"deleted.json":        {Phase: provider.Stopped, Progress: -1},
-		"cancelled.json":      {Phase: provider.Stopped, Progress: -1},
-		"completed.json":      {Phase: provider.Rendered, Progress: -1, Prompt: "a street", Result: &provider.Result{URL: "/v1/videos/video_123/content", Prompt: "a street", Size: "1280*720", ExpiresAt: 1772442000000, Took: 61000}},
-		"completed-vllm.json": {Phase: provider.Rendered, Progress: -1, Prompt: "a street", Result: &provider.Result{URL: "/v1/videos/video_123/content", Prompt: "a street", Took: 12000}},
+		"deleted.json":        {Phase: provider.Cancelled, Progress: -1},
+		"cancelled.json":      {Phase: provider.Cancelled, Progress: -1},
+		"completed.json":      {Phase: provider.Rendered, Progress: -1, Prompt: "a street", Result: &provider.Result{URL: "/v1/videos/video_123/content", Prompt: "a street", Size: "1280*720", ExpiresAt: 1772442000000, DurationMillis: 61000}},
+		"completed-vllm.json": {Phase: provider.Rendered, Progress: -1, Prompt: "a street", Result: &provider.Result{URL: "/v1/videos/video_123/content", Prompt: "a street", DurationMillis: 12000}},
 		"completed-url.json":  {Phase: provider.Rendered, Progress: -1, Result: &provider.Result{URL: "https://store.example.com/a.mp4?signature=s"}},
 	} {
-		front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.Recorded(t, name)) }))
+		server := providertest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(providertest.ReadTestdata(t, name)) }))
 
-		got, err := connect(t, front.URL, "", providertest.NewClock(), nil).Poll(t.Context(), "video_123")
+		got, err := connect(t, server.URL, "", providertest.NewClock(), nil).Poll(t.Context(), "video_123")
 		if want.Result != nil && strings.HasPrefix(want.Result.URL, "/") {
-			want.Result.URL = front.URL + want.Result.URL
+			want.Result.URL = server.URL + want.Result.URL
 		}
 
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -219,28 +255,28 @@ func TestPollsOnTheWire(t *testing.T) {
 	}
 }
 
-// A completed video is opened with the key where it is the server's, and without
-// it wherever the server sends us.
-func TestTheKeyStaysAtTheOrigin(t *testing.T) {
-	var elsewhere string
+// A completed video is downloaded with the key from the server itself, and without
+// it from any host that the server redirects to.
+func TestKeyIsSentToOriginOnly(t *testing.T) {
+	var otherHostAuth string
 
-	store := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if elsewhere = r.Header.Get("Authorization"); elsewhere != "" {
-			t.Errorf("the key went to %s", r.Host)
+	store := providertest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if otherHostAuth = r.Header.Get("Authorization"); otherHostAuth != "" {
+			t.Errorf("the key was sent to %s", r.Host)
 		}
 
-		w.Write([]byte("film"))
+		w.Write([]byte("video bytes"))
 	}))
 
-	var here string
+	var originAuth string
 
-	front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		here = r.Header.Get("Authorization")
-		http.Redirect(w, r, store.URL+"/film.mp4", http.StatusFound)
+	server := providertest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		originAuth = r.Header.Get("Authorization")
+		http.Redirect(w, r, store.URL+"/video.mp4", http.StatusFound)
 	}))
 
-	p := connect(t, front.URL, secret, providertest.NewClock(), nil)
-	for _, address := range []string{front.URL + "/v1/videos/video_123/content", store.URL + "/film.mp4"} {
+	p := connect(t, server.URL, secret, providertest.NewClock(), nil)
+	for _, address := range []string{server.URL + "/v1/videos/video_123/content", store.URL + "/video.mp4"} {
 		body, err := p.Open(t.Context(), provider.Result{URL: address})
 		if err != nil {
 			t.Fatal(err)
@@ -249,48 +285,48 @@ func TestTheKeyStaysAtTheOrigin(t *testing.T) {
 		b, err := io.ReadAll(body)
 		body.Close()
 
-		if err != nil || string(b) != "film" {
+		if err != nil || string(b) != "video bytes" {
 			t.Errorf("%s gave %q, %v", address, b, err)
 		}
 	}
 
-	if here != "Bearer "+secret {
-		t.Errorf("the origin was sent %q", here)
+	if originAuth != "Bearer "+secret {
+		t.Errorf("the origin received %q", originAuth)
 	}
 
 	for _, address := range []string{"", "file:///etc/passwd", "/v1/videos/x/content", "http://%zz"} {
 		_, err := p.Open(t.Context(), provider.Result{URL: address})
-		if f := providertest.FailureOf(t, err, secret); f.Class != provider.Gone {
+		if f := providertest.FailureOf(t, err, secret); f.Class != provider.NotFound {
 			t.Errorf("%q: %v", address, f)
 		}
 	}
 }
 
-func TestAResultThatFallsSilent(t *testing.T) {
-	front := providertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func TestOpenStopsAfterIdleTimeout(t *testing.T) {
+	server := providertest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("some"))
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}))
 
-	p := connect(t, front.URL, "", providertest.NewClock(), map[string]string{"silence_timeout": "1h"})
-	if p.talk.Silence != time.Hour {
-		t.Errorf("silence is borne for %s", p.talk.Silence)
+	p := connect(t, server.URL, "", providertest.NewClock(), map[string]string{"idle_timeout": "1h"})
+	if p.client.IdleTimeout != time.Hour {
+		t.Errorf("the idle timeout is %s", p.client.IdleTimeout)
 	}
 
 	ctx, done := context.WithTimeout(t.Context(), time.Minute)
 	defer done()
 
-	body, err := p.Open(ctx, provider.Result{URL: front.URL + "/x"})
+	body, err := p.Open(ctx, provider.Result{URL: server.URL + "/x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Close()
 
-	p.talk.Silence = 50 * time.Millisecond // from the first bytes on
+	p.client.IdleTimeout = 50 * time.Millisecond // measured from the response's first bytes
 
 	_, err = io.ReadAll(body)
-	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Passing || !strings.Contains(f.Error(), "no bytes for too long") {
+	if f := providertest.FailureOf(t, err, secret); f.Class != provider.Transient || !strings.Contains(f.Error(), "no bytes arrived for too long") {
 		t.Errorf("%v", f)
 	}
 }

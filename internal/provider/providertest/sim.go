@@ -2,24 +2,23 @@ package providertest
 
 import "net/http"
 
-// Step is one of the calls that a provider makes.
-type Step string
+// Operation is one kind of request that a provider makes.
+type Operation string
 
-// The steps.
 const (
-	Upload  Step = "upload"  // of a reference, before the order
-	Submit  Step = "submit"  // the order itself
-	Poll    Step = "poll"    // how it stands
-	Collect Step = "collect" // the bytes of the result
-	Other   Step = "other"   // lists, cancels
+	Upload   Operation = "upload"   // of a reference, before the submission
+	Submit   Operation = "submit"   // the submission itself
+	Poll     Operation = "poll"     // a question about the state
+	Download Operation = "download" // of the result's bytes
+	Other    Operation = "other"    // lists, cancels
 )
 
-// Sim is a simulated supplier as the fault matrix drives it: what happens on the
-// wire before and after it is the matrix's own.
+// Sim is a simulated supplier as dispatch's fault matrix uses it. The matrix
+// itself adds the faults on the connection.
 type Sim interface {
 	http.Handler
-	// Step says which call a request belongs to.
-	Step(r *http.Request) Step
-	// Accepted counts the orders that were taken and whose prompt holds the text.
+	// Operation says which operation a request belongs to.
+	Operation(r *http.Request) Operation
+	// Accepted counts the accepted submissions whose prompt contains the text.
 	Accepted(text string) int
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-type probed struct {
+type probeOutput struct {
 	Streams []struct {
 		Kind     string `json:"codec_type"`
 		Codec    string `json:"codec_name"`
@@ -24,10 +24,10 @@ type probed struct {
 	} `json:"streams"`
 }
 
-// checkVideo decodes the bytes and compares them with what was ordered: H.264
-// of exactly the size, 30 frames a second, the seconds within one frame, sound
-// when it was to have some.
-func checkVideo(t *testing.T, video []byte, o provider.Order) {
+// checkVideo decodes the bytes and compares them with the submission: H.264 of
+// exactly the requested size, 30 frames a second, a duration within one frame of
+// the requested one, and sound if it was requested.
+func checkVideo(t *testing.T, video []byte, o provider.Submission) {
 	t.Helper()
 
 	path := filepath.Join(t.TempDir(), "result.mp4")
@@ -35,21 +35,21 @@ func checkVideo(t *testing.T, video []byte, o provider.Order) {
 		t.Fatal(err)
 	}
 
-	tool(t, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", path, "-f", "null", "-")
+	runTool(t, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", path, "-f", "null", "-")
 
-	var p probed
-	if err := json.Unmarshal(tool(t, "ffprobe", "-v", "error", "-show_streams", "-of", "json", path), &p); err != nil {
+	var p probeOutput
+	if err := json.Unmarshal(runTool(t, "ffprobe", "-v", "error", "-show_streams", "-of", "json", path), &p); err != nil {
 		t.Fatal(err)
 	}
 
-	pictures := 0
-	sounds := 0
+	videoTracks := 0
+	audioTracks := 0
 
 	for _, s := range p.Streams {
 		seconds, _ := strconv.ParseFloat(s.Duration, 64)
 		switch s.Kind {
 		case "video":
-			pictures++
+			videoTracks++
 
 			if s.Codec != "h264" || s.Width != o.Width || s.Height != o.Height || s.Rate != "30/1" {
 				t.Errorf("video is %s %dx%d at %s; want h264 %dx%d at 30/1", s.Codec, s.Width, s.Height, s.Rate, o.Width, o.Height)
@@ -59,7 +59,7 @@ func checkVideo(t *testing.T, video []byte, o provider.Order) {
 				t.Errorf("video lasts %.3f s, want %d", seconds, o.Seconds)
 			}
 		case "audio":
-			sounds++
+			audioTracks++
 
 			if s.Codec != "aac" {
 				t.Errorf("sound is %s, want aac", s.Codec)
@@ -67,19 +67,19 @@ func checkVideo(t *testing.T, video []byte, o provider.Order) {
 		}
 	}
 
-	if pictures != 1 || (sounds == 1) != o.Sound || sounds > 1 {
-		t.Errorf("%d video and %d sound tracks; want 1 and sound = %v", pictures, sounds, o.Sound)
+	if videoTracks != 1 || (audioTracks == 1) != o.Sound || audioTracks > 1 {
+		t.Errorf("%d video and %d sound tracks; want 1 and sound = %v", videoTracks, audioTracks, o.Sound)
 	}
 }
 
-func tool(t *testing.T, name string, args ...string) []byte {
+func runTool(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 
 	if _, err := exec.LookPath(name); err != nil {
 		t.Fatalf("%s is missing; install it: apt-get install ffmpeg", name)
 	}
 
-	cmd := exec.CommandContext(patient(t), name, args...)
+	cmd := exec.CommandContext(suiteContext(t), name, args...)
 
 	out, err := cmd.Output()
 	if err != nil {

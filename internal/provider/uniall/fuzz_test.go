@@ -10,7 +10,7 @@ import (
 
 func FuzzVideo(f *testing.F) {
 	for _, name := range []string{"create.json", "in_progress.json", "cancelled.json", "completed-unireel.json", "completed-uniall.json", "completed-outputs.json"} {
-		f.Add(providertest.Recorded(f, name))
+		f.Add(providertest.ReadTestdata(f, name))
 	}
 
 	f.Add([]byte(`{"id":1e99,"status":[],"result":"x","usage":[],"warnings":{},"error":{"code":{}}}`))
@@ -21,13 +21,13 @@ func FuzzVideo(f *testing.F) {
 		}
 
 		r := resultOf(v)
-		if u := r.Usage; u != nil && (u.Billed <= 0 || u.Input < 0 || u.Output <= 0 || u.Billed > 86400_000) || r.Took < 0 {
+		if u := r.Usage; u != nil && (u.Billed <= 0 || u.Input < 0 || u.Output <= 0 || u.Billed > 86400_000) || r.DurationMillis < 0 {
 			t.Fatalf("%q became %+v", b, r)
 		}
 
-		_ = v.warns("cancel_refused")
-		if j := judge(0, v.complaint()); j.Fault == "" {
-			t.Fatalf("%q has no verdict", b)
+		_ = v.hasWarning("cancel_refused")
+		if j := classify(0, v.errorBody()); j.Fault == "" {
+			t.Fatalf("%q has no classification", b)
 		}
 	})
 }
@@ -37,23 +37,23 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add([]byte(`{"code":"task_not_exist","message":"m","data":null}`))
 	f.Add([]byte(`{"error":"text"}`))
 
-	talk := &provider.Talk{Secret: secret, Complain: readComplaint, Judge: judge}
+	client := &provider.Client{Secret: secret, ParseError: readError, Classify: classify}
 
 	f.Fuzz(func(t *testing.T, b []byte) {
-		failure := talk.Refusal(provider.Answer{Status: http.StatusBadRequest, Body: b})
+		failure := client.StatusFailure(provider.Response{Status: http.StatusBadRequest, Body: b})
 		if failure.Fault == nil || len([]rune(failure.Err.Error())) > 600 {
 			t.Fatalf("%q became %v", b, failure)
 		}
 
-		if c, own := readComplaint(b); own && c.Code == "" && c.Message == "" {
-			t.Fatalf("%q says nothing and counts as the gateway's own", b)
+		if c, own := readError(b); own && c.Code == "" && c.Message == "" {
+			t.Fatalf("%q is empty and counts as the gateway's own error", b)
 		}
 
-		_ = paramOf(orders["mixed"], failure.Fault.Param)
+		_ = customerParam(submissions["mixed"], failure.Fault.Param)
 	})
 }
 
-func FuzzUploadAnswer(f *testing.F) {
+func FuzzUploadResponse(f *testing.F) {
 	f.Add([]byte(`{"id":"file_01","object":"file","bytes":3}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if id, err := readUpload(b); (err == nil) != (id != "") {
@@ -62,10 +62,10 @@ func FuzzUploadAnswer(f *testing.F) {
 	})
 }
 
-func FuzzRenumber(f *testing.F) {
+func FuzzRenumberCharacters(f *testing.F) {
 	f.Add("Character1 meets character2, character99999999999999999999")
 
-	order := charactersOf(orders["mixed"].References)
+	order := characterOrder(submissions["mixed"].References)
 
 	f.Fuzz(func(t *testing.T, prompt string) {
 		back := make([]int, len(order))
@@ -73,9 +73,9 @@ func FuzzRenumber(f *testing.F) {
 			back[from] = at
 		}
 
-		once := renumber(prompt, order)
-		if again := renumber(renumber(once, back), order); again != once {
-			t.Fatalf("%q became %q, and there and back %q", prompt, once, again)
+		once := renumberCharacters(prompt, order)
+		if again := renumberCharacters(renumberCharacters(once, back), order); again != once {
+			t.Fatalf("%q became %q, and after the reverse %q", prompt, once, again)
 		}
 	})
 }

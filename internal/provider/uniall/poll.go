@@ -12,48 +12,49 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// phases are the states ("query task"; cancelled is Unireel's).
+// phases maps the states ("query task"; cancelled is Unireel's).
 var phases = map[text]provider.Phase{
-	"queued":      provider.Waiting,
+	"queued":      provider.Queued,
 	"in_progress": provider.Rendering,
 	"processing":  provider.Rendering,
 	"completed":   provider.Rendered,
-	"failed":      provider.Broken,
-	"cancelled":   provider.Stopped,
+	"failed":      provider.Failed,
+	"cancelled":   provider.Cancelled,
 }
 
-// ask is one call about a ticket. The answer is given with the failure.
-func (u *uniall) ask(ctx context.Context, method string, t provider.Ticket, act string) (video, provider.Answer, *provider.Failure) {
+// query sends one request about a remote task. The response is returned with the
+// failure.
+func (u *uniall) query(ctx context.Context, method string, id provider.RemoteID, action string) (video, provider.Response, *provider.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, u.queryTimeout)
 	defer cancel()
 
-	r, err := u.talk.Request(ctx, method, u.videosPath+"/"+url.PathEscape(string(t))+act, nil)
+	r, err := u.client.NewRequest(ctx, method, u.videosPath+"/"+url.PathEscape(string(id))+action, nil)
 	if err != nil {
-		return video{}, provider.Answer{}, u.talk.Broken(provider.Answer{}, err)
+		return video{}, provider.Response{}, u.client.TransientFailure(provider.Response{}, err)
 	}
 
-	a, f := u.talk.Ask(r)
+	resp, f := u.client.Do(r)
 	if f != nil {
-		return video{}, a, f
+		return video{}, resp, f
 	}
 
-	v, err := readVideo(a.Body)
+	v, err := readVideo(resp.Body)
 	if err != nil {
-		return video{}, a, u.talk.Broken(a, err)
+		return video{}, resp, u.client.TransientFailure(resp, err)
 	}
 
-	if v.ID != text(t) && v.TaskID != text(t) {
-		return video{}, a, u.talk.Broken(a, errors.New("the answer is about another task"))
+	if v.ID != text(id) && v.TaskID != text(id) {
+		return video{}, resp, u.client.TransientFailure(resp, errors.New("the response is about another task"))
 	}
 
-	return v, a, nil
+	return v, resp, nil
 }
 
-// Poll asks how a task stands.
-func (u *uniall) Poll(ctx context.Context, t provider.Ticket) (provider.Report, error) {
-	v, a, f := u.ask(ctx, http.MethodGet, t, "")
+// Poll reports the state of a task.
+func (u *uniall) Poll(ctx context.Context, id provider.RemoteID) (provider.Report, error) {
+	v, resp, f := u.query(ctx, http.MethodGet, id, "")
 	if f != nil {
-		if c, own := readComplaint(a.Body); own && unknownTask(a.Status, c) {
+		if errBody, own := readError(resp.Body); own && isUnknownTask(resp.Status, errBody) {
 			return provider.Report{Phase: provider.Unknown, Progress: -1}, nil
 		}
 
@@ -62,74 +63,77 @@ func (u *uniall) Poll(ctx context.Context, t provider.Ticket) (provider.Report, 
 
 	phase, known := phases[v.Status]
 	if !known {
-		return provider.Report{}, u.talk.Broken(a, fmt.Errorf("unknown status %q", v.Status))
+		return provider.Report{}, u.client.TransientFailure(resp, fmt.Errorf("unknown status %q", v.Status))
 	}
 
 	report := provider.Report{Phase: phase, Progress: -1, Prompt: string(v.Prompt)}
-	if v.Preview == "true" && phase != provider.Stopped && phase != provider.Broken {
-		report.Phase = provider.Broken
-		report.Failure = u.onlyPreview()
+	if v.Preview == "true" && phase != provider.Cancelled && phase != provider.Failed {
+		report.Phase = provider.Failed
+		report.Failure = u.previewFailure()
 
 		return report, nil
 	}
 
 	switch phase {
 	case provider.Rendering:
-		if n := min(v.Progress.Whole(), 99); n > 0 {
+		if n := min(v.Progress.Int64(), 99); n > 0 {
 			report.Progress = int(n)
 		}
 	case provider.Rendered:
 		if report.Result = resultOf(v); report.Result.URL == "" {
-			return provider.Report{}, u.talk.Broken(a, errors.New("completed without a video_url"))
+			return provider.Report{}, u.client.TransientFailure(resp, errors.New("completed without a video_url"))
 		}
-	case provider.Broken:
-		c := v.complaint()
-		judged := judge(0, c)
-		judged.Param = "" // the order that the gateway's field belongs to is not here
-		report.Failure = u.talk.Failure(judged, c, fmt.Errorf("task failed: %s", c.Message))
-		report.Failure.RequestID = a.RequestID
+	case provider.Failed:
+		errBody := v.errorBody()
+		classification := classify(0, errBody)
+		classification.Param = "" // the submission that the gateway's field belongs to is not known here
+		report.Failure = u.client.NewFailure(classification, errBody, fmt.Errorf("task failed: %s", errBody.Message))
+		report.Failure.RequestID = resp.RequestID
 	}
 
 	return report, nil
 }
 
-// onlyPreview is a gateway that has no supplier of its own and answers with a
-// stand-in: sold as a video it would be fraud.
-func (u *uniall) onlyPreview() *provider.Failure {
-	return u.talk.Failure(provider.Verdict{Class: provider.Locked, Fault: fault.CodeSupplier}, provider.Complaint{Code: "preview"},
+// previewFailure is the failure for a gateway that has no supplier of its own and
+// returns a preview: delivering it as a real video would be fraud.
+func (u *uniall) previewFailure() *provider.Failure {
+	return u.client.NewFailure(provider.Classification{Class: provider.AccountBlocked, Fault: fault.CodeSupplierFailed}, provider.ErrorBody{Code: "preview"},
 		errors.New("the gateway makes previews only: configure a supplier there"))
 }
 
 func resultOf(v video) *provider.Result {
 	r := &provider.Result{
-		URL: v.link(), Prompt: string(v.Prompt), Size: strings.ReplaceAll(strings.ToLower(string(v.Size)), "x", "*"), Usage: v.usage(),
+		URL:    v.resultURL(),
+		Prompt: string(v.Prompt),
+		Size:   strings.ReplaceAll(strings.ToLower(string(v.Size)), "x", "*"),
+		Usage:  v.usage(),
 	}
-	if begin, end := v.CreatedAt.Whole(), v.CompletedAt.Whole(); begin > 0 && end > begin && end < 1<<40 {
-		r.Took = (end - begin) * 1000
+	if begin, end := v.CreatedAt.Int64(), v.CompletedAt.Int64(); begin > 0 && end > begin && end < 1<<40 {
+		r.DurationMillis = (end - begin) * 1000
 	}
 
 	return r
 }
 
-// Cancel wishes a task away (Unireel's POST /v1/videos/{id}/cancel). A gateway
-// that has asked its own supplier and not heard yet is asked again later.
-func (u *uniall) Cancel(ctx context.Context, t provider.Ticket) (bool, error) {
-	v, a, f := u.ask(ctx, http.MethodPost, t, "/cancel")
+// Cancel cancels a task (Unireel's POST /v1/videos/{id}/cancel). If the gateway
+// still waits for its own supplier, the cancel is tried again later.
+func (u *uniall) Cancel(ctx context.Context, id provider.RemoteID) (bool, error) {
+	v, resp, f := u.query(ctx, http.MethodPost, id, "/cancel")
 	if f != nil {
-		switch a.Status {
+		switch resp.Status {
 		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusConflict, http.StatusNotImplemented:
-			return false, nil // it has no cancels, or not for this one
+			return false, nil // it has no cancel endpoint, or does not cancel this task
 		}
 
 		return false, f
 	}
 
 	switch phases[v.Status] {
-	case provider.Stopped:
+	case provider.Cancelled:
 		return true, nil
-	case provider.Waiting, provider.Rendering:
-		if v.CancelAt != "" && !v.warns("cancel_refused") {
-			return false, u.talk.Broken(a, errors.New("the gateway has not heard from its own supplier yet"))
+	case provider.Queued, provider.Rendering:
+		if v.CancelRequestedAt != "" && !v.hasWarning("cancel_refused") {
+			return false, u.client.TransientFailure(resp, errors.New("the gateway still waits for its own supplier"))
 		}
 	}
 

@@ -14,89 +14,96 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Submit creates a task ("create video task"). What cannot be known to have
-// failed is Unsure.
-func (u *uniall) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+// Submit creates a task ("create video task"). When the outcome is not known, the
+// failure's acceptance is unknown.
+func (u *uniall) Submit(ctx context.Context, sub provider.Submission) (provider.RemoteID, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.submitTimeout)
 	defer cancel()
 
-	c, f := creationOf(o)
+	c, f := newCreateRequest(sub)
 	if f != nil {
 		return "", f
 	}
 
 	body, err := provider.EncodeJSON(c)
 	if err != nil {
-		return "", u.unsent(err)
+		return "", u.notSent(err)
 	}
 
-	r, err := u.talk.Request(ctx, http.MethodPost, u.createPath, bytes.NewReader(body))
+	r, err := u.client.NewRequest(ctx, http.MethodPost, u.createPath, bytes.NewReader(body))
 	if err != nil {
-		return "", u.unsent(err)
+		return "", u.notSent(err)
 	}
 
 	r.Header.Set("Content-Type", "application/json")
 
-	a, f := u.talk.Order(r)
+	resp, f := u.client.DoOnce(r)
 	if f != nil {
-		f.Fault.Param = paramOf(o, f.Fault.Param)
+		f.Fault.Param = customerParam(sub, f.Fault.Param)
 		return "", f
 	}
 
-	v, err := readVideo(a.Body)
+	v, err := readVideo(resp.Body)
 	if err != nil {
-		return "", u.talk.Broken(a, err)
+		return "", u.client.TransientFailure(resp, err)
 	}
 
-	return provider.Ticket(v.ticket()), nil
+	return provider.RemoteID(v.remoteID()), nil
 }
 
-func (u *uniall) unsent(err error) *provider.Failure {
-	f := u.talk.Broken(provider.Answer{}, err)
-	f.Taken = provider.NotTaken
+func (u *uniall) notSent(err error) *provider.Failure {
+	f := u.client.TransientFailure(provider.Response{}, err)
+	f.Acceptance = provider.NotAccepted
 
 	return f
 }
 
-// creationOf says an order in the gateway's words.
-func creationOf(o provider.Order) (creation, *provider.Failure) {
-	c := creation{
-		Model: o.Model, Prompt: o.Prompt, Size: o.Size, Duration: o.Seconds,
-		Extra: extra{
-			NegativePrompt: o.NegativePrompt, ShotType: o.ShotType, PromptExpansion: o.PromptExpansion, Watermark: o.Watermark, Seed: o.Seed,
+// newCreateRequest writes a submission as the gateway's request.
+func newCreateRequest(sub provider.Submission) (createRequest, *provider.Failure) {
+	c := createRequest{
+		Model:    sub.Model,
+		Prompt:   sub.Prompt,
+		Size:     sub.Size,
+		Duration: sub.Seconds,
+		ExtraBody: extraBody{
+			NegativePrompt:  sub.NegativePrompt,
+			ShotType:        sub.ShotType,
+			PromptExpansion: sub.PromptExpansion,
+			Watermark:       sub.Watermark,
+			Seed:            sub.Seed,
 		},
 	}
-	for _, ref := range o.References {
+	for _, ref := range sub.References {
 		if ref.URL == "" {
-			return c, provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
+			return c, provider.NewInvalidRequest(fault.CodeReferenceUnreachable, ref.Param, errNoURL)
 		}
 	}
 
-	if o.Audio != nil {
-		if o.Audio.URL == "" {
-			return c, provider.Unsent(fault.CodeUnreachable, o.Audio.Param, errNowhere)
+	if sub.Audio != nil {
+		if sub.Audio.URL == "" {
+			return c, provider.NewInvalidRequest(fault.CodeReferenceUnreachable, sub.Audio.Param, errNoURL)
 		}
 
-		c.Extra.Audio = o.Audio.URL
+		c.ExtraBody.Audio = sub.Audio.URL
 	}
 
-	if o.Mode == provider.I2V {
-		if len(o.References) != 1 {
-			f := provider.Unsent(fault.CodeRefused, "image", errors.New("an I2V order without exactly one picture"))
-			f.Fault.Detail = "A video from a picture wants exactly one picture. Send one."
+	if sub.Mode == provider.I2V {
+		if len(sub.References) != 1 {
+			f := provider.NewInvalidRequest(fault.CodeSupplierRejected, "image", errors.New("an I2V submission without exactly one picture"))
+			f.Fault.Detail = "A video from a picture needs exactly one picture. Send one."
 
 			return c, f
 		}
 
-		c.Image = o.References[0].URL
-		c.Size = "" // the picture's shape decides it
+		c.Image = sub.References[0].URL
+		c.Size = "" // the picture's aspect ratio decides it
 
 		return c, nil
 	}
 
-	order := charactersOf(o.References)
-	for _, at := range order {
-		ref := o.References[at]
+	order := characterOrder(sub.References)
+	for _, index := range order {
+		ref := sub.References[index]
 		if ref.Kind == "video" {
 			c.Videos = append(c.Videos, ref.URL)
 		} else {
@@ -104,27 +111,27 @@ func creationOf(o provider.Order) (creation, *provider.Failure) {
 		}
 	}
 
-	c.Prompt = renumber(o.Prompt, order)
+	c.Prompt = renumberCharacters(sub.Prompt, order)
 
 	return c, nil
 }
 
-var errNowhere = errors.New("a reference without an address")
+var errNoURL = errors.New("a reference without a URL")
 
-// charactersOf is the order in which the gateway numbers references: videos
+// characterOrder returns the order in which the gateway numbers references: videos
 // first, then pictures.
-func charactersOf(refs []provider.Reference) []int {
+func characterOrder(refs []provider.Reference) []int {
 	order := make([]int, len(refs))
 	for i := range refs {
 		order[i] = i
 	}
 
-	slices.SortStableFunc(order, func(a, b int) int { return rank(refs[a]) - rank(refs[b]) })
+	slices.SortStableFunc(order, func(a, b int) int { return kindOrder(refs[a]) - kindOrder(refs[b]) })
 
 	return order
 }
 
-func rank(ref provider.Reference) int {
+func kindOrder(ref provider.Reference) int {
 	if ref.Kind == "video" {
 		return 0
 	}
@@ -132,53 +139,54 @@ func rank(ref provider.Reference) int {
 	return 1
 }
 
-var character = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
+var characterPattern = regexp.MustCompile(`(?i)\bcharacter([0-9]+)`)
 
-// renumber has every characterN name the same reference in the gateway's order.
-func renumber(prompt string, order []int) string {
-	return character.ReplaceAllStringFunc(prompt, func(found string) string {
-		word := strings.TrimRight(found, "0123456789")
-		n, err := strconv.Atoi(found[len(word):])
+// renumberCharacters makes every characterN name the same reference in the
+// gateway's order.
+func renumberCharacters(prompt string, order []int) string {
+	return characterPattern.ReplaceAllStringFunc(prompt, func(match string) string {
+		word := strings.TrimRight(match, "0123456789")
+		n, err := strconv.Atoi(match[len(word):])
 
 		at := slices.Index(order, n-1)
 		if err != nil || at < 0 {
-			return found
+			return match
 		}
 
 		return word + strconv.Itoa(at+1)
 	})
 }
 
-// paramOf is the customer's field for one of the gateway's; "" where there is no
-// telling.
-func paramOf(o provider.Order, theirs string) string {
-	theirs = strings.TrimPrefix(theirs, "extra_body.")
-	switch theirs {
+// customerParam returns the customer's field for one of the gateway's; "" when it
+// is not known.
+func customerParam(sub provider.Submission, gatewayParam string) string {
+	gatewayParam = strings.TrimPrefix(gatewayParam, "extra_body.")
+	switch gatewayParam {
 	case "prompt", "size", "duration", "seed", "negative_prompt", "shot_type", "enable_prompt_expansion", "watermark":
-		return theirs
+		return gatewayParam
 	case "audio":
-		if o.Audio != nil {
-			return o.Audio.Param
+		if sub.Audio != nil {
+			return sub.Audio.Param
 		}
 	case "image":
-		if len(o.References) == 1 {
-			return o.References[0].Param
+		if len(sub.References) == 1 {
+			return sub.References[0].Param
 		}
 	}
 
-	return referenceOf(o, theirs)
+	return referenceParam(sub, gatewayParam)
 }
 
-// referenceOf finds the reference behind the gateway's "videos[0]" or "images[1]".
-func referenceOf(o provider.Order, theirs string) string {
-	list, rest, ok := strings.Cut(theirs, "[")
+// referenceParam finds the reference for the gateway's "videos[0]" or "images[1]".
+func referenceParam(sub provider.Submission, gatewayParam string) string {
+	list, rest, ok := strings.Cut(gatewayParam, "[")
 
 	n, err := strconv.Atoi(strings.TrimSuffix(rest, "]"))
 	if !ok || err != nil || list != "videos" && list != "images" {
 		return ""
 	}
 
-	for _, ref := range o.References {
+	for _, ref := range sub.References {
 		if (list == "videos") != (ref.Kind == "video") {
 			continue
 		}

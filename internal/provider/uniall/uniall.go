@@ -1,15 +1,16 @@
-// Package uniall speaks the UniAll video API to another gateway: UniAll itself,
-// or another Unireel. dispatch calls it with an Order that checkout priced, and
-// takes from it a ticket, then a Result, then the bytes. The models have the same
-// names there as here. It maps shapes and names what went wrong; it never
-// retries, never waits for a limit and never decides what becomes of a task.
+// Package uniall speaks the UniAll video API to another gateway: UniAll itself, or
+// another Unireel. dispatch passes it a Submission that checkout priced, gets a
+// remote ID, later a Result, and then the bytes. The models have the same names
+// there as here. The package translates requests and responses and classifies
+// errors. It never retries, never waits for a limit and never decides what becomes
+// of a task.
 //
-// A Unireel would heed an Idempotency-Key. None is sent: Go's transport takes the
-// header for a leave to send a POST again, and the order's client must be one
-// that never does (rules.md, "Rescue").
+// Another Unireel would honor an Idempotency-Key. None is sent: Go's transport
+// takes that header as permission to send a POST again, and the client for
+// submissions must never do so.
 //
-// The pages: docs.uniall.ai, "Wan 2.6" (R2V create task, create task, query
-// task); of Unireel, its own openapi.yaml.
+// The pages: docs.uniall.ai, "Wan 2.6" (R2V create task, create task, query task);
+// for Unireel, its own openapi.yaml.
 package uniall
 
 import (
@@ -21,51 +22,59 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Kind is the API as a value. Its address is the operator's to say.
-func Kind() provider.Kind {
-	return provider.Kind{
-		Name:   "uniall",
-		Traits: provider.Traits{PollEvery: [2]time.Duration{2 * time.Second, 15 * time.Second}},
-		New:    New,
+// Driver describes the provider. The operator configures its base URL.
+func Driver() provider.Driver {
+	return provider.Driver{
+		Name:         "uniall",
+		Capabilities: provider.Capabilities{PollInterval: [2]time.Duration{2 * time.Second, 15 * time.Second}},
+		New:          New,
 	}
 }
 
-// settings are what Options.Settings may hold. UniAll's pages name more than one
+// settings are the keys of Options.Settings. UniAll's pages name more than one
 // path for the same thing. Durations are written like "30s".
 type settings struct {
-	createPath     string        // "create_path"
-	videosPath     string        // "videos_path": queries, and Unireel's cancels
-	filesPath      string        // "files_path": Unireel's uploads
-	submitTimeout  time.Duration // "submit_timeout": one Submit, 60s
-	queryTimeout   time.Duration // "query_timeout": one Poll or Cancel, 15s
-	uploadTimeout  time.Duration // "upload_timeout": one Upload, 10m
-	silenceTimeout time.Duration // "silence_timeout": how long Open waits for the next bytes, 60s
+	createPath    string        // "create_path"
+	videosPath    string        // "videos_path": queries, and Unireel's cancel endpoint
+	filesPath     string        // "files_path": Unireel's uploads
+	submitTimeout time.Duration // "submit_timeout": one Submit, 60s
+	queryTimeout  time.Duration // "query_timeout": one Poll or Cancel, 15s
+	uploadTimeout time.Duration // "upload_timeout": one Upload, 10m
+	idleTimeout   time.Duration // "idle_timeout": how long Open waits for the next bytes, 60s
 }
 
-func readSettings(given map[string]string) (settings, error) {
+func parseSettings(values map[string]string) (settings, error) {
 	s := settings{
-		createPath: "/v1/video/generations", videosPath: "/v1/videos", filesPath: "/v1/files",
-		submitTimeout: 60 * time.Second, queryTimeout: 15 * time.Second,
-		uploadTimeout: 10 * time.Minute, silenceTimeout: 60 * time.Second,
+		createPath:    "/v1/video/generations",
+		videosPath:    "/v1/videos",
+		filesPath:     "/v1/files",
+		submitTimeout: 60 * time.Second,
+		queryTimeout:  15 * time.Second,
+		uploadTimeout: 10 * time.Minute,
+		idleTimeout:   60 * time.Second,
 	}
 	err := provider.Settings{
-		Kind: "uniall",
-		Words: map[string]func(string) error{
-			"create_path": provider.Path(&s.createPath), "videos_path": provider.Path(&s.videosPath), "files_path": provider.Path(&s.filesPath),
+		Driver: "uniall",
+		Parsers: map[string]func(string) error{
+			"create_path": provider.PathVar(&s.createPath),
+			"videos_path": provider.PathVar(&s.videosPath),
+			"files_path":  provider.PathVar(&s.filesPath),
 		},
-		Times: map[string]*time.Duration{
-			"submit_timeout": &s.submitTimeout, "query_timeout": &s.queryTimeout,
-			"upload_timeout": &s.uploadTimeout, "silence_timeout": &s.silenceTimeout,
+		Durations: map[string]*time.Duration{
+			"submit_timeout": &s.submitTimeout,
+			"query_timeout":  &s.queryTimeout,
+			"upload_timeout": &s.uploadTimeout,
+			"idle_timeout":   &s.idleTimeout,
 		},
-	}.Read(given)
+	}.Parse(values)
 
 	return s, err
 }
 
-// uniall is one account at another gateway.
+// uniall is the provider of one account at another gateway.
 type uniall struct {
 	settings
-	talk *provider.Talk
+	client *provider.Client
 }
 
 var (
@@ -74,31 +83,31 @@ var (
 	_ provider.Uploader = (*uniall)(nil)
 )
 
-// New makes the provider of one upstream. It errs on options that cannot work
-// and touches no network.
+// New makes the provider of one upstream. It returns an error for options that
+// cannot work; it does not use the network.
 func New(o provider.Options) (provider.Provider, error) {
-	s, err := readSettings(o.Settings)
+	s, err := parseSettings(o.Settings)
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", o.Upstream, err)
 	}
 
 	if o.Secret == "" {
-		return nil, fmt.Errorf("upstream %s: uniall wants an API key", o.Upstream)
+		return nil, fmt.Errorf("upstream %s: uniall needs an API key", o.Upstream)
 	}
 
-	talk, err := provider.NewTalk(o, "uniall", "https://api.uniall.ai")
+	client, err := provider.NewClient(o, "uniall", "https://api.uniall.ai")
 	if err != nil {
 		return nil, err
 	}
 
-	talk.Silence = s.silenceTimeout
-	talk.Complain = readComplaint
-	talk.Judge = judge
+	client.IdleTimeout = s.idleTimeout
+	client.ParseError = readError
+	client.Classify = classify
 
-	return &uniall{settings: s, talk: talk}, nil
+	return &uniall{settings: s, client: client}, nil
 }
 
-// Open reads a result through its link, which carries its own leave.
+// Open reads a result through its link, which needs no key.
 func (u *uniall) Open(ctx context.Context, r provider.Result) (io.ReadCloser, error) {
-	return u.talk.Open(ctx, r)
+	return u.client.Open(ctx, r)
 }

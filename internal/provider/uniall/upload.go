@@ -9,58 +9,58 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Upload keeps a file at the gateway (Unireel's POST /v1/files) and returns its
-// id, which an order takes for an address. size is in bytes.
+// Upload stores a file at the gateway (Unireel's POST /v1/files) and returns its
+// ID, which a submission accepts in place of a URL. size is in bytes.
 func (u *uniall) Upload(ctx context.Context, _, name string, size int64, file io.Reader) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.uploadTimeout)
 	defer cancel()
 
 	form := &provider.Form{}
-	form.Field("purpose", "user_data")
-	form.File("file", name, "", size, io.NopCloser(file)) // whose Close is the caller's
+	form.AddField("purpose", "user_data")
+	form.AddFile("file", name, "", size, io.NopCloser(file)) // the caller closes the file
 
-	body, length, kind, err := form.Body()
+	body, length, contentType, err := form.Body()
 	if err != nil {
-		return "", u.unsent(err)
+		return "", u.notSent(err)
 	}
 
-	r, err := u.talk.Request(ctx, http.MethodPost, u.filesPath, body)
+	r, err := u.client.NewRequest(ctx, http.MethodPost, u.filesPath, body)
 	if err != nil {
-		return "", u.unsent(err)
+		return "", u.notSent(err)
 	}
 
 	r.ContentLength = length
-	r.Header.Set("Content-Type", kind)
+	r.Header.Set("Content-Type", contentType)
 
-	a, f := u.talk.Ask(r)
+	resp, f := u.client.Do(r)
 	if f != nil {
-		return "", uploadFailure(a, f)
+		return "", uploadFailure(resp, f)
 	}
 
-	id, err := readUpload(a.Body)
+	id, err := readUpload(resp.Body)
 	if err != nil {
-		return "", u.talk.Broken(a, err)
+		return "", u.client.TransientFailure(resp, err)
 	}
 
 	return id, nil
 }
 
-// uploadFailure knows the statuses that mean something else here than to an
-// order: a gateway without uploads takes public addresses only.
-func uploadFailure(a provider.Answer, f *provider.Failure) *provider.Failure {
-	switch a.Status {
+// uploadFailure handles the statuses that mean something else for an upload than
+// for a submission: a gateway without uploads accepts public URLs only.
+func uploadFailure(resp provider.Response, f *provider.Failure) *provider.Failure {
+	switch resp.Status {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		g := provider.Unsent(fault.CodeUnreachable, "", f.Err)
-		g.Code = f.Code
-		g.RequestID = f.RequestID
+		failure := provider.NewInvalidRequest(fault.CodeReferenceUnreachable, "", f.Err)
+		failure.Code = f.Code
+		failure.RequestID = f.RequestID
 
-		return g
+		return failure
 	case http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
-		g := provider.Unsent(fault.CodeBadReference, "", f.Err)
-		g.Code = f.Code
-		g.RequestID = f.RequestID
+		failure := provider.NewInvalidRequest(fault.CodeReferenceInvalid, "", f.Err)
+		failure.Code = f.Code
+		failure.RequestID = f.RequestID
 
-		return g
+		return failure
 	}
 
 	f.Fault.Param = ""

@@ -10,7 +10,7 @@ import (
 
 func seeds(f *testing.F, names ...string) {
 	for _, name := range names {
-		f.Add(providertest.Recorded(f, name))
+		f.Add(providertest.ReadTestdata(f, name))
 	}
 
 	f.Add([]byte(`{"code":"-1","data":{"id":[],"status":1e99,"outputs":[null,{},"a"],"created_at":"9999-12-31T00:00:00Z"}}`))
@@ -31,12 +31,12 @@ func FuzzPrediction(f *testing.F) {
 			t.Fatalf("%q has no id or status", b)
 		}
 
-		if at := p.until(now); at <= now.UnixMilli() || at > now.Add(keep).UnixMilli() {
+		if at := p.expiresAt(now); at <= now.UnixMilli() || at > now.Add(retention).UnixMilli() {
 			t.Fatalf("%q is kept until %d", b, at)
 		}
 
-		if v := judge(0, provider.Complaint{Code: string(p.Code), Message: string(p.Error)}); v.Fault == "" || v.Class == provider.Throttled {
-			t.Fatalf("%q has the verdict %+v", b, v)
+		if v := classify(0, provider.ErrorBody{Code: string(p.Code), Message: string(p.Error)}); v.Fault == "" || v.Class == provider.Throttled {
+			t.Fatalf("%q has the classification %+v", b, v)
 		}
 	})
 }
@@ -44,13 +44,13 @@ func FuzzPrediction(f *testing.F) {
 func FuzzErrorBody(f *testing.F) {
 	seeds(f, "error.json")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, own := readComplaint(b)
+		c, own := readError(b)
 		if own && (c.Code == "" || c.Code == "200") {
 			t.Fatalf("%q was read as %+v", b, c)
 		}
 
-		if v := judge(400, c); v.Fault == "" {
-			t.Fatalf("%q has no verdict", b)
+		if v := classify(400, c); v.Fault == "" {
+			t.Fatalf("%q has no classification", b)
 		}
 	})
 }

@@ -12,94 +12,94 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Submit creates a prediction. There is no idempotency key: what cannot be known
-// to have failed is Unsure.
-func (w *wavespeed) Submit(ctx context.Context, o provider.Order) (provider.Ticket, error) {
+// Submit creates a prediction. The API has no idempotency key: when the outcome is
+// not known, the failure's acceptance is unknown.
+func (w *wavespeed) Submit(ctx context.Context, sub provider.Submission) (provider.RemoteID, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.submitTimeout)
 	defer cancel()
 
-	order, f := w.creationOf(o)
+	request, f := w.newCreateRequest(sub)
 	if f != nil {
 		return "", f
 	}
 
-	body, err := provider.EncodeJSON(order)
+	body, err := provider.EncodeJSON(request)
 	if err != nil {
-		return "", w.unsent(err)
+		return "", w.notSent(err)
 	}
 
-	r, err := w.talk.Request(ctx, http.MethodPost, "/api/v3/"+o.Model, bytes.NewReader(body))
+	r, err := w.client.NewRequest(ctx, http.MethodPost, "/api/v3/"+sub.Model, bytes.NewReader(body))
 	if err != nil {
-		return "", w.unsent(err)
+		return "", w.notSent(err)
 	}
 
 	r.Header.Set("Content-Type", "application/json")
 
-	a, f := w.talk.Order(r)
+	resp, f := w.client.DoOnce(r)
 	if f == nil {
-		f = w.within(a)
+		f = w.embeddedFailure(resp)
 	}
 
 	if f != nil {
-		f.Fault.Param = blame(o, f)
+		f.Fault.Param = failedReferenceParam(sub, f)
 		return "", f
 	}
 
-	p, err := readPrediction(a.Body)
+	p, err := readPrediction(resp.Body)
 	if err != nil {
-		return "", w.talk.Broken(a, err)
+		return "", w.client.TransientFailure(resp, err)
 	}
 
-	return provider.Ticket(p.ID), nil
+	return provider.RemoteID(p.ID), nil
 }
 
-// within is the failure that an answer of status 200 tells inside, or nil: the
-// envelope's code is the status also where HTTP says another.
-func (w *wavespeed) within(a provider.Answer) *provider.Failure {
-	c, own := readComplaint(a.Body)
+// embeddedFailure is the failure inside a response of status 200, or nil. The
+// envelope's code takes precedence over the HTTP status.
+func (w *wavespeed) embeddedFailure(resp provider.Response) *provider.Failure {
+	errBody, own := readError(resp.Body)
 	if !own {
 		return nil
 	}
 
-	if n, err := strconv.Atoi(c.Code); err == nil && n >= 400 && n < 600 {
-		a.Status = n
+	if n, err := strconv.Atoi(errBody.Code); err == nil && n >= 400 && n < 600 {
+		resp.Status = n
 	}
 
-	return w.talk.Refusal(a)
+	return w.client.StatusFailure(resp)
 }
 
-func (w *wavespeed) unsent(err error) *provider.Failure {
-	f := w.talk.Broken(provider.Answer{}, err)
-	f.Taken = provider.NotTaken
+func (w *wavespeed) notSent(err error) *provider.Failure {
+	f := w.client.TransientFailure(provider.Response{}, err)
+	f.Acceptance = provider.NotAccepted
 
 	return f
 }
 
-// impossible refuses an order before it is sent, for something that the supplier
-// has no word for: nothing is left out in silence.
-func impossible(param, sentence string) *provider.Failure {
-	f := provider.Unsent(fault.CodeRefused, param, errors.New("the supplier has no word for a part of the order"))
-	f.Fault.Detail = sentence
+// unsupported rejects a submission before it is sent, because the supplier's API
+// has no parameter for a part of it: nothing is left out silently.
+func unsupported(param, message string) *provider.Failure {
+	f := provider.NewInvalidRequest(fault.CodeSupplierRejected, param, errors.New("the supplier's API has no parameter for a part of the submission"))
+	f.Fault.Detail = message
 
 	return f
 }
 
-var errNowhere = errors.New("a reference without an address")
+var errNoURL = errors.New("a reference without a URL")
 
-// blame is the field of the reference that a failure is about: the one whose
-// address the supplier repeats, or the only one.
-func blame(o provider.Order, f *provider.Failure) string {
-	if f.Fault.Code != fault.CodeUnreachable && f.Fault.Code != fault.CodeBadReference {
+// failedReferenceParam returns the field of the reference that a failure is about:
+// the one whose URL the supplier's message repeats, or the only one.
+func failedReferenceParam(sub provider.Submission, f *provider.Failure) string {
+	if f.Fault.Code != fault.CodeReferenceUnreachable && f.Fault.Code != fault.CodeReferenceInvalid {
 		return ""
 	}
 
-	all := o.References
-	if o.Audio != nil {
-		all = append(all[:len(all):len(all)], *o.Audio)
+	references := sub.References
+	if sub.Audio != nil {
+		references = append(references[:len(references):len(references)], *sub.Audio)
 	}
 
-	for _, ref := range all {
-		if len(all) == 1 || strings.Contains(f.Err.Error(), ref.URL) {
+	for _, ref := range references {
+		if len(references) == 1 || strings.Contains(f.Err.Error(), ref.URL) {
 			return ref.Param
 		}
 	}
@@ -107,52 +107,60 @@ func blame(o provider.Order, f *provider.Failure) string {
 	return ""
 }
 
-// creationOf says an order in the supplier's words. It names characters as we
-// do: character1 is the first of the list.
-func (w *wavespeed) creationOf(o provider.Order) (creation, *provider.Failure) {
-	flash := strings.HasSuffix(o.Model, "-flash")
+// newCreateRequest writes a submission as the supplier's request. The supplier
+// names characters as we do: character1 is the first of the list.
+func (w *wavespeed) newCreateRequest(sub provider.Submission) (createRequest, *provider.Failure) {
+	flash := strings.HasSuffix(sub.Model, "-flash")
 	switch {
-	case o.Mode != provider.R2V:
-		return creation{}, impossible("model", "This supplier makes videos from references only. Ask for another model.")
-	case o.Watermark != nil:
-		return creation{}, impossible("watermark", "This supplier does not let the watermark be chosen. Leave it out.")
-	case !flash && !o.Sound:
-		return creation{}, impossible("model", "This supplier's model always makes sound. Ask for a flash model to get a silent video.")
+	case sub.Mode != provider.R2V:
+		return createRequest{}, unsupported("model", "This supplier makes videos from references only. Ask for another model.")
+	case sub.Watermark != nil:
+		return createRequest{}, unsupported("watermark", "This supplier has no watermark setting. Leave it out.")
+	case !flash && !sub.Sound:
+		return createRequest{}, unsupported("model", "This supplier's model always makes sound. Ask for a flash model to get a silent video.")
 	}
 
-	c := creation{
-		Prompt: o.Prompt, NegativePrompt: o.NegativePrompt, Size: o.Size, Duration: o.Seconds,
-		ShotType: o.ShotType, PromptExpansion: o.PromptExpansion,
+	c := createRequest{
+		Prompt:          sub.Prompt,
+		NegativePrompt:  sub.NegativePrompt,
+		Size:            sub.Size,
+		Duration:        sub.Seconds,
+		ShotType:        sub.ShotType,
+		PromptExpansion: sub.PromptExpansion,
 	}
 	if flash {
-		c.EnableAudio = &o.Sound
+		c.EnableAudio = &sub.Sound
 	}
 
-	if o.Seed >= 0 {
-		c.Seed = &o.Seed
+	if sub.Seed >= 0 {
+		c.Seed = &sub.Seed
 	}
 
-	if o.Audio != nil {
-		if o.Audio.URL == "" {
-			return c, provider.Unsent(fault.CodeUnreachable, o.Audio.Param, errNowhere)
+	if sub.Audio != nil {
+		if sub.Audio.URL == "" {
+			return c, provider.NewInvalidRequest(fault.CodeReferenceUnreachable, sub.Audio.Param, errNoURL)
 		}
 
-		c.Audio = o.Audio.URL
+		c.Audio = sub.Audio.URL
 	}
 
-	field := w.field
+	field := w.referencesField
 	if field == "" {
 		field = map[bool]string{true: "reference_files", false: "videos"}[flash]
 	}
 
-	list := map[string]*[]string{"reference_files": &c.ReferenceFiles, "reference_urls": &c.ReferenceURLs, "videos": &c.Videos}[field]
+	list := map[string]*[]string{
+		"reference_files": &c.ReferenceFiles,
+		"reference_urls":  &c.ReferenceURLs,
+		"videos":          &c.Videos,
+	}[field]
 
-	for _, ref := range o.References {
+	for _, ref := range sub.References {
 		switch {
 		case ref.URL == "":
-			return c, provider.Unsent(fault.CodeUnreachable, ref.Param, errNowhere)
+			return c, provider.NewInvalidRequest(fault.CodeReferenceUnreachable, ref.Param, errNoURL)
 		case field == "videos" && ref.Kind == "image":
-			return c, impossible(ref.Param, "This supplier's model takes videos as references only. Ask for a flash model to use pictures.")
+			return c, unsupported(ref.Param, "This supplier's model accepts only videos as references. Ask for a flash model to use pictures.")
 		}
 
 		*list = append(*list, ref.URL)

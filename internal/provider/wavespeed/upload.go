@@ -8,40 +8,40 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// Upload brings a file to the supplier ("upload-files-api") and returns the
-// address by which its models read it. size is in bytes; the file is never held.
+// Upload copies a file to the supplier ("upload-files-api") and returns the URL by
+// which its models read it. size is in bytes; the file is not held in memory.
 func (w *wavespeed) Upload(ctx context.Context, _, name string, size int64, file io.Reader) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.uploadTimeout)
 	defer cancel()
 
 	form := &provider.Form{}
-	form.File("file", name, provider.TypeOf(name), size, io.NopCloser(file)) // whose Close is the caller's
+	form.AddFile("file", name, provider.MediaTypeByName(name), size, io.NopCloser(file)) // the caller closes the file
 
-	body, length, kind, err := form.Body()
+	body, length, contentType, err := form.Body()
 	if err != nil {
-		return "", w.unsent(err)
+		return "", w.notSent(err)
 	}
 
-	r, err := w.talk.Request(ctx, http.MethodPost, "/api/v3/media/upload/binary", body)
+	r, err := w.client.NewRequest(ctx, http.MethodPost, "/api/v3/media/upload/binary", body)
 	if err != nil {
-		return "", w.unsent(err)
+		return "", w.notSent(err)
 	}
 
 	r.ContentLength = length
-	r.Header.Set("Content-Type", kind)
+	r.Header.Set("Content-Type", contentType)
 
-	a, f := w.talk.Ask(r)
+	resp, f := w.client.Do(r)
 	if f == nil {
-		f = w.within(a)
+		f = w.embeddedFailure(resp)
 	}
 
 	if f != nil {
 		return "", f
 	}
 
-	address, err := readUpload(a.Body)
+	address, err := readUpload(resp.Body)
 	if err != nil {
-		return "", w.talk.Broken(a, err)
+		return "", w.client.TransientFailure(resp, err)
 	}
 
 	return address, nil

@@ -11,13 +11,14 @@ import (
 	"github.com/unireel/unireel/internal/provider"
 )
 
-// fields are the names that the supplier has given the references: flash takes
-// pictures and videos as reference_files (reference_urls before), the other model
-// videos alone, as videos.
-var fields = []string{"reference_files", "reference_urls", "videos"}
+// referenceFields are the supplier's names for the field with the references:
+// flash takes pictures and videos as reference_files (formerly reference_urls),
+// the other model takes videos only, as videos.
+var referenceFields = []string{"reference_files", "reference_urls", "videos"}
 
-// creation is the body of an order (the models' own pages, "input schema").
-type creation struct {
+// createRequest is the body of a submission (the models' own pages, "input
+// schema").
+type createRequest struct {
 	ReferenceFiles  []string `json:"reference_files,omitempty"` // character1, character2, ... in this order
 	ReferenceURLs   []string `json:"reference_urls,omitempty"`
 	Videos          []string `json:"videos,omitempty"`
@@ -26,27 +27,27 @@ type creation struct {
 	NegativePrompt  string   `json:"negative_prompt,omitempty"`
 	Size            string   `json:"size"`                // "1280*720"
 	Duration        int      `json:"duration"`            // seconds: 5 or 10
-	ShotType        string   `json:"shot_type,omitempty"` // its own default is multi
+	ShotType        string   `json:"shot_type,omitempty"` // the supplier's default is multi
 	EnableAudio     *bool    `json:"enable_audio,omitempty"`
 	PromptExpansion *bool    `json:"enable_prompt_expansion,omitempty"`
 	Seed            *int64   `json:"seed,omitempty"`
 }
 
-// prediction is an order as the supplier tells of it ("get-result").
+// prediction is the supplier's object for a request ("get-result").
 type prediction struct {
-	ID      provider.Text `json:"id"`
-	Status  provider.Text `json:"status"`
-	Outputs texts         `json:"outputs"`
-	Code    provider.Text `json:"code"` // of a failed one ("error-codes")
-	Error   provider.Text `json:"error"`
-	Created provider.Text `json:"created_at"`
+	ID        provider.Text `json:"id"`
+	Status    provider.Text `json:"status"`
+	Outputs   textList      `json:"outputs"`
+	Code      provider.Text `json:"code"` // of a failed prediction ("error-codes")
+	Error     provider.Text `json:"error"`
+	CreatedAt provider.Text `json:"created_at"`
 }
 
-// texts reads a list of texts; what is no list reads as none.
-type texts []provider.Text
+// textList reads a list of texts; anything but a list reads as empty.
+type textList []provider.Text
 
-// UnmarshalJSON never errs on valid JSON.
-func (t *texts) UnmarshalJSON(b []byte) error {
+// UnmarshalJSON never fails on valid JSON.
+func (t *textList) UnmarshalJSON(b []byte) error {
 	var list []provider.Text
 	if json.Unmarshal(b, &list) == nil {
 		*t = list
@@ -55,8 +56,8 @@ func (t *texts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// first is the first that says something.
-func (t texts) first() string {
+// firstNonEmpty returns the first text that is not empty.
+func (t textList) firstNonEmpty() string {
 	for _, one := range t {
 		if one != "" {
 			return string(one)
@@ -66,19 +67,19 @@ func (t texts) first() string {
 	return ""
 }
 
-// readComplaint reads the supplier's own no, {code, message}: the envelope of
-// every answer with a code that is not 200. Only a code that is a number from 300
-// up counts: a page of something between us has none.
-func readComplaint(b []byte) (provider.Complaint, bool) {
+// readError reads an error of the supplier's own, {code, message}: the envelope of
+// every response whose code is not 200. Only a number from 300 up counts as a
+// code; the page of a proxy has none.
+func readError(b []byte) (provider.ErrorBody, bool) {
 	var e struct {
 		Code    provider.Text `json:"code"`
 		Message provider.Text `json:"message"`
 	}
 	if err := json.Unmarshal(b, &e); err != nil || !isError(e.Code) {
-		return provider.Complaint{}, false
+		return provider.ErrorBody{}, false
 	}
 
-	return provider.Complaint{Code: string(e.Code), Message: string(e.Message)}, true
+	return provider.ErrorBody{Code: string(e.Code), Message: string(e.Message)}, true
 }
 
 func isError(code provider.Text) bool {
@@ -86,49 +87,51 @@ func isError(code provider.Text) bool {
 	return err == nil && n >= 300
 }
 
-// readPrediction reads what create and query answer; it wants an id and a status.
+// readPrediction reads the response to create and query. It requires an ID and a
+// status.
 func readPrediction(b []byte) (prediction, error) {
-	var a struct {
+	var envelope struct {
 		Data *prediction `json:"data"`
 	}
-	if err := json.Unmarshal(b, &a); err != nil {
-		return prediction{}, fmt.Errorf("read answer: %w", err)
+	if err := json.Unmarshal(b, &envelope); err != nil {
+		return prediction{}, fmt.Errorf("read response: %w", err)
 	}
 
-	if a.Data == nil || a.Data.ID == "" || a.Data.Status == "" {
-		return prediction{}, errors.New("read answer: no id or no status")
+	if envelope.Data == nil || envelope.Data.ID == "" || envelope.Data.Status == "" {
+		return prediction{}, errors.New("read response: no id or no status")
 	}
 
-	return *a.Data, nil
+	return *envelope.Data, nil
 }
 
-// readUpload reads where an upload can be read ("upload-files-api").
+// readUpload reads the URL of an upload ("upload-files-api").
 func readUpload(b []byte) (string, error) {
-	var a struct {
+	var envelope struct {
 		Data struct {
 			URL provider.Text `json:"download_url"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(b, &a); err != nil {
+	if err := json.Unmarshal(b, &envelope); err != nil {
 		return "", fmt.Errorf("read upload: %w", err)
 	}
 
-	if u := string(a.Data.URL); strings.HasPrefix(u, "https://") || strings.HasPrefix(u, "http://") {
+	if u := string(envelope.Data.URL); strings.HasPrefix(u, "https://") || strings.HasPrefix(u, "http://") {
 		return u, nil
 	}
 
 	return "", errors.New("read upload: no download_url")
 }
 
-// keep is how long the supplier keeps a prediction and its outputs
+// retention is how long the supplier keeps a prediction and its outputs
 // ("what-are-predictions").
-const keep = 7 * 24 * time.Hour
+const retention = 7 * 24 * time.Hour
 
-// until is when a prediction and its outputs are gone, in unix milliseconds.
-func (p prediction) until(now time.Time) int64 {
-	if made, err := time.Parse(time.RFC3339, string(p.Created)); err == nil && made.After(now.Add(-keep)) && made.Before(now) {
-		now = made
+// expiresAt is when the supplier deletes a prediction and its outputs, in unix
+// milliseconds.
+func (p prediction) expiresAt(now time.Time) int64 {
+	if createdAt, err := time.Parse(time.RFC3339, string(p.CreatedAt)); err == nil && createdAt.After(now.Add(-retention)) && createdAt.Before(now) {
+		now = createdAt
 	}
 
-	return now.Add(keep).UnixMilli()
+	return now.Add(retention).UnixMilli()
 }

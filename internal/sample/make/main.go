@@ -1,9 +1,8 @@
-// Command make draws the sample references anew, into internal/sample: two
-// product pictures, a short clip with a moving subject, and a melody. Everything
-// is computed here from shapes, light and sine waves, so that nobody else's
-// picture, face or song ships with the program. It needs ffmpeg to encode, is
-// run by hand (make samples), and is never part of the program itself. The same
-// machine and the same ffmpeg write the same bytes again.
+// Command make generates the sample references in internal/sample: two product pictures,
+// a short clip with a moving subject, and a melody. Everything is computed from shapes,
+// light and sine waves, so that no picture, face or song of somebody else ships with the
+// program. It needs ffmpeg for encoding, is run by hand (make samples), and is not part
+// of the program. The same machine with the same ffmpeg generates the same bytes again.
 package main
 
 import (
@@ -29,22 +28,22 @@ func main() {
 }
 
 func run() error {
-	if err := picture("ref-1.png", vase()); err != nil {
+	if err := writeImage("ref-1.png", vase()); err != nil {
 		return err
 	}
 
-	if err := picture("ref-2.png", lamp()); err != nil {
+	if err := writeImage("ref-2.png", lamp()); err != nil {
 		return err
 	}
 
-	if err := melody("guide-audio.mp3"); err != nil {
+	if err := writeMelody("guide-audio.mp3"); err != nil {
 		return err
 	}
 
-	return clip("reference-shot-1.mp4")
+	return writeClip("reference-shot-1.mp4")
 }
 
-func picture(name string, s scene) error {
+func writeImage(name string, s scene) error {
 	f, err := os.Create(filepath.Join(folder, name))
 	if err != nil {
 		return fmt.Errorf("create %s: %w", name, err)
@@ -58,19 +57,19 @@ func picture(name string, s scene) error {
 	return f.Close()
 }
 
-// opaque makes the encoder leave the alpha channel out: the models take none.
+// opaque makes the encoder omit the alpha channel, which the models do not accept.
 type opaque struct{ *image.RGBA }
 
 func (opaque) Opaque() bool { return true }
 
-func melody(name string) error {
-	return encode(name, samples(song(), 6.2), "-f", "s16le", "-ar", fmt.Sprint(rate), "-ac", "2", "-i", "pipe:0",
+func writeMelody(name string) error {
+	return encode(name, samples(melodyNotes(), 6.2), "-f", "s16le", "-ar", fmt.Sprint(sampleRate), "-ac", "2", "-i", "pipe:0",
 		"-c:a", "libmp3lame", "-b:a", "96k", "-id3v2_version", "0", "-write_xing", "1")
 }
 
-func clip(name string) error {
+func writeClip(name string) error {
 	sound := filepath.Join(os.TempDir(), "unireel-sample.pcm")
-	if err := os.WriteFile(sound, samples(steps(), float64(frames)/fps), 0o600); err != nil {
+	if err := os.WriteFile(sound, samples(roverNotes(), float64(frames)/fps), 0o600); err != nil {
 		return fmt.Errorf("write the sound: %w", err)
 	}
 	defer os.Remove(sound)
@@ -79,7 +78,7 @@ func clip(name string) error {
 
 	go func() {
 		for n := range frames {
-			if _, err := writer.Write(rgb(rover(float64(n)/fps).render(640, 360, 1))); err != nil {
+			if _, err := writer.Write(rawRGB(rover(float64(n)/fps).render(640, 360, 1))); err != nil {
 				break
 			}
 		}
@@ -88,12 +87,12 @@ func clip(name string) error {
 	}()
 
 	return encodeFrom(name, reader, "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "640x360", "-r", fmt.Sprint(fps), "-i", "pipe:0",
-		"-f", "s16le", "-ar", fmt.Sprint(rate), "-ac", "2", "-i", sound,
+		"-f", "s16le", "-ar", fmt.Sprint(sampleRate), "-ac", "2", "-i", sound,
 		"-c:v", "libx264", "-preset", "veryslow", "-crf", "22", "-pix_fmt", "yuv420p", "-threads", "1",
 		"-c:a", "aac", "-b:a", "80k", "-movflags", "+faststart", "-shortest")
 }
 
-func rgb(picture *image.RGBA) []byte {
+func rawRGB(picture *image.RGBA) []byte {
 	raw := make([]byte, 0, len(picture.Pix)/4*3)
 	for i := 0; i < len(picture.Pix); i += 4 {
 		raw = append(raw, picture.Pix[i:i+3]...)

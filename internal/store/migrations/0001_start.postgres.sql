@@ -54,7 +54,7 @@ CREATE TABLE task (
   state TEXT COLLATE "C" NOT NULL,
   object TEXT COLLATE "C" NOT NULL,
   model TEXT COLLATE "C" NOT NULL,
-  resolved TEXT COLLATE "C" NOT NULL,
+  resolved_model TEXT COLLATE "C" NOT NULL,
   prompt TEXT COLLATE "C" NOT NULL,
   size TEXT COLLATE "C" NOT NULL,
   seconds BIGINT NOT NULL,
@@ -66,10 +66,10 @@ CREATE TABLE task (
   billing TEXT COLLATE "C" NOT NULL,
   billed BIGINT NOT NULL,
   cost BIGINT NOT NULL,
-  lane TEXT COLLATE "C" NOT NULL,
+  queue TEXT COLLATE "C" NOT NULL,
   attempt BIGINT NOT NULL,
   upstream TEXT COLLATE "C" NOT NULL,
-  ticket TEXT COLLATE "C" NOT NULL,
+  remote_id TEXT COLLATE "C" NOT NULL,
   result TEXT COLLATE "C" NOT NULL,
   progress BIGINT NOT NULL,
   retries BIGINT NOT NULL,
@@ -87,11 +87,11 @@ CREATE TABLE task (
   error TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX task_account ON task (account, id) WHERE hidden_at = 0;
-CREATE INDEX task_queued ON task (lane, account, id) WHERE state = 'queued';
+CREATE INDEX task_queued ON task (queue, account, id) WHERE state = 'queued';
 CREATE INDEX task_live ON task (state, id) WHERE state IN ('preparing', 'submitting', 'running', 'collecting');
 CREATE INDEX task_start_by ON task (start_by) WHERE start_by > 0 AND state IN ('preparing', 'queued');
 CREATE INDEX task_expires ON task (expires_at) WHERE expires_at > 0 AND swept_at = 0;
-CREATE INDEX task_pace ON task (resolved, rendered_at) WHERE rendered_at > 0 AND preview = 0;
+CREATE INDEX task_render_time ON task (resolved_model, rendered_at) WHERE rendered_at > 0 AND preview = 0;
 
 CREATE TABLE request (
   task TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -130,40 +130,40 @@ CREATE TABLE attempt (
   supplier_account TEXT COLLATE "C" NOT NULL,
   model TEXT COLLATE "C" NOT NULL,
   sent_at BIGINT NOT NULL,
-  lost_at BIGINT NOT NULL,
+  uncertain_at BIGINT NOT NULL,
   request_id TEXT COLLATE "C" NOT NULL,
-  ticket TEXT COLLATE "C" NOT NULL,
+  remote_id TEXT COLLATE "C" NOT NULL,
   outcome TEXT COLLATE "C" NOT NULL,
   PRIMARY KEY (task, n)
 );
-CREATE UNIQUE INDEX attempt_ticket ON attempt (supplier_account, ticket) WHERE ticket <> '';
+CREATE UNIQUE INDEX attempt_remote_id ON attempt (supplier_account, remote_id) WHERE remote_id <> '';
 CREATE INDEX attempt_sent ON attempt (sent_at);
 
-CREATE TABLE lane (
+CREATE TABLE queue (
   id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-  v BIGINT NOT NULL
+  virtual_time BIGINT NOT NULL
 );
 
-CREATE TABLE turn (
-  lane TEXT COLLATE "C" NOT NULL,
+CREATE TABLE share (
+  queue TEXT COLLATE "C" NOT NULL,
   account TEXT COLLATE "C" NOT NULL,
-  rank BIGINT NOT NULL,
+  virtual_start BIGINT NOT NULL,
   weight BIGINT NOT NULL,
   cap BIGINT NOT NULL,
   queued BIGINT NOT NULL CHECK (queued >= 0),
   running BIGINT NOT NULL CHECK (running >= 0),
   ready BIGINT NOT NULL,
-  PRIMARY KEY (lane, account)
+  PRIMARY KEY (queue, account)
 );
-CREATE INDEX turn_ready ON turn (lane, rank, account) WHERE ready = 1;
+CREATE INDEX share_ready ON share (queue, virtual_start, account) WHERE ready = 1;
 
 CREATE TABLE upstream (
   id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   owner TEXT COLLATE "C" NOT NULL,
   fence BIGINT NOT NULL,
   expires BIGINT NOT NULL,
-  parked_until BIGINT NOT NULL,
-  parked_why TEXT COLLATE "C" NOT NULL,
+  suspended_until BIGINT NOT NULL,
+  suspended_reason TEXT COLLATE "C" NOT NULL,
   key_id TEXT COLLATE "C" NOT NULL
 );
 

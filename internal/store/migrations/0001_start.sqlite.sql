@@ -54,7 +54,7 @@ CREATE TABLE task (
   state TEXT NOT NULL,
   object TEXT NOT NULL,
   model TEXT NOT NULL,
-  resolved TEXT NOT NULL,
+  resolved_model TEXT NOT NULL,
   prompt TEXT NOT NULL,
   size TEXT NOT NULL,
   seconds BIGINT NOT NULL,
@@ -66,10 +66,10 @@ CREATE TABLE task (
   billing TEXT NOT NULL,
   billed BIGINT NOT NULL,
   cost BIGINT NOT NULL,
-  lane TEXT NOT NULL,
+  queue TEXT NOT NULL,
   attempt BIGINT NOT NULL,
   upstream TEXT NOT NULL,
-  ticket TEXT NOT NULL,
+  remote_id TEXT NOT NULL,
   result TEXT NOT NULL,
   progress BIGINT NOT NULL,
   retries BIGINT NOT NULL,
@@ -87,11 +87,11 @@ CREATE TABLE task (
   error TEXT NOT NULL
 );
 CREATE INDEX task_account ON task (account, id) WHERE hidden_at = 0;
-CREATE INDEX task_queued ON task (lane, account, id) WHERE state = 'queued';
+CREATE INDEX task_queued ON task (queue, account, id) WHERE state = 'queued';
 CREATE INDEX task_live ON task (state, id) WHERE state IN ('preparing', 'submitting', 'running', 'collecting');
 CREATE INDEX task_start_by ON task (start_by) WHERE start_by > 0 AND state IN ('preparing', 'queued');
 CREATE INDEX task_expires ON task (expires_at) WHERE expires_at > 0 AND swept_at = 0;
-CREATE INDEX task_pace ON task (resolved, rendered_at) WHERE rendered_at > 0 AND preview = 0;
+CREATE INDEX task_render_time ON task (resolved_model, rendered_at) WHERE rendered_at > 0 AND preview = 0;
 
 CREATE TABLE request (
   task TEXT NOT NULL PRIMARY KEY,
@@ -130,40 +130,40 @@ CREATE TABLE attempt (
   supplier_account TEXT NOT NULL,
   model TEXT NOT NULL,
   sent_at BIGINT NOT NULL,
-  lost_at BIGINT NOT NULL,
+  uncertain_at BIGINT NOT NULL,
   request_id TEXT NOT NULL,
-  ticket TEXT NOT NULL,
+  remote_id TEXT NOT NULL,
   outcome TEXT NOT NULL,
   PRIMARY KEY (task, n)
 );
-CREATE UNIQUE INDEX attempt_ticket ON attempt (supplier_account, ticket) WHERE ticket <> '';
+CREATE UNIQUE INDEX attempt_remote_id ON attempt (supplier_account, remote_id) WHERE remote_id <> '';
 CREATE INDEX attempt_sent ON attempt (sent_at);
 
-CREATE TABLE lane (
+CREATE TABLE queue (
   id TEXT NOT NULL PRIMARY KEY,
-  v BIGINT NOT NULL
+  virtual_time BIGINT NOT NULL
 );
 
-CREATE TABLE turn (
-  lane TEXT NOT NULL,
+CREATE TABLE share (
+  queue TEXT NOT NULL,
   account TEXT NOT NULL,
-  rank BIGINT NOT NULL,
+  virtual_start BIGINT NOT NULL,
   weight BIGINT NOT NULL,
   cap BIGINT NOT NULL,
   queued BIGINT NOT NULL CHECK (queued >= 0),
   running BIGINT NOT NULL CHECK (running >= 0),
   ready BIGINT NOT NULL,
-  PRIMARY KEY (lane, account)
+  PRIMARY KEY (queue, account)
 );
-CREATE INDEX turn_ready ON turn (lane, rank, account) WHERE ready = 1;
+CREATE INDEX share_ready ON share (queue, virtual_start, account) WHERE ready = 1;
 
 CREATE TABLE upstream (
   id TEXT NOT NULL PRIMARY KEY,
   owner TEXT NOT NULL,
   fence BIGINT NOT NULL,
   expires BIGINT NOT NULL,
-  parked_until BIGINT NOT NULL,
-  parked_why TEXT NOT NULL,
+  suspended_until BIGINT NOT NULL,
+  suspended_reason TEXT NOT NULL,
   key_id TEXT NOT NULL
 );
 

@@ -8,4 +8,4 @@ CREATE TABLE replica (
 
 ALTER TABLE task ADD COLUMN worker TEXT NOT NULL DEFAULT '';
 
-CREATE INDEX task_preview_pace ON task (rendered_at) WHERE rendered_at > 0 AND preview = 1;
+CREATE INDEX task_preview_render_time ON task (rendered_at) WHERE rendered_at > 0 AND preview = 1;

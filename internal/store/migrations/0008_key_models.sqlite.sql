@@ -1,3 +1,3 @@
 -- +goose Up
--- The models that a key may ask for, parted by spaces; none is all.
+-- The models that a key may use, separated by spaces; '' is all.
 ALTER TABLE api_key ADD COLUMN models TEXT NOT NULL DEFAULT '';

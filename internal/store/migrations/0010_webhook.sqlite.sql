@@ -1,8 +1,8 @@
 -- +goose Up
--- Where customers want to be told. kind 'account' is one that they set up; 'request'
--- the origin of a request's webhook_url; 'default' holds the secret that signs those.
--- events are parted and surrounded by spaces, none is all. next_due is when a delivery
--- of it is due next, in unix milliseconds.
+-- Where customers want events to be sent. kind 'account' is an endpoint that they
+-- created; 'request' is the origin of a request's webhook_url; 'default' has the secret
+-- that signs deliveries to those. events are separated and surrounded by spaces, '' is
+-- all. next_due is when its next delivery is due, in unix milliseconds.
 CREATE TABLE endpoint (
   id TEXT NOT NULL PRIMARY KEY,
   account TEXT NOT NULL,
@@ -10,27 +10,28 @@ CREATE TABLE endpoint (
   url TEXT NOT NULL,
   events TEXT NOT NULL,
   secret TEXT NOT NULL,
-  earlier TEXT NOT NULL DEFAULT '',
-  earlier_until BIGINT NOT NULL DEFAULT 0,
+  previous_secret TEXT NOT NULL DEFAULT '',
+  previous_secret_until BIGINT NOT NULL DEFAULT 0,
   created_at BIGINT NOT NULL,
   disabled_at BIGINT NOT NULL DEFAULT 0,
   failures BIGINT NOT NULL DEFAULT 0,
-  parked_until BIGINT NOT NULL DEFAULT 0,
+  suspended_until BIGINT NOT NULL DEFAULT 0,
   next_due BIGINT NOT NULL
 );
 CREATE INDEX endpoint_account ON endpoint (account, id);
 CREATE UNIQUE INDEX endpoint_origin ON endpoint (account, kind, url) WHERE kind <> 'account';
-CREATE INDEX endpoint_due ON endpoint (next_due, parked_until) WHERE disabled_at = 0;
+CREATE INDEX endpoint_due ON endpoint (next_due, suspended_until) WHERE disabled_at = 0;
 
--- Of one task: where its request wants to be told.
+-- Where the request of a task wants its events to be sent.
 CREATE TABLE task_hook (
   task TEXT NOT NULL PRIMARY KEY,
   endpoint TEXT NOT NULL,
   url TEXT NOT NULL
 );
 
--- One event for one endpoint, until it is delivered or given up. url is the request's
--- own, or '' for the endpoint's. due is when it is tried next, until when it is given up.
+-- One event for one endpoint. It is tried until it is delivered or given up. url is the
+-- URL that the request named, or '' for the endpoint's. due is when it is tried next, and
+-- until is when it is given up.
 CREATE TABLE delivery (
   endpoint TEXT NOT NULL,
   id TEXT NOT NULL,
@@ -55,4 +56,4 @@ CREATE INDEX delivery_task ON delivery (endpoint, task, seq) WHERE state = 'pend
 CREATE INDEX delivery_until ON delivery (until) WHERE state = 'pending';
 CREATE INDEX delivery_ended ON delivery (ended_at) WHERE ended_at > 0;
 CREATE INDEX delivery_log ON delivery (endpoint, created_at, seq, id);
-CREATE INDEX delivery_asked ON delivery (account, created_at, seq, id) WHERE url <> '';
+CREATE INDEX delivery_request ON delivery (account, created_at, seq, id) WHERE url <> '';

@@ -1,6 +1,6 @@
 -- +goose Up
--- What operators changed: who, what, when. Lines are kept for good, as the ledger's
--- entries are; detail is JSON and never has a secret.
+-- What operators changed: who, what and when. Rows are never deleted, like the entries of
+-- the ledger. detail is JSON and never contains a secret.
 CREATE TABLE audit (
   id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   at BIGINT NOT NULL,

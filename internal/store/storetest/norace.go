@@ -2,5 +2,5 @@
 
 package storetest
 
-// Raced says whether the race detector watches.
-const Raced = false
+// RaceEnabled reports whether the race detector is on.
+const RaceEnabled = false

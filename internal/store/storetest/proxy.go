@@ -14,36 +14,37 @@ import (
 	"testing"
 )
 
-// Proxy stands between a store and its database and breaks what a network can
-// break. It reads the protocol as far as it must to know a COMMIT and its answer.
+// Proxy stands between a store and its database and causes the failures that a
+// network can cause. It parses the protocol only as far as it must to recognize
+// a COMMIT and its answer.
 type Proxy struct {
-	socket  string
-	address *url.URL
-	door    net.Listener
-	running sync.WaitGroup
+	socket     string
+	address    *url.URL
+	listener   net.Listener
+	goroutines sync.WaitGroup
 
-	mu     sync.Mutex
-	lines  map[*line]struct{}
-	down   bool
-	losing loss
+	mu          sync.Mutex
+	conns       map[*connPair]struct{}
+	down        bool
+	pendingLoss lossKind
 }
 
-// loss is what becomes of the next COMMIT.
-type loss int
+// lossKind says what happens to the next COMMIT.
+type lossKind int
 
 const (
-	lossNone   loss = iota
-	lossCommit      // it never reaches the server
-	lossAnswer      // it is carried out, and nobody is told
+	lossNone     lossKind = iota
+	lossCommit            // it does not reach the server
+	lossResponse          // it is executed, but its answer does not arrive
 )
 
-// line is a connection with its two ends.
-type line struct{ client, server net.Conn }
+// connPair is the two ends of a proxied connection.
+type connPair struct{ client, server net.Conn }
 
-func (l *line) cut() { _ = errors.Join(l.client.Close(), l.server.Close()) }
+func (pair *connPair) close() { _ = errors.Join(pair.client.Close(), pair.server.Close()) }
 
-// NewProxy starts a proxy before the database of one of this package's DSNs. It
-// ends with the test.
+// NewProxy starts a proxy in front of the database of one of this package's
+// DSNs. It ends with the test.
 func NewProxy(t testing.TB, dsn string) *Proxy {
 	t.Helper()
 
@@ -52,38 +53,38 @@ func NewProxy(t testing.TB, dsn string) *Proxy {
 		t.Fatal(err)
 	}
 
-	p := &Proxy{socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432"), lines: map[*line]struct{}{}}
-	if p.door, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+	p := &Proxy{socket: filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432"), conns: map[*connPair]struct{}{}}
+	if p.listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 
-	u.Host = p.door.Addr().String()
+	u.Host = p.listener.Addr().String()
 	u.RawQuery = url.Values{"sslmode": {"disable"}}.Encode()
 	p.address = u
-	p.running.Go(p.serve)
+	p.goroutines.Go(p.serve)
 	t.Cleanup(func() {
 		p.Down()
-		_ = p.door.Close()
-		p.running.Wait()
+		_ = p.listener.Close()
+		p.goroutines.Wait()
 	})
 
 	return p
 }
 
-// DSN is the database behind the proxy.
+// DSN returns the address of the database behind the proxy.
 func (p *Proxy) DSN() string { return p.address.String() }
 
-// Cut breaks every connection; new ones are let through.
+// Cut breaks every connection; new ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	for l := range p.lines {
-		l.cut()
+	for pair := range p.conns {
+		pair.close()
 	}
 }
 
-// Down breaks every connection and lets none through until Up.
+// Down breaks every connection and accepts no new ones until Up.
 func (p *Proxy) Down() {
 	p.mu.Lock()
 	p.down = true
@@ -91,7 +92,7 @@ func (p *Proxy) Down() {
 	p.Cut()
 }
 
-// Up lets connections through again.
+// Up accepts connections again.
 func (p *Proxy) Up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,85 +100,85 @@ func (p *Proxy) Up() {
 	p.down = false
 }
 
-// LoseCommit breaks the connection that sends the next COMMIT, before the server
-// sees it: nothing was committed.
-func (p *Proxy) LoseCommit() { p.lose(lossCommit) }
+// LoseCommit breaks the connection that sends the next COMMIT before the server
+// sees it: nothing is committed.
+func (p *Proxy) LoseCommit() { p.setLoss(lossCommit) }
 
-// LoseAnswer breaks the connection of the next COMMIT when the server has answered
-// it, before the answer arrives: it was committed.
-func (p *Proxy) LoseAnswer() { p.lose(lossAnswer) }
+// LoseCommitResponse breaks the connection of the next COMMIT after the server
+// has executed it, before the answer arrives: it is committed.
+func (p *Proxy) LoseCommitResponse() { p.setLoss(lossResponse) }
 
-func (p *Proxy) lose(what loss) {
+func (p *Proxy) setLoss(what lossKind) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.losing = what
+	p.pendingLoss = what
 }
 
-// takes says whether the loss is due, and that it is done then.
-func (p *Proxy) takes(what loss) bool {
+// consumeLoss reports whether the given loss is pending, and clears it.
+func (p *Proxy) consumeLoss(what lossKind) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if p.losing != what {
+	if p.pendingLoss != what {
 		return false
 	}
 
-	p.losing = lossNone
+	p.pendingLoss = lossNone
 
 	return true
 }
 
 func (p *Proxy) serve() {
 	for {
-		client, err := p.door.Accept()
+		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
 
 		server, err := new(net.Dialer).DialContext(context.Background(), "unix", p.socket)
-		if err != nil { // the server is stopped
+		if err != nil { // the server is not running
 			_ = client.Close()
 			continue
 		}
 
-		l := &line{client, server}
+		pair := &connPair{client, server}
 
 		p.mu.Lock()
 
 		down := p.down
 		if !down {
-			p.lines[l] = struct{}{}
-			p.running.Go(func() { p.carry(l) })
+			p.conns[pair] = struct{}{}
+			p.goroutines.Go(func() { p.forward(pair) })
 		}
 		p.mu.Unlock()
 
 		if down {
-			l.cut()
+			pair.close()
 		}
 	}
 }
 
-// carry passes messages both ways until either end is closed.
-func (p *Proxy) carry(l *line) {
-	var both sync.WaitGroup
-	both.Go(func() { defer l.cut(); _ = p.ask(l) })
-	both.Go(func() { defer l.cut(); _ = p.answer(l) })
-	both.Wait()
+// forward passes messages in both directions until either end is closed.
+func (p *Proxy) forward(pair *connPair) {
+	var wg sync.WaitGroup
+	wg.Go(func() { defer pair.close(); _ = p.forwardRequests(pair) })
+	wg.Go(func() { defer pair.close(); _ = p.forwardResponses(pair) })
+	wg.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	delete(p.lines, l)
+	delete(p.conns, pair)
 }
 
-func (p *Proxy) ask(l *line) error {
-	if err := pass(l.server, l.client, 0, func(byte, []byte) bool { return true }); err != nil { // the start-up message has no kind
+func (p *Proxy) forwardRequests(pair *connPair) error {
+	if err := relayMessage(pair.server, pair.client, 0, func(byte, []byte) bool { return true }); err != nil { // the start-up message has no type byte
 		return err
 	}
 
 	for {
-		err := pass(l.server, l.client, 1, func(kind byte, body []byte) bool {
-			return (kind != 'Q' && kind != 'P') || !commits(body) || !p.takes(lossCommit)
+		err := relayMessage(pair.server, pair.client, 1, func(kind byte, body []byte) bool {
+			return (kind != 'Q' && kind != 'P') || !isCommit(body) || !p.consumeLoss(lossCommit)
 		})
 		if err != nil {
 			return err
@@ -185,10 +186,10 @@ func (p *Proxy) ask(l *line) error {
 	}
 }
 
-func (p *Proxy) answer(l *line) error {
+func (p *Proxy) forwardResponses(pair *connPair) error {
 	for {
-		err := pass(l.client, l.server, 1, func(kind byte, body []byte) bool {
-			return kind != 'C' || !commits(body) || !p.takes(lossAnswer)
+		err := relayMessage(pair.client, pair.server, 1, func(kind byte, body []byte) bool {
+			return kind != 'C' || !isCommit(body) || !p.consumeLoss(lossResponse)
 		})
 		if err != nil {
 			return err
@@ -196,15 +197,16 @@ func (p *Proxy) answer(l *line) error {
 	}
 }
 
-// commits says whether a query, a statement or an answer is a COMMIT.
-func commits(body []byte) bool {
+// isCommit reports whether a query, a statement or an answer is a COMMIT.
+func isCommit(body []byte) bool {
 	text := bytes.ToUpper(bytes.Trim(body, "\x00 ;"))
 	return bytes.Equal(text, []byte("COMMIT")) || bytes.HasPrefix(text, []byte("COMMIT\x00"))
 }
 
-// pass hands on one message: a kind of so many bytes, a length that counts itself,
-// a body. It is kept back, and the line ends, if pass is not allowed.
-func pass(to io.Writer, from io.Reader, kind int, allowed func(kind byte, body []byte) bool) error {
+// relayMessage passes on one message: kind bytes for its type, a length that
+// includes itself, and a body. If allowed returns false, the message is dropped
+// and the connection ends.
+func relayMessage(to io.Writer, from io.Reader, kind int, allowed func(kind byte, body []byte) bool) error {
 	head := make([]byte, kind+4)
 	if _, err := io.ReadFull(from, head); err != nil {
 		return err

@@ -7,12 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// written runs an INSERT in a transaction through a proxy and says what its COMMIT
-// returned, and how many rows there are in truth.
-func written(t *testing.T, lose func(*Proxy)) (rows int64, err error) {
+// commitThroughProxy runs an INSERT in a transaction through a proxy. It returns
+// the error of its COMMIT and the number of rows that are really there.
+func commitThroughProxy(t *testing.T, lose func(*Proxy)) (rows int64, err error) {
 	t.Helper()
 	dsn := Database(t)
-	tell(t, dsn, "CREATE TABLE x (n BIGINT)")
+	execSQL(t, dsn, "CREATE TABLE x (n BIGINT)")
 	p := NewProxy(t, dsn)
 
 	ctx := context.Background()
@@ -31,36 +31,36 @@ func written(t *testing.T, lose func(*Proxy)) (rows int64, err error) {
 
 	lose(p)
 
-	_, failed := conn.Exec(ctx, "COMMIT")
+	_, commitErr := conn.Exec(ctx, "COMMIT")
 
-	if n, err := ask(t, p.DSN(), "SELECT COUNT(*) FROM x"); err != nil {
-		t.Errorf("afterwards the proxy lets nobody through: %v", err)
+	if n, err := queryInt(t, p.DSN(), "SELECT COUNT(*) FROM x"); err != nil {
+		t.Errorf("the proxy accepts no connection afterwards: %v", err)
 	} else {
 		rows = n
 	}
 
-	return rows, failed
+	return rows, commitErr
 }
 
-func TestAProxyPassesEverything(t *testing.T) {
-	if rows, err := written(t, func(*Proxy) {}); rows != 1 || err != nil {
+func TestProxyForwards(t *testing.T) {
+	if rows, err := commitThroughProxy(t, func(*Proxy) {}); rows != 1 || err != nil {
 		t.Errorf("%d rows, %v", rows, err)
 	}
 }
 
-func TestAProxyLosesACommit(t *testing.T) {
-	if rows, err := written(t, (*Proxy).LoseCommit); rows != 0 || err == nil {
+func TestProxyLoseCommit(t *testing.T) {
+	if rows, err := commitThroughProxy(t, (*Proxy).LoseCommit); rows != 0 || err == nil {
 		t.Errorf("%d rows, %v", rows, err)
 	}
 }
 
-func TestAProxyLosesAnAnswer(t *testing.T) {
-	if rows, err := written(t, (*Proxy).LoseAnswer); rows != 1 || err == nil {
+func TestProxyLoseCommitResponse(t *testing.T) {
+	if rows, err := commitThroughProxy(t, (*Proxy).LoseCommitResponse); rows != 1 || err == nil {
 		t.Errorf("%d rows, %v", rows, err)
 	}
 }
 
-func TestAProxyCutsAndIsDown(t *testing.T) {
+func TestProxyCutAndDown(t *testing.T) {
 	dsn := Database(t)
 	p := NewProxy(t, dsn)
 
@@ -77,19 +77,19 @@ func TestAProxyCutsAndIsDown(t *testing.T) {
 		t.Error("a cut connection answers")
 	}
 
-	if _, err := ask(t, p.DSN(), "SELECT 1"); err != nil {
+	if _, err := queryInt(t, p.DSN(), "SELECT 1"); err != nil {
 		t.Errorf("after a cut: %v", err)
 	}
 
 	p.Down()
 
-	if _, err := ask(t, p.DSN(), "SELECT 1"); err == nil {
-		t.Error("it is down and lets somebody through")
+	if _, err := queryInt(t, p.DSN(), "SELECT 1"); err == nil {
+		t.Error("the proxy accepts a connection while it is down")
 	}
 
 	p.Up()
 
-	if _, err := ask(t, p.DSN(), "SELECT 1"); err != nil {
-		t.Errorf("it is up again: %v", err)
+	if _, err := queryInt(t, p.DSN(), "SELECT 1"); err != nil {
+		t.Errorf("after Up: %v", err)
 	}
 }

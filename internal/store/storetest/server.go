@@ -20,34 +20,35 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Who may do what: the stores of tests are opened by one who owns the databases
-// and no more, as it should be anywhere.
+// The roles of the server. Tests open their stores with a role that owns the
+// databases and has no other rights, as recommended for production.
 const (
-	admin = "postgres"
-	owner = "unireel"
+	adminRole = "postgres"
+	ownerRole = "unireel"
 )
 
-// always are settings of every server: it listens on a socket in its own folder
-// only.
-var always = []string{"max_connections=200", "listen_addresses=", "log_checkpoints=off", "lc_messages=C"}
+// baseSettings are the settings of every server. It listens only on a socket in
+// its own folder.
+var baseSettings = []string{"max_connections=200", "listen_addresses=", "log_checkpoints=off", "lc_messages=C"}
 
-// hasty are those of a test's: no fsync, since no test pulls the plug, but a
-// commit that was acknowledged is with the kernel and outlives the server.
-var hasty = []string{"fsync=off", "full_page_writes=off", "shared_buffers=64MB", "deadlock_timeout=100ms"}
+// fastSettings are the settings of a server for tests: no fsync, since no test
+// cuts the power. A commit that was acknowledged is in the kernel's memory and
+// survives the end of the server.
+var fastSettings = []string{"fsync=off", "full_page_writes=off", "shared_buffers=64MB", "deadlock_timeout=100ms"}
 
-// Options is how a server is launched.
+// Options configures a server.
 type Options struct {
-	Durable  bool     // PostgreSQL's own defaults, fsync and synchronous_commit among them
-	Settings []string // "name=value", after the others
+	Durable  bool     // keep PostgreSQL's own defaults, such as fsync and synchronous_commit
+	Settings []string // "name=value", applied after the others
 }
 
-// keeper runs the server for as long as somebody holds the other end of its
-// standard input, and then removes its folder. So nothing is left behind, even
-// by a test process that is killed. A line "keep" stops the server at once and
-// leaves the folder. The end of the keeper's output says that it is done, or
-// that the server ended by itself. Being in a session of its own it is not
-// reached by a terminal's interrupt.
-const keeper = `
+// supervisorScript runs the server until the other end of its standard input is
+// closed, and then removes the server's folder. So nothing is left behind, even
+// if the test process is killed. The line "preserve" stops the server at once
+// and keeps the folder. The end of the script's output means that this is done,
+// or that the server ended by itself. The script runs in a session of its own,
+// so a terminal's interrupt does not reach it.
+const supervisorScript = `
 bin=$1 folder=$2
 shift 2
 cd "$folder" || exit 1
@@ -59,40 +60,40 @@ if [ -z "${failed:-}" ]; then
 	"$bin/postgres" -D data -k "$folder" "$@" >>server.log 2>&1 3<&- &
 	server=$!
 	trap 'kill -QUIT "$server"' HUP INT TERM
-	(read -r word <&3; [ "$word" != keep ] || : >keep; : >told; kill -QUIT "$server") >/dev/null 2>&1 &
+	(read -r word <&3; [ "$word" != preserve ] || : >preserve; : >stopping; kill -QUIT "$server") >/dev/null 2>&1 &
 	reader=$!
 	wait "$server"
 	wait "$server"
 fi
-if ! [ -e told ]; then
+if ! [ -e stopping ]; then
 	[ -z "${reader:-}" ] || kill -KILL "$reader" 2>/dev/null
 	exec >&-
 	read -r word <&3
 fi
-rm -f told
-if [ -e keep ]; then rm -f keep; else rm -rf "${folder:?}"; fi
+rm -f stopping
+if [ -e preserve ]; then rm -f preserve; else rm -rf "${folder:?}"; fi
 `
 
 // Server is a PostgreSQL server of this process.
 type Server struct {
-	installed installed
-	folder    string // short: the name of a socket has a bound of about 100 bytes
-	settings  []string
-	keeper    *exec.Cmd
-	leash     *os.File // while it is open, the keeper keeps
-	ended     *os.File // its end is the keeper's
+	installation     installation
+	folder           string // short: the path of a socket is limited to about 100 bytes
+	settings         []string
+	supervisor       *exec.Cmd
+	supervisorStdin  *os.File // while it is open, the server runs
+	supervisorStdout *os.File // it ends when the supervisor ends
 
-	made     atomic.Int64 // databases
-	mu       sync.Mutex
-	prepared bool // the template is there
+	databases   atomic.Int64 // number of databases created so far
+	mu          sync.Mutex
+	hasTemplate bool // the template database exists
 }
 
-// NewServer starts a server of the test's own, which it can stop and start. The
-// settings ("name=value") come after the defaults.
+// NewServer starts a server for one test, which can stop and start it. The
+// settings ("name=value") are applied after the defaults.
 func NewServer(t testing.TB, settings ...string) *Server {
 	t.Helper()
 
-	ctx, done := context.WithTimeout(t.Context(), patience)
+	ctx, done := context.WithTimeout(t.Context(), serverTimeout)
 	defer done()
 
 	s, err := Launch(ctx, Options{Settings: settings})
@@ -109,20 +110,20 @@ func NewServer(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// Stop ends the server at once, as a crash does; what was committed stays.
+// Stop ends the server at once, like a crash; what was committed stays.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 
-	if err := s.end("keep\n"); err != nil {
+	if err := s.shutDown("preserve\n"); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Start starts a stopped server again, at the same place.
+// Start starts a stopped server again, with the same data and address.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 
-	ctx, done := context.WithTimeout(t.Context(), patience)
+	ctx, done := context.WithTimeout(t.Context(), serverTimeout)
 	defer done()
 
 	if err := s.start(ctx); err != nil {
@@ -130,17 +131,17 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
-// Launch starts a server for a program that is no test; Close ends it. It ends
-// with the program in any case. ctx counts until it answers.
+// Launch starts a server for a program that is not a test; Close ends it. It
+// also ends when the program ends. ctx limits the time until the server answers.
 func Launch(ctx context.Context, o Options) (*Server, error) {
-	found, err := find(ctx)
+	found, err := findInstallation(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	s := &Server{installed: found, settings: slices.Concat(always, hasty, o.Settings)}
+	s := &Server{installation: found, settings: slices.Concat(baseSettings, fastSettings, o.Settings)}
 	if o.Durable {
-		s.settings = slices.Concat(always, o.Settings)
+		s.settings = slices.Concat(baseSettings, o.Settings)
 	}
 
 	if s.folder, err = found.newFolder(); err != nil {
@@ -148,23 +149,23 @@ func Launch(ctx context.Context, o Options) (*Server, error) {
 	}
 
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.end(""))
+		return nil, errors.Join(err, s.shutDown(""))
 	}
 
-	if err := s.exec(ctx, "CREATE ROLE "+owner+" LOGIN"); err != nil {
-		return nil, errors.Join(err, s.end(""))
+	if err := s.exec(ctx, "CREATE ROLE "+ownerRole+" LOGIN"); err != nil {
+		return nil, errors.Join(err, s.shutDown(""))
 	}
 
 	return s, nil
 }
 
-// Close ends the server and removes all that it kept.
-func (s *Server) Close() error { return s.end("") }
+// Close ends the server and removes its folder.
+func (s *Server) Close() error { return s.shutDown("") }
 
-// Folder is where the server keeps its data and its socket.
+// Folder returns the folder of the server's data and socket.
 func (s *Server) Folder() string { return s.folder }
 
-// PID is the server's first process, the parent of the others.
+// PID returns the id of the server's main process, the parent of the others.
 func (s *Server) PID() (int, error) {
 	text, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
 	if err != nil {
@@ -176,19 +177,19 @@ func (s *Server) PID() (int, error) {
 	return strconv.Atoi(first)
 }
 
-// start starts the keeper and waits until the server answers.
+// start starts the supervisor and waits until the server answers.
 func (s *Server) start(ctx context.Context) error {
-	input, leash, err := os.Pipe()
+	input, stdin, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 
-	ended, output, err := os.Pipe()
+	stdout, output, err := os.Pipe()
 	if err != nil {
-		return errors.Join(err, input.Close(), leash.Close())
+		return errors.Join(err, input.Close(), stdin.Close())
 	}
 
-	args := []string{"-c", keeper, "keeper", s.installed.bin, s.folder}
+	args := []string{"-c", supervisorScript, "supervisor", s.installation.bin, s.folder}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
@@ -197,81 +198,81 @@ func (s *Server) start(ctx context.Context) error {
 	cmd.Dir = s.folder
 	cmd.Stdin = input
 	cmd.Stdout = output
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} // no PGDATA, PGPORT and such
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: s.installed.as}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} // without PGDATA, PGPORT and the like
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: s.installation.credential}
 
 	err = cmd.Start()
 	if err = errors.Join(err, input.Close(), output.Close()); err != nil {
-		return fmt.Errorf("start a database server: %w", errors.Join(err, leash.Close(), ended.Close()))
+		return fmt.Errorf("start a database server: %w", errors.Join(err, stdin.Close(), stdout.Close()))
 	}
 
-	s.keeper = cmd
-	s.leash = leash
-	s.ended = ended
+	s.supervisor = cmd
+	s.supervisorStdin = stdin
+	s.supervisorStdout = stdout
 
-	return s.await(ctx)
+	return s.waitReady(ctx)
 }
 
-// await tries to connect until the server lets it. The pause between two tries
-// ends early when the keeper does.
-func (s *Server) await(ctx context.Context) error {
+// waitReady tries to connect until the server accepts it. The pause between two
+// tries ends early if the supervisor ends.
+func (s *Server) waitReady(ctx context.Context) error {
 	for {
 		err := s.exec(ctx, "SELECT 1")
 		if err == nil {
 			return nil
 		}
 
-		if s.over(20*time.Millisecond) || ctx.Err() != nil {
-			said, _ := os.ReadFile(filepath.Join(s.folder, "server.log"))
-			return fmt.Errorf("the database server did not start: %w\n%s", err, said)
+		if s.exited(20*time.Millisecond) || ctx.Err() != nil {
+			serverLog, _ := os.ReadFile(filepath.Join(s.folder, "server.log"))
+			return fmt.Errorf("the database server did not start: %w\n%s", err, serverLog)
 		}
 	}
 }
 
-// over says whether the keeper ended, within a time.
-func (s *Server) over(within time.Duration) bool {
-	_ = s.ended.SetReadDeadline(time.Now().Add(within))
-	_, err := s.ended.Read(make([]byte, 1))
+// exited reports whether the supervisor ended within the given time.
+func (s *Server) exited(within time.Duration) bool {
+	_ = s.supervisorStdout.SetReadDeadline(time.Now().Add(within))
+	_, err := s.supervisorStdout.Read(make([]byte, 1))
 
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// end tells the keeper to stop the server, and waits until it has.
-func (s *Server) end(word string) error {
-	if s.leash == nil {
+// shutDown tells the supervisor to stop the server, and waits until it has.
+func (s *Server) shutDown(command string) error {
+	if s.supervisorStdin == nil {
 		return nil
 	}
 
 	var err error
-	if word != "" {
-		_, err = s.leash.WriteString(word)
+	if command != "" {
+		_, err = s.supervisorStdin.WriteString(command)
 	}
 
-	err = errors.Join(err, s.leash.Close())
-	if s.over(patience) {
-		err = errors.Join(err, s.keeper.Wait())
+	err = errors.Join(err, s.supervisorStdin.Close())
+	if s.exited(serverTimeout) {
+		err = errors.Join(err, s.supervisor.Wait())
 	} else {
 		err = errors.Join(err, errors.New("the database server did not stop in time"))
 	}
 
-	err = errors.Join(err, s.ended.Close())
-	s.leash = nil
-	s.ended = nil
+	err = errors.Join(err, s.supervisorStdout.Close())
+	s.supervisorStdin = nil
+	s.supervisorStdout = nil
 
 	return err
 }
 
-// dsn is a database's address for its owner.
-func (s *Server) dsn(name string) string { return s.address(owner, name) }
+// dsn returns a database's address for its owner.
+func (s *Server) dsn(name string) string { return s.address(ownerRole, name) }
 
 func (s *Server) address(user, name string) string {
 	u := url.URL{Scheme: "postgres", User: url.User(user), Path: "/" + name, RawQuery: url.Values{"host": {s.folder}}.Encode()}
 	return u.String()
 }
 
-// exec runs a statement of the server's administrator.
+// exec runs a statement as the server's administrator.
 func (s *Server) exec(ctx context.Context, text string) error {
-	conn, err := pgx.Connect(ctx, s.address(admin, admin))
+	conn, err := pgx.Connect(ctx, s.address(adminRole, adminRole))
 	if err != nil {
 		return err
 	}

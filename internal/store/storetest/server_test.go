@@ -16,15 +16,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if place := os.Getenv("UNIREEL_STORETEST_VICTIM"); place != "" {
-		victim(place)
+	if path := os.Getenv("UNIREEL_STORETEST_CHILD"); path != "" {
+		runChild(path)
 	}
 
 	goleak.VerifyTestMain(m)
 }
 
-// ask connects and asks for one number.
-func ask(t testing.TB, dsn, text string) (n int64, err error) {
+// queryInt connects and returns one number.
+func queryInt(t testing.TB, dsn, text string) (n int64, err error) {
 	t.Helper()
 
 	ctx := context.Background()
@@ -38,7 +38,7 @@ func ask(t testing.TB, dsn, text string) (n int64, err error) {
 	return n, conn.QueryRow(ctx, text).Scan(&n)
 }
 
-func tell(t testing.TB, dsn, text string) {
+func execSQL(t testing.TB, dsn, text string) {
 	t.Helper()
 
 	ctx := context.Background()
@@ -54,38 +54,38 @@ func tell(t testing.TB, dsn, text string) {
 	}
 }
 
-func TestDatabasesAreFreshAndTheirOwnersOwn(t *testing.T) {
+func TestDatabaseIsEmptyAndOwned(t *testing.T) {
 	a := Database(t)
 	b := Database(t)
-	tell(t, a, "CREATE TABLE x (n BIGINT)")
+	execSQL(t, a, "CREATE TABLE x (n BIGINT)")
 
-	if _, err := ask(t, b, "SELECT COUNT(*) FROM x"); err == nil {
+	if _, err := queryInt(t, b, "SELECT COUNT(*) FROM x"); err == nil {
 		t.Error("a table of one database is in another")
 	}
 
-	if n, err := ask(t, a, "SELECT COUNT(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"); err != nil || n != 0 {
-		t.Errorf("%d, %v: tests run as a superuser, which no installation should need", n, err)
+	if n, err := queryInt(t, a, "SELECT COUNT(*) FROM pg_roles WHERE rolname = current_user AND rolsuper"); err != nil || n != 0 {
+		t.Errorf("%d, %v: tests must not run as a superuser, which no installation should need", n, err)
 	}
 
-	if n, err := ask(t, a, "SELECT COUNT(*) FROM (SELECT 1 WHERE 'b' > 'A' AND 'a' < 'B') AS x"); err != nil || n != 1 {
-		t.Errorf("%d, %v: databases sort by bytes, as few installations do", n, err)
+	if n, err := queryInt(t, a, "SELECT COUNT(*) FROM (SELECT 1 WHERE 'b' > 'A' AND 'a' < 'B') AS x"); err != nil || n != 1 {
+		t.Errorf("%d, %v: databases must not sort by bytes, since few installations do", n, err)
 	}
 }
 
-func TestADatabaseIsGoneWithItsTest(t *testing.T) {
+func TestDatabaseIsDroppedOnCleanup(t *testing.T) {
 	var dsn string
 
 	t.Run("one", func(t *testing.T) {
 		dsn = Database(t)
-		tell(t, dsn, "SELECT 1")
+		execSQL(t, dsn, "SELECT 1")
 	})
 
-	if _, err := ask(t, dsn, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "does not exist") {
-		t.Errorf("it answers %v", err)
+	if _, err := queryInt(t, dsn, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestTablesAreMadeOnceAndCopied(t *testing.T) {
+func TestMigrationRunsOncePerServer(t *testing.T) {
 	s := NewServer(t)
 	calls := 0
 
@@ -95,25 +95,25 @@ func TestTablesAreMadeOnceAndCopied(t *testing.T) {
 			return errors.New("not yet")
 		}
 
-		tell(t, dsn, "CREATE TABLE x (n BIGINT)")
+		execSQL(t, dsn, "CREATE TABLE x (n BIGINT)")
 
 		return nil
 	}
-	if err := s.prepare(migrate); err == nil {
-		t.Error("a failure made a template")
+	if err := s.createTemplate(migrate); err == nil {
+		t.Error("a failed migration left a template")
 	}
 
 	for range 2 {
-		if err := s.prepare(migrate); err != nil {
+		if err := s.createTemplate(migrate); err != nil {
 			t.Fatal(err)
 		}
 
-		dsn, drop, err := s.make(t.Context(), template)
+		dsn, drop, err := s.createDatabase(t.Context(), templateName)
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		if n, err := ask(t, dsn, "SELECT COUNT(*) FROM x"); err != nil || n != 0 {
+		if n, err := queryInt(t, dsn, "SELECT COUNT(*) FROM x"); err != nil || n != 0 {
 			t.Errorf("%d, %v", n, err)
 		}
 
@@ -127,31 +127,31 @@ func TestTablesAreMadeOnceAndCopied(t *testing.T) {
 	}
 }
 
-func TestAServerKeepsWhatWasCommittedOverACrash(t *testing.T) {
+func TestServerKeepsCommittedDataAfterCrash(t *testing.T) {
 	s := NewServer(t)
 	dsn := s.Database(t)
-	tell(t, dsn, "CREATE TABLE x (n BIGINT); INSERT INTO x VALUES (7)")
+	execSQL(t, dsn, "CREATE TABLE x (n BIGINT); INSERT INTO x VALUES (7)")
 	s.Stop(t)
 
-	if _, err := ask(t, dsn, "SELECT n FROM x"); err == nil {
+	if _, err := queryInt(t, dsn, "SELECT n FROM x"); err == nil {
 		t.Error("a stopped server answers")
 	}
 
 	s.Start(t)
 
-	if n, err := ask(t, dsn, "SELECT n FROM x"); err != nil || n != 7 {
+	if n, err := queryInt(t, dsn, "SELECT n FROM x"); err != nil || n != 7 {
 		t.Errorf("%d, %v", n, err)
 	}
 }
 
-func TestSettingsAreTheServers(t *testing.T) {
+func TestServerSettings(t *testing.T) {
 	s := NewServer(t, "max_connections=23")
-	if n, err := ask(t, s.Database(t), "SELECT current_setting('max_connections')::BIGINT"); err != nil || n != 23 {
+	if n, err := queryInt(t, s.Database(t), "SELECT current_setting('max_connections')::BIGINT"); err != nil || n != 23 {
 		t.Errorf("%d, %v", n, err)
 	}
 }
 
-func TestAProgramsServerIsDurableAndLeavesNothing(t *testing.T) {
+func TestLaunchDurableServer(t *testing.T) {
 	s, err := Launch(t.Context(), Options{Durable: true})
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestAProgramsServerIsDurableAndLeavesNothing(t *testing.T) {
 	}
 
 	const durable = "SELECT COUNT(*) FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes') AND setting = 'on'"
-	if n, err := ask(t, dsn, durable); err != nil || n != 3 {
+	if n, err := queryInt(t, dsn, durable); err != nil || n != 3 {
 		t.Errorf("%d of 3, %v", n, err)
 	}
 
@@ -171,7 +171,7 @@ func TestAProgramsServerIsDurableAndLeavesNothing(t *testing.T) {
 		t.Error(err)
 	}
 
-	if _, err := ask(t, dsn, "SELECT 1"); err == nil {
+	if _, err := queryInt(t, dsn, "SELECT 1"); err == nil {
 		t.Error("a dropped database answers")
 	}
 
@@ -184,38 +184,40 @@ func TestAProgramsServerIsDurableAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+func TestLaunchReportsStartError(t *testing.T) {
 	_, err := Launch(t.Context(), Options{Settings: []string{"no_such_setting=1"}})
 	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
-		t.Errorf("it says %v", err)
+		t.Errorf("the error is %v", err)
 	}
 }
 
-// victim is this test program's other life: it starts a server, says where, and
-// waits to be killed.
-func victim(place string) {
+// runChild is what this test program does as the child of
+// TestKilledProcessLeavesNothing: it starts a server, writes its folder to path,
+// and waits to be killed.
+func runChild(path string) {
 	s, err := shared()
 	if err != nil {
 		panic(err)
 	}
 
-	if err := os.WriteFile(place+".new", []byte(s.folder), 0o600); err != nil {
+	if err := os.WriteFile(path+".new", []byte(s.folder), 0o600); err != nil {
 		panic(err)
 	}
 
-	if err := os.Rename(place+".new", place); err != nil {
+	if err := os.Rename(path+".new", path); err != nil {
 		panic(err)
 	}
 
 	select {}
 }
 
-// A test process that is killed leaves no server and no folder.
-func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
-	place := filepath.Join(t.TempDir(), "folder")
+// TestKilledProcessLeavesNothing kills a test process and checks that neither
+// the server nor its folder remains.
+func TestKilledProcessLeavesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "folder")
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 
-	cmd.Env = append(os.Environ(), "UNIREEL_STORETEST_VICTIM="+place)
+	cmd.Env = append(os.Environ(), "UNIREEL_STORETEST_CHILD="+path)
 
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -225,7 +227,7 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 
 	var folder []byte
 
-	poll(t, "the server is there", func() (err error) { folder, err = os.ReadFile(place); return err })
+	eventually(t, "the server is running", func() (err error) { folder, err = os.ReadFile(path); return err })
 
 	pid, err := (&Server{folder: string(folder)}).PID()
 	if err != nil {
@@ -238,27 +240,27 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 
 	_ = cmd.Wait()
 
-	poll(t, "the server is gone", func() error {
+	eventually(t, "the server is gone", func() error {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-			return errors.New("it runs")
+			return errors.New("it is running")
 		}
 
 		return nil
 	})
-	poll(t, "the folder is gone", func() error {
+	eventually(t, "the folder is gone", func() error {
 		if _, err := os.Stat(string(folder)); !errors.Is(err, os.ErrNotExist) {
-			return errors.New("it is there")
+			return errors.New("it exists")
 		}
 
 		return nil
 	})
 }
 
-// poll asks again and again, since nobody tells of another process.
-func poll(t *testing.T, what string, f func() error) {
+// eventually polls, since nothing signals a change in another process.
+func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
 
-	deadline := time.After(patience)
+	deadline := time.After(serverTimeout)
 
 	for {
 		err := f()

@@ -1,10 +1,10 @@
-// Package storetest gives tests the databases that Unireel runs on: a file for
-// SQLite, and databases of a PostgreSQL server that is started for the test
-// process when the first test asks, and is gone with it, however it ends. It
-// comes before a store is opened in a test and cuts its connections while it is
-// used; it knows no table and imports nothing of ours, so that the store's own
-// tests can use it. The benchmarks launch such a server too; nothing that is
-// shipped ever imports it.
+// Package storetest provides the databases of Unireel for tests: a file for
+// SQLite, and databases of a PostgreSQL server. The server is started when the
+// first test of a process needs it, and ends with the process, however that
+// ends. Proxy breaks the connections of a store while a test uses it. The
+// package knows no table and imports no other package of Unireel, so that the
+// store's own tests can use it. The benchmarks start such a server as well;
+// nothing that is shipped imports this package.
 package storetest
 
 import (
@@ -16,54 +16,58 @@ import (
 	"time"
 )
 
-// Place is where a store can be opened: the fields of store.Options that say so.
-type Place struct {
-	Path     string // of a SQLite file that is not there yet
-	Database string // else the DSN of a PostgreSQL database
+// Location says where a store can be opened: it has the corresponding fields of
+// store.Options.
+type Location struct {
+	Path     string // of a SQLite file that does not exist yet
+	Database string // or the DSN of a PostgreSQL database
 }
 
-// shared is the test process's own server. Nothing stops it: it sees the end of
-// the process.
+// shared is the server of the test process. It is never stopped: it notices the
+// end of the process.
 var shared = sync.OnceValues(func() (*Server, error) {
-	ctx, done := context.WithTimeout(context.Background(), patience)
+	ctx, done := context.WithTimeout(context.Background(), serverTimeout)
 	defer done()
 
 	return Launch(ctx, Options{})
 })
 
-// File is a place for a SQLite store in the test's own folder.
-func File(t testing.TB) Place {
+// SQLiteFile returns the location of a new SQLite store in the test's own
+// folder.
+func SQLiteFile(t testing.TB) Location {
 	t.Helper()
-	return Place{Path: filepath.Join(t.TempDir(), "unireel.db")}
+	return Location{Path: filepath.Join(t.TempDir(), "unireel.db")}
 }
 
-// Each runs f on a fresh place of each kind, as subtests of these names. migrate
-// makes the tables of a PostgreSQL database.
-func Each(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
+// EachDatabase runs f on a new location of each kind, in the subtests sqlite and
+// postgres. migrate creates the tables of a PostgreSQL database.
+func EachDatabase(t *testing.T, migrate MigrateFunc, f func(t *testing.T, at Location)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { f(t, File(t)) })
-	t.Run("postgres", func(t *testing.T) { f(t, Place{Database: Migrated(t, migrate)}) })
+	t.Run("sqlite", func(t *testing.T) { f(t, SQLiteFile(t)) })
+	t.Run("postgres", func(t *testing.T) { f(t, Location{Database: MigratedDatabase(t, migrate)}) })
 }
 
-// Rooms is Each for the rooms above the store. The race detector watches them on
-// SQLite only: their code is the same on both, and the store's own tests race the rest.
-func Rooms(t *testing.T, migrate Migrate, f func(t *testing.T, at Place)) {
+// EachUnlessRace is EachDatabase for the packages above the store. With the race
+// detector it runs them on SQLite only: their code is the same on both
+// databases, and the store's own tests cover the rest.
+func EachUnlessRace(t *testing.T, migrate MigrateFunc, f func(t *testing.T, at Location)) {
 	t.Helper()
 
-	if Raced {
-		t.Run("sqlite", func(t *testing.T) { f(t, File(t)) })
+	if RaceEnabled {
+		t.Run("sqlite", func(t *testing.T) { f(t, SQLiteFile(t)) })
 		return
 	}
 
-	Each(t, migrate, f)
+	EachDatabase(t, migrate, f)
 }
 
-// Migrate makes the tables of the database of a DSN.
-type Migrate func(ctx context.Context, database string) error
+// MigrateFunc creates the tables of the database with the given DSN.
+type MigrateFunc func(ctx context.Context, database string) error
 
-// Database makes an empty database and returns its DSN; it is dropped when the
-// test ends. Like all of this package it must be called outside of a synctest
-// bubble, since a server outside of it has to answer.
+// Database creates an empty database and returns its DSN. The database is
+// dropped when the test ends. Like everything in this package it must be called
+// outside of a synctest bubble, since it waits for a server that is not part of
+// the bubble.
 func Database(t testing.TB) string {
 	t.Helper()
 
@@ -75,87 +79,87 @@ func Database(t testing.TB) string {
 	return s.Database(t)
 }
 
-// Migrated is Database with the tables that migrate makes. It runs once for the
-// whole test process: then its tables are copied, which is quicker. So all tests
-// of a package must mean the same by it.
-func Migrated(t testing.TB, migrate Migrate) string {
+// MigratedDatabase is Database with the tables that migrate creates. migrate
+// runs once for the whole test process, and after that its tables are copied,
+// which is faster. So all tests of a package must pass an equivalent function.
+func MigratedDatabase(t testing.TB, migrate MigrateFunc) string {
 	t.Helper()
 
-	dsn, drop, err := Make(migrate)
+	dsn, drop, err := NewDatabase(migrate)
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	dropped(t, drop)
+	dropOnCleanup(t, drop)
 
 	return dsn
 }
 
-// Make is Migrated where no testing.TB is at hand: drop is the caller's to call.
-// With nil for migrate it is Database.
-func Make(migrate Migrate) (dsn string, drop func() error, err error) {
+// NewDatabase is MigratedDatabase for code that has no testing.TB: the caller
+// must call drop. If migrate is nil, it is Database.
+func NewDatabase(migrate MigrateFunc) (dsn string, drop func() error, err error) {
 	s, err := shared()
 	if err != nil {
 		return "", nil, err
 	}
 
 	if migrate == nil {
-		return s.make(context.Background(), "template0")
+		return s.createDatabase(context.Background(), "template0")
 	}
 
-	if err := s.prepare(migrate); err != nil {
-		return "", nil, fmt.Errorf("make the tables: %w", err)
+	if err := s.createTemplate(migrate); err != nil {
+		return "", nil, fmt.Errorf("create the tables: %w", err)
 	}
 
-	return s.make(context.Background(), template)
+	return s.createDatabase(context.Background(), templateName)
 }
 
-// template is the database whose tables Migrated copies.
-const template = "unireel_tables"
+// templateName is the database whose tables MigratedDatabase copies.
+const templateName = "unireel_template"
 
-// prepare makes the template once. A failure is no template: the next test tries
-// again, and tells.
-func (s *Server) prepare(migrate Migrate) error {
+// createTemplate creates the template once. If it fails there is no template,
+// and the next test tries again.
+func (s *Server) createTemplate(migrate MigrateFunc) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.prepared {
+	if s.hasTemplate {
 		return nil
 	}
 
-	ctx, done := context.WithTimeout(context.Background(), patience)
+	ctx, done := context.WithTimeout(context.Background(), serverTimeout)
 	defer done()
 
-	for _, text := range []string{"DROP DATABASE IF EXISTS " + template + " WITH (FORCE)", create(template, "template0")} {
+	for _, text := range []string{"DROP DATABASE IF EXISTS " + templateName + " WITH (FORCE)", createStatement(templateName, "template0")} {
 		if err := s.exec(ctx, text); err != nil {
 			return err
 		}
 	}
 
-	if err := migrate(ctx, s.dsn(template)); err != nil {
+	if err := migrate(ctx, s.dsn(templateName)); err != nil {
 		return err
 	}
 
-	s.prepared = true
+	s.hasTemplate = true
 
 	return nil
 }
 
-// Database makes an empty database on this server, as the package's does.
+// Database is like the function Database, on this server.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 
-	dsn, drop, err := s.make(t.Context(), "template0")
+	dsn, drop, err := s.createDatabase(t.Context(), "template0")
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	dropped(t, drop)
+	dropOnCleanup(t, drop)
 
 	return dsn
 }
 
-func dropped(t testing.TB, drop func() error) {
+func dropOnCleanup(t testing.TB, drop func() error) {
 	t.Cleanup(func() {
 		if err := drop(); err != nil {
 			t.Error(err)
@@ -163,15 +167,15 @@ func dropped(t testing.TB, drop func() error) {
 	})
 }
 
-// NewDatabase makes an empty database for a program that is no test, and returns
-// its DSN and what drops it.
+// NewDatabase creates an empty database for a program that is not a test, and
+// returns its DSN and the function that drops it.
 func (s *Server) NewDatabase(ctx context.Context) (dsn string, drop func() error, err error) {
-	return s.make(ctx, "template0")
+	return s.createDatabase(ctx, "template0")
 }
 
-func (s *Server) make(ctx context.Context, from string) (dsn string, drop func() error, err error) {
+func (s *Server) createDatabase(ctx context.Context, source string) (dsn string, drop func() error, err error) {
 	do := func(ctx context.Context, what, text string) error {
-		ctx, done := context.WithTimeout(ctx, patience)
+		ctx, done := context.WithTimeout(ctx, serverTimeout)
 		defer done()
 
 		if err := s.exec(ctx, text); err != nil {
@@ -181,8 +185,8 @@ func (s *Server) make(ctx context.Context, from string) (dsn string, drop func()
 		return nil
 	}
 
-	name := fmt.Sprintf("unireel_%d", s.made.Add(1))
-	if err := do(ctx, "make", create(name, from)); err != nil {
+	name := fmt.Sprintf("unireel_%d", s.databases.Add(1))
+	if err := do(ctx, "create", createStatement(name, source)); err != nil {
 		return "", nil, err
 	}
 
@@ -193,17 +197,18 @@ func (s *Server) make(ctx context.Context, from string) (dsn string, drop func()
 	return s.dsn(name), drop, nil
 }
 
-// create is the statement that makes a database. It sorts as those of people do
-// and not by bytes: where Unireel's order is that of bytes, Unireel must say so. Its
-// files are copied as they are, since page by page through the log is slower.
-func create(name, from string) string {
-	text := "CREATE DATABASE " + name + " OWNER " + owner + " STRATEGY = FILE_COPY TEMPLATE " + from
-	if from == "template0" {
+// createStatement returns the statement that creates a database. Its text sorts
+// by a language's rules and not by bytes: where Unireel needs the order of
+// bytes, it must say so. Its files are copied as they are (FILE_COPY), since
+// copying page by page through the write-ahead log is slower.
+func createStatement(name, source string) string {
+	text := "CREATE DATABASE " + name + " OWNER " + ownerRole + " STRATEGY = FILE_COPY TEMPLATE " + source
+	if source == "template0" {
 		text += " ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
 	}
 
 	return text
 }
 
-// patience is how long anything may take that takes a second at most.
-const patience = 2 * time.Minute
+// serverTimeout limits operations that normally take a second at most.
+const serverTimeout = 2 * time.Minute

@@ -83,9 +83,9 @@ CREATE TABLE public.attempt (
     supplier_account text NOT NULL COLLATE pg_catalog."C",
     model text NOT NULL COLLATE pg_catalog."C",
     sent_at bigint NOT NULL,
-    lost_at bigint NOT NULL,
+    uncertain_at bigint NOT NULL,
     request_id text NOT NULL COLLATE pg_catalog."C",
-    ticket text NOT NULL COLLATE pg_catalog."C",
+    remote_id text NOT NULL COLLATE pg_catalog."C",
     outcome text NOT NULL COLLATE pg_catalog."C"
 );
 
@@ -192,10 +192,10 @@ CREATE TABLE public.idempotency (
 
 
 --
--- Name: lane; Type: TABLE; Schema: public; Owner: -
+-- Name: queue; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE TABLE public.lane (
+CREATE TABLE public.queue (
     id text NOT NULL COLLATE pg_catalog."C",
     v bigint NOT NULL
 );
@@ -234,7 +234,7 @@ CREATE TABLE public.task (
     state text NOT NULL COLLATE pg_catalog."C",
     object text NOT NULL COLLATE pg_catalog."C",
     model text NOT NULL COLLATE pg_catalog."C",
-    resolved text NOT NULL COLLATE pg_catalog."C",
+    resolved_model text NOT NULL COLLATE pg_catalog."C",
     prompt text NOT NULL COLLATE pg_catalog."C",
     size text NOT NULL COLLATE pg_catalog."C",
     seconds bigint NOT NULL,
@@ -246,10 +246,10 @@ CREATE TABLE public.task (
     billing text NOT NULL COLLATE pg_catalog."C",
     billed bigint NOT NULL,
     cost bigint NOT NULL,
-    lane text NOT NULL COLLATE pg_catalog."C",
+    queue text NOT NULL COLLATE pg_catalog."C",
     attempt bigint NOT NULL,
     upstream text NOT NULL COLLATE pg_catalog."C",
-    ticket text NOT NULL COLLATE pg_catalog."C",
+    remote_id text NOT NULL COLLATE pg_catalog."C",
     result text NOT NULL COLLATE pg_catalog."C",
     progress bigint NOT NULL,
     retries bigint NOT NULL,
@@ -269,13 +269,13 @@ CREATE TABLE public.task (
 
 
 --
--- Name: turn; Type: TABLE; Schema: public; Owner: -
+-- Name: share; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE TABLE public.turn (
-    lane text NOT NULL COLLATE pg_catalog."C",
+CREATE TABLE public.share (
+    queue text NOT NULL COLLATE pg_catalog."C",
     account text NOT NULL COLLATE pg_catalog."C",
-    rank bigint NOT NULL,
+    virtual_start bigint NOT NULL,
     weight bigint NOT NULL,
     cap bigint NOT NULL,
     queued bigint NOT NULL,
@@ -295,8 +295,8 @@ CREATE TABLE public.upstream (
     owner text NOT NULL COLLATE pg_catalog."C",
     fence bigint NOT NULL,
     expires bigint NOT NULL,
-    parked_until bigint NOT NULL,
-    parked_why text NOT NULL COLLATE pg_catalog."C",
+    suspended_until bigint NOT NULL,
+    suspended_reason text NOT NULL COLLATE pg_catalog."C",
     key_id text NOT NULL COLLATE pg_catalog."C"
 );
 
@@ -328,10 +328,10 @@ INSERT INTO public.artifact VALUES ('task_01M889V2VGF1H1RSDE8EF4X9AB', 'video', 
 -- Data for Name: attempt; Type: TABLE DATA; Schema: public; Owner: -
 --
 
-INSERT INTO public.attempt VALUES ('task_01M889V2KZK1RRDFWACJ19K3PM', 1, 'animatic', 'animatic', 'preview', 1795575089840, 0, '', 'task_01M889V2KZK1RRDFWACJ19K3PM.1.SIE3Z4A7MJ3HSXF45VOVZ3VTZI', 'taken');
-INSERT INTO public.attempt VALUES ('task_01M889V2VGF1H1RSDE8EF4X9AB', 1, 'animatic', 'animatic', 'preview', 1795575090234, 0, '', 'task_01M889V2VGF1H1RSDE8EF4X9AB.1.DA2CU5GF2MGA23RKWR5VP2RZ55', 'taken');
-INSERT INTO public.attempt VALUES ('task_01M889V7SJN2A1JBFC64GPH57R', 1, 'animatic', 'animatic', 'preview', 1795575095102, 0, '', 'task_01M889V7SJN2A1JBFC64GPH57R.1.B3JN3J5MXJGIFMYOPRI3Y7VHRN', 'taken');
-INSERT INTO public.attempt VALUES ('task_01M889V7X2HQC9AJAF126QGZC1', 1, 'animatic', 'animatic', 'preview', 1795575095238, 0, '', 'task_01M889V7X2HQC9AJAF126QGZC1.1.SG7PFEPEHKMCPR2OAS4HET2NDZ', 'taken');
+INSERT INTO public.attempt VALUES ('task_01M889V2KZK1RRDFWACJ19K3PM', 1, 'animatic', 'animatic', 'preview', 1795575089840, 0, '', 'task_01M889V2KZK1RRDFWACJ19K3PM.1.SIE3Z4A7MJ3HSXF45VOVZ3VTZI', 'accepted');
+INSERT INTO public.attempt VALUES ('task_01M889V2VGF1H1RSDE8EF4X9AB', 1, 'animatic', 'animatic', 'preview', 1795575090234, 0, '', 'task_01M889V2VGF1H1RSDE8EF4X9AB.1.DA2CU5GF2MGA23RKWR5VP2RZ55', 'accepted');
+INSERT INTO public.attempt VALUES ('task_01M889V7SJN2A1JBFC64GPH57R', 1, 'animatic', 'animatic', 'preview', 1795575095102, 0, '', 'task_01M889V7SJN2A1JBFC64GPH57R.1.B3JN3J5MXJGIFMYOPRI3Y7VHRN', 'accepted');
+INSERT INTO public.attempt VALUES ('task_01M889V7X2HQC9AJAF126QGZC1', 1, 'animatic', 'animatic', 'preview', 1795575095238, 0, '', 'task_01M889V7X2HQC9AJAF126QGZC1.1.SG7PFEPEHKMCPR2OAS4HET2NDZ', 'accepted');
 
 
 --
@@ -422,10 +422,10 @@ INSERT INTO public.idempotency VALUES ('acct_01M889V0D30RJVDMT6WK51SM58', 'q5', 
 
 
 --
--- Data for Name: lane; Type: TABLE DATA; Schema: public; Owner: -
+-- Data for Name: queue; Type: TABLE DATA; Schema: public; Owner: -
 --
 
-INSERT INTO public.lane VALUES ('animatic/preview', 14680064);
+INSERT INTO public.queue VALUES ('animatic/preview', 14680064);
 
 
 --
@@ -465,10 +465,10 @@ INSERT INTO public.task VALUES ('task_01M889V2VGF1H1RSDE8EF4X9AB', 'acct_01M889V
 
 
 --
--- Data for Name: turn; Type: TABLE DATA; Schema: public; Owner: -
+-- Data for Name: share; Type: TABLE DATA; Schema: public; Owner: -
 --
 
-INSERT INTO public.turn VALUES ('animatic/preview', 'acct_01M889V0D30RJVDMT6WK51SM58', 25165824, 1, 0, 2, 2, 1);
+INSERT INTO public.share VALUES ('animatic/preview', 'acct_01M889V0D30RJVDMT6WK51SM58', 25165824, 1, 0, 2, 2, 1);
 
 
 --
@@ -582,10 +582,10 @@ ALTER TABLE ONLY public.idempotency
 
 
 --
--- Name: lane lane_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+-- Name: queue lane_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
-ALTER TABLE ONLY public.lane
+ALTER TABLE ONLY public.queue
     ADD CONSTRAINT lane_pkey PRIMARY KEY (id);
 
 
@@ -614,11 +614,11 @@ ALTER TABLE ONLY public.task
 
 
 --
--- Name: turn turn_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+-- Name: share turn_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
-ALTER TABLE ONLY public.turn
-    ADD CONSTRAINT turn_pkey PRIMARY KEY (lane, account);
+ALTER TABLE ONLY public.share
+    ADD CONSTRAINT turn_pkey PRIMARY KEY (queue, account);
 
 
 --
@@ -644,10 +644,10 @@ CREATE INDEX attempt_sent ON public.attempt USING btree (sent_at);
 
 
 --
--- Name: attempt_ticket; Type: INDEX; Schema: public; Owner: -
+-- Name: attempt_remote_id; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE UNIQUE INDEX attempt_ticket ON public.attempt USING btree (supplier_account, ticket) WHERE (ticket <> ''::text);
+CREATE UNIQUE INDEX attempt_remote_id ON public.attempt USING btree (supplier_account, remote_id) WHERE (remote_id <> ''::text);
 
 
 --
@@ -714,17 +714,17 @@ CREATE INDEX task_live ON public.task USING btree (state, id) WHERE (state = ANY
 
 
 --
--- Name: task_pace; Type: INDEX; Schema: public; Owner: -
+-- Name: task_render_time; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX task_pace ON public.task USING btree (resolved, rendered_at) WHERE ((rendered_at > 0) AND (preview = 0));
+CREATE INDEX task_render_time ON public.task USING btree (resolved_model, rendered_at) WHERE ((rendered_at > 0) AND (preview = 0));
 
 
 --
 -- Name: task_queued; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX task_queued ON public.task USING btree (lane, account, id) WHERE (state = 'queued'::text);
+CREATE INDEX task_queued ON public.task USING btree (queue, account, id) WHERE (state = 'queued'::text);
 
 
 --
@@ -735,10 +735,10 @@ CREATE INDEX task_start_by ON public.task USING btree (start_by) WHERE ((start_b
 
 
 --
--- Name: turn_ready; Type: INDEX; Schema: public; Owner: -
+-- Name: share_ready; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX turn_ready ON public.turn USING btree (lane, rank, account) WHERE (ready = 1);
+CREATE INDEX share_ready ON public.share USING btree (queue, virtual_start, account) WHERE (ready = 1);
 
 
 --

@@ -43,16 +43,16 @@ CREATE TABLE attempt (
   supplier_account TEXT NOT NULL,
   model TEXT NOT NULL,
   sent_at BIGINT NOT NULL,
-  lost_at BIGINT NOT NULL,
+  uncertain_at BIGINT NOT NULL,
   request_id TEXT NOT NULL,
-  ticket TEXT NOT NULL,
+  remote_id TEXT NOT NULL,
   outcome TEXT NOT NULL,
   PRIMARY KEY (task, n)
 );
-INSERT INTO "attempt" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',1,'animatic','animatic','preview',1795575078531,0,'','task_01M889TQKTH2SYDKGP3SY65QJD.1.LJJCIOHNA55O7B7Y4WF6PRXR7M','taken');
-INSERT INTO "attempt" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',1,'animatic','animatic','preview',1795575078840,0,'','task_01M889TQTW8XT085GF0QWRMH8E.1.BILQYYHRNVKZFC7EO5KISBK3LY','taken');
-INSERT INTO "attempt" VALUES('task_01M889TWH25569HDDCVRPHSA1K',1,'animatic','animatic','preview',1795575083560,0,'','task_01M889TWH25569HDDCVRPHSA1K.1.SZEEEFN5YA4M3KTXSRG5TLG4RE','taken');
-INSERT INTO "attempt" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR',1,'animatic','animatic','preview',1795575083707,0,'','task_01M889TWMVXG5Q16RFR0M1BVPR.1.YUSCNIH64OTMOOZEUDEQKFRLYI','taken');
+INSERT INTO "attempt" VALUES('task_01M889TQKTH2SYDKGP3SY65QJD',1,'animatic','animatic','preview',1795575078531,0,'','task_01M889TQKTH2SYDKGP3SY65QJD.1.LJJCIOHNA55O7B7Y4WF6PRXR7M','accepted');
+INSERT INTO "attempt" VALUES('task_01M889TQTW8XT085GF0QWRMH8E',1,'animatic','animatic','preview',1795575078840,0,'','task_01M889TQTW8XT085GF0QWRMH8E.1.BILQYYHRNVKZFC7EO5KISBK3LY','accepted');
+INSERT INTO "attempt" VALUES('task_01M889TWH25569HDDCVRPHSA1K',1,'animatic','animatic','preview',1795575083560,0,'','task_01M889TWH25569HDDCVRPHSA1K.1.SZEEEFN5YA4M3KTXSRG5TLG4RE','accepted');
+INSERT INTO "attempt" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR',1,'animatic','animatic','preview',1795575083707,0,'','task_01M889TWMVXG5Q16RFR0M1BVPR.1.YUSCNIH64OTMOOZEUDEQKFRLYI','accepted');
 CREATE TABLE balance (
   account TEXT NOT NULL PRIMARY KEY,
   granted BIGINT NOT NULL,
@@ -156,11 +156,11 @@ INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q2','7076515
 INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q3','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TWV95NSVA3E7NYWAADJD',1795661483881);
 INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q4','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TX55YZ4Z0MG35FGP1707',1795661484197);
 INSERT INTO "idempotency" VALUES('acct_01M889TN23EDPE6YH9N0PTSHNS','q5','7076515d77dd0c92ecea001e58cd1b7a981bba31bb7a2b5f0ee997d02c55e57c','task_01M889TXC03D446BC8YCNZJFFX',1795661484416);
-CREATE TABLE lane (
+CREATE TABLE queue (
   id TEXT NOT NULL PRIMARY KEY,
-  v BIGINT NOT NULL
+  virtual_time BIGINT NOT NULL
 );
-INSERT INTO "lane" VALUES('animatic/preview',14680064);
+INSERT INTO "queue" VALUES('animatic/preview',14680064);
 CREATE TABLE meta (
   key TEXT NOT NULL PRIMARY KEY,
   value TEXT NOT NULL
@@ -188,7 +188,7 @@ CREATE TABLE task (
   state TEXT NOT NULL,
   object TEXT NOT NULL,
   model TEXT NOT NULL,
-  resolved TEXT NOT NULL,
+  resolved_model TEXT NOT NULL,
   prompt TEXT NOT NULL,
   size TEXT NOT NULL,
   seconds BIGINT NOT NULL,
@@ -200,10 +200,10 @@ CREATE TABLE task (
   billing TEXT NOT NULL,
   billed BIGINT NOT NULL,
   cost BIGINT NOT NULL,
-  lane TEXT NOT NULL,
+  queue TEXT NOT NULL,
   attempt BIGINT NOT NULL,
   upstream TEXT NOT NULL,
-  ticket TEXT NOT NULL,
+  remote_id TEXT NOT NULL,
   result TEXT NOT NULL,
   progress BIGINT NOT NULL,
   retries BIGINT NOT NULL,
@@ -228,25 +228,25 @@ INSERT INTO "task" VALUES('task_01M889TWMVXG5Q16RFR0M1BVPR','acct_01M889TN23EDPE
 INSERT INTO "task" VALUES('task_01M889TWV95NSVA3E7NYWAADJD','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',1,'queued','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',0,'','','',0,0,1795575083881,1795575083881,0,0,0,0,0,0,0,0,0,'');
 INSERT INTO "task" VALUES('task_01M889TX55YZ4Z0MG35FGP1707','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',1,'queued','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',0,'','','',0,0,1795575084197,1795575084197,0,0,0,0,0,0,0,0,0,'');
 INSERT INTO "task" VALUES('task_01M889TXC03D446BC8YCNZJFFX','acct_01M889TN23EDPE6YH9N0PTSHNS','key_01M889TN23EDPE6YH9N3HZ932W',2,'cancelled','video.generation.job','wan2.6-video-720p','wan2.6-video-720p','last light','1280*720',10,1,'','',1000000,100000,'output',0,0,'animatic/preview',0,'','','',0,0,1795575084416,1795575084416,0,0,0,1795575084593,0,0,0,1795575084593,0,'');
-CREATE TABLE turn (
-  lane TEXT NOT NULL,
+CREATE TABLE share (
+  queue TEXT NOT NULL,
   account TEXT NOT NULL,
-  rank BIGINT NOT NULL,
+  virtual_start BIGINT NOT NULL,
   weight BIGINT NOT NULL,
   cap BIGINT NOT NULL,
   queued BIGINT NOT NULL CHECK (queued >= 0),
   running BIGINT NOT NULL CHECK (running >= 0),
   ready BIGINT NOT NULL,
-  PRIMARY KEY (lane, account)
+  PRIMARY KEY (queue, account)
 );
-INSERT INTO "turn" VALUES('animatic/preview','acct_01M889TN23EDPE6YH9N0PTSHNS',25165824,1,0,2,2,1);
+INSERT INTO "share" VALUES('animatic/preview','acct_01M889TN23EDPE6YH9N0PTSHNS',25165824,1,0,2,2,1);
 CREATE TABLE upstream (
   id TEXT NOT NULL PRIMARY KEY,
   owner TEXT NOT NULL,
   fence BIGINT NOT NULL,
   expires BIGINT NOT NULL,
-  parked_until BIGINT NOT NULL,
-  parked_why TEXT NOT NULL,
+  suspended_until BIGINT NOT NULL,
+  suspended_reason TEXT NOT NULL,
   key_id TEXT NOT NULL
 );
 INSERT INTO "upstream" VALUES('animatic','owner_01M889TN52SBQEQ091ZDJDVH1D',1,1795575094088,0,'','');
@@ -255,14 +255,14 @@ CREATE UNIQUE INDEX entry_task ON entry (task, kind) WHERE task <> '';
 CREATE UNIQUE INDEX entry_grant ON entry (account, ref) WHERE kind = 'grant';
 CREATE INDEX entry_account ON entry (account, id);
 CREATE INDEX task_account ON task (account, id) WHERE hidden_at = 0;
-CREATE INDEX task_queued ON task (lane, account, id) WHERE state = 'queued';
+CREATE INDEX task_queued ON task (queue, account, id) WHERE state = 'queued';
 CREATE INDEX task_live ON task (state, id) WHERE state IN ('preparing', 'submitting', 'running', 'collecting');
 CREATE INDEX task_start_by ON task (start_by) WHERE start_by > 0 AND state IN ('preparing', 'queued');
 CREATE INDEX task_expires ON task (expires_at) WHERE expires_at > 0 AND swept_at = 0;
-CREATE INDEX task_pace ON task (resolved, rendered_at) WHERE rendered_at > 0 AND preview = 0;
-CREATE UNIQUE INDEX attempt_ticket ON attempt (supplier_account, ticket) WHERE ticket <> '';
+CREATE INDEX task_render_time ON task (resolved_model, rendered_at) WHERE rendered_at > 0 AND preview = 0;
+CREATE UNIQUE INDEX attempt_remote_id ON attempt (supplier_account, remote_id) WHERE remote_id <> '';
 CREATE INDEX attempt_sent ON attempt (sent_at);
-CREATE INDEX turn_ready ON turn (lane, rank, account) WHERE ready = 1;
+CREATE INDEX share_ready ON share (queue, virtual_start, account) WHERE ready = 1;
 CREATE INDEX idempotency_expires ON idempotency (expires);
 CREATE INDEX file_account ON file (account, id) WHERE deleted_at = 0;
 CREATE INDEX file_expires ON file (expires_at) WHERE deleted_at = 0 AND expires_at > 0;

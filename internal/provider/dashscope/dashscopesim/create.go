@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sizes are the sizes by tier (SR) of 2.6.
-var sizes = map[int][]string{
+// sizes26 lists the sizes of 2.6 by resolution tier (SR).
+var sizes26 = map[int][]string{
 	720:  {"1280*720", "720*1280", "960*960", "1088*832", "832*1088"},
 	1080: {"1920*1080", "1080*1920", "1440*1440", "1632*1248", "1248*1632"},
 }
@@ -21,21 +21,22 @@ var models = []string{
 	"wan2.7-r2v", "wan2.7-r2v-2026-06-12", "wan2.7-t2v", "wan2.7-i2v", "wan3.0-video", "wan3.0-video-prime",
 }
 
-// caps are the most seconds that each reference video is billed for, by the
-// number of all references.
-var caps = []float64{0, 5, 2.5, 1.65, 1.25, 1}
+// maxBilledSeconds is the largest number of seconds that each reference video is
+// billed for, by the number of all references.
+var maxBilledSeconds = []float64{0, 5, 2.5, 1.65, 1.25, 1}
 
-// creation is what is read of an order; other keys are ignored, as there.
-type creation struct {
+// createRequest holds the fields that are read from a request; others are ignored,
+// as the real supplier does.
+type createRequest struct {
 	Model string `json:"model"`
 	Input *struct {
-		Prompt     string   `json:"prompt"`
-		Negative   string   `json:"negative_prompt"`
-		References []string `json:"reference_urls"`
-		Videos     []string `json:"reference_video_urls"`
-		Image      string   `json:"img_url"`
-		Media      []medium `json:"media"`
-		Audio      string   `json:"audio_url"`
+		Prompt     string      `json:"prompt"`
+		Negative   string      `json:"negative_prompt"`
+		References []string    `json:"reference_urls"`
+		Videos     []string    `json:"reference_video_urls"`
+		Image      string      `json:"img_url"`
+		Media      []mediaItem `json:"media"`
+		Audio      string      `json:"audio_url"`
 	} `json:"input"`
 	Parameters struct {
 		Size       string   `json:"size"`
@@ -49,179 +50,191 @@ type creation struct {
 	} `json:"parameters"`
 }
 
-// create takes an order: the gate's checks answer at once, the model's make the
-// task fail, unless Strict.
-func (s *Sim) create(c *call) reply {
-	var order creation
-	if a, refused := s.gate(c, &order); refused {
+// create accepts a submission. The errors of precheck are returned at once; wrong
+// parameters make the task fail, unless Strict is set.
+func (s *Sim) create(c *apiCall) response {
+	var request createRequest
+	if resp, rejected := s.precheck(c, &request); rejected {
 		code := struct{ Code string }{}
-		_ = json.Unmarshal(a.body, &code)
-		s.note(c, order, code.Code, nil)
+		_ = json.Unmarshal(resp.body, &code)
+		s.recordSubmission(c, request, code.Code, nil)
 
-		return a
+		return resp
 	}
 
-	understand := s.understand
-	longest := 1500
+	interpret := s.interpret
+	maxPrompt := 1500
 
-	if l, ok := lineOf(order.Model); ok {
-		understand = l.understand(s)
-		longest = l.prompt
+	if family, ok := modelFamilyOf(request.Model); ok {
+		interpret = family.interpreter(s)
+		maxPrompt = family.maxPrompt
 	}
 
-	spec, input, wrong := understand(order)
-	if wrong != "" && s.o.Strict {
-		s.note(c, order, "InvalidParameter", nil)
-		return refusal(http.StatusBadRequest, "InvalidParameter", wrong)
+	spec, input, problem := interpret(request)
+	if problem != "" && s.o.Strict {
+		s.recordSubmission(c, request, "InvalidParameter", nil)
+		return errorResponse(http.StatusBadRequest, "InvalidParameter", problem)
 	}
 
 	s.mu.Lock()
 
 	t := &task{
-		id: s.newIDLocked(), requestID: c.id, key: c.key, model: order.Model, prompt: cut(order.Input.Prompt, longest),
-		spec: spec, size: spec.size(), format: order.Parameters.Format, input: input, made: c.now, takes: s.o.RenderMin,
+		id:           s.newIDLocked(),
+		requestID:    c.requestID,
+		key:          c.key,
+		model:        request.Model,
+		prompt:       truncate(request.Input.Prompt, maxPrompt),
+		spec:         spec,
+		size:         spec.size(),
+		ratio:        request.Parameters.Format,
+		inputSeconds: input,
+		createdAt:    c.now,
+		renderTime:   s.o.RenderMin,
 	}
-	if _, media := lineOf(order.Model); media || mode(order.Model) == "i2v" {
+	if _, media := modelFamilyOf(request.Model); media || modeOf(request.Model) == "i2v" {
 		t.size = ""
 	}
 
-	if span := s.o.RenderMax - s.o.RenderMin; span > 0 {
-		t.takes += time.Duration(s.random.Int64N(int64(span)))
+	if spread := s.o.RenderMax - s.o.RenderMin; spread > 0 {
+		t.renderTime += time.Duration(s.random.Int64N(int64(spread)))
 	}
 
-	if wrong != "" {
-		t.fails = true
+	if problem != "" {
+		t.willFail = true
 		t.code = "InvalidParameter"
-		t.message = wrong
-		t.takes = 75 * time.Millisecond
+		t.message = problem
+		t.renderTime = 75 * time.Millisecond
 	}
 
-	s.add(t)
+	s.enqueue(t)
 	s.mu.Unlock()
 
-	c.made = t
-	s.note(c, order, "", t)
+	c.created = t
+	s.recordSubmission(c, request, "", t)
 
-	return answer(http.StatusOK, map[string]any{
-		"output": map[string]string{"task_status": pending, "task_id": t.id}, "request_id": c.id,
+	return jsonResponse(http.StatusOK, map[string]any{
+		"output": map[string]string{"task_status": pending, "task_id": t.id}, "request_id": c.requestID,
 	})
 }
 
-// gate is what is checked before an order becomes a task.
-func (s *Sim) gate(c *call, order *creation) (reply, bool) {
-	bad := func(status int, code, message string) (reply, bool) { return refusal(status, code, message), true }
+// precheck checks what the supplier checks before it makes a task.
+func (s *Sim) precheck(c *apiCall, request *createRequest) (response, bool) {
+	reject := func(status int, code, message string) (response, bool) {
+		return errorResponse(status, code, message), true
+	}
 	if c.Header.Get("X-DashScope-Async") != "enable" {
-		return bad(http.StatusForbidden, "AccessDenied", "current user api does not support synchronous calls.")
+		return reject(http.StatusForbidden, "AccessDenied", "current user api does not support synchronous calls.")
 	}
 
-	if json.Unmarshal(c.body, order) != nil {
-		return bad(http.StatusBadRequest, "BadRequest.IllegalInput", "The input parameter requires json format.")
+	if json.Unmarshal(c.body, request) != nil {
+		return reject(http.StatusBadRequest, "BadRequest.IllegalInput", "The input parameter requires json format.")
 	}
 
 	switch {
-	case order.Model == "":
-		return bad(http.StatusBadRequest, "BadRequest.EmptyModel", `Required parameter "model" missing from request.`)
-	case !slices.Contains(models, order.Model):
-		return bad(http.StatusNotFound, "ModelNotFound", fmt.Sprintf("The model %s does not exist.", order.Model))
-	case order.Input == nil:
-		return bad(http.StatusBadRequest, "BadRequest.EmptyInput", "Required input parameter missing from request.")
-	case !s.allow("submit "+c.key.Account+" "+order.Model, s.o.Limits.Submits, c.now):
-		return bad(http.StatusTooManyRequests, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
+	case request.Model == "":
+		return reject(http.StatusBadRequest, "BadRequest.EmptyModel", `Required parameter "model" missing from request.`)
+	case !slices.Contains(models, request.Model):
+		return reject(http.StatusNotFound, "ModelNotFound", fmt.Sprintf("The model %s does not exist.", request.Model))
+	case request.Input == nil:
+		return reject(http.StatusBadRequest, "BadRequest.EmptyInput", "Required input parameter missing from request.")
+	case !s.allow("submit "+c.key.Account+" "+request.Model, s.o.Limits.Submits, c.now):
+		return reject(http.StatusTooManyRequests, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
 	}
 
 	resolve := c.Header.Get("X-DashScope-OssResourceResolve") == "enable"
-	for _, u := range order.media() {
-		if strings.HasPrefix(u, "oss://") && (!resolve || !s.readable(u, c.key, order.Model)) {
-			return bad(http.StatusBadRequest, "InvalidParameter.DataInspection", "Unable to download the media resource during the data inspection process.")
+	for _, u := range request.mediaURLs() {
+		if strings.HasPrefix(u, "oss://") && (!resolve || !s.canRead(u, c.key, request.Model)) {
+			return reject(http.StatusBadRequest, "InvalidParameter.DataInspection", "Unable to download the media resource during the data inspection process.")
 		}
 	}
 
-	return reply{}, false
+	return response{}, false
 }
 
-func (o creation) media() []string {
-	all := slices.Concat(o.Input.References, o.Input.Videos, []string{o.Input.Image, o.Input.Audio})
-	for _, m := range o.Input.Media {
+func (request createRequest) mediaURLs() []string {
+	all := slices.Concat(request.Input.References, request.Input.Videos, []string{request.Input.Image, request.Input.Audio})
+	for _, m := range request.Input.Media {
 		all = append(all, m.URL, m.Voice)
 	}
 
 	return slices.DeleteFunc(all, func(u string) bool { return u == "" })
 }
 
-// understand reads the parameters: what is rendered, the billed seconds of the
-// references, and what is wrong.
-func (s *Sim) understand(o creation) (Spec, float64, string) {
-	kind := mode(o.Model)
+// interpret reads the parameters. It returns what is rendered, the billed seconds
+// of the references, and what is wrong.
+func (s *Sim) interpret(request createRequest) (Spec, float64, string) {
+	kind := modeOf(request.Model)
 	seconds := 5.0
-	longest := 15.0
+	maxSeconds := 15.0
 
-	if o.Parameters.Duration != nil {
-		seconds = *o.Parameters.Duration
+	if request.Parameters.Duration != nil {
+		seconds = *request.Parameters.Duration
 	}
 
 	if kind == "r2v" {
-		longest = 10
+		maxSeconds = 10
 	}
 
-	size, wrong := s.sizeOf(o, kind)
+	size, problem := s.videoSize(request, kind)
 	spec := Spec{Seconds: int(seconds), Sound: true}
 
-	_, _ = fmt.Sscanf(size, "%d*%d", &spec.Width, &spec.Height) // what is no size stays 0
-	if o.Parameters.Audio != nil && strings.Contains(o.Model, "-flash") {
-		spec.Sound = *o.Parameters.Audio
+	_, _ = fmt.Sscanf(size, "%d*%d", &spec.Width, &spec.Height) // an invalid size stays 0
+	if request.Parameters.Audio != nil && strings.Contains(request.Model, "-flash") {
+		spec.Sound = *request.Parameters.Audio
 	}
 
 	switch {
-	case wrong != "":
-	case seconds != float64(int(seconds)) || seconds < 2 || seconds > longest:
-		wrong = fmt.Sprintf("Required parameter(duration) missing or invalid, please check the request parameters. It must be an integer in [2, %d].", int(longest))
-	case o.Parameters.Seed != nil && (*o.Parameters.Seed < 0 || *o.Parameters.Seed > 2147483647):
-		wrong = "Required parameter(seed) missing or invalid, please check the request parameters."
-	case o.Parameters.ShotType != "" && o.Parameters.ShotType != "single" && o.Parameters.ShotType != "multi":
-		wrong = "Required parameter(shot_type) missing or invalid, please check the request parameters."
-	case kind == "i2v" && o.Input.Image == "":
-		wrong = "Field required: input.img_url"
-	case kind != "i2v" && strings.TrimSpace(o.Input.Prompt) == "":
-		wrong = "prompt must contain words"
+	case problem != "":
+	case seconds != float64(int(seconds)) || seconds < 2 || seconds > maxSeconds:
+		problem = fmt.Sprintf("Required parameter(duration) missing or invalid, please check the request parameters. It must be an integer in [2, %d].", int(maxSeconds))
+	case request.Parameters.Seed != nil && (*request.Parameters.Seed < 0 || *request.Parameters.Seed > 2147483647):
+		problem = "Required parameter(seed) missing or invalid, please check the request parameters."
+	case request.Parameters.ShotType != "" && request.Parameters.ShotType != "single" && request.Parameters.ShotType != "multi":
+		problem = "Required parameter(shot_type) missing or invalid, please check the request parameters."
+	case kind == "i2v" && request.Input.Image == "":
+		problem = "Field required: input.img_url"
+	case kind != "i2v" && strings.TrimSpace(request.Input.Prompt) == "":
+		problem = "prompt must contain words"
 	}
 
-	if kind != "r2v" || wrong != "" {
-		return spec, 0, wrong
+	if kind != "r2v" || problem != "" {
+		return spec, 0, problem
 	}
 
-	input, wrong := s.referenceSeconds(slices.Concat(o.Input.References, o.Input.Videos), len(o.Input.Videos))
+	input, problem := s.billedReferenceSeconds(slices.Concat(request.Input.References, request.Input.Videos), len(request.Input.Videos))
 
-	return spec, input, wrong
+	return spec, input, problem
 }
 
-// sizeOf is the size of the video, and what is wrong with what was asked.
-func (s *Sim) sizeOf(o creation, kind string) (string, string) {
+// videoSize returns the size of the video, and what is wrong with the requested
+// one.
+func (s *Sim) videoSize(request createRequest, kind string) (string, string) {
 	if kind == "i2v" {
-		switch strings.ToUpper(o.Parameters.Resolution) {
+		switch strings.ToUpper(request.Parameters.Resolution) {
 		case "720P":
-			return s.shape(o.Input.Image, sizes[720]), ""
+			return s.closestSize(request.Input.Image, sizes26[720]), ""
 		case "", "1080P":
-			return s.shape(o.Input.Image, sizes[1080]), ""
+			return s.closestSize(request.Input.Image, sizes26[1080]), ""
 		}
 
 		return "1280*720", "Required parameter(resolution) missing or invalid, please check the request parameters."
 	}
 
-	if o.Parameters.Size == "" {
+	if request.Parameters.Size == "" {
 		return "1920*1080", ""
 	}
 
-	all := slices.Concat(sizes[720], sizes[1080])
-	if !slices.Contains(all, o.Parameters.Size) {
+	all := slices.Concat(sizes26[720], sizes26[1080])
+	if !slices.Contains(all, request.Parameters.Size) {
 		return "1280*720", fmt.Sprintf("The size is not match the allowed size ['%s']", strings.Join(all, "', '"))
 	}
 
-	return o.Parameters.Size, ""
+	return request.Parameters.Size, ""
 }
 
-// referenceSeconds is what the reference videos are billed for. The last of urls
-// are videos whatever they are called.
-func (s *Sim) referenceSeconds(urls []string, last int) (float64, string) {
+// billedReferenceSeconds returns the seconds that the reference videos are billed
+// for. The last of urls are videos, whatever their extension.
+func (s *Sim) billedReferenceSeconds(urls []string, last int) (float64, string) {
 	videos := 0
 	total := 0.0
 
@@ -242,7 +255,7 @@ func (s *Sim) referenceSeconds(urls []string, last int) (float64, string) {
 		}
 
 		videos++
-		total += min(s.secondsOf(u), caps[len(urls)])
+		total += min(s.referenceLength(u), maxBilledSeconds[len(urls)])
 	}
 
 	if videos > 3 {
@@ -252,10 +265,10 @@ func (s *Sim) referenceSeconds(urls []string, last int) (float64, string) {
 	return total, ""
 }
 
-// secondsOf is how long a reference is taken to be.
-func (s *Sim) secondsOf(u string) float64 {
-	if s.o.Length != nil {
-		if known, ok := s.o.Length(u); ok {
+// referenceLength returns the assumed length of a reference in seconds.
+func (s *Sim) referenceLength(u string) float64 {
+	if s.o.ReferenceLength != nil {
+		if known, ok := s.o.ReferenceLength(u); ok {
 			return known
 		}
 	}
@@ -263,23 +276,30 @@ func (s *Sim) secondsOf(u string) float64 {
 	return s.o.ReferenceSeconds
 }
 
-func (s *Sim) note(c *call, o creation, code string, t *task) {
-	n := Submission{At: c.now, Key: c.key.ID, Account: c.key.Account, Model: o.Model, Accepted: t != nil, Code: code}
-	if o.Input != nil {
-		n.Prompt = o.Input.Prompt
+func (s *Sim) recordSubmission(c *apiCall, request createRequest, code string, t *task) {
+	submission := Submission{
+		At:       c.now,
+		KeyID:    c.key.ID,
+		Account:  c.key.Account,
+		Model:    request.Model,
+		Accepted: t != nil,
+		Code:     code,
+	}
+	if request.Input != nil {
+		submission.Prompt = request.Input.Prompt
 	}
 
 	if t != nil {
-		n.Task = t.id
+		submission.TaskID = t.id
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.submissions = append(s.submissions, n)
+	s.submissions = append(s.submissions, submission)
 }
 
-func mode(model string) string {
+func modeOf(model string) string {
 	for _, m := range []string{"r2v", "i2v"} {
 		if strings.Contains(model, "-"+m) {
 			return m
@@ -289,8 +309,8 @@ func mode(model string) string {
 	return "t2v"
 }
 
-// cut keeps the first n characters: the supplier shortens silently.
-func cut(text string, n int) string {
+// truncate keeps the first n characters: the supplier truncates without an error.
+func truncate(text string, n int) string {
 	if r := []rune(text); len(r) > n {
 		return string(r[:n])
 	}

@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// Call is a kind of exchange.
-type Call string
+// Operation is a kind of request.
+type Operation string
 
-// The calls.
 const (
-	Submit Call = "submit"
-	Poll   Call = "poll"
-	List   Call = "list"
-	Cancel Call = "cancel"
-	Policy Call = "policy" // of an upload
-	Upload Call = "upload" // of the bytes
-	Fetch  Call = "fetch"  // of a video
+	Submit   Operation = "submit"
+	Poll     Operation = "poll"
+	List     Operation = "list"
+	Cancel   Operation = "cancel"
+	Policy   Operation = "policy"   // a request for an upload policy
+	Upload   Operation = "upload"   // of a file's bytes
+	Download Operation = "download" // of a video
 )
 
-// Fault is one thing that goes wrong, made by the functions below and armed by
-// Inject. Its exported fields may be set before.
+// Fault is one thing that goes wrong. The functions below make faults, and Inject
+// activates them. The exported fields may be set before that.
 type Fault struct {
-	Call    Call
-	Instead bool                     // the call has no effect; otherwise only its answer is spoiled
-	Times   int                      // how many calls it meets; 0 is one, below 0 all
-	When    func(*http.Request) bool // which calls it meets; nil: any
-	Task    func(*task)              // what becomes of the submitted task
+	Operation  Operation
+	SkipCall   bool                     // the request has no effect; otherwise only its response is changed
+	Times      int                      // how many requests it applies to; 0 means one, below 0 all
+	When       func(*http.Request) bool // which requests it applies to; nil: any
+	ChangeTask func(*task)              // changes the submitted task
 
-	send func(http.ResponseWriter, *http.Request, reply)
+	respond func(http.ResponseWriter, *http.Request, response)
 }
 
-// Inject arms faults. Each call meets the first armed one that fits it.
+// Inject activates faults. Each request meets the first active fault that applies
+// to it.
 func (s *Sim) Inject(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,20 +47,20 @@ func (s *Sim) Inject(faults ...Fault) {
 	}
 }
 
-// Heal disarms all faults.
-func (s *Sim) Heal() {
+// ClearFaults removes all faults.
+func (s *Sim) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	s.faults = nil
 }
 
-func (s *Sim) meet(kind Call, c *call) *Fault {
+func (s *Sim) matchFault(operation Operation, c *apiCall) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	for _, f := range s.faults {
-		if f.Times == 0 || f.Call != kind || (f.When != nil && !f.When(c.Request)) {
+		if f.Times == 0 || f.Operation != operation || (f.When != nil && !f.When(c.Request)) {
 			continue
 		}
 
@@ -72,43 +72,57 @@ func (s *Sim) meet(kind Call, c *call) *Fault {
 	return nil
 }
 
-// Refuse answers with the supplier's own error body, and does nothing.
-func Refuse(on Call, status int, code, message string) Fault {
-	return Raw(on, status, "application/json", string(refusal(status, code, message).body))
+// Reject responds with the supplier's own error body; the request has no effect.
+func Reject(on Operation, status int, code, message string) Fault {
+	return RespondRaw(on, status, "application/json", string(errorResponse(status, code, message).body))
 }
 
-// Raw answers with any bytes, and does nothing. An empty body is a bare status.
-func Raw(on Call, status int, contentType, body string) Fault {
-	return Fault{Call: on, Instead: true, send: func(w http.ResponseWriter, r *http.Request, _ reply) {
-		reply{status: status, kind: contentType, body: []byte(body)}.write(w, r)
-	}}
+// RespondRaw responds with any bytes; the request has no effect. With an empty
+// body the response is a bare status.
+func RespondRaw(on Operation, status int, contentType, body string) Fault {
+	return Fault{
+		Operation: on,
+		SkipCall:  true,
+		respond: func(w http.ResponseWriter, r *http.Request, _ response) {
+			response{status: status, contentType: contentType, body: []byte(body)}.write(w, r)
+		},
+	}
 }
 
-// Slower refuses with 429 and a Retry-After.
-func Slower(on Call, after string) Fault {
-	return Fault{Call: on, Instead: true, send: func(w http.ResponseWriter, r *http.Request, _ reply) {
-		a := refusal(http.StatusTooManyRequests, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
-		a.header = map[string]string{"Retry-After": after}
-		a.write(w, r)
-	}}
+// Throttle responds with 429 and a Retry-After; the request has no effect.
+func Throttle(on Operation, retryAfter string) Fault {
+	return Fault{
+		Operation: on,
+		SkipCall:  true,
+		respond: func(w http.ResponseWriter, r *http.Request, _ response) {
+			resp := errorResponse(http.StatusTooManyRequests, "Throttling.RateQuota", "Requests rate limit exceeded, please try again later.")
+			resp.header = map[string]string{"Retry-After": retryAfter}
+			resp.write(w, r)
+		},
+	}
 }
 
-// Drop takes the request and ends the connection; nothing is done.
-func Drop(on Call) Fault {
-	return Fault{Call: on, Instead: true, send: func(http.ResponseWriter, *http.Request, reply) { panic(http.ErrAbortHandler) }}
+// Drop reads the request and closes the connection; the request has no effect.
+func Drop(on Operation) Fault {
+	return Fault{
+		Operation: on,
+		SkipCall:  true,
+		respond:   func(http.ResponseWriter, *http.Request, response) { panic(http.ErrAbortHandler) },
+	}
 }
 
-// DropAfter does the call and ends the connection before a byte of the answer.
-func DropAfter(on Call) Fault {
-	return Fault{Call: on, send: func(http.ResponseWriter, *http.Request, reply) { panic(http.ErrAbortHandler) }}
+// DropAfter executes the request and closes the connection before a byte of the
+// response.
+func DropAfter(on Operation) Fault {
+	return Fault{Operation: on, respond: func(http.ResponseWriter, *http.Request, response) { panic(http.ErrAbortHandler) }}
 }
 
-// CutAfter does the call and ends the connection in the middle of the answer's
-// body; its headers, x-request-id among them, arrive.
-func CutAfter(on Call) Fault {
-	return Fault{Call: on, send: func(w http.ResponseWriter, _ *http.Request, a reply) {
-		b := a.ready(w)
-		w.WriteHeader(a.status)
+// TruncateAfter executes the request and closes the connection in the middle of
+// the response's body; its headers, x-request-id among them, arrive.
+func TruncateAfter(on Operation) Fault {
+	return Fault{Operation: on, respond: func(w http.ResponseWriter, _ *http.Request, resp response) {
+		b := resp.prepare(w)
+		w.WriteHeader(resp.status)
 		_, _ = w.Write(b[:len(b)/2])
 		_ = http.NewResponseController(w).Flush()
 
@@ -116,19 +130,20 @@ func CutAfter(on Call) Fault {
 	}}
 }
 
-// Garble does the call and answers with these bytes and this status instead.
-func Garble(on Call, status int, contentType, body string) Fault {
-	return Fault{Call: on, send: func(w http.ResponseWriter, r *http.Request, a reply) {
-		reply{status: status, kind: contentType, body: []byte(body)}.write(w, r)
+// ReplaceResponse executes the request and responds with this status and these
+// bytes instead.
+func ReplaceResponse(on Operation, status int, contentType, body string) Fault {
+	return Fault{Operation: on, respond: func(w http.ResponseWriter, r *http.Request, resp response) {
+		response{status: status, contentType: contentType, body: []byte(body)}.write(w, r)
 	}}
 }
 
-// Drip does the call and sends the answer byte by byte, one each pause, by the
-// wall clock.
-func Drip(on Call, pause time.Duration) Fault {
-	return Fault{Call: on, send: func(w http.ResponseWriter, r *http.Request, a reply) {
-		b := a.ready(w)
-		w.WriteHeader(a.status)
+// SlowResponse executes the request and sends the response byte by byte with a
+// pause after each, by the wall clock.
+func SlowResponse(on Operation, pause time.Duration) Fault {
+	return Fault{Operation: on, respond: func(w http.ResponseWriter, r *http.Request, resp response) {
+		b := resp.prepare(w)
+		w.WriteHeader(resp.status)
 		flush := http.NewResponseController(w).Flush
 
 		tick := time.NewTicker(pause)
@@ -147,32 +162,32 @@ func Drip(on Call, pause time.Duration) Fault {
 	}}
 }
 
-// Stall does the call, sends half of the answer and then nothing more until
-// release is closed or the client goes away.
-func Stall(on Call, release <-chan struct{}) Fault {
-	return Fault{Call: on, send: func(w http.ResponseWriter, r *http.Request, a reply) {
-		b := a.ready(w)
-		w.WriteHeader(a.status)
+// StallHalfway executes the request, sends half of the response and then nothing
+// more until release is closed or the client disconnects.
+func StallHalfway(on Operation, release <-chan struct{}) Fault {
+	return Fault{Operation: on, respond: func(w http.ResponseWriter, r *http.Request, resp response) {
+		b := resp.prepare(w)
+		w.WriteHeader(resp.status)
 		_, _ = w.Write(b[:len(b)/2])
 		_ = http.NewResponseController(w).Flush()
-		hang(release)(w, r, a)
+		hang(release)(w, r, resp)
 	}}
 }
 
-// Hang says nothing until release is closed or the client goes away, and then
-// ends the connection; nothing is done.
-func Hang(on Call, release <-chan struct{}) Fault {
-	return Fault{Call: on, Instead: true, send: hang(release)}
+// Hang sends nothing until release is closed or the client disconnects, and then
+// closes the connection; the request has no effect.
+func Hang(on Operation, release <-chan struct{}) Fault {
+	return Fault{Operation: on, SkipCall: true, respond: hang(release)}
 }
 
-// HangAfter does the call and then hangs.
-func HangAfter(on Call, release <-chan struct{}) Fault {
-	return Fault{Call: on, send: hang(release)}
+// HangAfter executes the request and then hangs.
+func HangAfter(on Operation, release <-chan struct{}) Fault {
+	return Fault{Operation: on, respond: hang(release)}
 }
 
-func hang(release <-chan struct{}) func(http.ResponseWriter, *http.Request, reply) {
-	return func(_ http.ResponseWriter, r *http.Request, _ reply) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then a client that goes away is seen
+func hang(release <-chan struct{}) func(http.ResponseWriter, *http.Request, response) {
+	return func(_ http.ResponseWriter, r *http.Request, _ response) {
+		_, _ = io.Copy(io.Discard, r.Body) // a client that disconnects is noticed only after its body was read
 		select {
 		case <-release:
 		case <-r.Context().Done():
@@ -182,42 +197,42 @@ func hang(release <-chan struct{}) func(http.ResponseWriter, *http.Request, repl
 	}
 }
 
-// Zip answers gzip, whatever the client takes.
-func Zip(on Call) Fault {
-	return Fault{Call: on, send: func(w http.ResponseWriter, r *http.Request, a reply) { a.zipped().write(w, r) }}
+// Gzip compresses the response, whatever the client accepts.
+func Gzip(on Operation) Fault {
+	return Fault{Operation: on, respond: func(w http.ResponseWriter, r *http.Request, resp response) { resp.gzipped().write(w, r) }}
 }
 
-// FailTask lets the next submitted task end FAILED. An empty code and message
+// FailTask makes the next submitted task end as FAILED. An empty code and message
 // are left out of the body.
 func FailTask(code, message string) Fault {
-	return Fault{Call: Submit, Task: func(t *task) {
-		t.fails = true
+	return Fault{Operation: Submit, ChangeTask: func(t *task) {
+		t.willFail = true
 		t.code = code
 		t.message = message
 	}}
 }
 
-// TextNumbers writes the numbers of the next submitted task's usage as strings.
-func TextNumbers() Fault {
-	return Fault{Call: Submit, Task: func(t *task) { t.text = true }}
+// StringNumbers writes the numbers of the next submitted task's usage as strings.
+func StringNumbers() Fault {
+	return Fault{Operation: Submit, ChangeTask: func(t *task) { t.stringNumbers = true }}
 }
 
-// ExpiredLink lets the next submitted task's link be dead from the start.
+// ExpiredLink makes the link of the next submitted task expired from the start.
 func ExpiredLink() Fault {
-	return Fault{Call: Submit, Task: func(t *task) { t.dead = true }}
+	return Fault{Operation: Submit, ChangeTask: func(t *task) { t.linkExpired = true }}
 }
 
-// WrongVideo puts these bytes where the next submitted task's video would be.
+// WrongVideo serves these bytes as the video of the next submitted task.
 func WrongVideo(b []byte) Fault {
-	return Fault{Call: Submit, Task: func(t *task) { t.video = b }}
+	return Fault{Operation: Submit, ChangeTask: func(t *task) { t.video = b }}
 }
 
-// WrongPrompt lets the next submitted task repeat another prompt than its own.
+// WrongPrompt makes the next submitted task report another prompt than its own.
 func WrongPrompt(prompt string) Fault {
-	return Fault{Call: Submit, Task: func(t *task) { t.prompt = prompt }}
+	return Fault{Operation: Submit, ChangeTask: func(t *task) { t.prompt = prompt }}
 }
 
-// WithKey is a When: calls made with this API key.
+// WithKey is a value for Fault.When: requests with this API key.
 func WithKey(secret string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") == secret

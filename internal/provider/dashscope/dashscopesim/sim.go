@@ -1,9 +1,9 @@
-// Package dashscopesim is a simulated DashScope: the asynchronous video API of
-// the Wan models from 2.6 on as an http.Handler, with its limits, its states, its
-// expiring links and, on demand, its faults. It stands where the supplier stands
-// on a task's path: after internal/provider/dashscope, or after any other client
-// that speaks the supplier's API. It renders test pictures, never what a prompt
-// says; it never is a default of the product, and it knows nothing of Unireel.
+// Package dashscopesim is a simulated DashScope: the asynchronous video API of the
+// Wan models from 2.6 on as an http.Handler, with its limits, its states, its
+// expiring links and, on demand, its faults. It takes the supplier's place on a
+// task's path: after internal/provider/dashscope, or after any other client of the
+// supplier's API. It renders test videos, never what a prompt says. It is never a
+// default of the product, and it knows nothing of Unireel.
 package dashscopesim
 
 import (
@@ -20,71 +20,76 @@ import (
 	"time"
 )
 
-// Unlimited as a limit means none.
+// Unlimited as the value of a limit means that there is none.
 const Unlimited = -1
 
-// Options is how the simulated supplier is. The zero value is a supplier with
-// the real one's limits that takes any key.
+// Options configures the simulated supplier. The zero value has the real
+// supplier's limits and accepts any key.
 type Options struct {
-	// Keys are the keys that are valid. None: any key is, each of one account.
+	// Keys are the valid keys. If empty, any key is valid, each with an account of
+	// its own.
 	Keys []Key
-	// Now is the supplier's clock; nil: the system's.
+	// Now is the supplier's clock; nil: the system's clock.
 	Now func() time.Time
-	// Seed decides ids and render times.
+	// Seed determines IDs and render times.
 	Seed uint64
 
 	Limits Limits
-	// Pending is how long a task waits before it may start: 0 is 30 ms.
-	Pending time.Duration
-	// RenderMin and RenderMax bound how long a render takes; both 0: 3 s to 6 s.
+	// QueueTime is how long a task is queued before it may start; 0: 30 ms.
+	QueueTime time.Duration
+	// RenderMin and RenderMax are the bounds of a render's duration; both 0: 3 s to
+	// 6 s.
 	RenderMin, RenderMax time.Duration
-	// ListLag is how long a task is missing from the list after it was made.
+	// ListLag is how long a new task is missing from the list.
 	ListLag time.Duration
-	// LinkLife is how long a video's link works, TaskLife how long a task is
-	// known; 0: 24 h.
-	LinkLife, TaskLife time.Duration
-	// Strict refuses wrong parameters at once (400); otherwise the task is taken
-	// and FAILED, as the real one's documented example shows.
+	// LinkTTL is how long a video's link works, TaskTTL how long a task is known;
+	// 0: 24 h.
+	LinkTTL, TaskTTL time.Duration
+	// Strict rejects wrong parameters at once (400). Otherwise the task is accepted
+	// and ends as FAILED, as in the real supplier's documented example.
 	Strict bool
-	// ReferenceSeconds is the length that reference videos are taken to have; 0: 5.
+	// ReferenceSeconds is the assumed length of reference videos in seconds; 0: 5.
 	ReferenceSeconds float64
-	// Length says how long the reference video behind a URL is, where it knows.
-	Length func(url string) (seconds float64, ok bool)
-	// Video makes a result; nil: ffmpeg, once per Spec.
+	// ReferenceLength returns the length of the reference video at a URL, if it is
+	// known.
+	ReferenceLength func(url string) (seconds float64, ok bool)
+	// Video makes a result; nil: ffmpeg makes one video for each Spec.
 	Video func(Spec) ([]byte, error)
-	// MaxUploadMB bounds an upload; 0: 100.
+	// MaxUploadMB is the largest upload; 0: 100.
 	MaxUploadMB int
-	// Zip answers gzip where the client takes it, as the real one does.
-	Zip bool
+	// Gzip compresses responses for clients that accept it, as the real supplier
+	// does.
+	Gzip bool
 }
 
-// Limits are per account: Submits and InProgress for each model, Queries for all
-// calls about tasks together. 0 is the real one's, Unlimited none.
+// Limits apply to each account: Submits and InProgress to each model, Queries to
+// all requests about tasks together. 0 is the real supplier's limit, Unlimited
+// means none.
 type Limits struct {
-	Submits    int // in any second; the real one's: 5
-	InProgress int // RUNNING at once: 5
-	Queries    int // in any second: 20
+	Submits    int // within any second; the real limit is 5
+	InProgress int // RUNNING at the same time; 5
+	Queries    int // within any second; 20
 }
 
 // Key is one API key of an account. Keys of one account see each other's tasks.
 type Key struct {
-	Secret  string // what stands after Bearer
+	Secret  string // the value after Bearer
 	ID      string // the api_key_id of lists
 	Account string
 }
 
 // Sim is the simulated supplier.
 type Sim struct {
-	o     Options
-	mux   *http.ServeMux
-	films films
+	o      Options
+	mux    *http.ServeMux
+	videos videoCache
 
 	mu          sync.Mutex
 	random      *rand.Rand
 	tasks       map[string]*task
-	order       []*task // as made
-	lanes       map[lane]*queue
-	windows     map[string]*window
+	created     []*task // in the order of creation
+	queues      map[queueKey]*queue
+	windows     map[string]*callWindow
 	uploads     map[string]*upload
 	faults      []*Fault
 	submissions []Submission
@@ -96,28 +101,32 @@ func New(o Options) *Sim {
 		o.Now = time.Now
 	}
 
-	o.Limits.Submits = orElse(o.Limits.Submits, 5)
-	o.Limits.InProgress = orElse(o.Limits.InProgress, 5)
-	o.Limits.Queries = orElse(o.Limits.Queries, 20)
+	o.Limits.Submits = orDefault(o.Limits.Submits, 5)
+	o.Limits.InProgress = orDefault(o.Limits.InProgress, 5)
+	o.Limits.Queries = orDefault(o.Limits.Queries, 20)
 
-	o.Pending = orElse(o.Pending, 30*time.Millisecond)
+	o.QueueTime = orDefault(o.QueueTime, 30*time.Millisecond)
 	if o.RenderMin == 0 && o.RenderMax == 0 {
 		o.RenderMin = 3 * time.Second
 		o.RenderMax = 6 * time.Second
 	}
 
 	o.RenderMax = max(o.RenderMax, o.RenderMin)
-	o.LinkLife = orElse(o.LinkLife, 24*time.Hour)
-	o.TaskLife = orElse(o.TaskLife, 24*time.Hour)
-	o.ReferenceSeconds = orElse(o.ReferenceSeconds, 5)
-	o.MaxUploadMB = orElse(o.MaxUploadMB, 100)
+	o.LinkTTL = orDefault(o.LinkTTL, 24*time.Hour)
+	o.TaskTTL = orDefault(o.TaskTTL, 24*time.Hour)
+	o.ReferenceSeconds = orDefault(o.ReferenceSeconds, 5)
+	o.MaxUploadMB = orDefault(o.MaxUploadMB, 100)
 
 	s := &Sim{
-		o: o, random: rand.New(rand.NewPCG(o.Seed, o.Seed+1)),
-		tasks: map[string]*task{}, lanes: map[lane]*queue{}, windows: map[string]*window{}, uploads: map[string]*upload{},
+		o:       o,
+		random:  rand.New(rand.NewPCG(o.Seed, o.Seed+1)),
+		tasks:   map[string]*task{},
+		queues:  map[queueKey]*queue{},
+		windows: map[string]*callWindow{},
+		uploads: map[string]*upload{},
 	}
 	if s.o.Video == nil {
-		s.o.Video = render
+		s.o.Video = renderVideo
 	}
 
 	s.mux = s.routes()
@@ -125,9 +134,9 @@ func New(o Options) *Sim {
 	return s
 }
 
-func orElse[T int | float64 | time.Duration](v, other T) T {
+func orDefault[T int | float64 | time.Duration](v, fallback T) T {
 	if v == 0 {
-		return other
+		return fallback
 	}
 
 	return v
@@ -135,100 +144,100 @@ func orElse[T int | float64 | time.Duration](v, other T) T {
 
 func (s *Sim) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("POST /api/v1/services/aigc/video-generation/video-synthesis", s.call(Submit, s.create))
-	mux.Handle("GET /api/v1/tasks/{id}", s.call(Poll, s.query))
-	mux.Handle("POST /api/v1/tasks/{id}/cancel", s.call(Cancel, s.cancel))
-	mux.Handle("GET /api/v1/tasks", s.call(List, s.list))
-	mux.Handle("GET /api/v1/tasks/{$}", s.call(List, s.list))
-	mux.Handle("GET /api/v1/uploads", s.call(Policy, s.policy))
-	mux.Handle("POST /oss", s.open(Upload, s.keep))
-	mux.Handle("GET /results/{file}", s.open(Fetch, s.fetch))
-	mux.Handle("/", s.call("", func(*call) reply {
-		return refusal(http.StatusNotFound, "NotFound", "Not found.")
+	mux.Handle("POST /api/v1/services/aigc/video-generation/video-synthesis", s.authenticated(Submit, s.create))
+	mux.Handle("GET /api/v1/tasks/{id}", s.authenticated(Poll, s.query))
+	mux.Handle("POST /api/v1/tasks/{id}/cancel", s.authenticated(Cancel, s.cancel))
+	mux.Handle("GET /api/v1/tasks", s.authenticated(List, s.list))
+	mux.Handle("GET /api/v1/tasks/{$}", s.authenticated(List, s.list))
+	mux.Handle("GET /api/v1/uploads", s.authenticated(Policy, s.uploadPolicy))
+	mux.Handle("POST /oss", s.unauthenticated(Upload, s.storeUpload))
+	mux.Handle("GET /results/{file}", s.unauthenticated(Download, s.download))
+	mux.Handle("/", s.authenticated("", func(*apiCall) response {
+		return errorResponse(http.StatusNotFound, "NotFound", "Not found.")
 	}))
 
 	return mux
 }
 
-// ServeHTTP answers as the supplier does.
+// ServeHTTP serves the supplier's API.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// maxBody bounds what is read of a request, in bytes; pictures may be data URIs.
+// maxBody is the largest request body, in bytes; pictures may be data URIs.
 const maxBody = 64 << 20
 
-// call is one authorised exchange.
-type call struct {
+// apiCall is one authorized request.
+type apiCall struct {
 	*http.Request
-	key  Key
-	body []byte
-	id   string    // its request_id
-	now  time.Time // the supplier's clock
-	made *task     // what a Submit made
+	key       Key
+	body      []byte
+	requestID string    // its request_id
+	now       time.Time // by the supplier's clock
+	created   *task     // the task that a Submit made
 }
 
-// call wraps a handler with what every API call shares: the id, the fault that
-// waits for it, the key, the bounded body.
-func (s *Sim) call(kind Call, do func(*call) reply) http.Handler {
-	return s.open(kind, func(c *call) reply {
+// authenticated wraps a handler with what all API requests share: the request ID,
+// a pending fault, the key and the bounded body.
+func (s *Sim) authenticated(operation Operation, handler func(*apiCall) response) http.Handler {
+	return s.unauthenticated(operation, func(c *apiCall) response {
 		secret, ok := strings.CutPrefix(c.Header.Get("Authorization"), "Bearer ")
 		if !ok || secret == "" {
-			return refusal(http.StatusUnauthorized, "InvalidApiKey", "No API-key provided.")
+			return errorResponse(http.StatusUnauthorized, "InvalidApiKey", "No API-key provided.")
 		}
 
-		if c.key, ok = s.keyOf(secret); !ok {
-			return refusal(http.StatusUnauthorized, "InvalidApiKey", "Invalid API-key provided.")
+		if c.key, ok = s.findKey(secret); !ok {
+			return errorResponse(http.StatusUnauthorized, "InvalidApiKey", "Invalid API-key provided.")
 		}
 
-		return do(c)
+		return handler(c)
 	})
 }
 
-// open is call without the key.
-func (s *Sim) open(kind Call, do func(*call) reply) http.Handler {
+// unauthenticated is authenticated without the key.
+func (s *Sim) unauthenticated(operation Operation, handler func(*apiCall) response) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, now: s.o.Now(), id: s.newID()}
-		w.Header().Set("X-Request-Id", c.id)
+		c := &apiCall{Request: r, now: s.o.Now(), requestID: s.newID()}
+		w.Header().Set("X-Request-Id", c.requestID)
 		w.Header().Set("Server", "istio-envoy")
 
-		if kind != Upload {
+		if operation != Upload {
 			var err error
 			if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-				refusal(http.StatusBadRequest, "BadRequest.TooLarge", "Payload Too Large.").write(w, r)
+				errorResponse(http.StatusBadRequest, "BadRequest.TooLarge", "Payload Too Large.").write(w, r)
 				return
 			}
 		}
 
-		f := s.meet(kind, c)
-		if f != nil && f.Instead {
-			f.send(w, r, reply{})
+		f := s.matchFault(operation, c)
+		if f != nil && f.SkipCall {
+			f.respond(w, r, response{})
 			return
 		}
 
-		a := do(c)
-		if a.id != "" {
-			w.Header().Set("X-Request-Id", a.id)
+		a := handler(c)
+		if a.requestID != "" {
+			w.Header().Set("X-Request-Id", a.requestID)
 		}
 
-		if f != nil && f.Task != nil && c.made != nil {
+		if f != nil && f.ChangeTask != nil && c.created != nil {
 			s.mu.Lock()
-			f.Task(c.made)
+			f.ChangeTask(c.created)
 			s.mu.Unlock()
 		}
 
-		if f != nil && f.send != nil {
-			f.send(w, r, a)
+		if f != nil && f.respond != nil {
+			f.respond(w, r, a)
 			return
 		}
 
-		if s.o.Zip && a.open == nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			a = a.zipped()
+		if s.o.Gzip && a.serve == nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			a = a.gzipped()
 		}
 
 		a.write(w, r)
 	})
 }
 
-func (s *Sim) keyOf(secret string) (Key, bool) {
+func (s *Sim) findKey(secret string) (Key, bool) {
 	if len(s.o.Keys) == 0 {
 		sum := sha256.Sum256([]byte(secret))
 		return Key{Secret: secret, ID: fmt.Sprint(10000 + int(sum[0])<<8 + int(sum[1])), Account: "any"}, true
@@ -257,16 +266,17 @@ func (s *Sim) newIDLocked() string {
 	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", uint32(a>>32), uint16(a>>16), a&0xfff, uint16(b>>48)&0x3fff|0x8000, b&0xffffffffffff)
 }
 
-// sign is what links and policies carry so that nobody makes their own.
-func (s *Sim) sign(text string) string {
+// sign makes the signature that links and policies carry, so that clients cannot
+// forge them.
+func (s *Sim) sign(message string) string {
 	mac := hmac.New(sha256.New, []byte(fmt.Sprint("simulated", s.o.Seed)))
-	mac.Write([]byte(text))
+	mac.Write([]byte(message))
 
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// origin is the address that the client reached us by.
-func origin(r *http.Request) string {
+// baseURL is the address by which the client reached this server.
+func baseURL(r *http.Request) string {
 	u := url.URL{Scheme: "http", Host: r.Host}
 	if r.TLS != nil {
 		u.Scheme = "https"

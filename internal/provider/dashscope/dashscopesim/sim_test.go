@@ -16,21 +16,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-// world is a simulated supplier under a clock that only a test moves.
-type world struct {
+// fixture is a simulated supplier with a clock that only a test moves.
+type fixture struct {
 	*Sim
-	mu sync.Mutex
-	at time.Time
+	mu  sync.Mutex
+	now time.Time
 }
 
-func newWorld(o Options) *world {
-	w := &world{at: time.Date(2026, 3, 1, 20, 30, 0, 5e6, time.UTC)}
+func newFixture(o Options) *fixture {
+	w := &fixture{now: time.Date(2026, 3, 1, 20, 30, 0, 5e6, time.UTC)}
 
 	o.Now = func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 
-		return w.at
+		return w.now
 	}
 	if o.Video == nil {
 		o.Video = func(s Spec) ([]byte, error) { return fmt.Append(nil, s), nil }
@@ -41,15 +41,15 @@ func newWorld(o Options) *world {
 	return w
 }
 
-func (w *world) pass(d time.Duration) {
+func (w *fixture) advance(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 
-	w.at = w.at.Add(d)
+	w.now = w.now.Add(d)
 }
 
-// say makes a call with a key and decodes its answer.
-func (w *world) say(key, method, path, body string, headers ...string) (int, map[string]any) {
+// request sends a request with a key and decodes the response.
+func (w *fixture) request(key, method, path, body string, headers ...string) (int, map[string]any) {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
@@ -71,14 +71,14 @@ func (w *world) say(key, method, path, body string, headers ...string) (int, map
 
 const createPath = "/api/v1/services/aigc/video-generation/video-synthesis"
 
-func (w *world) create(key, body string) (int, map[string]any) {
-	return w.say(key, "POST", createPath, body, "X-DashScope-Async", "enable")
+func (w *fixture) create(key, body string) (int, map[string]any) {
+	return w.request(key, "POST", createPath, body, "X-DashScope-Async", "enable")
 }
 
-const plain = `{"model":"wan2.6-r2v-flash","input":{"prompt":"a","reference_urls":["https://x.org/1.png"],"extend_prompt":true},"parameters":{"size":"1280*720","duration":2}}`
+const validBody = `{"model":"wan2.6-r2v-flash","input":{"prompt":"a","reference_urls":["https://x.org/1.png"],"extend_prompt":true},"parameters":{"size":"1280*720","duration":2}}`
 
-// must creates a task and returns its id.
-func (w *world) must(t *testing.T, body string) string {
+// mustCreate creates a task and returns its ID.
+func (w *fixture) mustCreate(t *testing.T, body string) string {
 	t.Helper()
 
 	status, v := w.create("k", body)
@@ -89,34 +89,34 @@ func (w *world) must(t *testing.T, body string) string {
 	return v["output"].(map[string]any)["task_id"].(string)
 }
 
-func (w *world) task(id string) (output, usage map[string]any) {
-	_, v := w.say("k", "GET", "/api/v1/tasks/"+id, "")
+func (w *fixture) task(id string) (output, usage map[string]any) {
+	_, v := w.request("k", "GET", "/api/v1/tasks/"+id, "")
 	output, _ = v["output"].(map[string]any)
 	usage, _ = v["usage"].(map[string]any)
 
 	return output, usage
 }
 
-func TestTheGate(t *testing.T) {
-	w := newWorld(Options{Keys: []Key{{Secret: "k", ID: "1", Account: "a"}}})
+func TestPrecheck(t *testing.T) {
+	w := newFixture(Options{Keys: []Key{{Secret: "k", ID: "1", Account: "a"}}})
 	for name, c := range map[string]struct {
 		key, body, async string
 		status           int
 		code, message    string
 	}{
-		"no key":        {"", plain, "enable", 401, "InvalidApiKey", "No API-key provided."},
-		"a wrong key":   {"x", plain, "enable", 401, "InvalidApiKey", "Invalid API-key provided."},
-		"synchronous":   {"k", plain, "", 403, "AccessDenied", "current user api does not support synchronous calls."},
+		"no key":        {"", validBody, "enable", 401, "InvalidApiKey", "No API-key provided."},
+		"wrong key":     {"x", validBody, "enable", 401, "InvalidApiKey", "Invalid API-key provided."},
+		"synchronous":   {"k", validBody, "", 403, "AccessDenied", "current user api does not support synchronous calls."},
 		"no JSON":       {"k", "{", "enable", 400, "BadRequest.IllegalInput", "The input parameter requires json format."},
 		"no model":      {"k", "{}", "enable", 400, "BadRequest.EmptyModel", `Required parameter "model" missing from request.`},
 		"unknown model": {"k", `{"model":"m"}`, "enable", 404, "ModelNotFound", "The model m does not exist."},
 		"no input":      {"k", `{"model":"wan2.6-t2v"}`, "enable", 400, "BadRequest.EmptyInput", "Required input parameter missing from request."},
 		"oss without the header": {
-			"k", strings.Replace(plain, "https://x.org", "oss://a", 1), "enable", 400, "InvalidParameter.DataInspection",
+			"k", strings.Replace(validBody, "https://x.org", "oss://a", 1), "enable", 400, "InvalidParameter.DataInspection",
 			"Unable to download the media resource during the data inspection process.",
 		},
 	} {
-		status, v := w.say(c.key, "POST", createPath, c.body, "X-DashScope-Async", c.async)
+		status, v := w.request(c.key, "POST", createPath, c.body, "X-DashScope-Async", c.async)
 		if status != c.status || v["code"] != c.code || v["message"] != c.message || len(fmt.Sprint(v["request_id"])) != 36 {
 			t.Errorf("%s: %d %v", name, status, v)
 		}
@@ -124,55 +124,55 @@ func TestTheGate(t *testing.T) {
 
 	for _, s := range w.Submissions() {
 		if s.Accepted {
-			t.Errorf("it took %+v", s)
+			t.Errorf("it accepted %+v", s)
 		}
 	}
 }
 
-func TestWrongParametersFailInTheTaskOrAtOnce(t *testing.T) {
+func TestInvalidParametersFailLateOrAtOnce(t *testing.T) {
 	for message, body := range map[string]string{
-		"The size is not match":           strings.Replace(plain, "1280*720", "720P", 1),
-		"(duration)":                      strings.Replace(plain, `"duration":2`, `"duration":11`, 1),
-		"(reference_urls)":                strings.Replace(plain, `"https://x.org/1.png"`, `"1.mp4","2.mp4","3.mp4","4.mov"`, 1),
-		"Field required: input.reference": strings.Replace(plain, `["https://x.org/1.png"]`, `[]`, 1),
-		"prompt must contain words":       strings.Replace(plain, `"prompt":"a"`, `"prompt":" "`, 1),
+		"The size is not match":           strings.Replace(validBody, "1280*720", "720P", 1),
+		"(duration)":                      strings.Replace(validBody, `"duration":2`, `"duration":11`, 1),
+		"(reference_urls)":                strings.Replace(validBody, `"https://x.org/1.png"`, `"1.mp4","2.mp4","3.mp4","4.mov"`, 1),
+		"Field required: input.reference": strings.Replace(validBody, `["https://x.org/1.png"]`, `[]`, 1),
+		"prompt must contain words":       strings.Replace(validBody, `"prompt":"a"`, `"prompt":" "`, 1),
 		"Field required: input.img_url":   `{"model":"wan2.6-i2v","input":{}}`,
-		"(seed)":                          strings.Replace(plain, `"duration":2`, `"seed":-1`, 1),
-		"at most 5":                       strings.Replace(plain, `"https://x.org/1.png"`, `"1","2","3","4","5","6"`, 1),
-		"Required parameter(shot_type)":   strings.Replace(plain, `"duration":2`, `"shot_type":"many"`, 1),
+		"(seed)":                          strings.Replace(validBody, `"duration":2`, `"seed":-1`, 1),
+		"at most 5":                       strings.Replace(validBody, `"https://x.org/1.png"`, `"1","2","3","4","5","6"`, 1),
+		"Required parameter(shot_type)":   strings.Replace(validBody, `"duration":2`, `"shot_type":"many"`, 1),
 		"Required parameter(resolution)":  `{"model":"wan2.6-i2v","input":{"img_url":"x"},"parameters":{"resolution":"4K"}}`,
 	} {
-		late := newWorld(Options{})
-		id := late.must(t, body)
-		late.pass(time.Second)
+		lenient := newFixture(Options{})
+		id := lenient.mustCreate(t, body)
+		lenient.advance(time.Second)
 
-		if o, _ := late.task(id); o["task_status"] != failed || o["code"] != "InvalidParameter" || !strings.Contains(o["message"].(string), message) {
+		if o, _ := lenient.task(id); o["task_status"] != failed || o["code"] != "InvalidParameter" || !strings.Contains(o["message"].(string), message) {
 			t.Errorf("%s: %v", message, o)
 		}
 
-		status, v := newWorld(Options{Strict: true}).create("k", body)
+		status, v := newFixture(Options{Strict: true}).create("k", body)
 		if status != 400 || v["code"] != "InvalidParameter" || !strings.Contains(v["message"].(string), message) {
 			t.Errorf("strict %s: %d %v", message, status, v)
 		}
 	}
 }
 
-func TestATaskFromPendingToItsLink(t *testing.T) {
-	w := newWorld(Options{RenderMin: 4 * time.Second, RenderMax: 4 * time.Second})
-	id := w.must(t, plain)
+func TestTaskLifecycle(t *testing.T) {
+	w := newFixture(Options{RenderMin: 4 * time.Second, RenderMax: 4 * time.Second})
+	id := w.mustCreate(t, validBody)
 
 	o, u := w.task(id)
 	if diff := cmp.Diff(map[string]any{"task_id": id, "task_status": pending, "submit_time": "2026-03-02 04:30:00.005"}, o); diff != "" || u != nil {
 		t.Errorf("pending: %s %v", diff, u)
 	}
 
-	w.pass(time.Second)
+	w.advance(time.Second)
 
 	if o, _ := w.task(id); o["task_status"] != running || o["scheduled_time"] != "2026-03-02 04:30:00.035" || o["end_time"] != nil {
 		t.Errorf("running: %v", o)
 	}
 
-	w.pass(4 * time.Second)
+	w.advance(4 * time.Second)
 
 	o, u = w.task(id)
 	if o["task_status"] != succeeded || o["end_time"] != "2026-03-02 04:30:04.035" || o["orig_prompt"] != "a" {
@@ -192,14 +192,14 @@ func TestATaskFromPendingToItsLink(t *testing.T) {
 		return a
 	}
 	if a := fetch(link); a.Code != 200 || a.Body.String() != "{1280 720 2 true}" {
-		t.Errorf("the video: %d %s", a.Code, a.Body)
+		t.Errorf("download: %d %s", a.Code, a.Body)
 	}
 
 	if a := fetch(link + "0"); a.Code != 403 || !strings.Contains(a.Body.String(), "SignatureDoesNotMatch") {
-		t.Errorf("a forged link: %d %s", a.Code, a.Body)
+		t.Errorf("forged link: %d %s", a.Code, a.Body)
 	}
 
-	w.pass(24 * time.Hour)
+	w.advance(24 * time.Hour)
 
 	if a := fetch(link); a.Code != 403 || !strings.Contains(a.Body.String(), "<Message>Request has expired.</Message>") {
 		t.Errorf("a day later: %d %s", a.Code, a.Body)
@@ -211,72 +211,79 @@ func TestATaskFromPendingToItsLink(t *testing.T) {
 }
 
 func TestBilledSeconds(t *testing.T) {
-	w := newWorld(Options{Limits: Limits{Submits: Unlimited, InProgress: Unlimited, Queries: Unlimited}, Length: func(u string) (float64, bool) { return 1.5, strings.Contains(u, "short") }})
+	w := newFixture(Options{Limits: Limits{Submits: Unlimited, InProgress: Unlimited, Queries: Unlimited}, ReferenceLength: func(u string) (float64, bool) { return 1.5, strings.Contains(u, "short") }})
 	for refs, want := range map[string]float64{
-		`"1.png"`: 0, `"1.mp4"`: 5, `"1.mp4?a=b","2.png"`: 2.5, `"1.mp4","2.mov"`: 5, `"1.mp4","2.mp4","3.png"`: 3.3, `"1.mp4","2.png","3.png","4.png","5.png"`: 1,
-		`"short.mp4"`: 1.5, `"short.mp4","2.mp4"`: 4, `"1.mp4","2.mp4","3.mp4","4.png"`: 3.75,
+		`"1.png"`:                 0,
+		`"1.mp4"`:                 5,
+		`"1.mp4?a=b","2.png"`:     2.5,
+		`"1.mp4","2.mov"`:         5,
+		`"1.mp4","2.mp4","3.png"`: 3.3,
+		`"1.mp4","2.png","3.png","4.png","5.png"`: 1,
+		`"short.mp4"`:                     1.5,
+		`"short.mp4","2.mp4"`:             4,
+		`"1.mp4","2.mp4","3.mp4","4.png"`: 3.75,
 	} {
-		id := w.must(t, strings.Replace(plain, `"https://x.org/1.png"`, refs, 1))
-		w.pass(time.Minute)
+		id := w.mustCreate(t, strings.Replace(validBody, `"https://x.org/1.png"`, refs, 1))
+		w.advance(time.Minute)
 
 		if _, u := w.task(id); u["input_video_duration"] != want || u["duration"] != want+2 {
 			t.Errorf("%s: %v, want input %v", refs, u, want)
 		}
 	}
 
-	w.Inject(TextNumbers())
-	id := w.must(t, `{"model":"wan2.6-t2v","input":{"prompt":"a"}}`)
-	w.pass(time.Minute)
+	w.Inject(StringNumbers())
+	id := w.mustCreate(t, `{"model":"wan2.6-t2v","input":{"prompt":"a"}}`)
+	w.advance(time.Minute)
 
 	if _, u := w.task(id); u["SR"] != "1080" || u["duration"] != "5" || u["size"] != "1920*1080" {
 		t.Errorf("defaults, as text: %v", u)
 	}
 }
 
-func TestCancelTakesOnlyWhatWaits(t *testing.T) {
-	w := newWorld(Options{Limits: Limits{InProgress: 1}})
-	first := w.must(t, plain)
-	second := w.must(t, plain)
-	w.pass(time.Second)
+func TestCancelStopsPendingTasksOnly(t *testing.T) {
+	w := newFixture(Options{Limits: Limits{InProgress: 1}})
+	first := w.mustCreate(t, validBody)
+	second := w.mustCreate(t, validBody)
+	w.advance(time.Second)
 
-	if status, v := w.say("k", "POST", "/api/v1/tasks/"+first+"/cancel", ""); status != 400 || v["code"] != "UnsupportedOperation" {
-		t.Errorf("a running one: %d %v", status, v)
+	if status, v := w.request("k", "POST", "/api/v1/tasks/"+first+"/cancel", ""); status != 400 || v["code"] != "UnsupportedOperation" {
+		t.Errorf("cancel of a running task: %d %v", status, v)
 	}
 
-	if status, _ := w.say("k", "POST", "/api/v1/tasks/"+second+"/cancel", ""); status != 200 {
-		t.Errorf("a waiting one: %d", status)
+	if status, _ := w.request("k", "POST", "/api/v1/tasks/"+second+"/cancel", ""); status != 200 {
+		t.Errorf("cancel of a pending task: %d", status)
 	}
 
-	w.pass(time.Minute)
+	w.advance(time.Minute)
 
 	if w.Status(first) != succeeded || w.Status(second) != canceled {
 		t.Errorf("ended %s and %s", w.Status(first), w.Status(second))
 	}
 }
 
-func TestLimitsAreEachAccountsOwn(t *testing.T) {
-	w := newWorld(Options{Keys: []Key{{"k", "1", "a"}, {"k2", "2", "a"}, {"other", "3", "b"}}})
+func TestLimitsArePerAccount(t *testing.T) {
+	w := newFixture(Options{Keys: []Key{{"k", "1", "a"}, {"k2", "2", "a"}, {"other", "3", "b"}}})
 	for n := range 5 {
-		if status, v := w.create([]string{"k", "k2"}[n%2], plain); status != 200 {
-			t.Fatalf("order %d: %d %v", n, status, v)
+		if status, v := w.create([]string{"k", "k2"}[n%2], validBody); status != 200 {
+			t.Fatalf("submission %d: %d %v", n, status, v)
 		}
 	}
 
-	if status, v := w.create("k2", plain); status != 429 || v["code"] != "Throttling.RateQuota" {
-		t.Errorf("the sixth in a second: %d %v", status, v)
+	if status, v := w.create("k2", validBody); status != 429 || v["code"] != "Throttling.RateQuota" {
+		t.Errorf("sixth submission within a second: %d %v", status, v)
 	}
 
-	if status, _ := w.create("other", plain); status != 200 {
+	if status, _ := w.create("other", validBody); status != 200 {
 		t.Errorf("another account: %d", status)
 	}
 
-	if status, _ := w.create("k", strings.Replace(plain, "-flash", "", 1)); status != 200 {
+	if status, _ := w.create("k", strings.Replace(validBody, "-flash", "", 1)); status != 200 {
 		t.Errorf("another model: %d", status)
 	}
 
-	w.pass(time.Second)
+	w.advance(time.Second)
 
-	if status, _ := w.create("k", plain); status != 200 {
+	if status, _ := w.create("k", validBody); status != 200 {
 		t.Errorf("a second later: %d", status)
 	}
 
@@ -286,70 +293,70 @@ func TestLimitsAreEachAccountsOwn(t *testing.T) {
 			want = 429
 		}
 
-		if status, _ := w.say("k", "GET", "/api/v1/tasks/x", ""); status != want {
+		if status, _ := w.request("k", "GET", "/api/v1/tasks/x", ""); status != want {
 			t.Errorf("query %d: %d, want %d", n, status, want)
 		}
 	}
 }
 
-// However the clock is moved and looked at, no more than the limit run at once,
-// they start in their order, and each takes its time.
-func TestTheQueueKeepsItsLaw(t *testing.T) {
+// However the clock moves and whenever the tasks are observed: no more than the
+// limit run at the same time, they start in order, and each takes its render time.
+func TestQueueInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 4).Draw(t, "limit")
 
-		w := newWorld(Options{
+		w := newFixture(Options{
 			Seed: rapid.Uint64().Draw(t, "seed"), RenderMin: time.Second, RenderMax: 5 * time.Second,
 			Limits: Limits{Submits: Unlimited, InProgress: limit, Queries: Unlimited},
 		})
 		for _, ms := range rapid.SliceOfN(rapid.IntRange(0, 3000), 1, 20).Draw(t, "gaps") {
-			if status, v := w.create("k", plain); status != 200 {
+			if status, v := w.create("k", validBody); status != 200 {
 				t.Fatal(v)
 			}
 
-			w.pass(time.Duration(ms) * time.Millisecond)
+			w.advance(time.Duration(ms) * time.Millisecond)
 
 			if rapid.Bool().Draw(t, "look") {
 				w.Status("")
 			}
 		}
 
-		w.pass(time.Hour)
+		w.advance(time.Hour)
 		w.Status("")
 
-		for i, one := range w.order {
-			if one.status != succeeded || one.ended.Sub(one.started) != one.takes || one.started.Sub(one.made) < 30*time.Millisecond {
-				t.Fatalf("task %d: %s, made %v, %v to %v, takes %v", i, one.status, one.made, one.started, one.ended, one.takes)
+		for i, one := range w.created {
+			if one.status != succeeded || one.endedAt.Sub(one.startedAt) != one.renderTime || one.startedAt.Sub(one.createdAt) < 30*time.Millisecond {
+				t.Fatalf("task %d: %s, made %v, %v to %v, takes %v", i, one.status, one.createdAt, one.startedAt, one.endedAt, one.renderTime)
 			}
 
-			beside := 0
+			concurrent := 0
 
-			for j, other := range w.order {
-				if j < i && other.started.After(one.started) {
+			for j, other := range w.created {
+				if j < i && other.startedAt.After(one.startedAt) {
 					t.Fatalf("task %d started before task %d", i, j)
 				}
 
-				if !other.started.After(one.started) && other.ended.After(one.started) {
-					beside++
+				if !other.startedAt.After(one.startedAt) && other.endedAt.After(one.startedAt) {
+					concurrent++
 				}
 			}
 
-			if beside > limit {
-				t.Fatalf("%d ran at once, limit %d", beside, limit)
+			if concurrent > limit {
+				t.Fatalf("%d ran at the same time, limit %d", concurrent, limit)
 			}
 
-			if wait := one.started.Sub(one.made); beside < limit && wait > 30*time.Millisecond && i >= limit {
-				if !endedAt(w.order, one.started) {
-					t.Fatalf("task %d waited %v beside %d", i, wait, beside)
+			if wait := one.startedAt.Sub(one.createdAt); concurrent < limit && wait > 30*time.Millisecond && i >= limit {
+				if !anyEndedAt(w.created, one.startedAt) {
+					t.Fatalf("task %d waited %v while %d were running", i, wait, concurrent)
 				}
 			}
 		}
 	})
 }
 
-func endedAt(tasks []*task, at time.Time) bool {
+func anyEndedAt(tasks []*task, at time.Time) bool {
 	for _, t := range tasks {
-		if t.ended.Equal(at) {
+		if t.endedAt.Equal(at) {
 			return true
 		}
 	}
@@ -357,14 +364,14 @@ func endedAt(tasks []*task, at time.Time) bool {
 	return false
 }
 
-func TestTheListPages(t *testing.T) {
-	w := newWorld(Options{Limits: Limits{Submits: Unlimited, Queries: Unlimited}})
+func TestListPagination(t *testing.T) {
+	w := newFixture(Options{Limits: Limits{Submits: Unlimited, Queries: Unlimited}})
 	for range 12 {
-		w.must(t, plain)
-		w.pass(time.Second)
+		w.mustCreate(t, validBody)
+		w.advance(time.Second)
 	}
 
-	_, v := w.say("k", "GET", "/api/v1/tasks?page_no=2&page_size=5&model_name=wan2.6-r2v-flash", "")
+	_, v := w.request("k", "GET", "/api/v1/tasks?page_no=2&page_size=5&model_name=wan2.6-r2v-flash", "")
 	if rows := v["data"].([]any); v["total"] != 12.0 || v["total_page"] != 3.0 || len(rows) != 5 {
 		t.Fatalf("page 2: %v", v)
 	}
@@ -374,34 +381,34 @@ func TestTheListPages(t *testing.T) {
 		t.Errorf("the sixth newest: %v, want made at %d", row, made.UnixMilli())
 	}
 
-	_, v = w.say("k", "GET", "/api/v1/tasks/?start_time=20260302043003&end_time=20260302043004", "")
+	_, v = w.request("k", "GET", "/api/v1/tasks/?start_time=20260302043003&end_time=20260302043004", "")
 	if v["total"] != 2.0 {
-		t.Errorf("two seconds in UTC+8: %v", v["total"])
+		t.Errorf("a window of two seconds in UTC+8: %v", v["total"])
 	}
 
-	if status, _ := w.say("k", "GET", "/api/v1/tasks/?start_time=20260228043003&end_time=20260302043004", ""); status != 400 {
+	if status, _ := w.request("k", "GET", "/api/v1/tasks/?start_time=20260228043003&end_time=20260302043004", ""); status != 400 {
 		t.Errorf("a window of two days: %d", status)
 	}
 }
 
-// One real render: what every other test replaces by fixed bytes.
-func TestRenderIsAVideo(t *testing.T) {
-	b, err := render(Spec{Width: 1280, Height: 720, Seconds: 2, Sound: true})
+// One real render. All other tests use fixed bytes instead.
+func TestRenderedVideoIsMP4(t *testing.T) {
+	b, err := renderVideo(Spec{Width: 1280, Height: 720, Seconds: 2, Sound: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	if len(b) < 1000 || !bytes.Contains(b[:64], []byte("ftyp")) || bytes.Index(b, []byte("moov")) > bytes.Index(b, []byte("mdat")) {
-		t.Errorf("%d bytes, not an MP4 that starts at once", len(b))
+		t.Errorf("%d bytes, not an MP4 with the index at its start", len(b))
 	}
 }
 
 func FuzzCreate(f *testing.F) {
-	f.Add([]byte(plain))
+	f.Add([]byte(validBody))
 	f.Add([]byte(`{"model":"wan2.6-i2v","input":{"img_url":"data:image/png;base64,AAAA"},"parameters":{"duration":1e300}}`))
 	f.Add([]byte(`{"model":"wan2.6-t2v","input":{"reference_urls":["a","b","c","d","e","f"]}}`))
 
-	w := newWorld(Options{Limits: Limits{Submits: Unlimited, InProgress: Unlimited, Queries: Unlimited}})
+	w := newFixture(Options{Limits: Limits{Submits: Unlimited, InProgress: Unlimited, Queries: Unlimited}})
 
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := httptest.NewRequest("POST", createPath, bytes.NewReader(body))
@@ -416,10 +423,10 @@ func FuzzCreate(f *testing.F) {
 		}
 
 		if a.Code == http.StatusOK {
-			w.pass(time.Minute)
+			w.advance(time.Minute)
 
 			made := w.Submissions()
-			if o, _ := w.task(made[len(made)-1].Task); o["task_status"] != succeeded && o["task_status"] != failed {
+			if o, _ := w.task(made[len(made)-1].TaskID); o["task_status"] != succeeded && o["task_status"] != failed {
 				t.Fatalf("ended %v", o)
 			}
 		}

@@ -14,45 +14,45 @@ const (
 	canceled  = "CANCELED"
 )
 
-// task is one submitted order and its fate, decided when it is made.
+// task is one submission and its outcome, decided when it is made.
 type task struct {
 	id, requestID string
 	key           Key
 	model, prompt string
 	spec          Spec
-	size          string // "" where the supplier does not tell (I2V, and all from 2.7 on)
-	format        string // what it calls ratio, from 2.7 on
-	input         float64
-	takes         time.Duration // of rendering
+	size          string // "" where the supplier does not report it (I2V, and all from 2.7 on)
+	ratio         string // the supplier's ratio, from 2.7 on
+	inputSeconds  float64
+	renderTime    time.Duration // of the rendering alone
 
-	made, started, ended time.Time
-	status               string
+	createdAt, startedAt, endedAt time.Time
+	status                        string
 
-	fails         bool
+	willFail      bool
 	code, message string
-	text          bool   // usage numbers as strings
-	dead          bool   // its link
-	video         []byte // nil: rendered
+	stringNumbers bool   // usage has strings for numbers
+	linkExpired   bool   // the link of its result
+	video         []byte // nil: the rendered one
 }
 
-// lane is what a limit belongs to.
-type lane struct{ account, model string }
+// queueKey is what a limit applies to.
+type queueKey struct{ account, model string }
 
-// queue holds the unfinished tasks of a lane.
+// queue holds the unfinished tasks of one account and model.
 type queue struct {
 	pending []*task // oldest first
-	running soonest
-	at      time.Time // when the last render ended: no waiting task could start before
+	running endHeap
+	lastEnd time.Time // when the last render ended: no pending task could start before
 }
 
-// soonest is the running tasks, the first to end on top.
-type soonest []*task
+// endHeap holds the running tasks, the first to end on top.
+type endHeap []*task
 
-func (h soonest) Len() int           { return len(h) }
-func (h soonest) Less(i, j int) bool { return h[i].end().Before(h[j].end()) }
-func (h soonest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *soonest) Push(t any)        { *h = append(*h, t.(*task)) }
-func (h *soonest) Pop() any {
+func (h endHeap) Len() int           { return len(h) }
+func (h endHeap) Less(i, j int) bool { return h[i].plannedEnd().Before(h[j].plannedEnd()) }
+func (h endHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *endHeap) Push(t any)        { *h = append(*h, t.(*task)) }
+func (h *endHeap) Pop() any {
 	old := *h
 	t := old[len(old)-1]
 	*h = old[:len(old)-1]
@@ -60,10 +60,10 @@ func (h *soonest) Pop() any {
 	return t
 }
 
-// window counts calls of the last second.
-type window struct{ at []time.Time }
+// callWindow counts the requests of the last second.
+type callWindow struct{ times []time.Time }
 
-// allow says whether one more call fits, and counts it.
+// allow reports whether one more request fits the limit, and counts it.
 func (s *Sim) allow(name string, limit int, now time.Time) bool {
 	if limit < 0 {
 		return true
@@ -74,105 +74,107 @@ func (s *Sim) allow(name string, limit int, now time.Time) bool {
 
 	w := s.windows[name]
 	if w == nil {
-		w = &window{}
+		w = &callWindow{}
 		s.windows[name] = w
 	}
 
-	for len(w.at) > 0 && now.Sub(w.at[0]) >= time.Second {
-		w.at = w.at[1:]
+	for len(w.times) > 0 && now.Sub(w.times[0]) >= time.Second {
+		w.times = w.times[1:]
 	}
 
-	if len(w.at) >= limit {
+	if len(w.times) >= limit {
 		return false
 	}
 
-	w.at = append(w.at, now)
+	w.times = append(w.times, now)
 
 	return true
 }
 
-// add queues a new task.
-func (s *Sim) add(t *task) {
+// enqueue queues a new task.
+func (s *Sim) enqueue(t *task) {
 	t.status = pending
 	s.tasks[t.id] = t
-	s.order = append(s.order, t)
+	s.created = append(s.created, t)
 
-	l := lane{t.key.Account, t.model}
-	if s.lanes[l] == nil {
-		s.lanes[l] = &queue{}
+	family := queueKey{t.key.Account, t.model}
+	if s.queues[family] == nil {
+		s.queues[family] = &queue{}
 	}
 
-	s.lanes[l].pending = append(s.lanes[l].pending, t)
+	s.queues[family].pending = append(s.queues[family].pending, t)
 }
 
-// settle brings every task to where it stands at now: what happened since the
-// last call happens in the order of its times, as if somebody had watched.
-func (s *Sim) settle(now time.Time) {
-	for _, q := range s.lanes {
-		q.settle(now, s.o.Limits.InProgress, s.o.Pending)
+// advance brings every task to its state at now. Starts and ends since the last
+// call are applied in the order of their times, as if they had been processed when
+// they happened.
+func (s *Sim) advance(now time.Time) {
+	for _, q := range s.queues {
+		q.advance(now, s.o.Limits.InProgress, s.o.QueueTime)
 	}
 
-	gone := 0
-	for gone < len(s.order) && now.Sub(s.order[gone].made) > s.o.TaskLife {
-		delete(s.tasks, s.order[gone].id)
-		gone++
+	expired := 0
+	for expired < len(s.created) && now.Sub(s.created[expired].createdAt) > s.o.TaskTTL {
+		delete(s.tasks, s.created[expired].id)
+		expired++
 	}
 
-	s.order = s.order[gone:]
+	s.created = s.created[expired:]
 }
 
-func (q *queue) settle(now time.Time, limit int, wait time.Duration) {
+func (q *queue) advance(now time.Time, limit int, wait time.Duration) {
 	for {
 		if len(q.pending) > 0 && (limit < 0 || len(q.running) < limit) {
-			at := q.pending[0].made.Add(wait)
-			if at.Before(q.at) {
-				at = q.at
+			at := q.pending[0].createdAt.Add(wait)
+			if at.Before(q.lastEnd) {
+				at = q.lastEnd
 			}
 
-			if !at.After(now) && (len(q.running) == 0 || !q.running[0].end().Before(at)) {
+			if !at.After(now) && (len(q.running) == 0 || !q.running[0].plannedEnd().Before(at)) {
 				q.start(at)
 				continue
 			}
 		}
 
-		if len(q.running) == 0 || q.running[0].end().After(now) {
+		if len(q.running) == 0 || q.running[0].plannedEnd().After(now) {
 			return
 		}
 
 		t := heap.Pop(&q.running).(*task)
-		t.ended, q.at = t.end(), t.end()
+		t.endedAt, q.lastEnd = t.plannedEnd(), t.plannedEnd()
 
 		t.status = succeeded
-		if t.fails {
+		if t.willFail {
 			t.status = failed
 		}
 	}
 }
 
-func (t *task) end() time.Time { return t.started.Add(t.takes) }
+func (t *task) plannedEnd() time.Time { return t.startedAt.Add(t.renderTime) }
 
 func (q *queue) start(at time.Time) {
 	t := q.pending[0]
 	q.pending = q.pending[1:]
-	t.started = at
+	t.startedAt = at
 	t.status = running
 	heap.Push(&q.running, t)
 }
 
-// Submission is one order that arrived, taken or not.
+// Submission is one submission that arrived, accepted or not.
 type Submission struct {
 	At       time.Time
-	Key      string // its api_key_id
+	KeyID    string // its api_key_id
 	Account  string
 	Model    string
 	Prompt   string
 	Accepted bool
-	Task     string // the id, when accepted
-	Code     string // why not
-	Planted  bool
+	TaskID   string // the ID, when accepted
+	Code     string // the error code, when not accepted
+	Foreign  bool
 }
 
-// Submissions are all orders since the start, oldest first, with the planted.
+// Submissions returns all submissions since the start, oldest first, foreign tasks
+// included.
 func (s *Sim) Submissions() []Submission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,12 +182,12 @@ func (s *Sim) Submissions() []Submission {
 	return append([]Submission(nil), s.submissions...)
 }
 
-// Status is how a task stands now, "UNKNOWN" when there is none.
+// Status returns the current state of a task, "UNKNOWN" when there is none.
 func (s *Sim) Status(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.settle(s.o.Now())
+	s.advance(s.o.Now())
 
 	if t := s.tasks[id]; t != nil {
 		return t.status
@@ -194,55 +196,69 @@ func (s *Sim) Status(id string) string {
 	return "UNKNOWN"
 }
 
-// Planted is a task that nobody submitted through the API here: another
-// program's on the same account.
-type Planted struct {
-	Key     Key
-	Model   string
-	Prompt  string
-	Spec    Spec
-	Made    time.Time // zero: now
-	Takes   time.Duration
-	Waiting bool // it never leaves PENDING
+// ForeignTask is a task that was not submitted through this API: another program's
+// task on the same account.
+type ForeignTask struct {
+	Key         Key
+	Model       string
+	Prompt      string
+	Spec        Spec
+	CreatedAt   time.Time // zero: now
+	RenderTime  time.Duration
+	NeverStarts bool // it stays PENDING
 }
 
-// Plant adds a foreign task and returns its id.
-func (s *Sim) Plant(p Planted) string {
+// AddForeignTask adds a foreign task and returns its ID.
+func (s *Sim) AddForeignTask(p ForeignTask) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if p.Made.IsZero() {
-		p.Made = s.o.Now()
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = s.o.Now()
 	}
 
 	t := &task{
-		id: s.newIDLocked(), requestID: s.newIDLocked(), key: p.Key, model: p.Model, prompt: p.Prompt,
-		spec: p.Spec, size: p.Spec.size(), takes: p.Takes, made: p.Made, status: pending,
+		id:         s.newIDLocked(),
+		requestID:  s.newIDLocked(),
+		key:        p.Key,
+		model:      p.Model,
+		prompt:     p.Prompt,
+		spec:       p.Spec,
+		size:       p.Spec.size(),
+		renderTime: p.RenderTime,
+		createdAt:  p.CreatedAt,
+		status:     pending,
 	}
-	if p.Waiting {
+	if p.NeverStarts {
 		s.tasks[t.id] = t
-		s.order = append(s.order, t)
+		s.created = append(s.created, t)
 	} else {
-		s.add(t)
+		s.enqueue(t)
 	}
 
 	s.submissions = append(s.submissions, Submission{
-		At: t.made, Key: p.Key.ID, Account: p.Key.Account, Model: p.Model,
-		Prompt: p.Prompt, Accepted: true, Task: t.id, Planted: true,
+		At:       t.createdAt,
+		KeyID:    p.Key.ID,
+		Account:  p.Key.Account,
+		Model:    p.Model,
+		Prompt:   p.Prompt,
+		Accepted: true,
+		TaskID:   t.id,
+		Foreign:  true,
 	})
 
 	return t.id
 }
 
-// Forget makes a task unknown, as after its 24 hours.
+// Forget removes a task, as happens after 24 hours.
 func (s *Sim) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	delete(s.tasks, id)
 
-	s.order = without(s.order, id)
-	for _, q := range s.lanes {
+	s.created = without(s.created, id)
+	for _, q := range s.queues {
 		q.pending, q.running = without(q.pending, id), without(q.running, id)
 		heap.Init(&q.running)
 	}

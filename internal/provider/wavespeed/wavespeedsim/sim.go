@@ -1,8 +1,8 @@
-// Package wavespeedsim is a simulated WaveSpeed: its predictions of the Wan 2.6
-// reference-to-video models and its uploads as an http.Handler. It stands where
-// the supplier stands on a task's path, after internal/provider/wavespeed or any
-// other client of that API. It is imported by tests alone, and knows nothing of
-// Unireel but the tests' words for calls and their studio.
+// Package wavespeedsim is a simulated WaveSpeed: its predictions for the Wan 2.6
+// reference-to-video models and its uploads as an http.Handler. It takes the
+// supplier's place on a task's path, after internal/provider/wavespeed or any
+// other client of that API. Only tests import it. It knows nothing of Unireel
+// except providertest's operations and renderer.
 package wavespeedsim
 
 import (
@@ -20,15 +20,15 @@ import (
 	"github.com/unireel/unireel/internal/provider/providertest"
 )
 
-// Options is how the simulated supplier is.
+// Options configures the simulated supplier.
 type Options struct {
-	providertest.StudioOptions
-	Keys []string // those that are valid; none: any is
+	providertest.RendererOptions
+	Keys []string // the valid keys; if empty, any key is valid
 }
 
 // Sim is the simulated supplier.
 type Sim struct {
-	*providertest.Studio
+	*providertest.Renderer
 	o       Options
 	mux     *http.ServeMux
 	uploads sync.Map // path -> bytes
@@ -36,32 +36,32 @@ type Sim struct {
 
 // New makes a simulated supplier.
 func New(o Options) *Sim {
-	s := &Sim{Studio: providertest.NewStudio(o.StudioOptions), o: o, mux: http.NewServeMux()}
-	s.mux.Handle("POST /api/v3/alibaba/{model...}", s.call(s.create))
-	s.mux.Handle("GET /api/v3/predictions/{id}", s.call(s.query))
-	s.mux.Handle("GET /api/v3/predictions/{id}/result", s.call(s.query))
-	s.mux.Handle("POST /api/v3/media/upload/binary", s.call(s.upload))
-	s.mux.HandleFunc("GET /films/{id}", s.film)
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "not found") })
+	s := &Sim{Renderer: providertest.NewRenderer(o.RendererOptions), o: o, mux: http.NewServeMux()}
+	s.mux.Handle("POST /api/v3/alibaba/{model...}", s.authenticated(s.create))
+	s.mux.Handle("GET /api/v3/predictions/{id}", s.authenticated(s.query))
+	s.mux.Handle("GET /api/v3/predictions/{id}/result", s.authenticated(s.query))
+	s.mux.Handle("POST /api/v3/media/upload/binary", s.authenticated(s.upload))
+	s.mux.HandleFunc("GET /videos/{id}", s.serveVideo)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { writeError(w, http.StatusNotFound, "not found") })
 
 	return s
 }
 
-// ServeHTTP answers as the supplier does.
+// ServeHTTP serves the supplier's API.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", rand.Text())
 	s.mux.ServeHTTP(w, r)
 }
 
-// Step says which call a request belongs to.
-func (s *Sim) Step(r *http.Request) providertest.Step {
+// Operation says which operation a request belongs to.
+func (s *Sim) Operation(r *http.Request) providertest.Operation {
 	switch {
 	case r.URL.Path == "/api/v3/media/upload/binary":
 		return providertest.Upload
 	case strings.HasPrefix(r.URL.Path, "/api/v3/predictions/"):
 		return providertest.Poll
-	case strings.HasPrefix(r.URL.Path, "/films/"):
-		return providertest.Collect
+	case strings.HasPrefix(r.URL.Path, "/videos/"):
+		return providertest.Download
 	case r.Method == http.MethodPost:
 		return providertest.Submit
 	}
@@ -69,22 +69,22 @@ func (s *Sim) Step(r *http.Request) providertest.Step {
 	return providertest.Other
 }
 
-func (s *Sim) call(do http.HandlerFunc) http.Handler {
+func (s *Sim) authenticated(handler http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok || key == "" || len(s.o.Keys) > 0 && !slices.Contains(s.o.Keys, key) {
-			refuse(w, http.StatusUnauthorized, "invalid authentication")
+			writeError(w, http.StatusUnauthorized, "invalid authentication")
 			return
 		}
 
-		do(w, r)
+		handler(w, r)
 	})
 }
 
-// creation is what is read of an order; other keys are ignored.
-type creation struct {
+// createRequest holds the fields that are read from a request; others are ignored.
+type createRequest struct {
 	Files    []string `json:"reference_files"`
-	URLs     []string `json:"reference_urls"` // as files was called before
+	URLs     []string `json:"reference_urls"` // the former name of reference_files
 	Videos   []string `json:"videos"`
 	Prompt   string   `json:"prompt"`
 	Size     string   `json:"size"`
@@ -96,7 +96,7 @@ type creation struct {
 
 var sizes = []string{"1280*720", "720*1280", "960*960", "1088*832", "832*1088", "1920*1080", "1080*1920", "1440*1440", "1632*1248", "1248*1632"}
 
-// maxBody bounds what is read of a request, in bytes.
+// maxBody is the largest request body, in bytes.
 const maxBody = 64 << 20
 
 func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
@@ -104,27 +104,31 @@ func (s *Sim) create(w http.ResponseWriter, r *http.Request) {
 
 	flash := model == "wan-2.6/reference-to-video-flash"
 	if !flash && model != "wan-2.6/reference-to-video" {
-		refuse(w, http.StatusBadRequest, "product not found")
+		writeError(w, http.StatusBadRequest, "product not found")
 		return
 	}
 
-	var c creation
+	var c createRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&c); err != nil {
-		refuse(w, http.StatusBadRequest, "Invalid request body")
+		writeError(w, http.StatusBadRequest, "Invalid request body")
 		return
 	}
 
-	film, wrong := c.spec(flash)
-	if wrong != "" {
-		refuse(w, http.StatusBadRequest, wrong)
+	spec, problem := c.spec(flash)
+	if problem != "" {
+		writeError(w, http.StatusBadRequest, problem)
 		return
 	}
 
-	tell(w, s.view(r, s.Take(providertest.Piece{Model: "alibaba/" + model, Prompt: c.Prompt, Spec: film})))
+	writeData(w, s.prediction(r, s.Add(providertest.Job{
+		Model:  "alibaba/" + model,
+		Prompt: c.Prompt,
+		Spec:   spec,
+	})))
 }
 
-// spec is what an order asks for, and what is wrong with it.
-func (c creation) spec(flash bool) (providertest.Spec, string) {
+// spec returns what a request asks for, and what is wrong with it.
+func (c createRequest) spec(flash bool) (providertest.Spec, string) {
 	f := providertest.Spec{Seconds: 5, Sound: true}
 	if c.Duration != nil {
 		f.Seconds = *c.Duration
@@ -134,20 +138,20 @@ func (c creation) spec(flash bool) (providertest.Spec, string) {
 		f.Sound = *c.Sound
 	}
 
-	_, _ = fmt.Sscanf(c.Size, "%d*%d", &f.Width, &f.Height) // what is no size stays 0
+	_, _ = fmt.Sscanf(c.Size, "%d*%d", &f.Width, &f.Height) // an invalid size stays 0
 	refs := append(slices.Clone(c.Files), c.URLs...)
-	most := 5
+	maxReferences := 5
 
 	if !flash {
 		refs = c.Videos
-		most = 2
+		maxReferences = 2
 	}
 
 	switch {
 	case c.Prompt == "":
 		return f, "property \"prompt\" is missing"
-	case len(refs) == 0 || len(refs) > most:
-		return f, fmt.Sprintf("references: want 1 to %d items", most)
+	case len(refs) == 0 || len(refs) > maxReferences:
+		return f, fmt.Sprintf("references: want 1 to %d items", maxReferences)
 	case !slices.Contains(sizes, c.Size):
 		return f, "property \"size\": value is not one of the allowed values"
 	case f.Seconds != 5 && f.Seconds != 10:
@@ -162,37 +166,46 @@ func (c creation) spec(flash bool) (providertest.Spec, string) {
 }
 
 func (s *Sim) query(w http.ResponseWriter, r *http.Request) {
-	p, ok := s.Piece(r.PathValue("id"))
+	job, ok := s.Job(r.PathValue("id"))
 	if !ok {
-		refuse(w, http.StatusNotFound, "prediction not found")
+		writeError(w, http.StatusNotFound, "prediction not found")
 		return
 	}
 
-	tell(w, s.view(r, p))
+	writeData(w, s.prediction(r, job))
 }
 
-// view is an order as the supplier tells of it.
-func (s *Sim) view(r *http.Request, p providertest.Piece) map[string]any {
-	stage, _ := s.Stage(p)
+// prediction is the supplier's object for a request.
+func (s *Sim) prediction(r *http.Request, job providertest.Job) map[string]any {
+	state, _ := s.State(job)
 
 	v := map[string]any{
-		"id": p.ID, "model": p.Model, "outputs": []string{}, "has_nsfw_contents": []bool{}, "error": "",
-		"status":     map[providertest.Stage]string{providertest.Waits: "created", providertest.Renders: "processing", providertest.Done: "completed"}[stage],
-		"created_at": p.Made.UTC().Format(time.RFC3339Nano), "urls": map[string]string{"get": origin(r) + "/api/v3/predictions/" + p.ID + "/result"},
-		"timings": map[string]int64{"inference": 0},
+		"id":                job.ID,
+		"model":             job.Model,
+		"outputs":           []string{},
+		"has_nsfw_contents": []bool{},
+		"error":             "",
+		"status": map[providertest.JobState]string{
+			providertest.Queued:    "created",
+			providertest.Rendering: "processing",
+			providertest.Completed: "completed",
+		}[state],
+		"created_at": job.CreatedAt.UTC().Format(time.RFC3339Nano),
+		"urls":       map[string]string{"get": baseURL(r) + "/api/v3/predictions/" + job.ID + "/result"},
+		"timings":    map[string]int64{"inference": 0},
 	}
-	if stage == providertest.Done {
-		v["outputs"] = []string{origin(r) + "/films/" + p.ID + ".mp4"}
-		v["timings"] = map[string]int64{"inference": p.Takes.Milliseconds()}
+	if state == providertest.Completed {
+		v["outputs"] = []string{baseURL(r) + "/videos/" + job.ID + ".mp4"}
+		v["timings"] = map[string]int64{"inference": job.RenderTime.Milliseconds()}
 	}
 
 	return v
 }
 
-// film gives a result's bytes as long as its link works.
-func (s *Sim) film(w http.ResponseWriter, r *http.Request) {
-	p, ok := s.Piece(strings.TrimSuffix(r.PathValue("id"), ".mp4"))
-	if !ok || !s.ServeFilm(w, r, p) {
+// serveVideo serves a result's bytes as long as its link works.
+func (s *Sim) serveVideo(w http.ResponseWriter, r *http.Request) {
+	job, ok := s.Job(strings.TrimSuffix(r.PathValue("id"), ".mp4"))
+	if !ok || !s.ServeVideo(w, r, job) {
 		http.Error(w, "AccessDenied", http.StatusForbidden)
 	}
 }
@@ -200,30 +213,35 @@ func (s *Sim) film(w http.ResponseWriter, r *http.Request) {
 func (s *Sim) upload(w http.ResponseWriter, r *http.Request) {
 	form, err := r.MultipartReader()
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "request is not multipart")
+		writeError(w, http.StatusBadRequest, "request is not multipart")
 		return
 	}
 
 	part, err := form.NextPart()
 	if err != nil || part.FormName() != "file" || part.FileName() == "" {
-		refuse(w, http.StatusBadRequest, "file is required")
+		writeError(w, http.StatusBadRequest, "file is required")
 		return
 	}
 
 	b, err := io.ReadAll(io.LimitReader(part, maxBody))
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "file cannot be read")
+		writeError(w, http.StatusBadRequest, "file cannot be read")
 		return
 	}
 
 	kind, _, _ := strings.Cut(part.Header.Get("Content-Type"), "/")
 	path := "/media/" + rand.Text() + "/" + part.FileName()
 	s.uploads.Store(path, b)
-	tell(w, map[string]any{"type": kind, "download_url": origin(r) + path, "filename": part.FileName(), "size": len(b)})
+	writeData(w, map[string]any{
+		"type":         kind,
+		"download_url": baseURL(r) + path,
+		"filename":     part.FileName(),
+		"size":         len(b),
+	})
 }
 
-// Kept is what was uploaded to an address of this host.
-func (s *Sim) Kept(address string) ([]byte, bool) {
+// UploadedBytes returns what was uploaded to an address of this server.
+func (s *Sim) UploadedBytes(address string) ([]byte, bool) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, false
@@ -235,8 +253,8 @@ func (s *Sim) Kept(address string) ([]byte, bool) {
 	return kept, ok
 }
 
-// origin is the address that the client reached this host by.
-func origin(r *http.Request) string {
+// baseURL is the address by which the client reached this server.
+func baseURL(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
 	}
@@ -244,18 +262,19 @@ func origin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// tell answers 200 in the supplier's envelope.
-func tell(w http.ResponseWriter, data any) {
-	say(w, http.StatusOK, map[string]any{"code": 200, "message": "success", "data": data})
+// writeData responds with 200 in the supplier's envelope.
+func writeData(w http.ResponseWriter, data any) {
+	writeJSON(w, http.StatusOK, map[string]any{"code": 200, "message": "success", "data": data})
 }
 
-// refuse answers in the supplier's envelope, its code being the status.
-func refuse(w http.ResponseWriter, status int, message string) {
-	say(w, status, map[string]any{"code": status, "message": message})
+// writeError responds with an error in the supplier's envelope, whose code is the
+// status.
+func writeError(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]any{"code": status, "message": message})
 }
 
-// say answers with a value as JSON.
-func say(w http.ResponseWriter, status int, v any) {
+// writeJSON responds with a value as JSON.
+func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

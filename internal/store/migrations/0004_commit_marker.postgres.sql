@@ -1,0 +1,8 @@
+-- +goose Up
+-- What a PostgreSQL transaction leaves behind, so that a client can find out whether it
+-- was committed: one row for each writing connection.
+CREATE TABLE commit_marker (
+  id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  value TEXT COLLATE "C" NOT NULL,
+  at BIGINT NOT NULL
+);

@@ -281,8 +281,8 @@ func markRunning(ctx context.Context, tx *store.Tx, t task.Task) error {
 	}
 
 	a.RemoteID = "bench-" + t.ID
-
 	a.Outcome = "accepted"
+
 	if err := tx.SaveAttempt(ctx, a); err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ func (b *bench) build(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "./cmd/unireel")
 
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-
 	cmd.Stderr = os.Stderr
+
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build the program: %w", err)
 	}

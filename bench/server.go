@@ -91,8 +91,8 @@ func (s *server) start(ctx context.Context) error {
 	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.binary, "serve") // stop and kill end it, not ctx
 	s.cmd.Env = s.env
 	s.cmd.Stdout = &s.log
-
 	s.cmd.Stderr = &s.log
+
 	if s.profile != "" {
 		executable, err := os.Executable()
 		if err != nil {

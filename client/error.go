@@ -68,8 +68,8 @@ func readError(resp *http.Response) *Error {
 	e := parseError(text)
 	e.Status = resp.StatusCode
 	e.RequestID = resp.Header.Get("X-Request-Id")
-
 	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+
 	if e.Message == "" {
 		e.Message = fmt.Sprintf("the server answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}

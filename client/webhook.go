@@ -234,8 +234,8 @@ func VerifyWebhook(header http.Header, body []byte, now time.Time, secrets ...st
 	}
 
 	event.Type = e.Type
-
 	event.CreatedAt = e.CreatedAt
+
 	if strings.HasPrefix(string(e.Type), "video.") {
 		if err := json.Unmarshal(e.Data, &event.Task); err != nil {
 			return event, fmt.Errorf("read the webhook %s: %w", id, err)

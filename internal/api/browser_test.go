@@ -82,8 +82,8 @@ func openBrowser(t testing.TB) *browser {
 	run := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+home, "--remote-debugging-pipe", "about:blank")
 	run.ExtraFiles = []*os.File{theirs, write}
-
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}

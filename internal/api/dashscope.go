@@ -126,8 +126,8 @@ func (a *API) fillDashScope(c *requestContext, t task.Task, response *dashScopeT
 	o.SubmitTime = beijingTime(t.CreatedAt)
 	o.StartTime = beijingTime(t.StartedAt)
 	o.EndTime = beijingTime(t.CompletedAt)
-
 	o.Preview = t.Preview
+
 	switch {
 	case t.State == task.Completed:
 		o.Prompt = t.Prompt

@@ -98,8 +98,8 @@ func decodeDashScope(root jsonValue, models *catalog.Catalog, fileIDByKey func(k
 	}
 
 	d.raw.Model.Value = models.LocalName("dashscope", d.raw.Model.Value)
-
 	d.raw.FieldNames = map[string]string{"prompt": "input.prompt", "image": "input.img_url", "references": "input.reference_urls"}
+
 	if slices.Contains(keys, "media") && d.raw.References.Param != "input.reference_urls" {
 		d.raw.FieldNames["image"] = "input.media"
 		d.raw.FieldNames["references"] = "input.media"

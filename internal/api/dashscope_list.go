@@ -108,8 +108,8 @@ func (a *API) readDashScopeFilter(query url.Values) (f store.TaskFilter, page in
 	f.Limit = number("page_size", dashScopePageSize, maxLimit)
 	f.Offset = (page - 1) * f.Limit
 	f.ID = query.Get("task_id")
-
 	f.Model = query.Get("model_name")
+
 	for ours, theirs := range dashScopeStatuses {
 		if theirs == query.Get("status") {
 			f.States = statusStates[ours]

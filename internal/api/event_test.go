@@ -49,8 +49,8 @@ func (env *testEnv) subscribe(key, path string, headers ...string) *eventSubscri
 
 	s := &eventSubscriber{t: env.t, events: make(chan receivedEvent, 1000)}
 	answered := make(chan error, 1)
-
 	done := make(chan struct{})
+
 	go func() {
 		defer close(done)
 		defer close(s.events)

@@ -204,8 +204,8 @@ func (q *usageQuery) readDays(query url.Values, today time.Time) (faults []fault
 		return at
 	}
 	q.to = day("to", today)
-
 	q.from = day("from", q.to.AddDate(0, 0, 1-defaultUsageDays))
+
 	switch days := int(q.to.Sub(q.from).Hours()/24) + 1; {
 	case len(faults) > 0:
 	case days < 1:

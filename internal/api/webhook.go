@@ -351,8 +351,8 @@ func taskAtStatus(t task.Task, status string) task.Task {
 	earlier.Progress = 0
 	earlier.Billed = 0
 	earlier.Cost = 0
-
 	earlier.State = task.Running
+
 	if status == task.Queued.Status() {
 		earlier.State = task.Queued
 		earlier.StartedAt = 0

@@ -244,8 +244,8 @@ func (v *validator) resolveSize() {
 	v.request.Size = size
 	v.request.RequestedSize = requested
 	v.request.Width = w
-
 	v.request.Height = h
+
 	if field.Valid() && v.modeSpec().SizeFromImage {
 		v.addWarning(field, fault.CodeSizeFromImage, "The picture's shape determines the size of this video; only the tier, %s, is kept.", v.model.Tier)
 	}

@@ -532,8 +532,8 @@ func FuzzValidate(f *testing.F) {
 		raw.Duration = NewField(Number(number), "duration", 5)
 		raw.Seed = NewField(Number(number), "seed", 6)
 		raw.Images = fieldList("images", 10, link)
-
 		raw.Image = NewField(link, "image", 20)
+
 		if strings.Contains(model, "r2v") {
 			raw.Image = Field[string]{}
 		} else {

@@ -234,8 +234,8 @@ func (c *Checkout) RotateSecret(ctx context.Context, account, id string, overlap
 	return c.updateEndpoint(ctx, account, id, func(e *store.Endpoint) error {
 		e.PreviousSecret = e.Secret
 		e.PreviousSecretUntil = c.millis() + overlap.Milliseconds()
-
 		e.Secret = secret
+
 		if overlap == 0 {
 			e.PreviousSecret = ""
 			e.PreviousSecretUntil = 0

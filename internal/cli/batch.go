@@ -149,8 +149,8 @@ func (b *batch) processLine(ctx context.Context, l line) error {
 
 		record.Task = t.ID
 		record.Status = string(t.Status)
-
 		record.Error = ""
+
 		if err := b.state.put(key, record); err != nil {
 			return err
 		}

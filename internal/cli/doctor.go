@@ -142,8 +142,8 @@ func checkFont(ctx context.Context, font string) client.Check {
 	if font != "" {
 		_, err := os.Stat(font)
 		check.OK = err == nil
-
 		check.Detail = font
+
 		if err != nil {
 			check.Detail = font + " cannot be read"
 		}

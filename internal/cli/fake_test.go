@@ -199,8 +199,8 @@ func run(ctx context.Context, t *testing.T, env Env, args ...string) result {
 	var out, errs bytes.Buffer
 
 	env.Out = &out
-
 	env.Err = &errs
+
 	if env.In == nil {
 		env.In = strings.NewReader("")
 	}

@@ -102,8 +102,8 @@ func (o *requestFlags) requestBody(ctx context.Context, env *Env, c *client.Clie
 
 	files := uploader{ctx: ctx, client: c, progress: progress, fileIDs: map[string]string{}}
 	r.Videos = files.resolve(o.Video)
-
 	r.Images = files.resolve(o.Image)
+
 	for _, ref := range files.resolve(o.Reference) {
 		r.References = append(r.References, client.Reference{URL: ref})
 	}

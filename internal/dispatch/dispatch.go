@@ -155,8 +155,8 @@ func New(ctx context.Context, o Options) (*Dispatch, error) {
 	d.metrics = newMetrics(o.Registry)
 	d.prepareQueue = newWorkQueue()
 	d.collectQueue = newWorkQueue()
-
 	d.registry = &upstreamRegistry{unusable: map[string]string{}}
+
 	for _, u := range o.Upstreams {
 		if err := d.register(u, ""); err != nil {
 			return nil, err

@@ -103,8 +103,8 @@ func TestRandomReplicaFaults(t *testing.T) {
 				c.loseResponses()
 
 				ids := map[string][]string{}
-
 				created := make(chan struct{})
+
 				go func() {
 					defer close(created)
 

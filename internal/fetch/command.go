@@ -65,8 +65,8 @@ func runCommand(ctx context.Context, c command) ([]byte, error) {
 	cmd.Dir = workDir
 	cmd.SysProcAttr = sysProcAttr(c.cloneFlags)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-
 	cmd.WaitDelay = 2 * time.Second
+
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}

@@ -213,8 +213,8 @@ func parseProbe(output []byte, kind Type) (Media, error) {
 		m.setVideo(video)
 	case audio != nil:
 		m.Kind = Audio
-
 		m.Codec = audio.Codec
+
 		if kind.Kind == Video {
 			m.Type = "audio/" + strings.TrimPrefix(kind.Name, "video/")
 		}
@@ -238,8 +238,8 @@ func (m *Media) setVideo(s *ffprobeStream) {
 	m.Width = s.Width
 	m.Height = s.Height
 	m.Codec = s.Codec
-
 	m.MilliFPS = parseFrameRate(s.AvgFrameRate)
+
 	if m.MilliFPS == 0 {
 		m.MilliFPS = parseFrameRate(s.RealFrameRate)
 	}

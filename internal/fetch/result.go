@@ -101,8 +101,8 @@ func measureIndex(moov *iso.MoovBox, m *Media) error {
 		switch track.Mdia.Hdlr.HandlerType {
 		case "soun":
 			m.Sound = true
-
 			m.SoundCodec = audioCodec(track.Mdia.Minf.Stbl.Stsd)
+
 			if m.SoundCodec == "" {
 				return errNotPlainMP4
 			}

@@ -106,8 +106,8 @@ func (tx *Tx) insertIdempotencyKeys(ctx context.Context, all []*Creation) error 
 	}
 
 	accounts := make([]string, len(keyed))
-
 	keys := make([]string, len(keyed))
+
 	for i, c := range keyed {
 		accounts[i] = c.Key.Account
 		keys[i] = c.Key.Key
@@ -275,8 +275,8 @@ func enqueueAll(all []*Creation) []statement {
 	})
 	queues := make([]string, len(ids))
 	accounts := make([]string, len(ids))
-
 	queued := make([]int64, len(ids))
+
 	for i, id := range ids {
 		queues[i] = id.queue
 		accounts[i] = id.account
@@ -337,8 +337,8 @@ func (tx *Tx) insertTasks(all []*Creation) ([]statement, error) {
 // the columns.
 func insertMany(into string, rows [][]any, suffix string, params ...any) statement {
 	placeholders := make([]string, len(rows[0]))
-
 	args := make([]any, len(rows[0]), len(rows[0])+len(params))
+
 	for i, first := range rows[0] {
 		switch first.(type) {
 		case string:

@@ -295,8 +295,8 @@ func TestBudgetCountersMatchLedger(t *testing.T) {
 					}
 
 					c.Task.State = task.Running
-
 					c.Task.Queue = "queue"
+
 					if tryCreate(rt, s, c, budgets[key]) {
 						live[c.Task.ID] = c.Task
 					}

@@ -120,8 +120,8 @@ func TestCreate(t *testing.T) {
 
 		free := creation("task_4", "acct_a", "other", task.Preparing)
 		free.Task.Hold = 0
-
 		free.Hold.Amount = 0
+
 		if existing, err := s.Create(ctx, free); err != nil || existing != nil {
 			t.Error(existing, err)
 		}

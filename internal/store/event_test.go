@@ -88,8 +88,8 @@ func TestLateCommitIsNotSkipped(t *testing.T) {
 		ctx := t.Context()
 		begun := make(chan struct{})
 		release := make(chan struct{})
-
 		late := make(chan error, 1)
+
 		go func() {
 			late <- s.Write(ctx, func(tx *Tx) error {
 				err := insertEvent(ctx, tx, "late", "acct_a", 1, task.Queued)

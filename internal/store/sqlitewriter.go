@@ -390,8 +390,8 @@ func (w *sqliteWriter) commitAlone(member *pendingWrite) {
 func (w *sqliteWriter) invoke(member *pendingWrite) {
 	member.err = nil
 	member.panicValue = nil
-
 	member.tx = &Tx{Reader: Reader{q: sqliteQuerier{w}, d: w.dialect}}
+
 	defer func() { member.panicValue = recover() }()
 
 	if member.err = member.fn(member.tx); member.err != nil {

@@ -32,8 +32,8 @@ func TestUsage(t *testing.T) {
 	}
 	inAccount := func(f UsageFilter) UsageFilter {
 		f.Account = "acct_a"
-
 		f.Limit = 100
+
 		if f.Until == 0 {
 			f.Until = 100 * day
 		}
@@ -65,8 +65,8 @@ func TestUsage(t *testing.T) {
 			c.Task.Key = e.key
 			c.Task.CompletedAt = e.at
 			c.Task.Cost = e.cost
-
 			c.Task.Seconds = 5
+
 			if e.state == task.Completed {
 				c.Task.Billed = 5_000
 			}

@@ -64,8 +64,8 @@ func TestAdvanceProperties(t *testing.T) {
 			used := money.Amount(rapid.Int64Range(0, 2000).Draw(t, "used"))
 			next, err := Advance(t.Context(), tx, task, Step{At: 7, EntryIDs: [2]string{"a", "b"}, UsageCost: used, Edit: func(n *Task) {
 				n.State = to
-
 				n.Progress = progress
+
 				if to == Failed {
 					n.Error = &Error{Code: "x"}
 				}

@@ -113,8 +113,8 @@ func startProgram(t *testing.T, env []string, args ...string) string {
 	cmd.Env = append(cleanEnv(t), env...)
 	output := &outputRecorder{address: make(chan string, 1)}
 	cmd.Stdout = output
-
 	cmd.Stderr = output
+
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

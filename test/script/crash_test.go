@@ -206,8 +206,8 @@ func (n *node) start(failpoint string) {
 
 	n.cmd.Env = append(n.cmd.Env, n.env...)
 	n.cmd.Stdout = &n.log
-
 	n.cmd.Stderr = &n.log
+
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}

@@ -59,8 +59,8 @@ func (c *composer) compose(ctx context.Context, progress func(framesDone int)) (
 	c.size = box{w: float64(c.submission.Width), h: float64(c.submission.Height)}
 	c.frames = c.submission.Seconds * frameRate
 	c.stills = map[int]*stillScene{}
-
 	c.hue = c.rng(saltPlan).Float64()
+
 	if err := c.collectReferences(ctx); err != nil {
 		return "", err
 	}
@@ -80,8 +80,8 @@ func (c *composer) compose(ctx context.Context, progress func(framesDone int)) (
 	h := c.submission.Height
 	c.current = newFrame(w, h)
 	c.incoming = newFrame(w, h)
-
 	c.previous = newFrame(w, h)
+
 	defer func() {
 		for _, p := range c.activeShots {
 			p.scene.close()

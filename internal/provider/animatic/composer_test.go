@@ -226,8 +226,8 @@ func TestSeedIsDeterministic(t *testing.T) {
 	o.Sound = true
 	first := sum(o)
 	o.TaskID = "task_other"
-
 	o.Attempt = 2
+
 	if sum(o) != first {
 		t.Error("the same seed made another video")
 	}

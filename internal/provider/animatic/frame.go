@@ -123,8 +123,8 @@ func frameFromImage(m *image.NRGBA) *frame {
 	h := m.Rect.Dy()
 	f := newFrame(w, h)
 	sumU := make([]int32, f.u.w)
-
 	sumV := make([]int32, f.u.w)
+
 	for row := range h {
 		line := m.Pix[row*m.Stride : row*m.Stride+4*w]
 		for x := range w {

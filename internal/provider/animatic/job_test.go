@@ -213,8 +213,8 @@ func TestHostilePrompts(t *testing.T) {
 	} {
 		o := smallSize(testSubmission(t))
 		o.Prompt = prompt
-
 		o.Seconds = 1
+
 		if i%2 == 1 {
 			o.Mode = provider.T2V
 			o.References = nil

@@ -85,8 +85,8 @@ func probeImage(m media) (media, error) {
 
 	m.demuxer = imageDemuxers[format]
 	m.w = c.Width
-
 	m.h = c.Height
+
 	if m.demuxer == "" {
 		return m, badReference(m.param, "The picture's format is not supported. Send a PNG, JPEG, BMP or WEBP picture.", nil)
 	}

@@ -202,8 +202,8 @@ func TestInvalidSubmissionsAreNotSent(t *testing.T) {
 	empty := smallSubmission()
 	missing.References[0].URL = ""
 	empty.Mode = provider.I2V
-
 	empty.References = nil
+
 	for name, c := range map[string]struct {
 		submission provider.Submission
 		code       fault.Code

@@ -29,8 +29,8 @@ func sortReferences(sub provider.Submission, flash bool) (sortedReferences, *pro
 	var s sortedReferences
 
 	videos := 0
-
 	kinds := make([]string, len(sub.References))
+
 	for i, ref := range sub.References {
 		if kinds[i] = referenceKind(ref); kinds[i] == "video" {
 			videos++

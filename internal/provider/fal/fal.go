@@ -118,8 +118,8 @@ func New(o provider.Options) (provider.Provider, error) {
 	client.RequestIDHeader = "X-Fal-Request-Id"
 	client.IdleTimeout = s.idleTimeout
 	client.ParseError = readError
-
 	client.Classify = classify
+
 	switch {
 	case s.storageURL == "" && client.Origin == defaultBaseURL:
 		s.storageURL = defaultStorageURL

@@ -98,8 +98,8 @@ func (r *Renderer) Add(job Job) Job {
 	n := len(r.accepted) + 1
 	job.ID = fmt.Sprintf("sim-%08d", n)
 	job.CreatedAt = r.o.Now()
-
 	job.RenderTime = r.o.RenderMin
+
 	if span := r.o.RenderMax - r.o.RenderMin; span > 0 {
 		job.RenderTime += span * time.Duration(n*7%10) / 10 // the nth job always takes equally long
 	}

@@ -189,15 +189,15 @@ func TestSettings(t *testing.T) {
 	}
 
 	o.BaseURL = "https://x.org"
-
 	o.Secret = ""
+
 	if _, err := New(o); err == nil {
 		t.Error("an empty key was accepted")
 	}
 
 	o.Secret = "k"
-
 	o.Settings = map[string]string{"create_path": "/v1/videos/generations", "submit_timeout": "5s"}
+
 	if _, err := New(o); err != nil {
 		t.Error(err)
 	}

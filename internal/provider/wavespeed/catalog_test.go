@@ -39,8 +39,8 @@ func TestCatalogMatchesSupplier(t *testing.T) {
 				o.Model = supply.SupplierModel
 				o.Size = size
 				o.Seconds = n
-
 				o.Sound = m.Sound
+
 				if supply.Images != nil && *supply.Images == 0 {
 					o.References[0].Kind = "video"
 				}
@@ -51,8 +51,8 @@ func TestCatalogMatchesSupplier(t *testing.T) {
 
 				o.References[0].Kind = "image"
 				o.Watermark = new(bool)
-
 				o.Audio = &provider.Reference{URL: "https://x.org/a.mp3"}
+
 				if _, failure := new(wavespeed).newCreateRequest(o); failure == nil {
 					t.Errorf("%s accepts what it does not support", m.ID)
 				}
@@ -64,8 +64,8 @@ func TestCatalogMatchesSupplier(t *testing.T) {
 		} {
 			r.Size = sizes[0]
 			r.Seconds = seconds[0]
-
 			r.Resolved = m.ID
+
 			if unsupported := slices.Contains(supply.Unsupported, feature); unsupported != (supply.CheckRequest(r) != nil) {
 				t.Errorf("%s: unsupported %s is %v", m.ID, feature, unsupported)
 			}

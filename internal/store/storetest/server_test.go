@@ -218,8 +218,8 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 
 	cmd.Env = append(os.Environ(), "UNIREEL_STORETEST_CHILD="+path)
-
 	cmd.Stderr = os.Stderr
+
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

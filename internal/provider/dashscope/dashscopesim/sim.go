@@ -104,8 +104,8 @@ func New(o Options) *Sim {
 	o.Limits.Submits = orDefault(o.Limits.Submits, 5)
 	o.Limits.InProgress = orDefault(o.Limits.InProgress, 5)
 	o.Limits.Queries = orDefault(o.Limits.Queries, 20)
-
 	o.QueueTime = orDefault(o.QueueTime, 30*time.Millisecond)
+
 	if o.RenderMin == 0 && o.RenderMax == 0 {
 		o.RenderMin = 3 * time.Second
 		o.RenderMax = 6 * time.Second

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws docs/demo.png anew: runs `unireel demo` in a terminal, takes what it
+# Draws docs/demo.png again: runs `unireel demo` in a terminal, takes what it
 # shows and frames of the two videos that it made. The folder's name and the
 # signed links are left out of the picture. Needs tmux, ffmpeg, DejaVu Sans Mono.
 #

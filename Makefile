@@ -29,7 +29,7 @@ demo: setup-demo build ## make the two example videos, from nothing, and show th
 
 # What takes longest: several engines under faults, a real S3 server, whole videos, and
 # scripts that drive the real program.
-SLOW := /internal/(blob/s3|dispatch|provider/animatic)$$|/(test|bench)(/|$$)
+SLOW := /internal/(blob/s3|dispatch|fetch|provider/animatic)$$|/(test|bench)(/|$$)
 
 quick: setup-test ## run what is worth running while you write: vet, and all but the slowest tests
 	$(GO) vet ./...

@@ -311,7 +311,7 @@ func entryBodies(entries []credit.Entry) []entryBody {
 func amount(param, text string) (money.Amount, error) {
 	a, err := money.Parse(text)
 	if err != nil {
-		return 0, fault.New(fault.CodeInvalidValue, param, "An amount is a decimal in a string, like \"10.00\", with at most six places.").WithCause(err)
+		return 0, fault.New(fault.CodeInvalidValue, param, "An amount is a decimal in a string, like \"10.00\", with at most six digits after the point.").WithCause(err)
 	}
 
 	return a, nil

@@ -56,7 +56,7 @@ func (k keyLimitsRequest) parse() (l checkout.KeyLimits, err error) {
 		}
 	}
 
-	const budgetFormat = `A budget is a decimal above zero in a string, like "10.00", with at most six places; null means no budget.`
+	const budgetFormat = `A budget is a decimal above zero in a string, like "10.00", with at most six digits after the point; null means no budget.`
 
 	l.BudgetDay, err = parseOptional(k.budgetDay, parseBudget)
 	check("budget_day", budgetFormat, err)

@@ -151,7 +151,7 @@ func (e engine) SetDesiredState(ctx context.Context, name, action string) error 
 	case errors.Is(err, dispatch.ErrConfigured):
 		return fault.New(fault.CodeInvalidValue, "name", name+" is in the configuration: drain it, remove it there, and restart the server.")
 	case errors.Is(err, dispatch.ErrEmbedded):
-		return fault.New(fault.CodeInvalidValue, "name", name+" is the embedded renderer, which is always there.")
+		return fault.New(fault.CodeInvalidValue, "name", name+" is the embedded renderer, which is built in and cannot be removed.")
 	}
 
 	return err

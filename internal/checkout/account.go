@@ -36,7 +36,7 @@ func (c *Checkout) CreateAccount(ctx context.Context, name string, weight, limit
 	}
 
 	if opening < 0 {
-		faults = append(faults, *invalid("credit", "The opening credit cannot be below zero."))
+		faults = append(faults, *invalid("credit", "The opening credit must not be negative."))
 	}
 
 	if f := fault.Join(faults); f != nil {

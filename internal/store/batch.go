@@ -36,6 +36,7 @@ func (tx *Tx) createAll(ctx context.Context, all []*Creation) error {
 		c.declined = nil
 	}
 
+	// The keys come first: a creation that repeats an earlier one must not be held for.
 	if err := tx.insertIdempotencyKeys(ctx, all); err != nil {
 		return fmt.Errorf("create %d tasks, keys: %w", len(all), err)
 	}
@@ -164,6 +165,9 @@ func (tx *Tx) placeHolds(ctx context.Context, all []*Creation) ([]statement, err
 		return nil, err
 	}
 
+	// Each creation sees the balance that the ones before it in the batch leave, as if
+	// they had been written one by one: two that are affordable alone but not together
+	// cannot both be held.
 	var entries [][]any
 
 	for _, c := range charged {

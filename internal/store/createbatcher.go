@@ -71,6 +71,8 @@ func (b *createBatcher) stop() {
 func (b *createBatcher) add(ctx context.Context, c *Creation) error {
 	pending := &pendingCreate{ctx: ctx, creation: c, done: make(chan struct{})}
 
+	// The select below chooses at random among what is possible. Asked alone first, a
+	// store that is closing takes nothing new.
 	select {
 	case <-b.writer.closing:
 		return ErrClosed
@@ -85,6 +87,8 @@ func (b *createBatcher) add(ctx context.Context, c *Creation) error {
 		return ErrClosed
 	}
 
+	// A caller that gives up after its creation was started waits for the outcome all the
+	// same: "cancelled" would be a lie about a task that is committed a moment later.
 	select {
 	case <-pending.done:
 	case <-ctx.Done():
@@ -117,6 +121,7 @@ func (b *createBatcher) run(slot string) {
 			select {
 			case first = <-b.queue:
 			case <-b.writer.closing:
+				// What was queued before the store began to close is still written.
 				select {
 				case first = <-b.queue:
 				default:
@@ -166,6 +171,8 @@ func (b *createBatcher) nextBatch(first *pendingCreate) (batch, separate []*pend
 // writeBatch commits a batch. If that fails as a whole, each creation is tried
 // alone, so that one bad creation does not fail the others.
 func (b *createBatcher) writeBatch(slot string, batch, separate []*pendingCreate) {
+	// A creation that cannot be paid does not fail the batch: it is declined inside it, and
+	// the others commit. Only an error of the statements themselves reaches the loop below.
 	if len(batch) > 1 {
 		if b.commitBatch(slot, batch) == nil {
 			for _, pending := range batch {
@@ -176,6 +183,8 @@ func (b *createBatcher) writeBatch(slot string, batch, separate []*pendingCreate
 		}
 	}
 
+	// Nothing of a failed batch was committed, so that writing its creations again, each in
+	// a transaction of its own, cannot write one twice.
 	for _, pending := range append(batch, separate...) {
 		err := b.commitBatch(slot, []*pendingCreate{pending})
 		if err == nil {

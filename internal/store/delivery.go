@@ -76,6 +76,8 @@ func (tx *Tx) fanOut(status string, all ...statusChange) []statement {
 		rows[i] = []any{change.task, change.account, change.seq, change.at}
 	}
 
+	// The changes are a small table of their own, x, so that one statement serves one step
+	// and a whole batch of creations. SQLite has no arrays, and always has one change here.
 	from := "(SELECT $1 AS task, $2 AS account, $3 AS seq, $4 AS at)"
 	args := rows[0]
 

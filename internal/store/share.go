@@ -67,9 +67,11 @@ func shareStatements(t task.Task, queued, running, virtualTime int64) []statemen
 // shareChanges returns the statements that update the account's shares for a
 // step of one of its tasks.
 func (tx *Tx) shareChanges(before, t task.Task) ([]statement, error) {
+	// A share counts what is queued and what is submitted. So only steps over one of these
+	// two borders change it; a step from submitting to running, for example, does not.
 	from := before.State
-
 	to := t.State
+
 	switch {
 	case from == task.Queued && to == task.Queued && before.Queue != t.Queue:
 		return append(shareStatements(before, -1, 0, 0), tx.enqueueStatements(t)...), nil
@@ -80,6 +82,7 @@ func (tx *Tx) shareChanges(before, t task.Task) ([]statement, error) {
 	case from == task.Queued && to.Final():
 		return shareStatements(t, -1, 0, 0), nil
 	case from.Submitted() && to == task.Queued:
+		// The task was not rendered: its account gets the virtual time back that the claim took.
 		return shareStatements(t, 1, -1, -t.Seconds*virtualTimeScale), nil
 	case from.Submitted() && to.Final():
 		return shareStatements(t, 0, -1, 0), nil

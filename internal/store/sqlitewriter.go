@@ -225,6 +225,8 @@ func (w *sqliteWriter) nextGroup() []*pendingWrite {
 
 	runtime.Gosched() // the callers that the last commit unblocked may queue their next write
 
+	// Customers' writes come first, but never take the whole group: if the background's
+	// waited for a moment without creates, a busy server would stop claiming and polling.
 	group := []*pendingWrite{first}
 	for len(group) < maxGroup-min(len(w.background), maxGroupBackground) {
 		select {
@@ -237,6 +239,7 @@ func (w *sqliteWriter) nextGroup() []*pendingWrite {
 		break
 	}
 
+	// Room that the foreground left is the background's, beyond what is reserved for it.
 	for len(group) < maxGroup {
 		select {
 		case next := <-w.background:

@@ -4,32 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/store"
 )
 
+// accountEventPrefix begins the ids of an account's stream, so that an id of a task's
+// stream is not taken for one of them.
+const accountEventPrefix = "a"
+
 // accountEventID returns an event's id within its account's stream.
-func accountEventID(p store.EventPosition) string {
-	return "a" + strconv.FormatInt(p.Xid, 10) + "." + strconv.FormatInt(p.N, 10)
-}
+func accountEventID(p store.EventPosition) string { return accountEventPrefix + p.String() }
 
 // parseAccountEventID parses what accountEventID wrote; it returns false for anything
 // else.
 func parseAccountEventID(text string) (store.EventPosition, bool) {
-	xid, n, _ := strings.Cut(strings.TrimPrefix(text, "a"), ".")
+	position, prefixed := strings.CutPrefix(text, accountEventPrefix)
+	p, ok := store.ParseEventPosition(position)
 
-	var (
-		p         store.EventPosition
-		err, nErr error
-	)
-
-	p.Xid, err = strconv.ParseInt(xid, 10, 64)
-	p.N, nErr = strconv.ParseInt(n, 10, 64)
-
-	return p, err == nil && nErr == nil && p.Xid >= 0 && p.N >= 0 && text == accountEventID(p)
+	return p, ok && prefixed
 }
 
 // accountStream is one subscriber's position in the events of their account.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/blob"
@@ -254,6 +253,5 @@ func (a *API) checkBlobs(ctx context.Context) (missing, unreferenced []string, e
 // stillReferenced reports whether a row references the blob now. A blob's key begins with
 // the id of its owner.
 func (a *API) stillReferenced(ctx context.Context, key string) (bool, error) {
-	owner, _, _ := strings.Cut(key, "/")
-	return a.Store.BlobReferenced(ctx, key, owner)
+	return a.Store.BlobReferenced(ctx, key, blob.ParseKey(key).Owner)
 }

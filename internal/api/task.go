@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/unireel/unireel/internal/checkout"
 	"github.com/unireel/unireel/internal/fault"
@@ -61,7 +60,7 @@ func (a *API) taskBody(t task.Task) taskBody {
 		Seconds:           t.Seconds,
 		Preview:           t.Preview,
 		Queue:             t.Queue,
-		Upstream:          upstreamBaseName(t.Upstream),
+		Upstream:          task.ParseUpstreamID(t.Upstream).Name,
 		RemoteID:          t.RemoteID,
 		Attempt:           t.Attempt,
 		Retries:           t.Retries,
@@ -79,13 +78,6 @@ func (a *API) taskBody(t task.Task) taskBody {
 		Error:             errorOf(t),
 		Warnings:          warningsOf(t),
 	}
-}
-
-// upstreamBaseName is the operator's name of an upstream: the name of a replica's own
-// renderer has a suffix after an @.
-func upstreamBaseName(upstream string) string {
-	name, _, _ := strings.Cut(upstream, "@")
-	return name
 }
 
 // searchTasks is GET /admin/v1/tasks: the tasks of all accounts, newest first, including
@@ -191,7 +183,7 @@ func (a *API) getTask(c *requestContext) error {
 	for _, one := range attempts {
 		detail.Attempts = append(detail.Attempts, attemptBody{
 			N:           one.N,
-			Upstream:    upstreamBaseName(one.Upstream),
+			Upstream:    task.ParseUpstreamID(one.Upstream).Name,
 			Model:       one.Model,
 			SentAt:      unixSeconds(one.SentAt),
 			UncertainAt: unixSeconds(one.UncertainAt),

@@ -32,7 +32,7 @@ var importRules = []importRule{
 	{"internal/catalog", ""},
 	{"internal/checkout", "catalog credit task store account blob fetch"},
 	{"internal/credit", ""},
-	{"internal/dispatch", "catalog task provider blob limit fetch store"},
+	{"internal/dispatch", "catalog task provider blob limit fetch store fairqueue"},
 	{"internal/provider", ""},
 	{"internal/webhook", "fetch store"},
 
@@ -49,6 +49,7 @@ var importRules = []importRule{
 	// The rules: types and functions without side effects.
 	{"internal/task", "credit"},
 	{"internal/account", ""},
+	{"internal/fairqueue", ""},
 	{"internal/fault", ""},
 	{"internal/money", ""},
 
@@ -71,7 +72,7 @@ var importRules = []importRule{
 }
 
 // stdlibOnly packages import only Go's standard library.
-var stdlibOnly = []string{"internal/fault", "internal/money", "internal/limit", "internal/sample", "internal/sample/make", "client"}
+var stdlibOnly = []string{"internal/fault", "internal/money", "internal/limit", "internal/fairqueue", "internal/sample", "internal/sample/make", "client"}
 
 // boundary restricts an external package, and those below it, to a few packages of this
 // module.
@@ -91,7 +92,7 @@ var boundaries = []boundary{
 }
 
 // purePackages use no network, no database, no processes and no randomness.
-var purePackages = []string{"internal/catalog", "internal/credit", "internal/account", "internal/task", "internal/fault", "internal/money", "internal/limit"}
+var purePackages = []string{"internal/catalog", "internal/credit", "internal/account", "internal/task", "internal/fairqueue", "internal/fault", "internal/money", "internal/limit"}
 
 var impureImports = []string{"net", "net/http", "database/sql", "os/exec", "syscall", "math/rand", "math/rand/v2", "crypto/rand"}
 

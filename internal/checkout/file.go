@@ -84,7 +84,7 @@ func (c *Checkout) storeBlob(ctx context.Context, caller Caller, file store.File
 		Name:      cleanName(file.Name, file.ID+media.Extension),
 		Kind:      string(media.Kind),
 		Type:      media.Name,
-		Blob:      file.ID + "/" + c.NewID("blob"),
+		Blob:      blob.Key{Owner: file.ID, Name: c.NewID("blob")}.String(),
 		CreatedAt: c.millis(),
 	}
 	f.ExpiresAt = f.CreatedAt + c.FileRetention.Milliseconds()

@@ -45,6 +45,7 @@ func (p *poller) requestCancel(ctx context.Context, r *trackedTask) bool {
 	}
 
 	_, err := d.advance(ctx, r.task.ID, step{from: task.Running, attempt: r.task.Attempt, note: "cancel refused", edit: func(t *task.Task) {
+		t.CancelRefusedAt = d.nowMillis()
 		addWarning(t, fault.CodeCancelRefused, "", "The supplier has started this task and cannot stop it; it continues and is charged.")
 	}})
 	if err != nil && !errors.Is(err, errStateChanged) {
@@ -72,7 +73,7 @@ func (d *Dispatch) forwardCancel(ctx context.Context, id string) {
 			continue
 		}
 
-		if fresh, err := d.Store.Task(ctx, id); err == nil && fresh.CancelRequestedAt > 0 && !cancelRefused(fresh) {
+		if fresh, err := d.Store.Task(ctx, id); err == nil && fresh.CancelRequestedAt > 0 && fresh.CancelRefusedAt == 0 {
 			w.poller.pollNow(id)
 		}
 	}
@@ -83,14 +84,4 @@ func (p *poller) tracks(id string) bool {
 	defer p.mu.Unlock()
 
 	return p.tasks[id] != nil
-}
-
-func cancelRefused(t task.Task) bool {
-	for _, w := range t.Warnings {
-		if w.Code == string(fault.CodeCancelRefused) {
-			return true
-		}
-	}
-
-	return false
 }

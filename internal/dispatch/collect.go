@@ -253,7 +253,7 @@ func (d *Dispatch) storeFile(ctx context.Context, t task.Task, path, ext string,
 	}
 	defer func() { _ = file.Close() }()
 
-	a.Blob = fmt.Sprintf("%s/%d-%s%s", t.ID, t.Attempt, randomSuffix(), ext)
+	a.Blob = blob.Key{Owner: t.ID, Name: fmt.Sprintf("%d-%s%s", t.Attempt, randomSuffix(), ext)}.String()
 
 	info, err := d.Blobs.Put(ctx, a.Blob, file)
 	if errors.Is(err, blob.ErrFull) {
@@ -310,7 +310,7 @@ func (d *Dispatch) complete(ctx context.Context, t task.Task, result provider.Re
 				addWarning(t, fault.CodeResultMismatch, "", m.message)
 			}
 
-			if t.CancelRequestedAt > 0 && !cancelRefused(*t) {
+			if t.CancelRequestedAt > 0 && t.CancelRefusedAt == 0 {
 				addWarning(t, fault.CodeCancelRefused, "", "The cancellation came too late: the video was already rendered and is charged.")
 			}
 		},

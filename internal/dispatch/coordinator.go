@@ -12,9 +12,6 @@ import (
 	"github.com/unireel/unireel/internal/task"
 )
 
-// backgroundLease is the lease of the background work: one replica does it for all.
-const backgroundLease = "~background"
-
 // Causes of the end of a lease; errLeaseExpired is another one.
 var (
 	errShutdown        = errors.New("this replica is shutting down")
@@ -147,7 +144,7 @@ func (c *coordinator) observe(ctx context.Context, shuttingDown bool) time.Durat
 	var rows []store.Upstream
 
 	for _, row := range snapshot.leases {
-		if !strings.HasPrefix(row.ID, "~") {
+		if row.ID != store.BackgroundLease {
 			rows = append(rows, row.Upstream)
 		}
 	}
@@ -249,12 +246,12 @@ func (c *coordinator) acquireOrRebalance(ctx context.Context, snapshot leaseSnap
 		}
 	}
 
-	if row := rows[backgroundLease]; !c.holds(backgroundLease) && (row.Remaining == 0 || row.Owner == d.owner) {
-		c.acquire(ctx, backgroundLease, row, func(*lease) func(context.Context) { return d.runBackground })
+	if row := rows[store.BackgroundLease]; !c.holds(store.BackgroundLease) && (row.Remaining == 0 || row.Owner == d.owner) {
+		c.acquire(ctx, store.BackgroundLease, row, func(*lease) func(context.Context) { return d.runBackground })
 	}
 
 	for id, row := range rows {
-		if strings.Contains(id, "@") && d.upstreamByLease(id) == nil && row.Remaining == 0 && !c.holds(id) {
+		if task.ParseUpstreamID(id).Process != "" && d.upstreamByLease(id) == nil && row.Remaining == 0 && !c.holds(id) {
 			c.acquire(ctx, id, row, func(l *lease) func(context.Context) {
 				return func(ctx context.Context) { d.requeueDeadRenderer(ctx, l) }
 			})

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,7 +226,7 @@ func (d *Dispatch) loadState(ctx context.Context) error {
 				}
 			}
 
-			return tx.RevokeLease(ctx, backgroundLease)
+			return tx.RevokeLease(ctx, store.BackgroundLease)
 		})
 		if err != nil {
 			return fmt.Errorf("revoke the leases of an earlier process: %w", err)
@@ -331,8 +330,7 @@ func (d *Dispatch) upstreamByLease(id string) *upstream {
 // configuredName returns the name of an upstream in the configuration: its lease id
 // without the process of an embedded renderer.
 func configuredName(id string) string {
-	name, _, _ := strings.Cut(id, "@")
-	return name
+	return task.ParseUpstreamID(id).Name
 }
 
 func (u *upstream) allowsModel(model string) bool {

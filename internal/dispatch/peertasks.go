@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/task"
@@ -71,11 +70,9 @@ func (d *Dispatch) peerTasks() []task.Task {
 
 // routeSlots returns how many tasks a route takes at once: the present limit of its
 // submitter, else what is configured. The embedded renderer counts once for each replica.
-func (d *Dispatch) routeSlots(route string) (slots int64) {
-	name, model, _ := strings.Cut(route, "/")
-
-	up := d.upstream(name)
-	if up == nil || !up.allowsModel(model) {
+func (d *Dispatch) routeSlots(route task.Route) (slots int64) {
+	up := d.upstream(route.Upstream)
+	if up == nil || !up.allowsModel(route.Model) {
 		return 0
 	}
 
@@ -85,7 +82,7 @@ func (d *Dispatch) routeSlots(route string) (slots int64) {
 	}
 
 	if w := d.coordinator.worker(up.leaseID); w != nil && w.isReady() {
-		return int64(w.slots.Limit(route))
+		return int64(w.slots.Limit(route.Model))
 	}
 
 	return each

@@ -561,7 +561,7 @@ func (d *Dispatch) resumeRunning(ctx context.Context, t task.Task) error {
 
 	s.occupySlot(t.ID)
 
-	if t.CancelRequestedAt > 0 && cancelRefused(t) {
+	if t.CancelRefusedAt > 0 {
 		t.CancelRequestedAt = 0 // the supplier has refused it already
 	}
 

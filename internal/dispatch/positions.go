@@ -1,12 +1,11 @@
 package dispatch
 
 import (
-	"container/heap"
 	"context"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/unireel/unireel/internal/fairqueue"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
@@ -236,22 +235,23 @@ func (d *Dispatch) simulateQueue(ctx context.Context, queue store.Queue, positio
 		return err
 	}
 
-	heap.Init(&simulation)
-
 	slots, perTask := d.queueThroughput(queue.ID)
 	now := d.Now()
 
 	position := int64(1)
-	for position <= maxPositions && len(simulation) > 0 {
-		head := simulation[0]
+	for position <= maxPositions {
+		first, ok := simulation.order.First()
+		if !ok {
+			break
+		}
 
-		next, ok, err := head.nextTask(ctx, d.Store, queue.ID)
+		next, ok, err := simulation.tasks[first.Account].next(ctx, d.Store, queue.ID)
 		if err != nil {
 			return err
 		}
 
 		if !ok {
-			heap.Pop(&simulation) // the share has no more tasks
+			simulation.order.Drop()
 			continue
 		}
 
@@ -260,37 +260,45 @@ func (d *Dispatch) simulateQueue(ctx context.Context, queue store.Queue, positio
 		positions[next.Task] = queuePosition{position: position, eta: now.Add(time.Duration(rounds) * perTask).Unix()}
 		position++
 
-		// This is what the claim's UPDATE does to the row. Only a few shares take part at a
-		// time, so restoring the heap is cheaper than sorting the tasks of all shares.
-		head.share.VirtualStart += next.Seconds << 20 / head.share.Weight
-
-		heap.Fix(&simulation, 0)
+		simulation.order.Take(next.Seconds)
 	}
 
 	return nil
 }
 
+// simulation is a queue's claims to come: whose turn it is, and the tasks of each account.
+type simulation struct {
+	order *fairqueue.Order
+	tasks map[string]*shareTasks // by account
+}
+
 // newSimulation reads at once the first tasks that most shares of a queue need: the
 // positions are divided between the shares, so that of many shares each has few. A
 // share that needs more tasks reads them later.
-func (d *Dispatch) newSimulation(ctx context.Context, queue string, shares []store.Share) (shareHeap, error) {
+func (d *Dispatch) newSimulation(ctx context.Context, queue string, shares []store.Share) (simulation, error) {
 	perShare := maxPositions/max(1, len(shares)) + 1
 	firstTasks, err := d.Store.QueueHeads(ctx, queue, len(shares), perShare)
 
-	simulation := make(shareHeap, 0, len(shares))
-	for _, share := range shares {
+	s := simulation{tasks: map[string]*shareTasks{}}
+
+	order := make([]fairqueue.Share, len(shares))
+	for i, share := range shares {
+		order[i] = fairqueue.Share{Account: share.Account, VirtualStart: share.VirtualStart, Weight: share.Weight}
+
 		// A share without tasks here, or with a full page of them, may have more.
 		tasks := firstTasks[share.Account]
 		exhausted := 0 < len(tasks) && len(tasks) < perShare
-		simulation = append(simulation, &simulatedShare{share: share, tasks: tasks, exhausted: exhausted})
+		s.tasks[share.Account] = &shareTasks{account: share.Account, tasks: tasks, exhausted: exhausted}
 	}
 
-	return simulation, err
+	s.order = fairqueue.NewOrder(order)
+
+	return s, err
 }
 
 // queueThroughput returns how many of a queue's tasks can run at once, and how long each takes.
 func (d *Dispatch) queueThroughput(queue string) (slots int64, perTask time.Duration) {
-	for route := range strings.SplitSeq(queue, "|") {
+	for _, route := range task.ParseRouteSet(queue) {
 		slots += d.routeSlots(route)
 	}
 
@@ -318,21 +326,21 @@ func (d *Dispatch) queueThroughput(queue string) (slots int64, perTask time.Dura
 	return max(slots, 1), perTask
 }
 
-// simulatedShare is an account's share in the simulation of a queue.
-type simulatedShare struct {
-	share     store.Share
+// shareTasks are the queued tasks of an account's share, oldest first, as far as they were read.
+type shareTasks struct {
+	account   string
 	tasks     []store.QueuedTask
 	lastTask  string
 	batchSize int
 	exhausted bool
 }
 
-// nextTask returns the share's next task. It reads tasks in growing batches.
-func (s *simulatedShare) nextTask(ctx context.Context, st *store.Store, queue string) (store.QueuedTask, bool, error) {
+// next returns the share's next task. It reads tasks in growing batches.
+func (s *shareTasks) next(ctx context.Context, st *store.Store, queue string) (store.QueuedTask, bool, error) {
 	if len(s.tasks) == 0 && !s.exhausted {
 		s.batchSize = min(max(4, s.batchSize*4), maxPositions)
 
-		tasks, err := st.QueuedByAccount(ctx, queue, s.share.Account, s.lastTask, s.batchSize)
+		tasks, err := st.QueuedByAccount(ctx, queue, s.account, s.lastTask, s.batchSize)
 		if err != nil {
 			return store.QueuedTask{}, false, err
 		}
@@ -350,28 +358,4 @@ func (s *simulatedShare) nextTask(ctx context.Context, st *store.Store, queue st
 	s.lastTask = next.Task
 
 	return next, true, nil
-}
-
-// shareHeap orders shares as claims do.
-type shareHeap []*simulatedShare
-
-func (h shareHeap) Len() int { return len(h) }
-
-func (h shareHeap) Less(i, j int) bool {
-	if h[i].share.VirtualStart != h[j].share.VirtualStart {
-		return h[i].share.VirtualStart < h[j].share.VirtualStart
-	}
-
-	return h[i].share.Account < h[j].share.Account
-}
-
-func (h shareHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *shareHeap) Push(x any)   { *h = append(*h, x.(*simulatedShare)) }
-
-func (h *shareHeap) Pop() any {
-	old := *h
-	a := old[len(old)-1]
-	*h = old[:len(old)-1]
-
-	return a
 }

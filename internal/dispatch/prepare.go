@@ -249,7 +249,7 @@ func (d *Dispatch) fetchReference(ctx context.Context, t task.Task, r catalog.Re
 		return p, nil, err
 	}
 
-	p.Blob = fmt.Sprintf("%s/ref-%d-%s", t.ID, n, randomSuffix())
+	p.Blob = blob.Key{Owner: t.ID, Name: fmt.Sprintf("ref-%d-%s", n, randomSuffix())}.String()
 	if _, err := d.Blobs.Put(ctx, p.Blob, file); err != nil {
 		return p, nil, fmt.Errorf("store %s: %w", ref.Param, err)
 	}

@@ -3,10 +3,10 @@ package dispatch
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
 )
 
 // distribution is how many upstreams each live replica serves.
@@ -41,7 +41,7 @@ func (c *coordinator) distribution(snapshot leaseSnapshot) distribution {
 	servedBy := map[string]int{}
 
 	for _, row := range snapshot.leases {
-		if row.Remaining > 0 && !strings.ContainsAny(row.ID, "@~") {
+		if row.Remaining > 0 && row.ID != store.BackgroundLease && task.ParseUpstreamID(row.ID).Process == "" {
 			servedBy[row.Owner]++
 		}
 	}
@@ -144,7 +144,7 @@ func (c *coordinator) pickHandover(dist distribution) *worker {
 // inProgress returns how many tasks occupy a slot at the upstream.
 func (w *worker) inProgress() (n int) {
 	for _, s := range w.submitterList() {
-		n += w.slots.InUse(s.route)
+		n += w.slots.InUse(s.model)
 	}
 
 	return n

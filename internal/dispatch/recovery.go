@@ -263,6 +263,9 @@ func (s *submitter) reconcile(ctx context.Context, rc *recoveryCase, found []pro
 		candidates = append(candidates, f)
 	}
 
+	// One candidate is enough only while nothing else could have made it. Without the key
+	// ID it may be another program's; with a request ID that does not match, it is not the
+	// task whose answer was lost; with two uncertain submissions it may be the other one's.
 	switch {
 	case len(candidates) == 1 && keyID != "" && rc.attempt.RequestID == "" && s.onlyOneUncertain():
 		return s.acceptRecovered(ctx, rc, candidates[0].RemoteID, "the only candidate")
@@ -279,6 +282,8 @@ func (s *submitter) reconcile(ctx context.Context, rc *recoveryCase, found []pro
 		return recoveryInterval
 	}
 
+	// The first such list only starts the clock. One list could come from a replica of the
+	// supplier that lags behind; two, minListInterval apart, agree.
 	s.mu.Lock()
 
 	absentSince, seen := s.absentSince[rc.task.ID]
@@ -366,6 +371,8 @@ func (s *submitter) matchByResult(ctx context.Context, rc *recoveryCase, candida
 			result.Prompt = report.Prompt
 		}
 
+		// An error of our own decides nothing: a candidate that could not be compared may be
+		// the right one.
 		matches, err := s.d.resultMatches(ctx, rc.task, result)
 		if err != nil {
 			return recoveryInterval
@@ -376,6 +383,8 @@ func (s *submitter) matchByResult(ctx context.Context, rc *recoveryCase, candida
 		}
 	}
 
+	// Two results that match cannot be told apart. To choose one could deliver another
+	// customer's video, so that the task waits for its time to end.
 	if len(matching) == 1 {
 		return s.acceptRecovered(ctx, rc, matching[0], "the only candidate that matches")
 	}
@@ -416,7 +425,7 @@ func (s *submitter) clearUncertain(id string) {
 	delete(s.recoveringSince, id)
 
 	if len(s.uncertain) == 0 {
-		s.d.metrics.blocked.WithLabelValues(s.route).Set(0)
+		s.d.metrics.blocked.WithLabelValues(s.route.String()).Set(0)
 	}
 }
 

@@ -3,7 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
 
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/store"
@@ -54,14 +54,7 @@ func (d *Dispatch) rerouteClosed(ctx context.Context) error {
 
 // onlyVia reports whether every route of a queue belongs to one of these upstreams.
 func onlyVia(queue string, upstreams map[string]bool) bool {
-	for route := range strings.SplitSeq(queue, "|") {
-		name, _, _ := strings.Cut(route, "/")
-		if !upstreams[configuredName(name)] {
-			return false
-		}
-	}
-
-	return true
+	return !slices.ContainsFunc(task.ParseRouteSet(queue), func(r task.Route) bool { return !upstreams[r.Upstream] })
 }
 
 // rerouteQueue moves the tasks out of a queue of closed routes. failUnroutable says that

@@ -7,12 +7,12 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
 )
 
 // QueueFor returns the queue in which the task of a request waits: the sorted names of
@@ -20,7 +20,7 @@ import (
 // of the request is the reason.
 func (d *Dispatch) QueueFor(r catalog.Request) (string, *fault.Fault) {
 	var (
-		routes      []string
+		routes      task.RouteSet
 		unsupported *fault.Fault
 	)
 
@@ -35,7 +35,7 @@ func (d *Dispatch) QueueFor(r catalog.Request) (string, *fault.Fault) {
 			continue
 		}
 
-		routes = append(routes, up.Name+"/"+capability.SupplierModel)
+		routes = append(routes, task.Route{Upstream: up.Name, Model: capability.SupplierModel})
 	}
 
 	switch {
@@ -46,8 +46,7 @@ func (d *Dispatch) QueueFor(r catalog.Request) (string, *fault.Fault) {
 		return "", fault.New(fault.CodeUnknownModel, "model", fmt.Sprintf("No configured supplier offers %s; GET /v1/models lists the available models.", r.Resolved))
 	}
 
-	slices.Sort(routes)
-	queue := strings.Join(slices.Compact(routes), "|")
+	queue := task.NewRouteSet(routes...).String()
 	d.queues.add(queue)
 
 	return queue, nil
@@ -164,7 +163,7 @@ type queueHead struct {
 func (s *submitter) claimableQueues(ctx context.Context, queues []string) (claimable []string, deferred bool, err error) {
 	for _, queue := range queues {
 		// A queue with one route leaves nothing to choose, and costs no read.
-		if !strings.Contains(queue, "|") {
+		if len(s.d.queues.routesOf(queue)) == 1 {
 			claimable = append(claimable, queue)
 			continue
 		}
@@ -217,25 +216,23 @@ func (s *submitter) headWaitedEnough(queue, head string) bool {
 // the lowest order, and of these one chosen by weight. Every replica chooses the same
 // route without asking the others, since the choice depends only on the task's id. The
 // caller's own route is not asked for room, which the caller has checked.
-func (d *Dispatch) bestRoute(queue, id string, caller *submitter) string {
-	best := ""
+func (d *Dispatch) bestRoute(queue, id string, caller *submitter) task.Route {
+	best := task.Route{}
 	lowest := 0
 	topScore := 0.0
 
-	for _, route := range strings.Split(queue, "|") {
-		name, model, _ := strings.Cut(route, "/")
-
+	for _, route := range d.queues.routesOf(queue) {
 		// A route without room takes no part, so that a full upstream of a low order never
 		// makes a task wait while one of a higher order is free.
-		up := d.upstream(name)
-		if up == nil || route != caller.route && !d.hasRoom(up, route, model) {
+		up := d.upstream(route.Upstream)
+		if up == nil || route != caller.route && !d.hasRoom(up, route) {
 			continue
 		}
 
-		pref := up.preference(model)
+		pref := up.preference(route.Model)
 
 		score := rendezvousScore(id, route, pref.weight)
-		if best == "" || pref.order < lowest || pref.order == lowest && score > topScore {
+		if best == (task.Route{}) || pref.order < lowest || pref.order == lowest && score > topScore {
 			best = route
 			lowest = pref.order
 			topScore = score
@@ -248,9 +245,9 @@ func (d *Dispatch) bestRoute(queue, id string, caller *submitter) string {
 // rendezvousScore returns the score of a route for a task. Over many tasks, a route has
 // the highest score as often as its share of the weights (weighted rendezvous hashing), and
 // a route that comes or goes changes the choice only of the tasks that it wins or loses.
-func rendezvousScore(id, route string, weight int) float64 {
+func rendezvousScore(id string, route task.Route, weight int) float64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(id + "|" + route))
+	_, _ = fmt.Fprintf(h, "%s|%s", id, route)
 	mixed := h.Sum64() // FNV's upper bits hardly depend on the last bytes
 	mixed = (mixed ^ mixed>>33) * 0xff51afd7ed558ccd
 	mixed = (mixed ^ mixed>>33) * 0xc4ceb9fe1a85ec53
@@ -261,14 +258,14 @@ func rendezvousScore(id, route string, weight int) float64 {
 
 // hasRoom reports whether a route could take a task at once. For a route that another
 // replica serves, only what the database says is known.
-func (d *Dispatch) hasRoom(up *upstream, route, model string) bool {
+func (d *Dispatch) hasRoom(up *upstream, route task.Route) bool {
 	now := d.Now()
-	if up.desiredState() != store.DesiredServing || up.suspendedUntil().After(now) || !up.allowsModel(model) {
+	if up.desiredState() != store.DesiredServing || up.suspendedUntil().After(now) || !up.allowsModel(route.Model) {
 		return false
 	}
 
 	if w := d.coordinator.worker(up.leaseID); w != nil {
-		s := w.submitter(model)
+		s := w.submitter(route.Model)
 		return s != nil && s.hasRoom(now)
 	}
 
@@ -284,7 +281,7 @@ func (d *Dispatch) hasRoom(up *upstream, route, model string) bool {
 }
 
 func (s *submitter) hasRoom(now time.Time) bool {
-	if !s.worker.isReady() || s.worker.slots.Free(s.route) == 0 {
+	if !s.worker.isReady() || s.worker.slots.Free(s.model) == 0 {
 		return false
 	}
 

@@ -135,7 +135,7 @@ func TestRendezvousScoreFollowsWeight(t *testing.T) {
 
 	for i := range 20_000 {
 		id := fmt.Sprintf("task_%026d", i)
-		if rendezvousScore(id, "a/m", 3) > rendezvousScore(id, "b/m", 1) {
+		if rendezvousScore(id, task.Route{Upstream: "a", Model: "m"}, 3) > rendezvousScore(id, task.Route{Upstream: "b", Model: "m"}, 1) {
 			won++
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -124,8 +123,8 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 		}
 
 		for _, route := range d.queues.routes() {
-			if name, model, _ := strings.Cut(route, "/"); name == up.Name && up.allowsModel(model) {
-				status.Models = append(status.Models, model)
+			if route.Upstream == up.Name && up.allowsModel(route.Model) {
+				status.Models = append(status.Models, route.Model)
 			}
 		}
 
@@ -141,7 +140,7 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 		}
 
 		for _, queue := range queues {
-			if slices.ContainsFunc(strings.Split(queue.ID, "|"), func(route string) bool { return strings.HasPrefix(route, up.Name+"/") }) {
+			if task.ParseRouteSet(queue.ID).Includes(up.Name) {
 				status.Queued += queue.Queued
 			}
 		}

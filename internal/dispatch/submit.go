@@ -61,6 +61,8 @@ func (s *submitter) submit(ctx context.Context, t task.Task) {
 		return
 	}
 
+	// Only what may be the supplier's own trouble counts towards the circuit breaker. A
+	// request that it refuses says nothing about the next customer's.
 	f := provider.FailureOf(err)
 	if f.Class == provider.Transient {
 		d.countFailure(ctx, s.up, f)
@@ -83,7 +85,7 @@ func notAccepted(err error) *provider.Failure {
 // is repeated until it is on disk, since the remote ID is known nowhere else.
 func (s *submitter) recordAccepted(ctx context.Context, t task.Task, remoteID provider.RemoteID, outcome string, heldLease *lease) {
 	d := s.d
-	d.metrics.submissions.WithLabelValues(s.route, outcome).Inc()
+	d.metrics.submissions.WithLabelValues(s.route.String(), outcome).Inc()
 
 	var updated task.Task
 
@@ -174,7 +176,7 @@ func (s *submitter) handleFailure(ctx context.Context, t task.Task, f *provider.
 	}
 
 	s.up.recordFailure(f)
-	s.d.metrics.submissions.WithLabelValues(s.route, outcome+", "+f.Class.String()).Inc()
+	s.d.metrics.submissions.WithLabelValues(s.route.String(), outcome+", "+f.Class.String()).Inc()
 	s.d.Log.Warn("submission failed", "task", t.ID, "attempt", t.Attempt, "route", s.route,
 		"outcome", outcome, "class", f.Class, "code", f.Code, "request_id", f.RequestID, "error", f.Err)
 
@@ -211,7 +213,7 @@ func (s *submitter) markUncertain(ctx context.Context, t task.Task, f *provider.
 	defer s.mu.Unlock()
 
 	s.uncertain = append(s.uncertain, t.ID)
-	s.d.metrics.blocked.WithLabelValues(s.route).Set(1)
+	s.d.metrics.blocked.WithLabelValues(s.route.String()).Set(1)
 }
 
 // handleNotAccepted handles a submission that the supplier certainly did not accept: the
@@ -219,9 +221,11 @@ func (s *submitter) markUncertain(ctx context.Context, t task.Task, f *provider.
 func (s *submitter) handleNotAccepted(ctx context.Context, t task.Task, f *provider.Failure) {
 	d := s.d
 
+	// First what the failure means for the route: how long it stays closed. This must come
+	// before the task is queued again, or the submitter would claim it back at once.
 	switch f.Class {
 	case provider.Throttled:
-		s.worker.slots.Halve(s.route, d.Now())
+		s.worker.slots.Halve(s.model, d.Now())
 		s.backOff(f.RetryAfter)
 	case provider.AccountBlocked:
 		s.handleAccountBlocked(ctx, f)

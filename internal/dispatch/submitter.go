@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,7 @@ type submitter struct {
 	worker    *worker
 	up        *upstream
 	model     string // the supplier's name of the model
-	route     string // "upstream/model"
+	route     task.Route
 	wakeup    chan struct{}
 	deferred  atomic.Bool // the first task of a queue was left to another route: after that route's claim the next one may be for this route
 	rateLimit limit.Bucket
@@ -58,7 +57,7 @@ func newSubmitter(w *worker, model string) *submitter {
 		worker:          w,
 		up:              up,
 		model:           model,
-		route:           up.Name + "/" + model,
+		route:           task.Route{Upstream: up.Name, Model: model},
 		wakeup:          make(chan struct{}, 1),
 		inProgress:      map[string]bool{},
 		absentSince:     map[string]time.Time{},
@@ -82,7 +81,7 @@ func (s *submitter) occupySlot(id string) {
 
 	if !s.inProgress[id] {
 		s.inProgress[id] = true
-		s.worker.slots.ForceAcquire(s.route)
+		s.worker.slots.ForceAcquire(s.model)
 	}
 }
 
@@ -91,7 +90,7 @@ func (s *submitter) releaseSlot(id string) {
 	s.mu.Lock()
 	if s.inProgress[id] {
 		delete(s.inProgress, id)
-		s.worker.slots.Release(s.route)
+		s.worker.slots.Release(s.model)
 	}
 	s.mu.Unlock()
 	s.wake()
@@ -127,7 +126,7 @@ func (s *submitter) resetBackoff() {
 	defer s.mu.Unlock()
 
 	s.retryDelay = 0
-	s.worker.slots.RecordSuccess(s.route, s.d.Now())
+	s.worker.slots.RecordSuccess(s.model, s.d.Now())
 }
 
 // run submits tasks until ctx ends.
@@ -166,7 +165,7 @@ func (s *submitter) submitDue(ctx context.Context) time.Duration {
 			return delay
 		}
 
-		if s.worker.slots.Free(s.route) == 0 {
+		if s.worker.slots.Free(s.model) == 0 {
 			return idleCheckInterval
 		}
 
@@ -194,7 +193,7 @@ func (s *submitter) submitDue(ctx context.Context) time.Duration {
 			return s.handleClaimError(ctx, err)
 		}
 
-		s.d.metrics.claims.WithLabelValues(s.route).Inc()
+		s.d.metrics.claims.WithLabelValues(s.route.String()).Inc()
 		s.submit(ctx, t)
 		s.up.endTrial(s.route)
 	}
@@ -303,10 +302,10 @@ func (s *submitter) claim(ctx context.Context, queues []string) (task.Task, erro
 // queueSet is the set of known queues.
 type queueSet struct {
 	mu            sync.RWMutex
-	routesByQueue map[string][]string
+	routesByQueue map[string]task.RouteSet
 }
 
-func newQueueSet() *queueSet { return &queueSet{routesByQueue: map[string][]string{}} }
+func newQueueSet() *queueSet { return &queueSet{routesByQueue: map[string]task.RouteSet{}} }
 
 func (q *queueSet) add(queue string) {
 	q.mu.RLock()
@@ -320,11 +319,19 @@ func (q *queueSet) add(queue string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	q.routesByQueue[queue] = strings.Split(queue, "|")
+	q.routesByQueue[queue] = task.ParseRouteSet(queue)
+}
+
+// routesOf returns the routes of a known queue.
+func (q *queueSet) routesOf(queue string) task.RouteSet {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+
+	return q.routesByQueue[queue]
 }
 
 // withRoute lists the queues that include the route, sorted.
-func (q *queueSet) withRoute(route string) []string {
+func (q *queueSet) withRoute(route task.Route) []string {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 
@@ -342,16 +349,14 @@ func (q *queueSet) withRoute(route string) []string {
 }
 
 // routes lists every route of every queue, sorted.
-func (q *queueSet) routes() []string {
+func (q *queueSet) routes() task.RouteSet {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 
-	var list []string
+	var list task.RouteSet
 	for _, routes := range q.routesByQueue {
 		list = append(list, routes...)
 	}
 
-	slices.Sort(list)
-
-	return slices.Compact(list)
+	return task.NewRouteSet(list...)
 }

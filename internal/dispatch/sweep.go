@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/unireel/unireel/internal/blob"
@@ -273,9 +272,7 @@ func (d *Dispatch) sweepUnreferenced(ctx context.Context) error {
 			return true
 		}
 
-		owner, _, _ := strings.Cut(info.Key, "/")
-
-		named, err := d.Store.BlobReferenced(ctx, info.Key, owner)
+		named, err := d.Store.BlobReferenced(ctx, info.Key, blob.ParseKey(info.Key).Owner)
 		if err == nil && !named {
 			err = d.Blobs.Delete(ctx, info.Key)
 		}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
+	"github.com/unireel/unireel/internal/task"
 )
 
 // upstream is an Upstream that can be served here; a worker serves it.
@@ -81,13 +81,13 @@ func (r *upstreamRegistry) update(f func([]*upstream) ([]*upstream, error)) erro
 
 // register adds an upstream to those that can be served here.
 func (d *Dispatch) register(u Upstream, setup string) error {
-	if strings.ContainsAny(u.Name, "/|@~") || u.Name == "" {
-		return fmt.Errorf("dispatch: upstream name %q is empty or contains one of / | @ ~", u.Name)
+	if err := task.CheckUpstreamName(u.Name); err != nil {
+		return fmt.Errorf("dispatch: %q: %w", u.Name, err)
 	}
 
 	up := &upstream{Upstream: u, leaseID: u.Name, setup: setup, preferences: d.routePreferences(u)}
-	if u.Driver.Capabilities.SafeToResubmit && !d.SingleInstance {
-		up.leaseID += "@" + d.owner // it renders in this process: every replica has its own
+	if u.Driver.Capabilities.SafeToResubmit && !d.SingleInstance { // it renders in this process: every replica has its own
+		up.leaseID = task.UpstreamID{Name: u.Name, Process: d.owner}.String()
 	}
 
 	return d.registry.update(func(list []*upstream) ([]*upstream, error) {
@@ -268,9 +268,9 @@ const (
 // breaker is the circuit breaker of an upstream. It is in the memory of the upstream's
 // owner; the suspensions that it decides are on disk.
 type breaker struct {
-	failures   int    // consecutive
-	trips      int    // consecutive
-	trialRoute string // the route that tries whether the upstream works again; "": none
+	failures   int        // consecutive
+	trips      int        // consecutive
+	trialRoute task.Route // the one that tries whether the upstream works again; the zero Route: none
 }
 
 // countFailure counts a failure of the supplier. After breakerThreshold consecutive failures
@@ -279,7 +279,7 @@ func (d *Dispatch) countFailure(ctx context.Context, up *upstream, f *provider.F
 	up.mu.Lock()
 	b := &up.breaker
 
-	b.trialRoute = ""
+	b.trialRoute = task.Route{}
 	if b.failures++; b.failures < breakerThreshold {
 		up.mu.Unlock()
 		return
@@ -305,7 +305,7 @@ func (u *upstream) resetBreaker() {
 
 // allowSubmit reports whether a submitter may submit. After a suspension only one route
 // may, until its answer shows whether the supplier works again.
-func (u *upstream) allowSubmit(route string) bool {
+func (u *upstream) allowSubmit(route task.Route) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
@@ -314,7 +314,7 @@ func (u *upstream) allowSubmit(route string) bool {
 		return true
 	}
 
-	if b.trialRoute != "" {
+	if b.trialRoute != (task.Route{}) {
 		return false
 	}
 
@@ -325,12 +325,12 @@ func (u *upstream) allowSubmit(route string) bool {
 
 // endTrial ends the trial of a route that had nothing to submit, or whose answer says
 // nothing about the supplier.
-func (u *upstream) endTrial(route string) {
+func (u *upstream) endTrial(route task.Route) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
 	if u.breaker.trialRoute == route {
-		u.breaker.trialRoute = ""
+		u.breaker.trialRoute = task.Route{}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +77,7 @@ func (w *worker) run(ctx context.Context) {
 // reportEnd logs the end and resets the metrics that only the owner of the upstream reports.
 func (w *worker) reportEnd() {
 	for _, s := range w.submitterList() {
-		w.d.metrics.blocked.WithLabelValues(s.route).Set(0)
+		w.d.metrics.blocked.WithLabelValues(s.route.String()).Set(0)
 	}
 
 	level := slog.LevelInfo
@@ -219,7 +218,7 @@ func (w *worker) submitter(model string) *submitter {
 
 	s := newSubmitter(w, model)
 	w.submitters[model] = s
-	w.slots.SetMax(s.route, w.up.Limits.InProgress)
+	w.slots.SetMax(s.model, w.up.Limits.InProgress)
 
 	if w.submitCtx.Err() == nil && w.tryAdd(&w.submittersDone) {
 		w.d.goroutines.Go(func() {
@@ -233,14 +232,14 @@ func (w *worker) submitter(model string) *submitter {
 }
 
 // startSubmitters starts the submitters of these routes and wakes them.
-func (w *worker) startSubmitters(routes []string) {
+func (w *worker) startSubmitters(routes task.RouteSet) {
 	if !w.isReady() {
 		return
 	}
 
 	for _, route := range routes {
-		if name, model, _ := strings.Cut(route, "/"); name == w.up.Name {
-			w.submitter(model)
+		if route.Upstream == w.up.Name {
+			w.submitter(route.Model)
 		}
 	}
 

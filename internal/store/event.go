@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/unireel/unireel/internal/task"
 )
@@ -15,6 +17,27 @@ type EventPosition struct{ Xid, N int64 }
 // After reports whether p is after q.
 func (p EventPosition) After(q EventPosition) bool {
 	return p.Xid > q.Xid || p.Xid == q.Xid && p.N > q.N
+}
+
+// String returns the position as text that ParseEventPosition understands.
+func (p EventPosition) String() string {
+	return strconv.FormatInt(p.Xid, 10) + "." + strconv.FormatInt(p.N, 10)
+}
+
+// ParseEventPosition returns the position that String returned as text; false for any
+// other text.
+func ParseEventPosition(text string) (EventPosition, bool) {
+	xid, n, _ := strings.Cut(text, ".")
+
+	var (
+		p         EventPosition
+		err, nErr error
+	)
+
+	p.Xid, err = strconv.ParseInt(xid, 10, 64)
+	p.N, nErr = strconv.ParseInt(n, 10, 64)
+
+	return p, err == nil && nErr == nil && p.Xid >= 0 && p.N >= 0 && text == p.String()
 }
 
 // PositionedEvent is an event, its position, and the state of its task before

@@ -3,14 +3,15 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/unireel/unireel/internal/task"
 )
 
-// Rows of the upstream table are leases. Most belong to a configured upstream. Two
-// kinds do not, and are recognized by their ids: "name@owner" is a renderer that
-// exists only as long as its process, "~name" is work that one replica does for all.
+// Rows of the upstream table are leases: of upstreams (task.UpstreamID), and one of the
+// background work, which one replica does for all.
+
+// BackgroundLease is the id of the lease of the background work.
+const BackgroundLease = "~background"
 
 // Replica is a process of this program that uses the database.
 type Replica struct {
@@ -33,8 +34,13 @@ func (tx *Tx) Heartbeat(ctx context.Context, r Replica, now, ttl int64) error {
 		return err
 	}
 
+	serves, err := encodeJSON(len(r.Serves) == 0, r.Serves)
+	if err != nil {
+		return err
+	}
+
 	_, err = tx.exec(ctx, "INSERT INTO replica (id, name, serves, expires) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET serves = excluded.serves, expires = excluded.expires",
-		r.ID, r.Name, strings.Join(r.Serves, "|"), now+ttl)
+		r.ID, r.Name, serves, now+ttl)
 
 	return err
 }
@@ -66,9 +72,7 @@ func (r Reader) Replicas(ctx context.Context, now int64) ([]Replica, error) {
 			return p, err
 		}
 
-		p.Serves = strings.Split(serves, "|")
-
-		return p, nil
+		return p, decodeJSON(serves, &p.Serves)
 	}, "SELECT id, name, serves FROM replica WHERE expires > $1 ORDER BY id", now)
 }
 

@@ -15,10 +15,10 @@ import (
 
 const taskColumns = "id, account, api_key, version, state, object, model, resolved_model, prompt, size, seconds, preview, metadata, warnings, " +
 	"hold, unit_price, billing, billed, cost, queue, attempt, upstream, remote_id, result, progress, retries, " +
-	"created_at, queued_at, submitted_at, started_at, rendered_at, completed_at, expires_at, start_by, swept_at, cancel_requested_at, hidden_at, error"
+	"created_at, queued_at, submitted_at, started_at, rendered_at, completed_at, expires_at, start_by, swept_at, cancel_requested_at, cancel_refused_at, hidden_at, error"
 
 const taskPlaceholders = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, " +
-	"$27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38"
+	"$27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39"
 
 func scanTask(s scanner) (task.Task, error) {
 	var (
@@ -28,7 +28,7 @@ func scanTask(s scanner) (task.Task, error) {
 
 	err := s.Scan(&t.ID, &t.Account, &t.Key, &t.Version, &t.State, &t.Object, &t.Model, &t.ResolvedModel, &t.Prompt, &t.Size, &t.Seconds, &t.Preview, &metadata, &warnings,
 		&t.Hold, &t.UnitPrice, &t.Billing, &t.Billed, &t.Cost, &t.Queue, &t.Attempt, &t.Upstream, &t.RemoteID, &t.Result, &t.Progress, &t.Retries,
-		&t.CreatedAt, &t.QueuedAt, &t.SubmittedAt, &t.StartedAt, &t.RenderedAt, &t.CompletedAt, &t.ExpiresAt, &t.StartBy, &t.SweptAt, &t.CancelRequestedAt, &t.HiddenAt, &failure)
+		&t.CreatedAt, &t.QueuedAt, &t.SubmittedAt, &t.StartedAt, &t.RenderedAt, &t.CompletedAt, &t.ExpiresAt, &t.StartBy, &t.SweptAt, &t.CancelRequestedAt, &t.CancelRefusedAt, &t.HiddenAt, &failure)
 	if err != nil {
 		return t, err
 	}
@@ -67,7 +67,7 @@ func taskValues(t task.Task) ([]any, error) {
 	return []any{
 		t.ID, t.Account, t.Key, t.Version, string(t.State), t.Object, t.Model, t.ResolvedModel, t.Prompt, t.Size, t.Seconds, preview, metadata, warnings,
 		int64(t.Hold), int64(t.UnitPrice), t.Billing, t.Billed, int64(t.Cost), t.Queue, t.Attempt, t.Upstream, t.RemoteID, t.Result, t.Progress, t.Retries,
-		t.CreatedAt, t.QueuedAt, t.SubmittedAt, t.StartedAt, t.RenderedAt, t.CompletedAt, t.ExpiresAt, t.StartBy, t.SweptAt, t.CancelRequestedAt, t.HiddenAt, failure,
+		t.CreatedAt, t.QueuedAt, t.SubmittedAt, t.StartedAt, t.RenderedAt, t.CompletedAt, t.ExpiresAt, t.StartBy, t.SweptAt, t.CancelRequestedAt, t.CancelRefusedAt, t.HiddenAt, failure,
 	}, errors.Join(err1, err2, err3)
 }
 
@@ -105,11 +105,11 @@ func (tx *Tx) SaveTask(ctx context.Context, before, t task.Task) (bool, error) {
 
 	counts, err := tx.pipelineCounts(ctx, append(tx.lockShares(before, t), statement{`UPDATE task SET version = $3, state = $4, warnings = $5, billed = $6, cost = $7, queue = $8, attempt = $9, upstream = $10,
 		remote_id = $11, result = $12, progress = $13, retries = $14, queued_at = $15, submitted_at = $16, started_at = $17, rendered_at = $18,
-		completed_at = $19, expires_at = $20, swept_at = $21, cancel_requested_at = $22, hidden_at = $23, error = $24
+		completed_at = $19, expires_at = $20, swept_at = $21, cancel_requested_at = $22, cancel_refused_at = $23, hidden_at = $24, error = $25
 		WHERE id = $1 AND version = $2`, []any{
 		t.ID, before.Version, t.Version, string(t.State), warnings, t.Billed, int64(t.Cost), t.Queue, t.Attempt, t.Upstream,
 		t.RemoteID, t.Result, t.Progress, t.Retries, t.QueuedAt, t.SubmittedAt, t.StartedAt, t.RenderedAt,
-		t.CompletedAt, t.ExpiresAt, t.SweptAt, t.CancelRequestedAt, t.HiddenAt, failure,
+		t.CompletedAt, t.ExpiresAt, t.SweptAt, t.CancelRequestedAt, t.CancelRefusedAt, t.HiddenAt, failure,
 	}, anyRows}))
 
 	return err == nil && counts[len(counts)-1] == 1, err

@@ -53,6 +53,7 @@ type Task struct {
 	SweptAt     int64 // when the artifact was deleted
 
 	CancelRequestedAt int64
+	CancelRefusedAt   int64 // when the supplier said that it cannot stop the task
 	HiddenAt          int64 // when the customer deleted it: 404 from then on
 
 	Error *Error // why it failed

@@ -207,10 +207,8 @@ func (s *Store) URL(ctx context.Context, key string, valid time.Duration) (strin
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 
-	owner, _, _ := strings.Cut(key, "/")
-
 	overrides := url.Values{
-		"response-content-disposition": {mime.FormatMediaType("inline", map[string]string{"filename": owner + path.Ext(key)})},
+		"response-content-disposition": {mime.FormatMediaType("inline", map[string]string{"filename": blob.ParseKey(key).Owner + path.Ext(key)})},
 		"response-cache-control":       {fmt.Sprintf("private, max-age=%d", int(valid.Seconds()))},
 	}
 	if kind := mediaTypes[path.Ext(key)]; kind != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/unireel/unireel/internal/checkout"
 	"github.com/unireel/unireel/internal/config"
 	"github.com/unireel/unireel/internal/dispatch"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/sample"
 	"github.com/unireel/unireel/internal/store"
@@ -92,7 +93,7 @@ func (e engine) AddUpstream(ctx context.Context, setup []byte) (api.UpstreamStat
 	}
 
 	if e.upstreamExists(ctx, setup) {
-		return invalid(dispatch.ErrExists)
+		return invalid(upstream.ErrExists)
 	}
 
 	stored, err := e.app.storeKey(setup)
@@ -101,7 +102,7 @@ func (e engine) AddUpstream(ctx context.Context, setup []byte) (api.UpstreamStat
 	}
 
 	name, err := e.app.dispatch.AddUpstream(ctx, string(stored))
-	if errors.Is(err, dispatch.ErrExists) {
+	if errors.Is(err, upstream.ErrExists) {
 		return invalid(err)
 	}
 
@@ -148,9 +149,9 @@ func (e engine) SetDesiredState(ctx context.Context, name, action string) error 
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return api.ErrNoUpstream
-	case errors.Is(err, dispatch.ErrConfigured):
+	case errors.Is(err, upstream.ErrConfigured):
 		return fault.New(fault.CodeInvalidValue, "name", name+" is in the configuration: drain it, remove it there, and restart the server.")
-	case errors.Is(err, dispatch.ErrEmbedded):
+	case errors.Is(err, upstream.ErrEmbedded):
 		return fault.New(fault.CodeInvalidValue, "name", name+" is the embedded renderer, which is built in and cannot be removed.")
 	}
 

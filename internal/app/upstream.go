@@ -14,7 +14,7 @@ import (
 
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/config"
-	"github.com/unireel/unireel/internal/dispatch"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/all"
 	"github.com/unireel/unireel/internal/store"
@@ -24,7 +24,7 @@ import (
 // real videos only as long as no supplier was ever configured: the database remembers
 // upstreams of earlier starts, so that a lost setting does not turn paid videos into
 // previews.
-func (a *app) buildUpstreams(ctx context.Context) ([]dispatch.Upstream, error) {
+func (a *app) buildUpstreams(ctx context.Context) ([]upstream.Config, error) {
 	stored, err := a.store.Upstreams(ctx)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (a *app) buildUpstreams(ctx context.Context) ([]dispatch.Upstream, error) {
 		"parallel": fmt.Sprint(a.cfg.Renders), "ffmpeg": a.cfg.FFmpeg, "ffprobe": siblingProgram(a.cfg.FFmpeg, "ffprobe"), "font": a.cfg.Font,
 	}}}
 
-	var built []dispatch.Upstream
+	var built []upstream.Config
 
 	for _, u := range append(preview, a.cfg.Upstreams...) {
 		upstream, err := a.buildUpstream(u)
@@ -57,8 +57,8 @@ func (a *app) buildUpstreams(ctx context.Context) ([]dispatch.Upstream, error) {
 
 // buildUpstream builds one configured upstream. An error names the place in the
 // configuration that must be fixed.
-func (a *app) buildUpstream(u config.Upstream) (dispatch.Upstream, error) {
-	invalid := func(err error) (dispatch.Upstream, error) {
+func (a *app) buildUpstream(u config.Upstream) (upstream.Config, error) {
+	invalid := func(err error) (upstream.Config, error) {
 		source := ""
 		if u.Source != "" {
 			source = u.Source + ": "
@@ -66,7 +66,7 @@ func (a *app) buildUpstream(u config.Upstream) (dispatch.Upstream, error) {
 
 		text := strings.TrimPrefix(err.Error(), "upstream "+u.Name+": ")
 
-		return dispatch.Upstream{}, fmt.Errorf("config: %supstream %s: %s", source, u.Name, text)
+		return upstream.Config{}, fmt.Errorf("config: %supstream %s: %s", source, u.Name, text)
 	}
 
 	kind, err := findDriver(u.Provider)
@@ -90,7 +90,7 @@ func (a *app) buildUpstream(u config.Upstream) (dispatch.Upstream, error) {
 
 	workDir := filepath.Join(a.folder.scratch(), "upstream-"+u.Name)
 	if err := os.MkdirAll(workDir, 0o700); err != nil {
-		return dispatch.Upstream{}, err
+		return upstream.Config{}, err
 	}
 
 	client, submit := provider.NewHTTPClients(nil)
@@ -114,12 +114,12 @@ func (a *app) buildUpstream(u config.Upstream) (dispatch.Upstream, error) {
 		a.onClose(c.Close)
 	}
 
-	return dispatch.Upstream{
+	return upstream.Config{
 		Name:     u.Name,
 		Driver:   kind,
 		Provider: p,
 		Models:   u.Models,
-		Limits:   dispatch.Limits(u.Limits),
+		Limits:   upstream.Limits(u.Limits),
 		Order:    u.Order,
 		Weight:   u.Weight,
 		Routes:   routes,
@@ -150,8 +150,8 @@ func findDriver(name string) (provider.Driver, error) {
 }
 
 // buildRoutes converts the configured routes to dispatch's type and checks them.
-func (a *app) buildRoutes(u config.Upstream) ([]dispatch.Route, error) {
-	var routes []dispatch.Route
+func (a *app) buildRoutes(u config.Upstream) ([]upstream.ModelRoute, error) {
+	var routes []upstream.ModelRoute
 
 	for i, r := range u.Routes {
 		for _, name := range r.Models {
@@ -180,7 +180,7 @@ func (a *app) buildRoutes(u config.Upstream) ([]dispatch.Route, error) {
 			return nil, fmt.Errorf("routes[%d]: %w", i, err)
 		}
 
-		routes = append(routes, dispatch.Route{Models: r.Models, Capability: capability, Order: r.Order, Weight: r.Weight})
+		routes = append(routes, upstream.ModelRoute{Models: r.Models, Capability: capability, Order: r.Order, Weight: r.Weight})
 	}
 
 	return routes, nil
@@ -240,14 +240,14 @@ func (a *app) deleteKey(upstream string) {
 }
 
 // buildFromSetup builds an upstream from the setup with which it was added.
-func (a *app) buildFromSetup(setup string) (dispatch.Upstream, error) {
+func (a *app) buildFromSetup(setup string) (upstream.Config, error) {
 	u, err := a.cfg.ParseUpstream([]byte(setup), "upstream add")
 	if err != nil {
-		return dispatch.Upstream{}, err
+		return upstream.Config{}, err
 	}
 
 	if u.Provider == previewUpstream {
-		return dispatch.Upstream{}, errors.New("the embedded renderer is always there; set --renders to change it")
+		return upstream.Config{}, errors.New("the embedded renderer is always there; set --renders to change it")
 	}
 
 	return a.buildUpstream(u)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
 	"github.com/unireel/unireel/internal/checkout"
+	"github.com/unireel/unireel/internal/clock"
 	"github.com/unireel/unireel/internal/config"
 	"github.com/unireel/unireel/internal/dispatch"
 	"github.com/unireel/unireel/internal/fetch"
@@ -40,7 +42,7 @@ type app struct {
 	blobs            blob.Store
 	fetch            *fetch.Fetcher
 	catalog          *catalog.Catalog
-	dispatch         *dispatch.Dispatch
+	dispatch         *dispatch.Engine
 	checkout         *checkout.Checkout
 	api              *api.API
 	registry         *prometheus.Registry
@@ -193,7 +195,7 @@ func (a *app) wire(ctx context.Context, linkSecret []byte) (err error) {
 		PreviewFallback:   a.previewFallback,
 		SingleInstance:    !a.cfg.Database.Set(), // SQLite: the folder's lock proves it
 		ScratchDir:        a.folder.scratch(),
-		Now:               time.Now,
+		Clock:             clock.New(time.Now, rand.Uint64()),
 		NewID:             a.ids.New,
 		Log:               a.log,
 		Registry:          a.registry,

@@ -32,7 +32,16 @@ var importRules = []importRule{
 	{"internal/catalog", ""},
 	{"internal/checkout", "catalog credit task store account blob fetch"},
 	{"internal/credit", ""},
-	{"internal/dispatch", "catalog task provider blob limit fetch store fairqueue"},
+	{"internal/dispatch", "dispatch/* catalog task blob fetch store clock"},
+	{"internal/dispatch/record", "catalog task store clock"},
+	{"internal/dispatch/workqueue", "clock"},
+	{"internal/dispatch/upstream", "dispatch/record catalog task provider store clock"},
+	{"internal/dispatch/lease", "dispatch/record store clock"},
+	{"internal/dispatch/eta", "task provider store fairqueue clock"},
+	{"internal/dispatch/reference", "dispatch/record dispatch/workqueue catalog task blob fetch store clock"},
+	{"internal/dispatch/result", "dispatch/record dispatch/workqueue catalog task provider blob fetch store"},
+	{"internal/dispatch/cleanup", "dispatch/record task blob store clock"},
+	{"internal/dispatch/worker", "dispatch/record dispatch/upstream dispatch/lease dispatch/eta catalog task provider blob limit store clock"},
 	{"internal/provider", ""},
 	{"internal/webhook", "fetch store"},
 
@@ -59,6 +68,7 @@ var importRules = []importRule{
 	{"internal/blob", ""},
 	{"internal/blob/*", "blob"},
 	{"internal/fetch", ""},
+	{"internal/clock", ""},
 	{"internal/limit", ""},
 	{"internal/sample", ""},
 	{"internal/sample/make", ""},
@@ -67,12 +77,12 @@ var importRules = []importRule{
 	{"internal/manual", "catalog sample"},
 	{"internal/cli", "app config client sample provider/dashscope/dashscopesim"},
 	{"internal/config", ""},
-	{"internal/app", "api catalog checkout credit dispatch provider provider/* webhook account store blob blob/* fetch config sample"},
+	{"internal/app", "api catalog checkout credit dispatch dispatch/upstream provider provider/* webhook account store blob blob/* fetch config sample clock"},
 	{"internal/arch", ""},
 }
 
 // stdlibOnly packages import only Go's standard library.
-var stdlibOnly = []string{"internal/fault", "internal/money", "internal/limit", "internal/fairqueue", "internal/sample", "internal/sample/make", "client"}
+var stdlibOnly = []string{"internal/fault", "internal/money", "internal/limit", "internal/fairqueue", "internal/clock", "internal/sample", "internal/sample/make", "client"}
 
 // boundary restricts an external package, and those below it, to a few packages of this
 // module.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/unireel/unireel/internal/clock"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
 )
@@ -39,7 +41,7 @@ type pollRecord struct {
 type replica struct {
 	cluster  *cluster
 	name     string
-	d        *Dispatch
+	d        *Engine
 	renderer *fakeSupplier // its own renderer; nil without one
 	stop     context.CancelFunc
 	done     chan error
@@ -67,7 +69,7 @@ func withClusterOn(withDatabase func(*testing.T, func(*harness)), t *testing.T, 
 			name := fmt.Sprintf("up%d", i+1)
 			c.suppliers[name] = newFakeSupplier(h.supplier.video)
 			c.suppliers[name].keyID = "key-" + name
-			h.upstreams = append(h.upstreams, Upstream{Name: name, Driver: kind, Limits: Limits{SubmitsPerSecond: 50, InProgress: 50, QueriesPerSecond: 500}})
+			h.upstreams = append(h.upstreams, upstream.Config{Name: name, Driver: kind, Limits: upstream.Limits{SubmitsPerSecond: 50, InProgress: 50, QueriesPerSecond: 500}})
 		}
 
 		h.addAccount("acct_a", 1, 0)
@@ -83,7 +85,7 @@ func (c *cluster) startReplica(name string) *replica {
 	c.t.Helper()
 	r := &replica{cluster: c, name: name, done: make(chan error, 1)}
 
-	var upstreams []Upstream
+	var upstreams []upstream.Config
 	for _, u := range c.upstreams {
 		u.Provider = &replicaLink{r: r, up: u.Name, fakeSupplier: c.suppliers[u.Name]}
 		upstreams = append(upstreams, u)
@@ -92,8 +94,8 @@ func (c *cluster) startReplica(name string) *replica {
 	if c.rendererTime != nil {
 		r.renderer = newFakeSupplier(c.supplier.video)
 		r.renderer.renderIn = *c.rendererTime
-		upstreams = append(upstreams, Upstream{
-			Name: "animatic", Provider: &replicaLink{r: r, up: "animatic", fakeSupplier: r.renderer}, Limits: Limits{InProgress: 2},
+		upstreams = append(upstreams, upstream.Config{
+			Name: "animatic", Provider: &replicaLink{r: r, up: "animatic", fakeSupplier: r.renderer}, Limits: upstream.Limits{InProgress: 2},
 			Driver: provider.Driver{Name: "animatic", Capabilities: provider.Capabilities{
 				Preview:        true,
 				SafeToResubmit: true,
@@ -111,7 +113,7 @@ func (c *cluster) startReplica(name string) *replica {
 		Upstreams:   upstreams,
 		ReplicaName: name,
 		ScratchDir:  filepath.Join(c.dir, "scratch"),
-		Now:         time.Now,
+		Clock:       clock.New(time.Now, 1),
 		NewID:       c.newID,
 		Log:         c.log().With("replica", name),
 		Registry:    prometheus.NewRegistry(),
@@ -286,9 +288,9 @@ func (r *replica) isWorking() bool {
 
 // servedUpstreams lists the upstreams that the replica serves, without its own renderer.
 func (r *replica) servedUpstreams() (list []string) {
-	for _, w := range r.d.coordinator.workers() {
-		if w.isReady() && w.id == w.up.Name {
-			list = append(list, w.id)
+	for _, w := range (fleet{r.d}).workers() {
+		if w.Ready() && w.Upstream().Shared() {
+			list = append(list, w.ID)
 		}
 	}
 
@@ -300,7 +302,7 @@ func (r *replica) delaySubmit(up string, f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	r.d.upstream(up).Provider.(*replicaLink).beforeSubmit = f
+	r.d.upstreams.Find(up).Provider.(*replicaLink).beforeSubmit = f
 }
 
 // replicaServing returns the working replica that serves an upstream, or nil.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/clock"
+	"github.com/unireel/unireel/internal/dispatch/cleanup"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
@@ -45,7 +47,7 @@ func TestCaptureIsReportedUsage(t *testing.T) {
 					t.Errorf("billed %d ms, cost %s of %s; want %d ms", done.Billed, done.Cost, done.Hold, c.billed)
 				}
 
-				if got := h.metricValue(h.d.metrics.overbilled); got != c.overbilled {
+				if got := h.metricValue("unireel_overbilled_micro_units_total"); got != c.overbilled {
 					t.Errorf("overbilled %v, want %v", got, c.overbilled)
 				}
 
@@ -73,7 +75,7 @@ func TestResultMismatchIsWarning(t *testing.T) {
 		}
 
 		for _, property := range []string{"size", "seconds"} {
-			if n := h.metricValue(h.d.metrics.mismatches.WithLabelValues("up", property)); n != 1 {
+			if n := h.metricValue("unireel_result_mismatches_total", "up", property); n != 1 {
 				t.Errorf("%v mismatches of %s, want 1", n, property)
 			}
 		}
@@ -347,8 +349,10 @@ func TestOnlyUnreferencedBlobsAreSwept(t *testing.T) {
 			}
 		}
 
-		h.d.Now = func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) } // files have the times of the real clock
-		if err := h.d.sweepUnreferenced(ctx); err != nil {
+		later := func() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) } // files have the times of the real clock
+
+		sweeper := cleanup.New(cleanup.Options{Tasks: h.d.tasks, Blobs: h.blobs, Clock: clock.New(later, 1), Log: h.log()})
+		if err := sweeper.DeleteUnreferenced(ctx); err != nil {
 			t.Fatal(err)
 		}
 

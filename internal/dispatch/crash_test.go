@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unireel/unireel/internal/dispatch/lease"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
@@ -223,7 +224,7 @@ func TestTakeoverAfterLeaseExpires(t *testing.T) {
 		now := time.Now()
 
 		h.write(func(ctx context.Context, tx storeTx) error {
-			_, err := tx.AcquireLease(ctx, "up", "a dead replica", now.UnixMilli(), now.Add(leaseDuration).UnixMilli())
+			_, err := tx.AcquireLease(ctx, "up", "a dead replica", now.UnixMilli(), now.Add(lease.Duration).UnixMilli())
 			return err
 		})
 		h.start()
@@ -235,7 +236,7 @@ func TestTakeoverAfterLeaseExpires(t *testing.T) {
 			t.Errorf("the dead replica still holds the lease: %v", err)
 		}
 
-		if late := time.Since(now); late < leaseDuration {
+		if late := time.Since(now); late < lease.Duration {
 			t.Errorf("taken over after %s, before the lease expired", late)
 		}
 	})

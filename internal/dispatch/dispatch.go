@@ -1,10 +1,12 @@
-// Package dispatch carries a task from its creation to its end: it fetches and measures
-// the references (prepare), claims the next task of a queue in fair order when a supplier
-// has room (claim), submits it (submit), polls it until it is rendered (poll), stores the
-// video (collect), and finds out after a crash or a lost answer what the supplier
-// accepted (recovery). Package checkout comes before it; the API's reads and the webhooks
-// come after it. Dispatch changes a task only through task.Advance and the store's claim.
-// It never decides a price or who may do what.
+// Package dispatch carries a task from its creation to its end. It is an engine over
+// collaborators, each with one part of the way: reference prepares a task, worker claims,
+// submits and polls it at an upstream, result stores the video, lease decides which replica
+// serves an upstream, upstream knows the suppliers, eta says how long it takes, cleanup
+// deletes what is past its time, record writes down every step. The engine builds them,
+// passes every committed change to the one that it concerns, and shuts them down in order.
+//
+// Package checkout comes before it; the API's reads and the webhooks come after it. It
+// never decides a price or who may do what.
 package dispatch
 
 import (
@@ -12,67 +14,38 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/clock"
+	"github.com/unireel/unireel/internal/dispatch/cleanup"
+	"github.com/unireel/unireel/internal/dispatch/eta"
+	"github.com/unireel/unireel/internal/dispatch/lease"
+	"github.com/unireel/unireel/internal/dispatch/record"
+	"github.com/unireel/unireel/internal/dispatch/reference"
+	"github.com/unireel/unireel/internal/dispatch/result"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
+	"github.com/unireel/unireel/internal/dispatch/worker"
+	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/fetch"
-	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
-	"github.com/unireel/unireel/internal/task"
 )
 
-// Limits are the limits of an account at a supplier.
-type Limits struct {
-	SubmitsPerSecond float64 // for each model
-	InProgress       int     // for each model
-	QueriesPerSecond float64 // all models together
-}
-
-// Upstream is one configured account at a supplier, ready to use. Each upstream has one
-// key, so that its name stands for the supplier account too.
-type Upstream struct {
-	Name     string
-	Driver   provider.Driver
-	Provider provider.Provider
-	Models   []string // the supplier's models that it may serve; empty: all
-	Limits   Limits
-	Order    int     // 0 and 1 come first; a later one serves what the earlier ones have no room for
-	Weight   int     // share among upstreams of the same order; 0 counts as 1
-	Routes   []Route // what it serves of our models; empty: everything that their files list for its provider
-}
-
-// Route is what an operator configured for some of our models at one upstream.
-type Route struct {
-	Models     []string           // ids and family names; empty: all
-	Capability catalog.Capability // SupplierModel "": the name in the model's file
-	Order      int                // 0: the upstream's
-	Weight     int                // 0: the upstream's
-}
-
-// SampleSource reads the sample references, which need no network.
-type SampleSource interface {
-	// Sample returns the name of a reference that is part of the program and how to open
-	// it, or false.
-	Sample(id string) (name string, open func() (blob.Reader, error), ok bool)
-}
-
-// Options are what dispatch needs from outside.
+// Options are what the engine needs from outside.
 type Options struct {
 	Store     *store.Store
 	Blobs     blob.Store
 	Fetch     *fetch.Fetcher
 	Catalog   *catalog.Catalog
-	Samples   SampleSource
-	Upstreams []Upstream
+	Samples   reference.SampleSource
+	Upstreams []upstream.Config
 	// BuildUpstream builds an upstream from the setup with which an operator added it; nil:
 	// none can be added.
-	BuildUpstream func(setup string) (Upstream, error)
+	BuildUpstream func(setup string) (upstream.Config, error)
 	// OnUpstreamRemoved is called when an upstream that an operator added was removed; may be nil.
 	OnUpstreamRemoved func(name string)
 	// PreviewFallback says that previews may serve requests for real videos: true only while
@@ -84,7 +57,7 @@ type Options struct {
 	SingleInstance bool
 	ReplicaName    string // by which operators know this process
 	ScratchDir     string // for temporary files; its owner empties it at the start
-	Now            func() time.Time
+	Clock          clock.Clock
 	NewID          func(prefix string) string
 	Log            *slog.Logger
 	Registry       prometheus.Registerer
@@ -101,38 +74,32 @@ type Options struct {
 
 // How much runs at the same time.
 const (
-	prepareWorkers      = 8
-	collectWorkers      = 8
-	maxThumbnailRenders = 2
-	maxConcurrentPolls  = 64
+	prepareWorkers = 8
+	collectWorkers = 8
+	changeBacklog  = 4096 // committed changes that wait for the engine; more are missed, and found again
 )
 
-// Dispatch is the engine.
-type Dispatch struct {
+// Engine is the engine.
+type Engine struct {
 	Options
-	owner        string // the owner of this process's leases: random for each start
-	registry     *upstreamRegistry
-	coordinator  *coordinator
-	metrics      *metrics
-	durations    *durationHistory
-	live         *liveState
-	queues       *queueSet
-	peerTaskList atomic.Pointer[[]task.Task] // in progress at upstreams that other replicas serve
-	nextPeerRead time.Time                   // only the snapshots use it
-	prepareQueue *workQueue
-	collectQueue *workQueue
-
-	mu sync.Mutex
-	// thumbnailRuns are the thumbnails that are being made, by task; each takes one of the
-	// thumbnailSlots.
-	thumbnailRuns  map[string]chan struct{}
-	thumbnailSlots chan struct{}
-	goroutines     sync.WaitGroup
+	owner      string // the owner of this process's leases: random for each start
+	tasks      *record.Tasks
+	upstreams  *upstream.Registry
+	queues     *upstream.Queues
+	leases     *lease.Coordinator
+	workers    *worker.Factory
+	references *reference.Preparer
+	results    *result.Collector
+	history    *eta.History
+	board      *eta.Board
+	snapshots  *eta.Snapshots
+	cleanup    *cleanup.Sweeper
+	goroutines sync.WaitGroup
 }
 
 // New returns an engine with the upstreams in the options and those that operators added
 // to an earlier one: QueueFor knows all of them at once. Run starts it.
-func New(ctx context.Context, o Options) (*Dispatch, error) {
+func New(ctx context.Context, o Options) (*Engine, error) {
 	if len(o.Upstreams) == 0 {
 		return nil, errors.New("dispatch: no upstream is configured")
 	}
@@ -141,41 +108,126 @@ func New(ctx context.Context, o Options) (*Dispatch, error) {
 		o.FailPoint = func(string) {}
 	}
 
-	d := &Dispatch{
-		Options:        o,
-		owner:          o.NewID("owner"),
-		live:           newLiveState(),
-		queues:         newQueueSet(),
-		thumbnailRuns:  map[string]chan struct{}{},
-		thumbnailSlots: make(chan struct{}, maxThumbnailRenders),
-	}
-	d.coordinator = newCoordinator(d)
-	d.durations = newDurationHistory(o.Store, !o.SingleInstance)
-	d.metrics = newMetrics(o.Registry)
-	d.prepareQueue = newWorkQueue()
-	d.collectQueue = newWorkQueue()
-	d.registry = &upstreamRegistry{unusable: map[string]string{}}
+	e := &Engine{Options: o, owner: o.NewID("owner"), queues: upstream.NewQueues(), board: eta.NewBoard()}
+	e.wire()
 
-	for _, u := range o.Upstreams {
-		if err := d.register(u, ""); err != nil {
-			return nil, err
+	for _, c := range o.Upstreams {
+		if err := e.upstreams.Register(c); err != nil {
+			return nil, fmt.Errorf("dispatch: %w", err)
 		}
 	}
 
-	return d, d.registerAdded(ctx)
+	return e, e.upstreams.LoadAdded(ctx)
+}
+
+// wire builds the collaborators. Each gets only what it needs; what it has to ask of the
+// others goes through an interface of its own, which the engine implements (fleet.go).
+func (e *Engine) wire() {
+	writer := record.Writer{Store: e.Store, FailPoint: e.FailPoint}
+	e.tasks = &record.Tasks{Writer: writer, Clock: e.Clock, NewID: e.NewID, Log: e.Log, TaskTimeout: e.TaskTimeout}
+	e.history = eta.NewHistory(e.Store, !e.SingleInstance)
+
+	// The name of this process, where others could do the same work.
+	process := e.owner
+	if e.SingleInstance {
+		process = ""
+	}
+
+	e.upstreams = upstream.NewRegistry(upstream.Options{
+		Writer:          writer,
+		Catalog:         e.Catalog,
+		Build:           e.BuildUpstream,
+		OnRemoved:       e.OnUpstreamRemoved,
+		StopServing:     func(leaseID string) { e.leases.Revoke(leaseID, errUpstreamRemoved) },
+		PreviewFallback: e.PreviewFallback,
+		Process:         process,
+		Clock:           e.Clock,
+		NewID:           e.NewID,
+		Log:             e.Log,
+		Registry:        e.Registry,
+	})
+	e.leases = lease.NewCoordinator(lease.Options{
+		Writer:         writer,
+		Engine:         leaseEngine{e},
+		Owner:          e.owner,
+		ReplicaName:    e.ReplicaName,
+		SingleInstance: e.SingleInstance,
+		Clock:          e.Clock,
+		Log:            e.Log,
+	})
+	e.references = reference.New(reference.Options{
+		Tasks:      e.tasks,
+		Blobs:      e.Blobs,
+		Fetch:      e.Fetch,
+		Catalog:    e.Catalog,
+		Samples:    e.Samples,
+		QueueFor:   e.QueueFor,
+		Replica:    process,
+		ScratchDir: e.ScratchDir,
+		NewID:      e.NewID,
+		Clock:      e.Clock,
+		Log:        e.Log,
+		FailPoint:  e.FailPoint,
+	})
+	e.results = result.NewCollector(result.Options{
+		Tasks:                e.tasks,
+		Blobs:                e.Blobs,
+		Fetch:                e.Fetch,
+		Catalog:              e.Catalog,
+		Upstreams:            fleet{e},
+		ScratchDir:           e.ScratchDir,
+		Retention:            e.Retention,
+		NotFoundConfirmation: record.NotFoundConfirmation / time.Duration(max(1, e.RecoverySpeedup)),
+		DeleteReferences:     e.references.Delete,
+		LeaseLost:            e.leases.Wake,
+		Registry:             e.Registry,
+	})
+	e.workers = worker.NewFactory(worker.Options{
+		Tasks:           e.tasks,
+		Blobs:           e.Blobs,
+		Registry:        e.upstreams,
+		Queues:          e.queues,
+		History:         e.history,
+		Board:           e.board,
+		Collector:       e.results,
+		Owner:           e.owner,
+		BestRoute:       fleet{e}.bestRoute,
+		LeaseLost:       e.leases.Wake,
+		RecoverySpeedup: e.RecoverySpeedup,
+		Metrics:         e.Registry,
+	})
+	e.snapshots = eta.NewSnapshots(eta.Options{
+		Store:    e.Store,
+		History:  e.history,
+		Board:    e.board,
+		Fleet:    fleet{e},
+		Clock:    e.Clock,
+		Log:      e.Log,
+		Registry: e.Registry,
+		SawQueue: e.queues.Add,
+	})
+	e.cleanup = cleanup.New(cleanup.Options{
+		Tasks:     e.tasks,
+		Blobs:     e.Blobs,
+		Clock:     e.Clock,
+		Log:       e.Log,
+		History:   e.History,
+		FailPoint: e.FailPoint,
+		Further:   []cleanup.Sweep{{Name: "closed routes", Run: e.rerouteClosed}},
+	})
 }
 
 // Run runs the engine until ctx ends. Then it claims and prepares nothing new, hands its
 // upstreams over, each as soon as its submissions in flight are answered, and returns.
-func (d *Dispatch) Run(ctx context.Context) error {
-	changes, stopWatching := d.Store.WatchAll(4096)
+func (e *Engine) Run(ctx context.Context) error {
+	changes, stopWatching := e.Store.WatchAll(changeBacklog)
 	defer stopWatching()
 
 	// Serving goes on after ctx ended: the answers of submissions in flight must be handled.
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 
-	if err := d.loadState(serveCtx); err != nil {
+	if err := e.loadState(serveCtx); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop: no failure
 		}
@@ -183,45 +235,44 @@ func (d *Dispatch) Run(ctx context.Context) error {
 		return err
 	}
 
-	var coordinating sync.WaitGroup
-	coordinating.Go(func() { d.coordinator.run(serveCtx) })
-	d.spawn(serveCtx, func(ctx context.Context) { d.watchChanges(ctx, changes) })
-	d.spawn(serveCtx, d.runSnapshots)
-	d.spawn(serveCtx, d.runResync)
-	d.spawn(serveCtx, d.runRefresh)
+	e.spawn(serveCtx, e.leases.Run)
+	e.spawn(serveCtx, func(ctx context.Context) { e.watchChanges(ctx, changes) })
+	e.spawn(serveCtx, func(ctx context.Context) { e.snapshots.Run(ctx, e.startSubmitters) })
+	e.spawn(serveCtx, e.runResync)
+	e.spawn(serveCtx, e.runRefresh)
 
 	for range prepareWorkers {
-		d.spawn(ctx, func(ctx context.Context) { d.prepareQueue.run(ctx, d.prepare) })
+		e.spawn(ctx, e.references.Run)
 	}
 
 	for range collectWorkers {
-		d.spawn(serveCtx, func(ctx context.Context) { d.collectQueue.run(ctx, d.collect) })
+		e.spawn(serveCtx, e.results.Run)
 	}
 
 	<-ctx.Done()
-	d.coordinator.shutdown(serveCtx)
+	e.leases.Shutdown(serveCtx)
 	stopServing()
-	d.goroutines.Wait()
-	coordinating.Wait()
+	e.goroutines.Wait()
+	e.leases.Wait()
 
 	return nil
 }
 
 // loadState reads which queues exist and, where no other process can serve, revokes the
 // leases of a dead one.
-func (d *Dispatch) loadState(ctx context.Context) error {
-	for _, up := range d.registry.list() {
-		if up.setup == "" && up.desiredState() == store.DesiredRemoved { // an operator removed an upstream of this name before it was configured
-			if err := d.SetDesiredState(ctx, up.Name, store.DesiredServing); err != nil {
+func (e *Engine) loadState(ctx context.Context) error {
+	for _, up := range e.upstreams.List() {
+		if !up.Added() && up.State().Desired == store.DesiredRemoved { // an operator removed an upstream of this name before it was configured
+			if err := e.SetDesiredState(ctx, up.Name, store.DesiredServing); err != nil {
 				return fmt.Errorf("resume the upstream %s: %w", up.Name, err)
 			}
 		}
 	}
 
-	if d.SingleInstance {
-		err := d.Store.Write(ctx, func(tx *store.Tx) error {
-			for _, up := range d.registry.list() {
-				if err := tx.RevokeLease(ctx, up.leaseID); err != nil {
+	if e.SingleInstance {
+		err := e.Store.Write(ctx, func(tx *store.Tx) error {
+			for _, up := range e.upstreams.List() {
+				if err := tx.RevokeLease(ctx, up.LeaseID); err != nil {
 					return err
 				}
 			}
@@ -233,133 +284,42 @@ func (d *Dispatch) loadState(ctx context.Context) error {
 		}
 	}
 
-	queues, err := d.Store.Queues(ctx)
+	queues, err := e.Store.Queues(ctx)
 	if err != nil {
 		return fmt.Errorf("read the queues: %w", err)
 	}
 
 	for _, queue := range queues {
-		d.queues.add(queue.ID)
+		e.queues.Add(queue.ID)
 	}
 
 	return nil
 }
 
-func (d *Dispatch) spawn(ctx context.Context, f func(context.Context)) {
-	d.goroutines.Go(func() { f(ctx) })
+func (e *Engine) spawn(ctx context.Context, f func(context.Context)) {
+	e.goroutines.Go(func() { f(ctx) })
 }
 
-// watchChanges passes every committed change to onChange until ctx ends.
-func (d *Dispatch) watchChanges(ctx context.Context, changes <-chan store.Change) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case change := <-changes:
-			d.onChange(ctx, change)
-		}
-	}
-}
-
-func (d *Dispatch) onChange(ctx context.Context, change store.Change) {
-	switch {
-	case change.Released != "":
-		d.coordinator.wake()
-	case change.Task == "": // some changes were missed
-		d.coordinator.wake()
-		d.startSubmitters()
-	case change.State == task.Preparing:
-		d.prepareQueue.add(change.Task)
-	case change.State == task.Queued:
-		d.startSubmitters() // its queue may be new
-	case change.State == task.Submitting:
-		d.wakeSubmitters((*submitter).hasDeferred)
-	case change.State == task.Running:
-		d.forwardCancel(ctx, change.Task)
-
-		for _, w := range d.coordinator.workers() {
-			w.wakeUncertain(change.Task)
-		}
-	case change.State.Final():
-		d.live.forget(change.Task)
-		d.wakeSubmitters(func(*submitter) bool { return true })
-	}
-}
-
-// startSubmitters starts and wakes the submitters of all known queues' routes.
-func (d *Dispatch) startSubmitters() {
-	routes := d.queues.routes()
-	for _, w := range d.coordinator.workers() {
-		w.startSubmitters(routes)
-	}
-}
-
-func (d *Dispatch) wakeSubmitters(match func(*submitter) bool) {
-	for _, w := range d.coordinator.workers() {
-		for _, s := range w.submitterList() {
-			if match(s) {
-				s.wake()
-			}
-		}
-	}
-}
-
-// upstream returns the upstream with this name or lease id, or nil.
-func (d *Dispatch) upstream(id string) *upstream {
-	for _, up := range d.registry.list() {
-		if up.Name == configuredName(id) {
-			return up
-		}
+// QueueFor returns the queue in which the task of a request waits: that of exactly those
+// routes that can serve it. A fault says that no route can, and which part of the request
+// is the reason.
+func (e *Engine) QueueFor(r catalog.Request) (string, *fault.Fault) {
+	routes, f := e.upstreams.RoutesFor(r)
+	if f != nil {
+		return "", f
 	}
 
-	return nil
+	queue := routes.String()
+	e.queues.Add(queue)
+
+	return queue, nil
 }
 
-// upstreamByLease returns the upstream that this process can serve under a lease of this
-// id, or nil.
-func (d *Dispatch) upstreamByLease(id string) *upstream {
-	for _, up := range d.registry.list() {
-		if up.leaseID == id {
-			return up
-		}
-	}
+// Live returns what is known of an unfinished task beyond its row: its progress, 0 to 95;
+// its position in its queue, from 1 (0: not queued, or beyond the first thousand); and when
+// it is expected to end, in unix seconds (0: unknown). ok is false when nothing is known.
+func (e *Engine) Live(id string) (progress, position, end int64, ok bool) { return e.board.Get(id) }
 
-	return nil
-}
-
-// configuredName returns the name of an upstream in the configuration: its lease id
-// without the process of an embedded renderer.
-func configuredName(id string) string {
-	return task.ParseUpstreamID(id).Name
-}
-
-func (u *upstream) allowsModel(model string) bool {
-	return len(u.Models) == 0 || slices.Contains(u.Models, model)
-}
-
-// write is for writes that no customer waits for.
-func (d *Dispatch) write(ctx context.Context, f func(*store.Tx) error) error {
-	d.FailPoint("writing")
-	return d.Store.WriteBackground(ctx, f)
-}
-
-// writeNow is for leases, which must not wait behind the background's writes.
-func (d *Dispatch) writeNow(ctx context.Context, f func(*store.Tx) error) error {
-	d.FailPoint("writing")
-	return d.Store.Write(ctx, f)
-}
-
-func (d *Dispatch) nowMillis() int64 { return d.Now().UnixMilli() }
-
-// sleep waits for the delay, and returns false if ctx ended first.
-func sleep(ctx context.Context, delay time.Duration) bool {
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
+// Thumbnail makes a completed task's thumbnail if it has none yet. store.ErrNotFound says
+// that there is no video.
+func (e *Engine) Thumbnail(ctx context.Context, id string) error { return e.results.Thumbnail(ctx, id) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/provider/dashscope"
 	"github.com/unireel/unireel/internal/provider/dashscope/dashscopesim"
@@ -66,7 +67,7 @@ func init() {
 		return fixture{
 			driver: openai.Driver(), options: provider.Options{BaseURL: "http://supplier.test"},
 			sim: openaisim.New(openaisim.Options{RendererOptions: rendererOptions(video)}), request: imageRequest,
-			routes: []Route{{Capability: catalog.Capability{SupplierModel: "gpu-model"}}},
+			routes: []upstream.ModelRoute{{Capability: catalog.Capability{SupplierModel: "gpu-model"}}},
 		}
 	}
 	fixtures["uniall"] = func(_ *testing.T, video []byte) fixture {

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,14 +22,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/unireel/unireel/internal/account"
 	"github.com/unireel/unireel/internal/blob"
 	"github.com/unireel/unireel/internal/blob/fs"
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/clock"
 	"github.com/unireel/unireel/internal/credit"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
@@ -68,16 +70,17 @@ type harness struct {
 	catalog         *catalog.Catalog
 	fetcher         *fetch.Fetcher
 	supplier        *fakeSupplier
-	upstreams       []Upstream
-	buildUpstream   func(string) (Upstream, error)
+	upstreams       []upstream.Config
+	buildUpstream   func(string) (upstream.Config, error)
 	previewFallback bool
+	seed            uint64
 	timeout         time.Duration
 	retention       time.Duration
 	history         time.Duration
 
 	ids     atomic.Int64
 	lookups atomic.Int64 // of host names
-	d       *Dispatch
+	d       *Engine
 	stop    context.CancelFunc
 	done    chan error
 
@@ -90,6 +93,17 @@ type harness struct {
 }
 
 type storeTx = *store.Tx
+
+// The times and counts of the rules that these tests go by.
+const (
+	minListDelay         = 120 * time.Second // rules, "Recovery": from the moment at which the outcome became unknown to either of two lists
+	minListInterval      = 30 * time.Second  // between the two lists
+	recoveryTimeout      = 30 * time.Minute
+	orphanScanInterval   = 10 * time.Minute
+	breakerThreshold     = 5 // consecutive failures
+	breakerMaxSuspension = 10 * time.Minute
+	maxFetchTries        = 3
+)
 
 type noSamples struct{}
 
@@ -151,9 +165,9 @@ func withHarnessOn(t *testing.T, at storetest.Location, test func(*harness)) {
 			retention:  720 * time.Hour,
 			failPoints: map[string]int{},
 		}
-		h.upstreams = []Upstream{{
+		h.upstreams = []upstream.Config{{
 			Name: "up", Driver: provider.Driver{Name: "dashscope", Capabilities: provider.Capabilities{PollInterval: [2]time.Duration{2 * time.Second, 15 * time.Second}}},
-			Provider: h.supplier, Limits: Limits{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20},
+			Provider: h.supplier, Limits: upstream.Limits{SubmitsPerSecond: 5, InProgress: 5, QueriesPerSecond: 20},
 		}}
 
 		h.build()
@@ -258,7 +272,7 @@ func (h *harness) options() Options {
 		BuildUpstream:   h.buildUpstream,
 		PreviewFallback: h.previewFallback,
 		ScratchDir:      filepath.Join(h.dir, "scratch"),
-		Now:             time.Now,
+		Clock:           clock.New(time.Now, h.seed),
 		NewID:           h.newID,
 		Log:             h.log(),
 		Registry:        h.registry,
@@ -531,11 +545,38 @@ func (h *harness) waitForFinal(id string) task.Task {
 	return h.waitFor(id, "final", func(t task.Task) bool { return t.State.Final() })
 }
 
-// metricValue returns the value of a metric. It waits until all goroutines are idle, as
-// metrics are counted after the commit.
-func (h *harness) metricValue(metric prometheus.Collector) float64 {
+// metricValue returns the value of a metric: the sum of those with all of these values of
+// labels. It waits until all goroutines are idle, as metrics are counted after the commit.
+func (h *harness) metricValue(name string, values ...string) (sum float64) {
+	h.t.Helper()
 	synctest.Wait()
-	return testutil.ToFloat64(metric)
+
+	families, err := h.registry.Gather()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+
+		for _, m := range family.GetMetric() {
+			matches := 0
+
+			for _, label := range m.GetLabel() {
+				if slices.Contains(values, label.GetValue()) {
+					matches++
+				}
+			}
+
+			if matches == len(values) {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+
+	return sum
 }
 
 // checkInvariants checks the rules of the ledger, the shares and the blobs.

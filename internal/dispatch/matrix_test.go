@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/money"
 	"github.com/unireel/unireel/internal/provider"
@@ -232,7 +233,7 @@ type fixture struct {
 	options provider.Options
 	sim     providertest.Sim
 	request func(prompt string) catalog.Request
-	routes  []Route
+	routes  []upstream.ModelRoute
 }
 
 // referenceHost serves the customer's reference.

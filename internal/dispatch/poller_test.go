@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
@@ -46,7 +47,7 @@ func TestPollsStayWithinRateLimit(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
-		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 100, InProgress: 40, QueriesPerSecond: 2}
+		h.upstreams[0].Limits = upstream.Limits{SubmitsPerSecond: 100, InProgress: 40, QueriesPerSecond: 2}
 
 		var times []time.Time
 

@@ -230,14 +230,14 @@ func (h *harness) crashOrEnd(point string, ids []string) {
 func (h *harness) checkSlotsFree() {
 	h.t.Helper()
 
-	workers := h.d.coordinator.workers()
-	if len(workers) != len(h.d.registry.list()) {
-		h.t.Errorf("%d of %d upstreams are served", len(workers), len(h.d.registry.list()))
+	workers := fleet{h.d}.workers()
+	if all := h.d.upstreams.List(); len(workers) != len(all) {
+		h.t.Errorf("%d of %d upstreams are served", len(workers), len(all))
 	}
 
 	for _, w := range workers {
-		if n := w.inProgress(); n != 0 {
-			h.t.Errorf("%d slots of %s are in use though every task is final", n, w.id)
+		if n := w.InProgress(); n != 0 {
+			h.t.Errorf("%d slots of %s are in use though every task is final", n, w.ID)
 		}
 	}
 }

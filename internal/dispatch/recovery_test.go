@@ -36,7 +36,7 @@ func (h *harness) prepareRecovery() {
 func (h *harness) checkRecoveries(result string, want float64) {
 	h.t.Helper()
 
-	if got := h.metricValue(h.d.metrics.recoveries.WithLabelValues(result)); got != want {
+	if got := h.metricValue("unireel_recoveries_total", result); got != want {
 		h.t.Errorf("recoveries %q = %v, want %v", result, got, want)
 	}
 }
@@ -296,7 +296,7 @@ func TestOrphansAreCountedAndQueuedOnesCancelled(t *testing.T) {
 
 		time.Sleep(orphanScanInterval + time.Minute)
 
-		if got := h.metricValue(h.d.metrics.orphans.WithLabelValues("up")); got < 1 {
+		if got := h.metricValue("unireel_orphans_total", "up"); got < 1 {
 			t.Errorf("%v orphans were counted, want 1", got)
 		}
 
@@ -306,7 +306,7 @@ func TestOrphansAreCountedAndQueuedOnesCancelled(t *testing.T) {
 
 		time.Sleep(3 * orphanScanInterval)
 
-		if got := h.metricValue(h.d.metrics.orphans.WithLabelValues("up")); got != 1 {
+		if got := h.metricValue("unireel_orphans_total", "up"); got != 1 {
 			t.Errorf("%v orphans were counted, want 1", got)
 		}
 	})

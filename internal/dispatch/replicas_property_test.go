@@ -163,10 +163,10 @@ func (c *cluster) checkEnd(ids map[string][]string) {
 				continue
 			}
 
-			if w := r.d.coordinator.worker(up); w != nil {
+			if w := (fleet{r.d}).worker(up); w != nil {
 				owners++
 
-				if n := w.inProgress(); n != 0 {
+				if n := w.InProgress(); n != 0 {
 					c.t.Errorf("%d slots of %s are in use though every task is final", n, up)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/unireel/unireel/internal/dispatch/record"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
@@ -14,8 +15,8 @@ import (
 // tasks whose queue has no other route move to a queue that has one. If there is none,
 // they wait for a draining upstream to be resumed, and fail, free of charge, when it was
 // removed. A removed upstream is forgotten when nothing is in progress there.
-func (d *Dispatch) rerouteClosed(ctx context.Context) error {
-	rows, err := d.Store.Upstreams(ctx)
+func (e *Engine) rerouteClosed(ctx context.Context) error {
+	rows, err := e.Store.Upstreams(ctx)
 	if err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func (d *Dispatch) rerouteClosed(ctx context.Context) error {
 		removed[row.ID] = row.DesiredState == store.DesiredRemoved
 	}
 
-	queues, err := d.Store.Queues(ctx)
+	queues, err := e.Store.Queues(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,13 +39,13 @@ func (d *Dispatch) rerouteClosed(ctx context.Context) error {
 			continue
 		}
 
-		if err := d.rerouteQueue(ctx, queue.ID, onlyVia(queue.ID, removed)); err != nil {
+		if err := e.rerouteQueue(ctx, queue.ID, onlyVia(queue.ID, removed)); err != nil {
 			return err
 		}
 	}
 
 	for id := range removed {
-		if err := d.finishRemoval(ctx, id, removed[id]); err != nil {
+		if err := e.finishRemoval(ctx, id, removed[id]); err != nil {
 			return err
 		}
 	}
@@ -59,63 +60,63 @@ func onlyVia(queue string, upstreams map[string]bool) bool {
 
 // rerouteQueue moves the tasks out of a queue of closed routes. failUnroutable says that
 // those that cannot move never will be served.
-func (d *Dispatch) rerouteQueue(ctx context.Context, queue string, failUnroutable bool) error {
+func (e *Engine) rerouteQueue(ctx context.Context, queue string, failUnroutable bool) error {
 	for last := (task.Task{}); ; {
-		list, err := d.Store.QueuedTasks(ctx, queue, last, sweepBatch)
+		list, err := e.Store.QueuedTasks(ctx, queue, last, resyncBatch)
 		if err != nil {
 			return err
 		}
 
 		for _, t := range list {
 			last = t
-			if err := d.rerouteTask(ctx, t, failUnroutable); err != nil && !errors.Is(err, errStateChanged) {
+			if err := e.rerouteTask(ctx, t, failUnroutable); err != nil && !errors.Is(err, record.ErrStateChanged) {
 				return err
 			}
 		}
 
-		if len(list) < sweepBatch {
+		if len(list) < resyncBatch {
 			return nil
 		}
 	}
 }
 
-func (d *Dispatch) rerouteTask(ctx context.Context, t task.Task, failUnroutable bool) error {
-	r, _, err := d.loadRequest(ctx, t.ID)
+func (e *Engine) rerouteTask(ctx context.Context, t task.Task, failUnroutable bool) error {
+	r, err := e.tasks.Request(ctx, t.ID)
 	if err != nil {
 		return err
 	}
 
-	queue, unroutable := d.QueueFor(r)
+	queue, unroutable := e.QueueFor(r.Request)
 	switch {
 	case unroutable == nil && queue != t.Queue:
-		_, err = d.advance(ctx, t.ID, step{
-			from: task.Queued,
-			note: "its upstream accepts no new tasks; moved to the queue " + queue,
-			edit: func(t *task.Task) { t.Queue = queue },
+		_, err = e.tasks.Advance(ctx, t.ID, record.Step{
+			From: task.Queued,
+			Note: "its upstream accepts no new tasks; moved to the queue " + queue,
+			Edit: func(t *task.Task) { t.Queue = queue },
 		})
 	case unroutable != nil && failUnroutable:
 		noRoute := fault.New(fault.CodeNoRoute, "", "The supplier that this task waited for was removed, and no other supplier can serve it. Nothing was charged.")
-		err = d.fail(ctx, t, noRoute, step{note: "its upstream was removed"})
+		err = e.tasks.Fail(ctx, t, noRoute, record.Step{Note: "its upstream was removed"})
 	}
 
 	return err
 }
 
 // finishRemoval removes an upstream that nothing is in progress at any more.
-func (d *Dispatch) finishRemoval(ctx context.Context, id string, removed bool) error {
-	up := d.upstream(id)
-	if !removed || up == nil || up.setup == "" {
+func (e *Engine) finishRemoval(ctx context.Context, id string, removed bool) error {
+	up := e.upstreams.Find(id)
+	if !removed || up == nil || !up.Added() {
 		return nil
 	}
 
 	deleted := false
 
-	err := d.write(ctx, func(tx *store.Tx) (err error) {
+	err := e.tasks.Write(ctx, func(tx *store.Tx) (err error) {
 		deleted, err = tx.RemoveSetup(ctx, id)
 		return err
 	})
 	if err == nil && deleted {
-		d.coordinator.wake()
+		e.leases.Wake()
 	}
 
 	return err

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
+	"github.com/unireel/unireel/internal/dispatch/record"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/fetch"
 	"github.com/unireel/unireel/internal/provider"
@@ -78,13 +78,13 @@ func TestCodecMismatches(t *testing.T) {
 				}
 
 				for _, property := range c.properties {
-					if n := h.metricValue(h.d.metrics.mismatches.WithLabelValues("up", property)); n != 1 {
+					if n := h.metricValue("unireel_result_mismatches_total", "up", property); n != 1 {
 						t.Errorf("%v mismatches of %s, want 1", n, property)
 					}
 				}
 
-				if n := testutil.CollectAndCount(h.d.metrics.mismatches); n != len(c.properties) {
-					t.Errorf("%d kinds of mismatches were counted", n)
+				if n := h.metricValue("unireel_result_mismatches_total"); n != float64(len(c.properties)) {
+					t.Errorf("%v kinds of mismatches were counted", n)
 				}
 
 				h.checkInvariants()
@@ -217,7 +217,7 @@ func TestDeadLinkIsRefreshed(t *testing.T) {
 		"new link later":           {time.Hour, linkFromPoll(9, "fake://good"), task.Completed, 2 * time.Minute, 20 * time.Minute},
 		"no new link":              {time.Hour, linkFromPoll(1, "fake://dead"), task.Failed, time.Hour, time.Hour + 2*time.Minute},
 		"always another dead link": {time.Hour, func(n int) string { return "fake://dead-" + strings.Repeat("x", n) }, task.Failed, time.Hour, time.Hour + 2*time.Minute},
-		"remote task not found":    {24 * time.Hour, linkFromPoll(2, ""), task.Failed, notFoundConfirmation, 2 * time.Minute},
+		"remote task not found":    {24 * time.Hour, linkFromPoll(2, ""), task.Failed, record.NotFoundConfirmation, 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withEachDatabase(t, func(h *harness) {
@@ -232,7 +232,7 @@ func TestDeadLinkIsRefreshed(t *testing.T) {
 					t.Errorf("it ended after %s, want %s to %s", took, c.minTime, c.maxTime)
 				}
 
-				lost := h.metricValue(h.d.metrics.resultsLost.WithLabelValues("up"))
+				lost := h.metricValue("unireel_results_lost_total", "up")
 				if failed := done.State == task.Failed; (lost == 1) != failed || failed && (done.Error.Code != string(fault.CodeResultLost) || done.Cost != 0) {
 					t.Errorf("lost %v, cost %s, error %+v", lost, done.Cost, done.Error)
 				}
@@ -352,7 +352,7 @@ func TestLinkRefreshStaysWithinRateLimit(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
-		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 100, InProgress: 40, QueriesPerSecond: 0.1}
+		h.upstreams[0].Limits = upstream.Limits{SubmitsPerSecond: 100, InProgress: 40, QueriesPerSecond: 0.1}
 		h.setLinks(24*time.Hour, func(int) string { return "fake://dead" }, "fake://good")
 
 		var polls []time.Time

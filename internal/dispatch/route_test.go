@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/store"
@@ -18,7 +18,7 @@ import (
 )
 
 // addUpstream adds an upstream like the harness's first one, with its own supplier.
-func (h *harness) addUpstream(name string, change func(*Upstream)) *fakeSupplier {
+func (h *harness) addUpstream(name string, change func(*upstream.Config)) *fakeSupplier {
 	other := newFakeSupplier(h.supplier.video)
 	u := h.upstreams[0]
 	u.Name = name
@@ -43,7 +43,7 @@ func TestOverflowGoesToNextOrder(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 2
-		other := h.addUpstream("another", func(u *Upstream) {
+		other := h.addUpstream("another", func(u *upstream.Config) {
 			u.Order = 2
 			u.Limits.InProgress = 10
 		})
@@ -75,10 +75,10 @@ func TestRoutesShareByWeight(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 
-		limits := Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
+		limits := upstream.Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
 		h.upstreams[0].Limits = limits
 		h.upstreams[0].Weight = 3
-		other := h.addUpstream("another", func(u *Upstream) { u.Weight = 1 })
+		other := h.addUpstream("another", func(u *upstream.Config) { u.Weight = 1 })
 		h.start()
 		time.Sleep(time.Second) // in fake time: both are served then
 
@@ -105,13 +105,13 @@ func TestBurstOverSeveralRoutesIsNotDelayed(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
-		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
-		h.addUpstream("another", func(*Upstream) {})
-		h.addUpstream("a third", func(*Upstream) {})
+		h.upstreams[0].Limits = upstream.Limits{SubmitsPerSecond: 1000, InProgress: 1000, QueriesPerSecond: 1000}
+		h.addUpstream("another", func(*upstream.Config) {})
+		h.addUpstream("a third", func(*upstream.Config) {})
 		h.start()
 		time.Sleep(time.Second) // in fake time: all are served then
 
-		begin := h.d.nowMillis()
+		begin := h.d.Clock.Millis()
 
 		var ids []string
 		for range 30 {
@@ -128,30 +128,13 @@ func TestBurstOverSeveralRoutesIsNotDelayed(t *testing.T) {
 	})
 }
 
-func TestRendezvousScoreFollowsWeight(t *testing.T) {
-	t.Parallel()
-
-	won := 0
-
-	for i := range 20_000 {
-		id := fmt.Sprintf("task_%026d", i)
-		if rendezvousScore(id, task.Route{Upstream: "a", Model: "m"}, 3) > rendezvousScore(id, task.Route{Upstream: "b", Model: "m"}, 1) {
-			won++
-		}
-	}
-
-	if won < 14_700 || won > 15_300 {
-		t.Errorf("a route of weight 3 beside one of weight 1 won %d of 20000", won)
-	}
-}
-
 // A route gets no task that it cannot make. A request that no route can make is rejected,
 // and the error names the field.
 func TestQueueHoldsOnlyCapableRoutes(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
-		h.addUpstream("short", func(u *Upstream) {
-			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Capability: catalog.Capability{Seconds: []int{2}, Unsupported: []catalog.Feature{catalog.FeatureSeed}}}}
+		h.addUpstream("short", func(u *upstream.Config) {
+			u.Routes = []upstream.ModelRoute{{Models: []string{"wan2.6-t2v"}, Capability: catalog.Capability{Seconds: []int{2}, Unsupported: []catalog.Feature{catalog.FeatureSeed}}}}
 		})
 		h.start()
 
@@ -185,7 +168,7 @@ func TestBreakerSuspendsFailingUpstream(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Order = 1
-		other := h.addUpstream("another", func(u *Upstream) { u.Order = 2 })
+		other := h.addUpstream("another", func(u *upstream.Config) { u.Order = 2 })
 		broken := true
 		h.supplier.onSubmit = func(int, provider.Submission) (bool, error) {
 			if broken {
@@ -284,7 +267,7 @@ func TestQueuedTasksAreReroutedFromClosedUpstream(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
-		h.buildUpstream = func(setup string) (Upstream, error) {
+		h.buildUpstream = func(setup string) (upstream.Config, error) {
 			u := h.upstreams[0]
 			u.Name = setup
 			u.Provider = newFakeSupplier(h.supplier.video)
@@ -293,8 +276,8 @@ func TestQueuedTasksAreReroutedFromClosedUpstream(t *testing.T) {
 		}
 		h.start()
 
-		if _, err := h.d.AddUpstream(context.Background(), "up"); !errors.Is(err, ErrExists) {
-			t.Errorf("AddUpstream of an existing name: %v, want ErrExists", err)
+		if _, err := h.d.AddUpstream(context.Background(), "up"); !errors.Is(err, upstream.ErrExists) {
+			t.Errorf("AddUpstream of an existing name: %v, want upstream.ErrExists", err)
 		}
 
 		first := h.createTask("acct_a", textRequest("a boat"))
@@ -306,7 +289,7 @@ func TestQueuedTasksAreReroutedFromClosedUpstream(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		added, ok := h.d.upstream("wave").Provider.(*fakeSupplier)
+		added, ok := h.d.upstreams.Find("wave").Provider.(*fakeSupplier)
 		if !ok {
 			t.Fatal("the added upstream was not built")
 		}
@@ -336,10 +319,10 @@ func TestQueuedTasksAreReroutedFromClosedUpstream(t *testing.T) {
 		}
 
 		h.waitForState(running, task.Completed)
-		h.waitUntil("the removed upstream is forgotten", func() bool { return h.d.upstream("wave") == nil })
+		h.waitUntil("the removed upstream is forgotten", func() bool { return h.d.upstreams.Find("wave") == nil })
 
-		if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredRemoved); !errors.Is(err, ErrConfigured) {
-			t.Errorf("removing a configured upstream: %v, want ErrConfigured", err)
+		if err := h.d.SetDesiredState(context.Background(), "up", store.DesiredRemoved); !errors.Is(err, upstream.ErrConfigured) {
+			t.Errorf("removing a configured upstream: %v, want upstream.ErrConfigured", err)
 		}
 
 		if err := h.d.SetDesiredState(context.Background(), "nobody", store.DesiredPaused); !errors.Is(err, store.ErrNotFound) {
@@ -356,9 +339,9 @@ func TestAddedUpstreamSurvivesRestart(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 		other := newFakeSupplier(h.supplier.video)
-		h.buildUpstream = func(setup string) (Upstream, error) {
+		h.buildUpstream = func(setup string) (upstream.Config, error) {
 			if setup == "broken" {
-				return Upstream{}, errors.New("its key is missing")
+				return upstream.Config{}, errors.New("its key is missing")
 			}
 
 			u := h.upstreams[0]
@@ -386,7 +369,7 @@ func TestAddedUpstreamSurvivesRestart(t *testing.T) {
 		h.shutdown()
 
 		h.registry = prometheus.NewRegistry()
-		if d, err := New(context.Background(), h.options()); err != nil || d.upstream("wave") == nil {
+		if d, err := New(context.Background(), h.options()); err != nil || d.upstreams.Find("wave") == nil {
 			t.Errorf("the added upstream is missing before Run: %v", err)
 		}
 
@@ -410,7 +393,7 @@ func (h *harness) waitUntil(what string, ok func() bool) {
 			return
 		}
 
-		sleep(context.Background(), time.Second)
+		time.Sleep(time.Second) // of fake time
 	}
 
 	h.t.Fatalf("condition %q never held", what)
@@ -425,7 +408,7 @@ func TestOnlyUnacceptedSubmissionIsRerouted(t *testing.T) {
 		t.Run(map[provider.Acceptance]string{provider.NotAccepted: "not_accepted", provider.AcceptanceUnknown: "uncertain"}[acceptance], func(t *testing.T) {
 			withHarness(t, func(h *harness) {
 				h.addAccount("acct_a", 1, 0)
-				other := h.addUpstream("another", func(u *Upstream) { u.Order = 2 })
+				other := h.addUpstream("another", func(u *upstream.Config) { u.Order = 2 })
 				h.start()
 				time.Sleep(time.Second) // in fake time: both are served then
 				h.waitForState(h.createTask("acct_a", textRequest("an earlier task")), task.Completed)
@@ -462,7 +445,7 @@ func TestPriceIsSameOnEveryRoute(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 		h.upstreams[0].Limits.InProgress = 1
-		other := h.addUpstream("another", func(u *Upstream) { u.Order = 2 })
+		other := h.addUpstream("another", func(u *upstream.Config) { u.Order = 2 })
 		other.onPoll = func(_ context.Context, r *render, _ int) (*provider.Report, error) {
 			r.usage = nil // it reports no usage
 			return nil, nil
@@ -495,7 +478,7 @@ func TestRemovedNameCanBeConfiguredAgain(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
-		h.buildUpstream = func(setup string) (Upstream, error) {
+		h.buildUpstream = func(setup string) (upstream.Config, error) {
 			u := h.upstreams[0]
 			u.Name = setup
 			u.Provider = newFakeSupplier(h.supplier.video)
@@ -512,7 +495,7 @@ func TestRemovedNameCanBeConfiguredAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		h.waitUntil("the removed upstream is forgotten", func() bool { return h.d.upstream("wave") == nil })
+		h.waitUntil("the removed upstream is forgotten", func() bool { return h.d.upstreams.Find("wave") == nil })
 		h.shutdown()
 		h.upstreams[0].Name = "wave"
 		h.start()
@@ -528,7 +511,7 @@ func TestUpstreamIsRegisteredOnce(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
 		built := 0
-		h.buildUpstream = func(setup string) (Upstream, error) {
+		h.buildUpstream = func(setup string) (upstream.Config, error) {
 			built++
 			u := h.upstreams[0]
 			u.Name = setup
@@ -541,12 +524,12 @@ func TestUpstreamIsRegisteredOnce(t *testing.T) {
 
 		var all sync.WaitGroup
 		for range 3 {
-			all.Go(func() { h.d.registry.applyLocal(func() { h.d.syncRow(row) }) })
+			all.Go(func() { h.d.upstreams.SyncRows([]store.Upstream{row}, h.d.upstreams.Version()) })
 		}
 
 		all.Wait()
 
-		if n := len(h.d.registry.list()); n != 2 || built != 1 {
+		if n := len(h.d.upstreams.List()); n != 2 || built != 1 {
 			t.Errorf("%d upstreams, built %d times; want 2, built once", n, built)
 		}
 	})
@@ -561,7 +544,7 @@ func TestStaleRowsDoNotOverwriteDesiredState(t *testing.T) {
 		time.Sleep(time.Second) // in fake time: it is served then
 
 		ctx := context.Background()
-		version := h.d.registry.version()
+		version := h.d.upstreams.Version()
 
 		rows, err := h.store.Upstreams(ctx)
 		if err != nil {
@@ -572,25 +555,25 @@ func TestStaleRowsDoNotOverwriteDesiredState(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		h.d.syncRows(rows, version)
+		h.d.upstreams.SyncRows(rows, version)
 
-		up := h.d.upstream("up")
-		if up.desiredState() != store.DesiredPaused {
-			t.Errorf("after syncing older rows its desired state is %q", up.desiredState())
+		up := h.d.upstreams.Find("up")
+		if up.State().Desired != store.DesiredPaused {
+			t.Errorf("after syncing older rows its desired state is %q", up.State().Desired)
 		}
 
-		version = h.d.registry.version()
-		h.d.suspend(ctx, up, time.Now().Add(time.Hour), "a test")
-		h.d.syncRows(rows, version)
+		version = h.d.upstreams.Version()
+		h.d.upstreams.Suspend(ctx, up, time.Now().Add(time.Hour), "a test")
+		h.d.upstreams.SyncRows(rows, version)
 
-		if !up.suspendedUntil().After(time.Now()) {
+		if !up.State().SuspendedUntil.After(time.Now()) {
 			t.Error("after syncing older rows it is not suspended any more")
 		}
 
 		time.Sleep(5 * time.Second) // in fake time: the coordinator has synced by itself
 
-		if up.desiredState() != store.DesiredPaused || !up.suspendedUntil().After(time.Now()) {
-			t.Errorf("after syncing newer rows its desired state is %q, suspended until %s", up.desiredState(), up.suspendedUntil())
+		if up.State().Desired != store.DesiredPaused || !up.State().SuspendedUntil.After(time.Now()) {
+			t.Errorf("after syncing newer rows its desired state is %q, suspended until %s", up.State().Desired, up.State().SuspendedUntil)
 		}
 	})
 }

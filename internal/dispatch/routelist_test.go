@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/unireel/unireel/internal/catalog"
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/store"
 )
 
@@ -15,10 +16,10 @@ import (
 func TestRoutesListsTaskRoutes(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
-		h.addUpstream("later", func(u *Upstream) { u.Order = 2 })
-		h.addUpstream("heavy", func(u *Upstream) { u.Weight = 3 })
-		h.addUpstream("short", func(u *Upstream) {
-			u.Routes = []Route{{Models: []string{"wan2.6-t2v"}, Weight: 2, Capability: catalog.Capability{SupplierModel: "ours", Unsupported: []catalog.Feature{catalog.FeatureSeed}}}}
+		h.addUpstream("later", func(u *upstream.Config) { u.Order = 2 })
+		h.addUpstream("heavy", func(u *upstream.Config) { u.Weight = 3 })
+		h.addUpstream("short", func(u *upstream.Config) {
+			u.Routes = []upstream.ModelRoute{{Models: []string{"wan2.6-t2v"}, Weight: 2, Capability: catalog.Capability{SupplierModel: "ours", Unsupported: []catalog.Feature{catalog.FeatureSeed}}}}
 		})
 		h.start()
 
@@ -26,16 +27,16 @@ func TestRoutesListsTaskRoutes(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		of := func(mode catalog.Mode) []RouteInfo {
-			return slices.DeleteFunc(h.d.Routes(), func(w RouteInfo) bool { return w.Model != "wan2.6-video-720p" || w.Mode != mode })
+		of := func(mode catalog.Mode) []upstream.RouteInfo {
+			return slices.DeleteFunc(h.d.Routes(), func(w upstream.RouteInfo) bool { return w.Model != "wan2.6-video-720p" || w.Mode != mode })
 		}
-		route := func(mode catalog.Mode, upstream, supplierModel string, order, weight int) RouteInfo {
-			return RouteInfo{Model: "wan2.6-video-720p", Mode: mode, Upstream: upstream, SupplierModel: supplierModel, Order: order, Weight: weight}
+		route := func(mode catalog.Mode, name, supplierModel string, order, weight int) upstream.RouteInfo {
+			return upstream.RouteInfo{Model: "wan2.6-video-720p", Mode: mode, Upstream: name, SupplierModel: supplierModel, Order: order, Weight: weight}
 		}
 		short := route(catalog.T2V, "short", "ours", 1, 2)
 
 		short.Unsupported = []catalog.Feature{catalog.FeatureSeed}
-		for mode, want := range map[catalog.Mode][]RouteInfo{
+		for mode, want := range map[catalog.Mode][]upstream.RouteInfo{
 			catalog.T2V: {route(catalog.T2V, "heavy", "wan2.6-t2v", 1, 3), short, route(catalog.T2V, "up", "wan2.6-t2v", 1, 1), route(catalog.T2V, "later", "wan2.6-t2v", 2, 1)},
 			catalog.I2V: {route(catalog.I2V, "heavy", "wan2.6-i2v", 1, 3), route(catalog.I2V, "up", "wan2.6-i2v", 1, 1), route(catalog.I2V, "later", "wan2.6-i2v", 2, 1)},
 		} {

@@ -211,7 +211,7 @@ func TestSimulatorLinksExpireEarly(t *testing.T) {
 			t.Errorf("failed as %+v, cost %s", done.Error, done.Cost)
 		}
 
-		if n := h.metricValue(h.d.metrics.resultsLost.WithLabelValues("up")); n != 1 {
+		if n := h.metricValue("unireel_results_lost_total", "up"); n != 1 {
 			t.Errorf("%v results were counted as lost, want 1", n)
 		}
 

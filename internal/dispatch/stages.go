@@ -3,122 +3,169 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"github.com/unireel/unireel/internal/fault"
-	"github.com/unireel/unireel/internal/money"
+	"github.com/unireel/unireel/internal/dispatch/lease"
+	"github.com/unireel/unireel/internal/dispatch/record"
+	"github.com/unireel/unireel/internal/dispatch/worker"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
 
-// stage is how tasks in one state go on: resume passes an unfinished task from the
-// database to the part of dispatch that continues it.
-type stage struct {
-	state  task.State
-	owned  bool // continued by the worker of the task's upstream, which resumes it when it starts
-	resume func(d *Dispatch, ctx context.Context, t task.Task) error
+// stage is who carries on the tasks in one state.
+type stage string
+
+// The stages.
+const (
+	byPreparer stage = "package reference, on the replica that claimed the task"
+	byQueue    stage = "the queue, from which submitters claim"
+	byWorker   stage = "package worker, on the replica that serves the task's upstream"
+)
+
+// stages has an entry for every state that is not final: no task is without a way on.
+func stages() map[task.State]stage {
+	all := map[task.State]stage{task.Preparing: byPreparer, task.Queued: byQueue}
+	for _, state := range worker.OwnedStates {
+		all[state] = byWorker
+	}
+
+	return all
 }
 
-// stages has an entry for every state that is not final.
-var stages = []stage{
-	{task.Preparing, false, (*Dispatch).resumePreparing},
-	{task.Queued, false, nil}, // submitters claim from the queues
-	{task.Submitting, true, (*Dispatch).resumeSubmitting},
-	{task.Running, true, (*Dispatch).resumeRunning},
-	{task.Collecting, true, (*Dispatch).resumeCollecting},
+// watchChanges passes every committed change to onChange until ctx ends.
+func (e *Engine) watchChanges(ctx context.Context, changes <-chan store.Change) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case change := <-changes:
+			e.onChange(ctx, change)
+		}
+	}
 }
 
-// errStateChanged says that the task is no longer in the state that a step expects:
-// another process changed it meanwhile, and there is nothing left to do.
-var errStateChanged = errors.New("the task changed meanwhile")
-
-// step is one change of a task.
-type step struct {
-	from         task.State
-	attempt      int64 // the submission that it is about; 0: any
-	note         string
-	edit         func(*task.Task)
-	inTx         func(ctx context.Context, tx *store.Tx) error // further writes in the same transaction
-	used         money.Amount
-	requireLease *lease // the lease under which the decision is made; nil for facts, which need none
+// onChange passes a committed change, of this replica or another, to whom it concerns.
+func (e *Engine) onChange(ctx context.Context, change store.Change) {
+	switch {
+	case change.Released != "":
+		e.leases.Wake()
+	case change.Task == "": // some changes were missed
+		e.leases.Wake()
+		e.startSubmitters()
+	case change.State == task.Preparing:
+		e.references.Add(change.Task)
+	case change.State == task.Queued:
+		e.startSubmitters() // its queue may be new
+	case change.State == task.Submitting:
+		e.eachWorker((*worker.Worker).WakeDeferred)
+	case change.State == task.Running:
+		e.eachWorker(func(w *worker.Worker) {
+			w.ForwardCancel(ctx, change.Task)
+			w.WakeUncertain(change.Task)
+		})
+	case change.State.Final():
+		e.forget(change.Task)
+		e.eachWorker((*worker.Worker).WakeAll)
+	}
 }
 
-// advance changes a task that is expected in a state, in one transaction through
-// task.Advance. errStateChanged says that the task has left the state.
-func (d *Dispatch) advance(ctx context.Context, id string, s step) (task.Task, error) {
-	entries := [2]string{d.NewID("entry"), d.NewID("entry")}
+// forget forgets what is in memory of a task that has ended.
+func (e *Engine) forget(id string) {
+	e.board.Forget(id)
+	e.results.Forget(id)
+}
 
-	var next task.Task
+func (e *Engine) eachWorker(visit func(*worker.Worker)) {
+	for _, w := range (fleet{e}).workers() {
+		visit(w)
+	}
+}
 
-	err := d.write(ctx, func(tx *store.Tx) error {
-		now := d.nowMillis()
+// startSubmitters starts and wakes the submitters of all known queues' routes.
+func (e *Engine) startSubmitters() {
+	routes := e.queues.Routes()
+	e.eachWorker(func(w *worker.Worker) { w.StartSubmitters(routes) })
+}
 
-		if s.requireLease != nil {
-			if err := s.requireLease.checkHeld(ctx, tx); err != nil {
+// runBackground does the work that one replica does for all.
+func (e *Engine) runBackground(ctx context.Context) {
+	if err := e.handleUnconfigured(ctx); err != nil && ctx.Err() == nil {
+		e.Log.Warn("cannot look for tasks of upstreams that are no longer configured", "error", err)
+	}
+
+	e.cleanup.Run(ctx)
+}
+
+// handleUnconfigured handles the tasks of upstreams that are no longer configured: it
+// alerts the operator, and collects what was rendered there while that is possible.
+func (e *Engine) handleUnconfigured(ctx context.Context) error {
+	for _, state := range worker.OwnedStates {
+		for after := ""; ; {
+			list, err := e.Store.Unfinished(ctx, state, after, resyncBatch)
+			if err != nil {
 				return err
 			}
+
+			for _, t := range list {
+				after = t.ID
+				switch {
+				case e.upstreams.Find(t.Upstream) != nil:
+				case state == task.Collecting:
+					e.results.Add(t.ID)
+				default:
+					e.Log.Error("ALERT: the upstream of a task in progress is no longer configured; the task waits for it", "task", t.ID, "state", state, "upstream", t.Upstream)
+				}
+			}
+
+			if len(list) < resyncBatch {
+				break
+			}
+		}
+	}
+
+	return nil
+}
+
+// requeueDeadRenderer returns the tasks of a renderer whose process is gone to their
+// queues, where another renderer claims them, and deletes the renderer's row.
+func (e *Engine) requeueDeadRenderer(ctx context.Context, held *lease.Lease) {
+	e.Log.Info("a replica is gone; the tasks of its renderer are queued again", "renderer", held.ID)
+
+	actor := e.Clock.Actor("requeue of " + held.ID + " at " + e.owner)
+
+	for delay := record.MinRetryDelay; ; delay = min(2*delay, record.MaxRetryDelay) {
+		err := e.requeueRendererTasks(ctx, held)
+		if err == nil {
+			break
 		}
 
-		t, err := tx.Task(ctx, id)
+		if !actor.Sleep(ctx, delay) {
+			return
+		}
+
+		e.Log.Error("cannot requeue the tasks of a renderer, trying again", "renderer", held.ID, "error", err)
+	}
+
+	err := e.tasks.Write(ctx, func(tx *store.Tx) error { return tx.DeleteLease(ctx, held.ID, e.owner, held.Fence) })
+	if err != nil && ctx.Err() == nil {
+		e.Log.Error("cannot delete the row of a renderer", "renderer", held.ID, "error", err)
+	}
+
+	held.Revoke(lease.ErrHandedOver)
+}
+
+func (e *Engine) requeueRendererTasks(ctx context.Context, held *lease.Lease) error {
+	for _, state := range worker.OwnedStates {
+		err := worker.EachUnfinished(ctx, e.Store, held.ID, state, func(t task.Task) error {
+			if err := e.tasks.RequeueAfterRestart(ctx, t, held); !errors.Is(err, record.ErrStateChanged) {
+				return err
+			}
+
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-
-		if t.State != s.from || s.attempt != 0 && t.Attempt != s.attempt {
-			return fmt.Errorf("%s is %s in attempt %d, not %s in %d: %w", id, t.State, t.Attempt, s.from, s.attempt, errStateChanged)
-		}
-
-		if s.inTx != nil {
-			if err := s.inTx(ctx, tx); err != nil {
-				return err
-			}
-		}
-
-		next, err = task.Advance(ctx, tx, t, task.Step{At: now, Note: s.note, Edit: func(t *task.Task) {
-			s.edit(t)
-
-			if t.State.Final() && t.HiddenAt > 0 && t.State == task.Completed {
-				t.ExpiresAt = now // its customer deleted it: the sweep deletes the video
-			}
-		}, EntryIDs: entries, UsageCost: s.used})
-
-		return err
-	})
-
-	return next, err
-}
-
-// fail fails a task with the fault that its customer sees. The step adds a note, a lease
-// and further writes.
-func (d *Dispatch) fail(ctx context.Context, t task.Task, f *fault.Fault, s step) error {
-	s.from = t.State
-	s.attempt = t.Attempt
-	s.edit = func(t *task.Task) {
-		t.State = task.Failed
-		t.Error = &task.Error{Code: string(f.Code), Message: f.Detail, Param: f.Param}
 	}
 
-	_, err := d.advance(ctx, t.ID, s)
-	if err == nil {
-		d.Log.Info("task failed", "task", t.ID, "code", f.Code, "note", s.note)
-	}
-
-	return err
-}
-
-// retryUntilDurable repeats a write that must not be lost until it is on disk, until it
-// turns out to be unnecessary or no longer allowed, or until ctx ends.
-func (d *Dispatch) retryUntilDurable(ctx context.Context, operation, id string, write func() error) error {
-	for delay := minRetryDelay; ; delay = min(2*delay, maxRetryDelay) {
-		err := write()
-		if err == nil || errors.Is(err, errStateChanged) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNotOwner) || errors.Is(err, store.ErrClosed) {
-			return err
-		}
-
-		d.Log.Error("cannot write, trying again", "operation", operation, "task", id, "error", err)
-
-		if !sleep(ctx, delay) {
-			return err
-		}
-	}
+	return nil
 }

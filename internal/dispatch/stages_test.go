@@ -5,28 +5,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unireel/unireel/internal/dispatch/lease"
 	"github.com/unireel/unireel/internal/task"
 )
 
 func TestEveryStateHasStage(t *testing.T) {
 	t.Parallel()
 
-	has := map[task.State]stage{}
-	for _, s := range stages {
-		if _, twice := has[s.state]; twice {
-			t.Errorf("%s has two stages", s.state)
-		}
-
-		has[s.state] = s
-	}
+	has := stages()
 
 	for _, s := range task.States() {
 		if _, ok := has[s]; ok == s.Final() {
 			t.Errorf("%s: has a stage: %v, final: %v; want exactly one of the two", s, ok, s.Final())
 		}
 
-		if !s.Final() && s != task.Queued && has[s].resume == nil {
-			t.Errorf("%s has no resume function for restarts", s)
+		if !s.Final() && s != task.Queued && has[s] != byPreparer && has[s] != byWorker {
+			t.Errorf("%s is carried on by nobody after a restart", s)
 		}
 	}
 }
@@ -40,17 +34,16 @@ func TestMissedChangeIsResynced(t *testing.T) {
 		up := h.createTask("acct_a", textRequest("a boat"))
 		h.waitForState(up, task.Running)
 		h.shutdown()
-		// This worker serves the upstream but receives no changes: only resyncMissed tells it.
-		w := h.newPassiveWorker()
-		defer w.revoke(errShutdown)
+		// The upstream is served, but nobody receives changes: only resyncMissed tells of them.
+		defer h.serveWithoutChanges()()
 
 		preparing := h.createTask("acct_a", referenceRequest("walks", "https://example.com/face.png"))
 		if err := h.d.resyncMissed(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 
-		if n := h.d.prepareQueue.waiting(); n != 1 {
-			t.Errorf("%d tasks in the prepare queue after the change of %s was missed, want 1", n, preparing)
+		if n := h.d.references.Waiting(); n != 1 {
+			t.Errorf("%d tasks wait to be prepared after the change of %s was missed, want 1", n, preparing)
 		}
 
 		h.editTask(up, func(t *task.Task) { t.CancelRequestedAt = time.Now().UnixMilli() })
@@ -59,42 +52,41 @@ func TestMissedChangeIsResynced(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		cancelRequested := false
+		time.Sleep(time.Second) // of fake time: the poller is awake by then
 
-		w.poller.eachTracked(func(r *trackedTask) { cancelRequested = cancelRequested || r.cancelRequested })
+		h.supplier.mu.Lock()
+		defer h.supplier.mu.Unlock()
 
-		if !cancelRequested {
-			t.Error("a missed cancel request was not delivered to the poller")
+		if h.supplier.cancels == 0 {
+			t.Error("a missed cancel request did not reach the supplier")
 		}
 	})
 }
 
-// newPassiveWorker makes the stopped dispatch serve its first upstream again, without the
-// goroutines that receive changes, observe leases and poll.
-func (h *harness) newPassiveWorker() *worker {
+// serveWithoutChanges makes a stopped engine serve its upstreams again, without the
+// goroutines that receive changes and that prepare. The function that it returns ends that.
+func (h *harness) serveWithoutChanges() (stop func()) {
 	h.t.Helper()
 
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
 
-	var fence int64
+	e := h.d
+	e.leases = lease.NewCoordinator(e.leases.Options)
 
-	now := time.Now()
+	ended := make(chan struct{})
 
-	h.write(func(ctx context.Context, tx storeTx) (err error) {
-		fence, err = tx.AcquireLease(ctx, "up", h.d.owner, now.UnixMilli(), now.Add(leaseDuration).UnixMilli())
-		return err
-	})
-	w := newWorker(h.d.newLease(ctx, "up", fence, now), h.d.registry.list()[0])
+	go func() {
+		defer close(ended)
 
-	h.d.coordinator.held["up"] = w.lease
-	if err := w.resumeTasks(ctx); err != nil {
-		h.t.Fatal(err)
+		e.leases.Run(ctx)
+	}()
+
+	h.waitUntil("the upstream is served", func() bool { return (fleet{e}).Serves("up") })
+
+	return func() {
+		e.leases.Shutdown(context.Background())
+		cancel()
+		<-ended
+		e.leases.Wait()
 	}
-
-	w.submittersMu.Lock()
-	defer w.submittersMu.Unlock()
-
-	w.ready = true
-
-	return w
 }

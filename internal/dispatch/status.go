@@ -4,74 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/store"
 	"github.com/unireel/unireel/internal/task"
 )
 
-// metrics are the metrics of the dispatch engine.
-type metrics struct {
-	claims        *prometheus.CounterVec
-	submissions   *prometheus.CounterVec
-	submitSeconds *prometheus.HistogramVec
-	polls         *prometheus.CounterVec
-	recoveries    *prometheus.CounterVec
-	orphans       *prometheus.CounterVec
-	completed     *prometheus.CounterVec
-	mismatches    *prometheus.CounterVec
-	resultsLost   *prometheus.CounterVec
-	overbilled    prometheus.Counter
-	suspensions   *prometheus.CounterVec
-	unusable      *prometheus.GaugeVec
-	blocked       *prometheus.GaugeVec
-	queued        *prometheus.GaugeVec
-}
-
-func newMetrics(r prometheus.Registerer) *metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "unireel", Name: name, Help: help}, labels)
-	}
-
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "unireel", Name: name, Help: help}, labels)
-	}
-
-	m := &metrics{
-		claims:      counter("claims_total", "Tasks claimed for submission.", "route"),
-		submissions: counter("submissions_total", "Submissions to suppliers, by outcome.", "route", "outcome"),
-		polls:       counter("polls_total", "Polls of supplier tasks, by result: a phase, or error when there was no valid answer.", "upstream", "result"),
-		recoveries:  counter("recoveries_total", "Submissions with an unknown outcome, by how they were resolved.", "result"),
-		orphans:     counter("orphans_total", "Tasks that the supplier lists for our key and that no submission attempt accounts for.", "upstream"),
-		suspensions: counter("suspensions_total", "Times an upstream was suspended, because of its key, account, balance or repeated failures.", "upstream"),
-		completed:   counter("completed_total", "Tasks completed.", "upstream"),
-		blocked:     gauge("submissions_blocked", "1 while submissions to the route are blocked because the outcome of one is unknown.", "route"),
-		queued:      gauge("queue_tasks", "Tasks waiting in a queue.", "queue"),
-		unusable:    gauge("upstream_invalid", "1 while an upstream that was added at run time cannot be used by this server.", "upstream"),
-		submitSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "unireel",
-			Name:      "submit_seconds",
-			Help:      "Seconds from the start of a submission to its answer, by upstream.",
-		}, []string{"upstream"}),
-		mismatches:  counter("result_mismatches_total", "Videos that differ from the request, by the property that differs.", "upstream", "property"),
-		resultsLost: counter("results_lost_total", "Rendered videos that could not be downloaded before their links expired.", "upstream"),
-		overbilled: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: "unireel",
-			Name:      "overbilled_micro_units_total",
-			Help:      "Micro-units that suppliers billed above the holds; customers are not charged for them.",
-		}),
-	}
-	if r != nil {
-		r.MustRegister(
-			m.claims, m.submissions, m.submitSeconds, m.polls, m.recoveries, m.orphans, m.completed, m.mismatches, m.resultsLost,
-			m.overbilled, m.suspensions, m.unusable, m.blocked, m.queued,
-		)
-	}
-
-	return m
-}
+// errUpstreamRemoved is why a worker ends whose upstream an operator removed.
+var errUpstreamRemoved = errors.New("the upstream was removed")
 
 // Status is the state of an upstream, for the operator.
 type Status struct {
@@ -80,7 +20,7 @@ type Status struct {
 	Models         []string // the supplier's models that it has submitters or queued tasks for
 	InProgress     int
 	Queued         int64 // in queues that it serves
-	Limits         Limits
+	Limits         upstream.Limits
 	DesiredState   store.DesiredState
 	Order          int
 	Weight         int
@@ -92,49 +32,57 @@ type Status struct {
 }
 
 // Upstreams returns the state of each upstream.
-func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
-	queues, err := d.Store.Queues(ctx)
+func (e *Engine) Upstreams(ctx context.Context) ([]Status, error) {
+	queues, err := e.Store.Queues(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	uncertain, err := d.uncertainAtPeers(ctx)
+	uncertain, err := e.uncertainAtPeers(ctx)
 	if err != nil {
 		return nil, err
 	}
 
 	var list []Status
-	for _, up := range d.registry.list() {
+
+	for _, up := range e.upstreams.List() {
+		state := up.State()
 		status := Status{
 			Name:         up.Name,
 			Provider:     up.Driver.Name,
 			Limits:       up.Limits,
 			Blocked:      uncertain[up.Name],
-			DesiredState: up.desiredState(),
+			DesiredState: state.Desired,
 			Order:        max(1, up.Order),
 			Weight:       max(1, up.Weight),
-			Added:        up.setup != "",
+			Added:        up.Added(),
+			LastError:    state.LastError,
 		}
 
-		for _, t := range d.peerTasks() {
-			if configuredName(t.Upstream) == up.Name && t.State == task.Running {
+		if state.SuspendedUntil.After(e.Clock.Now()) {
+			status.SuspendedUntil = state.SuspendedUntil.UnixMilli()
+			status.SuspendReason = state.SuspendReason
+		}
+
+		for _, t := range e.snapshots.PeerTasks() {
+			if task.ParseUpstreamID(t.Upstream).Name == up.Name && t.State == task.Running {
 				status.InProgress++
 			}
 		}
 
-		for _, route := range d.queues.routes() {
-			if route.Upstream == up.Name && up.allowsModel(route.Model) {
+		for _, route := range e.queues.Routes() {
+			if route.Upstream == up.Name && up.AllowsModel(route.Model) {
 				status.Models = append(status.Models, route.Model)
 			}
 		}
 
-		if w := d.coordinator.worker(up.leaseID); w != nil {
-			status.InProgress += w.poller.count()
-			status.Blocked = status.Blocked || w.hasUncertain()
+		if w := (fleet{e}).worker(up.LeaseID); w != nil {
+			status.InProgress += w.Tracked()
+			status.Blocked = status.Blocked || w.Blocked()
 
-			for _, s := range w.submitterList() {
-				if !slices.Contains(status.Models, s.model) {
-					status.Models = append(status.Models, s.model)
+			for _, model := range w.Models() {
+				if !slices.Contains(status.Models, model) {
+					status.Models = append(status.Models, model)
 				}
 			}
 		}
@@ -145,15 +93,6 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 			}
 		}
 
-		up.mu.Lock()
-		status.LastError = up.lastErr
-
-		if up.suspended.After(d.Now()) {
-			status.SuspendedUntil = up.suspended.UnixMilli()
-			status.SuspendReason = up.suspendReason
-		}
-		up.mu.Unlock()
-
 		list = append(list, status)
 	}
 
@@ -162,68 +101,65 @@ func (d *Dispatch) Upstreams(ctx context.Context) ([]Status, error) {
 
 // uncertainAtPeers returns the names of the upstreams, served by other replicas, at which
 // a submission has an unknown outcome.
-func (d *Dispatch) uncertainAtPeers(ctx context.Context) (map[string]bool, error) {
-	if d.SingleInstance {
+func (e *Engine) uncertainAtPeers(ctx context.Context) (map[string]bool, error) {
+	if e.SingleInstance {
 		return nil, nil
 	}
 
 	uncertain := map[string]bool{}
 
-	list, err := d.Store.Unfinished(ctx, task.Submitting, "", sweepBatch)
+	list, err := e.Store.Unfinished(ctx, task.Submitting, "", resyncBatch)
 	if err != nil {
 		return nil, err
 	}
 
 	for _, t := range list {
-		if d.coordinator.worker(t.Upstream) != nil {
+		if (fleet{e}).worker(t.Upstream) != nil {
 			continue
 		}
 
-		if a, err := d.Store.Attempt(ctx, t.ID, t.Attempt); err == nil && a.UncertainAt > 0 {
-			uncertain[configuredName(t.Upstream)] = true
+		if a, err := e.Store.Attempt(ctx, t.ID, t.Attempt); err == nil && a.UncertainAt > 0 {
+			uncertain[task.ParseUpstreamID(t.Upstream).Name] = true
 		}
 	}
 
 	return uncertain, nil
 }
 
-// TestUpstream polls a task that does not exist: a valid answer proves that the address
-// and the key are right. It ends a suspension of the upstream, which is why it leaves a
-// line in the audit log.
-func (d *Dispatch) TestUpstream(ctx context.Context, name string) error {
-	up := d.upstream(name)
-	if up == nil {
-		return store.ErrNotFound
+// Routes lists every route for real videos, and for previews while the preview fallback is
+// active, whether or not its upstream accepts tasks at the moment: by model and mode, and
+// then by order.
+func (e *Engine) Routes() []upstream.RouteInfo { return e.upstreams.Routes() }
+
+// PreviewFallbackActive reports whether previews serve requests for real videos.
+func (e *Engine) PreviewFallbackActive() bool { return e.upstreams.PreviewFallbackActive() }
+
+// AddUpstream adds an upstream at run time, on every replica.
+func (e *Engine) AddUpstream(ctx context.Context, setup string) (name string, err error) {
+	name, err = e.upstreams.Add(ctx, setup)
+	e.serveChanged(err)
+
+	return name, err
+}
+
+// SetDesiredState records what the operator wants of an upstream.
+func (e *Engine) SetDesiredState(ctx context.Context, name string, state store.DesiredState) error {
+	err := e.upstreams.SetDesiredState(ctx, name, state)
+	e.serveChanged(err)
+
+	return err
+}
+
+// serveChanged serves an upstream that was changed without an error, or stops to.
+func (e *Engine) serveChanged(err error) {
+	if err == nil {
+		e.leases.Wake()
+		e.startSubmitters()
 	}
+}
 
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
-
-	if _, err := up.Provider.Poll(ctx, "00000000-0000-0000-0000-000000000000"); err != nil {
-		return errors.Join(errors.New("the supplier's answer was not the expected one"), err)
-	}
-
-	auditLine := d.newAuditLine("test", name, nil)
-
-	err := d.write(ctx, func(tx *store.Tx) error {
-		if err := tx.SuspendUpstream(ctx, up.leaseID, 0, ""); err != nil {
-			return err
-		}
-
-		return tx.InsertAuditEntry(ctx, auditLine)
-	})
-	if err != nil {
-		return err
-	}
-
-	up.resetBreaker()
-	d.registry.applyLocal(func() {
-		up.mu.Lock()
-		defer up.mu.Unlock()
-
-		up.suspended = time.Time{}
-		up.suspendReason = "" // if another replica serves the upstream, it reads this when it next renews its leases
-	})
-
-	return nil
+// TestUpstream asks a supplier about a task that does not exist, and ends a suspension of
+// the upstream if the answer proves that its address and key are right.
+func (e *Engine) TestUpstream(ctx context.Context, name string) error {
+	return e.upstreams.Test(ctx, name)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unireel/unireel/internal/dispatch/upstream"
 	"github.com/unireel/unireel/internal/fault"
 	"github.com/unireel/unireel/internal/provider"
 	"github.com/unireel/unireel/internal/task"
@@ -193,7 +194,7 @@ func TestSlotsRateAndSingleSubmission(t *testing.T) {
 	withHarness(t, func(h *harness) {
 		h.addAccount("acct_a", 1, 0)
 		h.addAccount("acct_b", 1, 0)
-		h.upstreams[0].Limits = Limits{SubmitsPerSecond: 2, InProgress: 3, QueriesPerSecond: 20}
+		h.upstreams[0].Limits = upstream.Limits{SubmitsPerSecond: 2, InProgress: 3, QueriesPerSecond: 20}
 		h.start()
 
 		concurrent := 0
@@ -293,7 +294,7 @@ func TestFailedUploadIsNotAccepted(t *testing.T) {
 			t.Errorf("%d attempts, %d submissions", done.Attempt, h.supplier.submissionCount())
 		}
 
-		if got := h.metricValue(h.d.metrics.blocked.WithLabelValues("up/wan2.6-r2v")); got != 0 {
+		if got := h.metricValue("unireel_submissions_blocked", "up/wan2.6-r2v"); got != 0 {
 			t.Errorf("submissions are blocked: %v", got)
 		}
 	})
@@ -308,12 +309,12 @@ func TestLostReferenceFailsTask(t *testing.T) {
 
 		made := make(chan string, 1)
 		h.supplier.onUpload = func() error {
-			_, prepared, err := h.d.loadRequest(context.Background(), <-made)
+			request, err := h.d.tasks.Request(context.Background(), <-made)
 			if err != nil {
 				return err
 			}
 
-			return errors.Join(errors.New("the upload failed"), h.blobs.Delete(context.Background(), prepared.References[0].Blob))
+			return errors.Join(errors.New("the upload failed"), h.blobs.Delete(context.Background(), request.Prepared.References[0].Blob))
 		}
 
 		id := h.createTask("acct_a", referenceRequest("character1 walks", "https://example.com/face.png"))
@@ -331,11 +332,11 @@ func TestLostReferenceFailsTask(t *testing.T) {
 func TestQueueFor(t *testing.T) {
 	t.Parallel()
 	withHarness(t, func(h *harness) {
-		animatic := Upstream{
+		animatic := upstream.Config{
 			Name:     "animatic",
 			Driver:   provider.Driver{Name: "animatic", Capabilities: provider.Capabilities{Preview: true, SafeToResubmit: true}},
 			Provider: h.supplier,
-			Limits:   Limits{InProgress: 2},
+			Limits:   upstream.Limits{InProgress: 2},
 		}
 		second := h.upstreams[0]
 		second.Name = "another"

@@ -26,6 +26,12 @@ type Lease struct {
 	Remaining int64 // milliseconds until it expires; 0 is free
 }
 
+// Shared reports whether any replica can hold the lease of an upstream: not that of the
+// background work, and not that of a renderer that exists only as long as its process.
+func (l Lease) Shared() bool {
+	return l.ID != BackgroundLease && task.ParseUpstreamID(l.ID).Process == ""
+}
+
 // Heartbeat records that a replica is alive at now, and is considered alive for
 // ttl milliseconds. On PostgreSQL the time is the database's own.
 func (tx *Tx) Heartbeat(ctx context.Context, r Replica, now, ttl int64) error {
